@@ -1,0 +1,299 @@
+"""What the account owns while the emulator runs, and the ways to change it that do not go through the API.
+
+Those ways stand for everybody else: a person at the console, another program, the cloud itself.
+"""
+
+import dataclasses
+import random
+import string
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vpc_emulator.forward_table import AVAILABLE, DELETING, PENDING, ForwardEntry, ForwardTable
+from vpc_emulator.values import ANY, Mapping5, parse_ports
+from vpc_emulator.world import Credential, Eip, NatGateway, NetworkInterface, RouteTable, World
+
+_ID_LETTERS = string.ascii_lowercase + string.digits
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A NAT gateway with its tables."""
+
+    spec: NatGateway
+    region: str
+    status: str
+    quota: int
+    writes_at_once: int
+    settle_seconds: float
+    settle_jitter: float
+    tables: dict[str, ForwardTable] = field(default_factory=dict)
+
+    def settle(self, now: float) -> None:
+        """Bring its entries up to date."""
+        for table in self.tables.values():
+            table.settle(now)
+
+    def unsettled(self) -> int:
+        """How many entries are Pending or Deleting."""
+        return sum(len(table.unsettled) for table in self.tables.values())
+
+
+class Account:
+    """The account's things under one lock. The methods here ask nobody for permission."""
+
+    def __init__(
+        self, world: World, *, clock: Callable[[], float] = time.monotonic, seed: int | None = None
+    ) -> None:
+        self.world = world
+        self.clock = clock
+        self.lock = threading.RLock()
+        self._seed = seed
+        self.random = random.Random()  # noqa: S311 - jitter and ids, not secrets
+        self._build()
+
+    def reset(self) -> None:
+        """Make everything as the world described it."""
+        with self.lock:
+            self._build()
+
+    def _build(self) -> None:
+        world = self.world
+        self.random.seed(self._seed)
+        self.credentials: dict[str, Credential] = dict(world.credentials)
+        self.eips: dict[str, Eip] = dict(world.eips)
+        self.route_tables: dict[str, RouteTable] = dict(world.route_tables)
+        self.interfaces: dict[str, NetworkInterface] = dict(world.network_interfaces)
+        self.interface_of = {ip: eni for eni in self.interfaces.values() for ip in eni.private_ips}
+        self.gateways: dict[str, Gateway] = {}
+        self.gateway_of_table: dict[str, Gateway] = {}
+        for spec in world.nat_gateways.values():
+            self._build_gateway(spec)
+
+    def _build_gateway(self, spec: NatGateway) -> None:
+        gateway = Gateway(
+            spec=spec,
+            region=self.world.vpcs[spec.vpc].region,
+            status=spec.status,
+            quota=spec.quota,
+            writes_at_once=spec.writes_at_once,
+            settle_seconds=spec.settle_seconds,
+            settle_jitter=spec.settle_jitter,
+            tables={table_id: ForwardTable(table_id) for table_id in spec.forward_tables},
+        )
+        self.gateways[spec.id] = gateway
+        self.gateway_of_table.update(dict.fromkeys(spec.forward_tables, gateway))
+        table = next(iter(gateway.tables.values()))
+        for preset in spec.entries:
+            self._insert(table, gateway, preset.wanted, name=preset.name)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def forward_entries(self, gateway_id: str) -> list[ForwardEntry]:
+        """Return copies of a gateway's entries, in the order of their creation; no API call is made."""
+        with self.lock:
+            gateway = self.gateways[gateway_id]
+            gateway.settle(self.clock())
+            return [
+                dataclasses.replace(entry)
+                for table in gateway.tables.values()
+                for entry in table.entries.values()
+            ]
+
+    # -- entries -----------------------------------------------------------------------------------
+
+    def add_entry(
+        self,
+        gateway_id: str,
+        *,
+        external_ip: str,
+        external_port: int | str,
+        internal_ip: str,
+        internal_port: int | str,
+        protocol: str = "tcp",
+        name: str = "",
+        table_id: str | None = None,
+    ) -> ForwardEntry:
+        """Add somebody else's settled entry. Uniqueness holds (ValueError), the quota does not."""
+        with self.lock:
+            gateway = self.gateways[gateway_id]
+            gateway.settle(self.clock())
+            table = gateway.tables[table_id or next(iter(gateway.tables))]
+            external, internal = parse_ports(str(external_port)), parse_ports(str(internal_port))
+            if external is None or internal is None:
+                problem = f"not a port: {external_port} or {internal_port}"
+                raise ValueError(problem)
+            wanted = Mapping5(external_ip, external, internal_ip, internal, protocol.lower())
+            return dataclasses.replace(self._insert(table, gateway, wanted, name=name))
+
+    def edit_entry(self, gateway_id: str, entry_id: str, **changes: Any) -> ForwardEntry:
+        """Change an entry: external_ip, external_port, internal_ip, internal_port, protocol or name."""
+        with self.lock:
+            table, entry = self._find(gateway_id, entry_id)
+            edited = dataclasses.replace(entry, **changes)
+            table.remove(entry)
+            try:
+                _refuse_duplicate(table, _wanted(edited))
+            except ValueError:
+                table.add(entry)
+                raise
+            table.add(edited)
+            return dataclasses.replace(edited)
+
+    def rename_entry(self, gateway_id: str, entry_id: str, name: str) -> ForwardEntry:
+        """Give an entry another name."""
+        return self.edit_entry(gateway_id, entry_id, name=name)
+
+    def delete_entry(self, gateway_id: str, entry_id: str) -> None:
+        """Take an entry away at once."""
+        with self.lock:
+            table, entry = self._find(gateway_id, entry_id)
+            table.remove(entry)
+
+    def settle_entry(self, gateway_id: str, entry_id: str) -> None:
+        """Settle an entry now: a stuck one becomes Available, a Deleting one goes."""
+        with self.lock:
+            table, entry = self._find(gateway_id, entry_id)
+            if entry.id in table.unsettled:
+                table.finish(entry)
+
+    def stick_entry(self, gateway_id: str, entry_id: str) -> None:
+        """Make an entry Pending until `settle_entry`."""
+        with self.lock:
+            table, entry = self._find(gateway_id, entry_id)
+            table.start(entry, PENDING, due=None)
+
+    # -- gateways and addresses --------------------------------------------------------------------
+
+    def set_quota(self, gateway_id: str, quota: int) -> None:
+        """Set how many entries each table of the gateway may have."""
+        with self.lock:
+            self.gateways[gateway_id].quota = quota
+
+    def set_writes_at_once(self, gateway_id: str, writes: int) -> None:
+        """Set how many unsettled entries the gateway bears; 1 makes it strictly serial."""
+        with self.lock:
+            self.gateways[gateway_id].writes_at_once = writes
+
+    def set_settle(self, gateway_id: str, seconds: float, jitter: float = 0.0) -> None:
+        """Set how long an entry is Pending or Deleting from now on, and the fraction by which that varies."""
+        with self.lock:
+            gateway = self.gateways[gateway_id]
+            gateway.settle_seconds, gateway.settle_jitter = seconds, jitter
+
+    def set_gateway_status(self, gateway_id: str, status: str) -> None:
+        """Set the gateway's status; unless it is Available, entries can be neither created nor deleted."""
+        with self.lock:
+            self.gateways[gateway_id].status = status
+
+    def remove_gateway(self, gateway_id: str) -> None:
+        """Remove the gateway with its tables and all their entries; its EIPs stay with the account."""
+        with self.lock:
+            gateway = self.gateways.pop(gateway_id)
+            for table_id in gateway.tables:
+                del self.gateway_of_table[table_id]
+            for eip in [eip for eip in self.eips.values() if eip.gateway == gateway_id]:
+                self.eips[eip.address] = dataclasses.replace(eip, gateway="", snat=False)
+
+    def add_eip(self, gateway_id: str, address: str, *, allocation_id: str = "", snat: bool = False) -> None:
+        """Bind an EIP to the gateway, or change whether it serves SNAT too."""
+        with self.lock:
+            allocation_id = allocation_id or f"eip-{address.replace('.', '-')}"
+            region = self.gateways[gateway_id].region
+            self.eips[address] = Eip(address, allocation_id, region, gateway_id, snat)
+
+    def remove_eip(self, gateway_id: str, address: str, *, release: bool = False) -> None:
+        """Unbind an EIP; its entries stay. A released one leaves the account, too."""
+        with self.lock:
+            eip = self.eips[address]
+            if eip.gateway != gateway_id:
+                problem = f"{address} is not on {gateway_id}"
+                raise ValueError(problem)
+            if release:
+                del self.eips[address]
+            else:
+                self.eips[address] = dataclasses.replace(eip, gateway="", snat=False)
+
+    # -- keys and routes ---------------------------------------------------------------------------
+
+    def revoke_credential(self, access_key_id: str) -> None:
+        """Make the cloud forget a key."""
+        with self.lock:
+            del self.credentials[access_key_id]
+
+    def restore_credential(self, access_key_id: str) -> None:
+        """Make the key what the world says, with all its actions."""
+        with self.lock:
+            self.credentials[access_key_id] = self.world.credentials[access_key_id]
+
+    def set_allowed_actions(self, access_key_id: str, actions: list[str]) -> None:
+        """Replace the policy of a key, for example ``["vpc:DescribeNatGateways"]``."""
+        with self.lock:
+            credential = self.credentials[access_key_id]
+            self.credentials[access_key_id] = dataclasses.replace(credential, actions=frozenset(actions))
+
+    def set_default_route(self, route_table_id: str, next_hop_type: str, next_hop_id: str) -> None:
+        """Point a route table's default route elsewhere; an empty type takes the route away."""
+        with self.lock:
+            table = self.route_tables[route_table_id]
+            self.route_tables[route_table_id] = dataclasses.replace(
+                table, next_hop_type=next_hop_type, next_hop_id=next_hop_id
+            )
+
+    # -- for the subclass --------------------------------------------------------------------------
+
+    def _insert(
+        self, table: ForwardTable, gateway: Gateway, wanted: Mapping5, *, name: str, status: str = AVAILABLE
+    ) -> ForwardEntry:
+        _refuse_duplicate(table, wanted)
+        entry = ForwardEntry(
+            id=self._new_id("fwd"),
+            name=name,
+            table_id=table.id,
+            gateway_id=gateway.spec.id,
+            external_ip=wanted.external_ip,
+            external_port=str(wanted.external_ports),
+            internal_ip=wanted.internal_ip,
+            internal_port=str(wanted.internal_ports),
+            protocol=wanted.protocol,
+            status=status,
+            due=self._due(gateway) if status != AVAILABLE else None,
+        )
+        table.add(entry)
+        return entry
+
+    def _start_delete(self, table: ForwardTable, gateway: Gateway, entry: ForwardEntry) -> None:
+        table.start(entry, DELETING, self._due(gateway))
+
+    def _due(self, gateway: Gateway) -> float:
+        swing = gateway.settle_jitter * self.random.uniform(-1, 1)
+        return self.clock() + gateway.settle_seconds * (1 + swing)
+
+    def _new_id(self, prefix: str) -> str:
+        return f"{prefix}-emu{''.join(self.random.choices(_ID_LETTERS, k=17))}"
+
+    def _find(self, gateway_id: str, entry_id: str) -> tuple[ForwardTable, ForwardEntry]:
+        gateway = self.gateways[gateway_id]
+        gateway.settle(self.clock())
+        for table in gateway.tables.values():
+            if entry_id in table.entries:
+                return table, table.entries[entry_id]
+        raise KeyError(entry_id)
+
+
+def _wanted(entry: ForwardEntry) -> Mapping5:
+    external, internal = parse_ports(entry.external_port), parse_ports(entry.internal_port)
+    if external is None or internal is None or entry.protocol not in {"tcp", "udp", ANY}:
+        problem = f"not a port or a protocol: {entry}"
+        raise ValueError(problem)
+    return Mapping5(entry.external_ip, external, entry.internal_ip, internal, entry.protocol)
+
+
+def _refuse_duplicate(table: ForwardTable, wanted: Mapping5) -> None:
+    holder = table.external_holder(wanted) or table.internal_holder(wanted)
+    if holder is not None:
+        problem = f"{holder.id} holds an address and port of {wanted}"
+        raise ValueError(problem)

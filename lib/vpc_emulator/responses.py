@@ -1,0 +1,174 @@
+"""HTTP in, HTTP out: turns a request into a call of the model, and what comes of it into an answer."""
+
+import json
+import math
+import re
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
+
+from vpc_emulator import exceptions as errors
+from vpc_emulator.calls import LOST, OK, Call
+from vpc_emulator.control import PREFIX, Control
+from vpc_emulator.faults import Fault
+from vpc_emulator.models import Emulator
+from vpc_emulator.signature import Request, authenticate
+from vpc_emulator.world import Credential
+
+_VPC: Final = "2016-04-28"
+_ECS: Final = "2014-05-26"
+_HOSTS: Final = {_VPC: "vpc", _ECS: "ecs"}
+
+_VERSIONS: Final = {
+    "DescribeNetworkInterfaces": _ECS,
+    "DescribeNatGateways": _VPC,
+    "DescribeForwardTableEntries": _VPC,
+    "CreateForwardEntry": _VPC,
+    "DeleteForwardEntry": _VPC,
+    "DescribeEipAddresses": _VPC,
+    "DescribeRouteTableList": _VPC,
+    "DescribeRouteEntryList": _VPC,
+}
+_METHODS: Final = {action: re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower() for action in _VERSIONS}
+
+
+class NoAnswer(Exception):  # noqa: N818 - nothing is wrong with it; it ends the connection
+    """The connection shall be closed without an answer."""
+
+
+class ActionCall(NamedTuple):
+    """A call whose sender is known and may make it."""
+
+    action: str
+    parameters: Mapping[str, str]
+    credential: Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP answer with a JSON body."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Responder:
+    """Answers the requests of one server."""
+
+    def __init__(self, emulator: Emulator, wait: Callable[[float], object] | None = None) -> None:
+        self.emulator = emulator
+        self._control = Control(emulator)
+        self._wait = wait or threading.Event().wait
+
+    def answer(self, request: Request) -> Response:
+        """Answer a request, whatever it is; raise NoAnswer for one that a fault leaves unanswered."""
+        if request.path.startswith(PREFIX):
+            return Response(*self._control.answer(request))
+        request_id = str(uuid.uuid4()).upper()
+        try:
+            body = self._call(request)
+        except NoAnswer:
+            raise
+        except errors.ApiError as error:
+            return _refusal(error, request_id, request)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must look like one of the cloud's
+            self.emulator.note_bug(error)
+            return _refusal(errors.InternalError(), request_id, request)
+        return Response(200, json.dumps({**body, "RequestId": request_id}).encode())
+
+    def _call(self, request: Request) -> dict[str, Any]:
+        action = request.headers.get("x-acs-action", "")
+        parameters = _parameters(request)
+        try:
+            call = self._admit(action, parameters, request)
+            fault = self.emulator.pick_fault(action, parameters)
+            if fault is not None:
+                self._before(fault)
+            answer = self._perform(call, fault)
+        except NoAnswer:
+            self._note(action, parameters, LOST, answered=False)
+            raise
+        except Exception as error:
+            self._note(
+                action, parameters, error.code if isinstance(error, errors.ApiError) else "InternalError"
+            )
+            raise
+        lost = fault is not None and fault.kind == "lose-answer"
+        self._note(action, parameters, OK, answered=not lost)
+        if lost:
+            raise NoAnswer
+        if fault is not None and fault.kind == "delay" and fault.after:
+            self._wait(fault.seconds)
+        return answer
+
+    def _admit(self, action: str, parameters: Mapping[str, str], request: Request) -> ActionCall:
+        """Let the call in: signed by a known key, for an action that there is and that the key may take."""
+        credential = authenticate(request, self.emulator.credentials)
+        version = request.headers.get("x-acs-version")
+        if not action or not version:
+            raise errors.MissingParameter("x-acs-version" if action else "x-acs-action")
+        if version not in _HOSTS:
+            raise errors.InvalidVersion(version)
+        if _VERSIONS.get(action) != version:
+            raise errors.ActionNotFound(action, "of version", version)
+        permission = f"{_HOSTS[version]}:{action}"
+        if permission not in credential.actions:
+            raise errors.ForbiddenByRam(permission)
+        self.emulator.ask_rate(action)
+        return ActionCall(action, parameters, credential)
+
+    def _before(self, fault: Fault) -> None:
+        """Let go wrong what goes wrong before anything is done."""
+        if fault.kind == "error":
+            raise fault.error()
+        if fault.kind == "throttle":
+            raise errors.ThrottlingUser(time_left=fault.seconds)
+        if fault.kind == "lose-request":
+            raise NoAnswer
+        if fault.kind == "delay" and not fault.after:
+            self._wait(fault.seconds)
+
+    def _perform(self, call: ActionCall, fault: Fault | None) -> dict[str, Any]:
+        work = getattr(self.emulator, _METHODS[call.action])
+        with self.emulator.lock:
+            answer: dict[str, Any] = self.emulator.once(
+                call.action, call.credential.access_key_id, call.parameters, work
+            )
+            if fault is not None and fault.kind in {"stick", "fail-entry"} and "ForwardEntryId" in answer:
+                self.emulator.spoil_entry(answer["ForwardEntryId"], fault.kind)
+        return answer
+
+    def _note(
+        self, action: str, parameters: Mapping[str, str], outcome: str, *, answered: bool = True
+    ) -> None:
+        self.emulator.calls.add(Call(self.emulator.clock(), action, parameters, outcome, answered))
+
+
+def _parameters(request: Request) -> dict[str, str]:
+    """Read the parameters: the SDKs put them into the query, other clients may send a form."""
+    parameters = dict(parse_qsl(request.query, keep_blank_values=True))
+    if request.body and request.headers.get("content-type", "").startswith(
+        "application/x-www-form-urlencoded"
+    ):
+        parameters.update(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
+    return parameters
+
+
+def _refusal(error: errors.ApiError, request_id: str, request: Request) -> Response:
+    body = {
+        "Code": error.code,
+        "Message": str(error),
+        "RequestId": request_id,
+        "HostId": request.headers.get("host", ""),
+        "Recommend": f"https://api.aliyun.com/troubleshoot?q={error.code}",
+    }
+    headers = {}
+    if isinstance(error, errors.ThrottlingUser) and error.time_left > 0:
+        # The SDK turns this header into ThrottlingException.retry_after. It sleeps so many milliseconds when
+        # it is set to retry by itself.
+        headers["x-acs-retry-after"] = str(math.ceil(error.time_left * 1000))
+    return Response(error.status, json.dumps(body).encode(), headers)

@@ -1,0 +1,330 @@
+"""The world: what the account owns before the first call, read from a file or a mapping and checked.
+
+The format is described in README.md here. A mistake is reported with the path to it, such as
+``nat_gateways[0].eips[1]``.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from vpc_emulator.nodes import Node, WorldError
+from vpc_emulator.values import Mapping5, is_ipv4, parse_ports
+
+__all__ = ["POD_DNAT_ACTIONS", "World", "WorldError"]
+
+# The RAM policy in the ACK document on DNAT for pods.
+POD_DNAT_ACTIONS: Final = frozenset(
+    {
+        "ecs:DescribeNetworkInterfaces",
+        "vpc:DescribeNatGateways",
+        "vpc:DescribeForwardTableEntries",
+        "vpc:CreateForwardEntry",
+        "vpc:DescribeEipAddresses",
+        "vpc:DeleteForwardEntry",
+        "vpc:DescribeRouteTableList",
+        "vpc:DescribeRouteEntryList",
+    }
+)
+
+_INTERFACE_SIZE: Final = 20
+"""Private addresses of one interface; more are spread over interfaces named ID-1, ID-2 and so on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A key and what it may do."""
+
+    access_key_id: str
+    access_key_secret: str
+    security_token: str
+    actions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    """A VPC with its address blocks."""
+
+    id: str
+    region: str
+    blocks: tuple[ipaddress.IPv4Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """A route table; the default route may be missing."""
+
+    id: str
+    vpc: str
+    next_hop_type: str = ""
+    next_hop_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VSwitch:
+    """A vSwitch in a zone."""
+
+    id: str
+    vpc: str
+    zone: str
+    cidr: str
+    route_table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Eip:
+    """An elastic IP address, bound to a gateway or to nothing."""
+
+    address: str
+    allocation_id: str
+    region: str
+    gateway: str = ""
+    snat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PresetEntry:
+    """A DNAT entry that is there from the beginning."""
+
+    wanted: Mapping5
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NatGateway:
+    """A NAT gateway and how it behaves."""
+
+    id: str
+    vpc: str
+    vswitch: str
+    zone: str
+    status: str
+    forward_tables: tuple[str, ...]
+    quota: int
+    writes_at_once: int
+    settle_seconds: float
+    settle_jitter: float
+    entries: tuple[PresetEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInterface:
+    """An elastic network interface; the first private address is the primary one."""
+
+    id: str
+    vpc: str
+    vswitch: str
+    zone: str
+    private_ips: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    public_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many calls the account may make in a window, in all or of one action."""
+
+    calls: int
+    seconds: float
+    per_action: bool = True
+    tell_time_left: bool = True
+
+
+@dataclass(frozen=True)
+class World:
+    """All that the account owns."""
+
+    regions: tuple[str, ...]
+    credentials: dict[str, Credential]
+    vpcs: dict[str, Vpc]
+    route_tables: dict[str, RouteTable]
+    vswitches: dict[str, VSwitch]
+    nat_gateways: dict[str, NatGateway]
+    eips: dict[str, Eip]
+    network_interfaces: dict[str, NetworkInterface]
+    rate_limit: RateLimit | None = field(default=None)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "World":
+        """Read a YAML or JSON file."""
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise WorldError(str(path), f"is not YAML: {error}") from error
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "World":
+        """Check a mapping of the file's format and take it over."""
+        return _Reader(Node(data)).world()
+
+
+class _Reader:
+    """Reads the parts in an order in which each finds what it refers to."""
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.regions = root.strings("regions") or ("cn-hangzhou",)
+        self.vpcs = _by_id(root, "vpcs", self._vpc)
+        self.route_tables = _by_id(root, "route_tables", self._route_table)
+        self.vswitches = _by_id(root, "vswitches", self._vswitch)
+        self.eips: dict[str, Eip] = {}
+        self.nat_gateways = _by_id(root, "nat_gateways", self._nat_gateway)
+        for node in root.items("eips"):
+            self._eip(node, gateway="", region=self.regions[0])
+        self.network_interfaces = self._network_interfaces()
+
+    def world(self) -> World:
+        """Return what was read, if no key is left that nobody knows."""
+        credentials = [_credential(node) for node in self.root.items("credentials")]
+        limit = self.root.child("rate_limit")
+        rate_limit = None if limit is None else _rate_limit(limit)
+        self.root.finish()
+        return World(
+            regions=self.regions,
+            credentials={credential.access_key_id: credential for credential in credentials},
+            vpcs=self.vpcs,
+            route_tables=self.route_tables,
+            vswitches=self.vswitches,
+            nat_gateways=self.nat_gateways,
+            eips=self.eips,
+            network_interfaces=self.network_interfaces,
+            rate_limit=rate_limit,
+        )
+
+    def _vpc(self, node: Node) -> Vpc:
+        blocks = tuple(node.network(text) for text in node.strings("cidr", need=True))
+        region = node.string("region", default=self.regions[0])
+        if region not in self.regions:
+            raise node.error("region", f"{region} is not among the regions")
+        return Vpc(node.string("id"), region, blocks)
+
+    def _route_table(self, node: Node) -> RouteTable:
+        route = node.child("default_route")
+        hop = ("", "") if route is None else (route.string("type", default="NatGateway"), route.string("id"))
+        if route is not None:
+            route.finish()
+        return RouteTable(node.string("id"), node.known("vpc", self.vpcs), *hop)
+
+    def _vswitch(self, node: Node) -> VSwitch:
+        return VSwitch(
+            id=node.string("id"),
+            vpc=node.known("vpc", self.vpcs),
+            zone=node.string("zone"),
+            cidr=str(node.network(node.string("cidr"))),
+            route_table=node.known("route_table", self.route_tables),
+        )
+
+    def _nat_gateway(self, node: Node) -> NatGateway:
+        vswitch = self.vswitches.get(node.known("vswitch", self.vswitches, default=""))
+        gateway = NatGateway(
+            id=node.string("id"),
+            vpc=node.known("vpc", self.vpcs),
+            vswitch=vswitch.id if vswitch else "",
+            zone=node.string("zone", default=vswitch.zone if vswitch else ""),
+            status=node.string("status", default="Available"),
+            forward_tables=node.strings("forward_tables") or (f"ftb-{node.string('id')}",),
+            quota=node.integer("quota", default=100, low=0),
+            writes_at_once=node.integer("writes_at_once", default=1),
+            settle_seconds=node.number("settle_seconds", default=0.0),
+            settle_jitter=node.number("settle_jitter", default=0.0, high=1.0),
+            entries=tuple(_entry(entry) for entry in node.items("entries")),
+        )
+        for eip in node.items("eips", shorthand="address"):
+            self._eip(eip, gateway=gateway.id, region=self.vpcs[gateway.vpc].region)
+        return gateway
+
+    def _eip(self, node: Node, *, gateway: str, region: str) -> None:
+        address = node.address("address")
+        if address in self.eips:
+            raise node.error("address", f"{address} is there twice")
+        allocation_id = node.string("allocation_id", default=f"eip-{address.replace('.', '-')}")
+        self.eips[address] = Eip(address, allocation_id, region, gateway, node.boolean("snat"))
+        node.finish()
+
+    def _network_interfaces(self) -> dict[str, NetworkInterface]:
+        found: dict[str, NetworkInterface] = {}
+        taken: set[str] = set()
+        for node in self.root.items("network_interfaces"):
+            for interface in self._interfaces(node):
+                doubled = taken.intersection(interface.private_ips)
+                if interface.id in found or doubled:
+                    raise node.error("id", f"{interface.id} or {sorted(doubled)} is there twice")
+                found[interface.id] = interface
+                taken.update(interface.private_ips)
+            node.finish()
+        return found
+
+    def _interfaces(self, node: Node) -> list[NetworkInterface]:
+        vswitch = self.vswitches[node.known("vswitch", self.vswitches)]
+        networks = [node.network(text) for text in node.strings("private_ips", need=True)]
+        addresses = [str(address) for address in chain.from_iterable(networks)]
+        groups = [addresses[at : at + _INTERFACE_SIZE] for at in range(0, len(addresses), _INTERFACE_SIZE)]
+        security_groups = node.strings("security_groups") or ("sg-default",)
+        public_ip = node.address("public_ip", default="")
+        return [
+            NetworkInterface(
+                id=node.string("id") if len(groups) == 1 else f"{node.string('id')}-{number}",
+                vpc=vswitch.vpc,
+                vswitch=vswitch.id,
+                zone=vswitch.zone,
+                private_ips=tuple(group),
+                security_groups=security_groups,
+                public_ip=public_ip if number == 1 else "",
+            )
+            for number, group in enumerate(groups, start=1)
+        ]
+
+
+def _by_id(root: Node, key: str, read: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for node in root.items(key):
+        item = read(node)
+        if item.id in found:
+            raise node.error("id", f"{item.id} is there twice")
+        found[item.id] = item
+        node.finish()
+    return found
+
+
+def _credential(node: Node) -> Credential:
+    credential = Credential(
+        access_key_id=node.string("access_key_id"),
+        access_key_secret=node.string("access_key_secret"),
+        security_token=node.string("security_token", default=""),
+        actions=frozenset(node.strings("actions")) or POD_DNAT_ACTIONS,
+    )
+    node.finish()
+    return credential
+
+
+def _rate_limit(node: Node) -> RateLimit:
+    per = node.string("per", default="action")
+    if per not in {"action", "account"}:
+        raise node.error("per", "is neither action nor account")
+    limit = RateLimit(
+        calls=node.integer("calls"),
+        seconds=node.number("seconds", default=60.0),
+        per_action=per == "action",
+        tell_time_left=node.boolean("tell_time_left", default=True),
+    )
+    node.finish()
+    return limit
+
+
+def _entry(node: Node) -> PresetEntry:
+    external, internal = parse_ports(node.string("external_port")), parse_ports(node.string("internal_port"))
+    if external is None or internal is None:
+        raise node.error("external_port" if external is None else "internal_port", "is not a port")
+    external_ip, internal_ip = node.string("external_ip"), node.string("internal_ip")
+    if not (is_ipv4(external_ip) and is_ipv4(internal_ip)):
+        raise node.error("external_ip", "or internal_ip is not an IPv4 address")
+    protocol = node.string("protocol", default="tcp").lower()
+    name = node.string("name", default="")
+    node.finish()
+    return PresetEntry(Mapping5(external_ip, external, internal_ip, internal, protocol), name)
