@@ -1,0 +1,72 @@
+"""What the in-memory API says of itself: versions, groups, resources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metacontroller_standin.kinds import ServedKind
+    from metacontroller_standin.memory_api import Catalogue
+
+Json = dict[str, Any]
+
+VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+
+
+def answer(catalogue: Catalogue, path: str) -> Json | None:
+    """Answer a discovery path; None if the path is not one."""
+    groups = catalogue.groups()
+    known: Json | None = None
+    match [part for part in path.split("/") if part]:
+        case ["version"]:
+            known = {"major": "1", "minor": "36", "gitVersion": "v1.36.0+in-memory"}
+        case ["healthz" | "readyz" | "livez"]:
+            known = {"status": "ok"}
+        case ["api"]:
+            known = {"kind": "APIVersions", "versions": groups[""]}
+        case ["apis"]:
+            listed = [_group(name, versions) for name, versions in groups.items() if name]
+            known = {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
+        case ["apis", group] if group in groups:
+            known = _group(group, groups[group])
+        case ["api", version]:
+            known = _resources(catalogue, "", version)
+        case ["apis", group, version]:
+            known = _resources(catalogue, group, version)
+    return known
+
+
+def _group(name: str, versions: list[str]) -> Json:
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {
+        "kind": "APIGroup",
+        "apiVersion": "v1",
+        "name": name,
+        "versions": listed,
+        "preferredVersion": listed[0],
+    }
+
+
+def _resources(catalogue: Catalogue, group: str, version: str) -> Json | None:
+    kinds = catalogue.of(group, version)
+    if not kinds:
+        return None
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": kinds[0].api_version(version),
+        "resources": [entry for kind in kinds for entry in _entries(kind)],
+    }
+
+
+def _entries(kind: ServedKind) -> list[Json]:
+    entry: Json = {
+        "name": kind.plural,
+        "singularName": kind.kind.lower(),
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": VERBS,
+    }
+    if not kind.has_status:
+        return [entry]
+    return [entry, {**entry, "name": f"{kind.plural}/status", "verbs": ["get", "patch", "update"]}]

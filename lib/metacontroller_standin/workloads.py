@@ -1,0 +1,142 @@
+"""Makes of Deployments and StatefulSets what a cluster's controllers would: their pods.
+
+For the in-memory API, which has no such controllers. Names look as they do in a cluster, and owner references
+are as there, so that deleting the Deployment deletes its pods.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+from metacontroller_standin.api import name_of, namespace_of
+from metacontroller_standin.apply import owner_reference
+from metacontroller_standin.memory_store import SUFFIX_ALPHABET, random_suffix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from metacontroller_standin.api import Api
+
+Json = dict[str, Any]
+
+DEFAULT_NODE = "node-1"
+
+
+def create_all(api: Api, manifests: Iterable[Json], *, namespace: str = "default") -> list[Json]:
+    """Create objects, workloads with their pods; return the pods."""
+    return [pod for manifest in manifests for pod in create(api, manifest, namespace=namespace)]
+
+
+def create(api: Api, manifest: Json, *, namespace: str = "default", node: str = DEFAULT_NODE) -> list[Json]:
+    """Create one object, in `namespace` if it names none, and what follows from it; return its pods."""
+    resource = api.resource_of(manifest)
+    if resource.namespaced:
+        manifest = {**manifest, "metadata": {"namespace": namespace, **manifest["metadata"]}}
+    match manifest["kind"]:
+        case "Deployment":
+            return _create_deployment(api, manifest, node)
+        case "StatefulSet":
+            return _create_stateful_set(api, manifest, node)
+        case "Pod":
+            return [api.create(resource, _on_node(manifest, node))]
+    api.create(resource, manifest)
+    return []
+
+
+def add_pods(api: Api, owner: Json, count: int, *, node: str = DEFAULT_NODE) -> list[Json]:
+    """Create more pods for a ReplicaSet, or for a StatefulSet the next ones in order."""
+    if owner["kind"] == "StatefulSet":
+        pods = [_ordered_pod(owner, ordinal) for ordinal in _free_ordinals(api, owner, count)]
+    else:
+        pods = [_pod(owner, f"{name_of(owner)}-{random_suffix()}", {}) for _ in range(count)]
+        for pod in pods:
+            pod["metadata"]["generateName"] = f"{name_of(owner)}-"
+    resource = api.resource("v1", "pods")
+    return [api.create(resource, _on_node(pod, node)) for pod in pods]
+
+
+def _create_deployment(api: Api, manifest: Json, node: str) -> list[Json]:
+    deployment = api.create(api.resource_of(manifest), manifest)
+    digest = template_hash(deployment["spec"]["template"])
+    hash_label = {"pod-template-hash": digest}
+    spec = deployment["spec"]
+    template = spec["template"]
+    metadata = template.get("metadata") or {}
+    labels = {**(metadata.get("labels") or {}), **hash_label}
+    replica_set = api.create(
+        api.resource("apps/v1", "replicasets"),
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {
+                "name": f"{name_of(deployment)}-{digest}",
+                "namespace": namespace_of(deployment),
+                "labels": labels,
+                "ownerReferences": [owner_reference(deployment)],
+            },
+            "spec": {
+                "replicas": spec.get("replicas", 1),
+                "selector": {"matchLabels": {**(spec["selector"].get("matchLabels") or {}), **hash_label}},
+                "template": {**template, "metadata": {**metadata, "labels": labels}},
+            },
+        },
+    )
+    return add_pods(api, replica_set, spec.get("replicas", 1), node=node)
+
+
+def _create_stateful_set(api: Api, manifest: Json, node: str) -> list[Json]:
+    stateful_set = api.create(api.resource_of(manifest), manifest)
+    return add_pods(api, stateful_set, stateful_set["spec"].get("replicas", 1), node=node)
+
+
+def _free_ordinals(api: Api, stateful_set: Json, count: int) -> list[int]:
+    """Find the lowest free numbers, so that a pod that was deleted comes back under its name."""
+    pods = api.list(api.resource("v1", "pods"), namespace_of(stateful_set))["items"]
+    taken = {name_of(pod) for pod in pods}
+    free = (number for number in itertools.count() if f"{name_of(stateful_set)}-{number}" not in taken)
+    return list(itertools.islice(free, count))
+
+
+def _ordered_pod(stateful_set: Json, ordinal: int) -> Json:
+    name = f"{name_of(stateful_set)}-{ordinal}"
+    digest = template_hash(stateful_set["spec"]["template"])
+    labels = {
+        "apps.kubernetes.io/pod-index": str(ordinal),
+        "controller-revision-hash": f"{name_of(stateful_set)}-{digest}",
+        "statefulset.kubernetes.io/pod-name": name,
+    }
+    pod = _pod(stateful_set, name, labels)
+    pod["spec"]["hostname"] = name
+    pod["spec"]["subdomain"] = stateful_set["spec"].get("serviceName", "")
+    return pod
+
+
+def _pod(owner: Json, name: str, labels: dict[str, str]) -> Json:
+    template = owner["spec"]["template"]
+    metadata = template.get("metadata") or {}
+    pod: Json = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": namespace_of(owner),
+            "labels": {**(metadata.get("labels") or {}), **labels},
+            "annotations": dict(metadata.get("annotations") or {}),
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "spec": dict(template.get("spec") or {}),
+    }
+    return pod
+
+
+def _on_node(pod: Json, node: str) -> Json:
+    return {**pod, "spec": {"nodeName": node, **(pod.get("spec") or {})}}
+
+
+def template_hash(template: Json) -> str:
+    """Make the part of a ReplicaSet's name that tells its template; not as in a cluster, but alike."""
+    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).digest()
+    return "".join(SUFFIX_ALPHABET[byte % len(SUFFIX_ALPHABET)] for byte in digest[:10])
