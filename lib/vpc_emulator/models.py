@@ -42,7 +42,7 @@ class Emulator(NetworkAnswers, Account):
         super()._build()
         self.rate_limit: RateLimit | None = self.world.rate_limit
         self.rates = RateMeter()
-        self._tokens: dict[tuple[str, str, str], tuple[tuple[tuple[str, str], ...], Answer]] = {}
+        self._tokens: dict[tuple[str, str], tuple[tuple[tuple[str, str], ...], Answer]] = {}
 
     def reset(self) -> None:
         """Make everything as the world described it; forget faults, calls and tokens."""
@@ -222,18 +222,16 @@ class Emulator(NetworkAnswers, Account):
         if gateway.unsettled() >= gateway.writes_at_once:
             raise errors.TableBusy
 
-    def once(
-        self, action: str, key: str, parameters: Parameters, work: Callable[[Parameters], Answer]
-    ) -> Answer:
+    def once(self, action: str, parameters: Parameters, work: Callable[[Parameters], Answer]) -> Answer:
         """Do the work, or answer as the ClientToken was answered before (reference: "Ensure idempotence")."""
         token = values.client_token(parameters)
         if token is None:
             return work(parameters)
         asked = tuple(sorted(parameters.items()))
-        known = self._tokens.get((action, key, token))
+        known = self._tokens.get((action, token))
         if known is None:
             answer = work(parameters)
-            self._tokens[action, key, token] = (asked, answer)
+            self._tokens[action, token] = (asked, answer)
             return answer
         if known[0] != asked:
             raise errors.TokenMismatch(token)

@@ -5,9 +5,9 @@ import math
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from vpc_emulator import exceptions as errors
@@ -16,7 +16,7 @@ from vpc_emulator.control import PREFIX, Control
 from vpc_emulator.faults import Fault
 from vpc_emulator.models import Emulator
 from vpc_emulator.signature import Request, authenticate
-from vpc_emulator.world import Credential
+from vpc_emulator.values import Parameters
 
 _VPC: Final = "2016-04-28"
 _ECS: Final = "2014-05-26"
@@ -37,14 +37,6 @@ _METHODS: Final = {action: re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower() for a
 
 class NoAnswer(Exception):  # noqa: N818 - nothing is wrong with it; it ends the connection
     """The connection shall be closed without an answer."""
-
-
-class ActionCall(NamedTuple):
-    """A call whose sender is known and may make it."""
-
-    action: str
-    parameters: Mapping[str, str]
-    credential: Credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +75,27 @@ class Responder:
     def _call(self, request: Request) -> dict[str, Any]:
         action = request.headers.get("x-acs-action", "")
         parameters = _parameters(request)
+        fault: Fault | None = None
+        outcome = "InternalError"
         try:
-            call = self._admit(action, parameters, request)
+            self._admit(action, request)
             fault = self.emulator.pick_fault(action, parameters)
-            if fault is not None:
-                self._before(fault)
-            answer = self._perform(call, fault)
+            self._before(fault)
+            answer = self._perform(action, parameters, fault)
+            outcome = OK
         except NoAnswer:
-            self._note(action, parameters, LOST, answered=False)
+            outcome = LOST
             raise
-        except Exception as error:
-            self._note(
-                action, parameters, error.code if isinstance(error, errors.ApiError) else "InternalError"
-            )
+        except errors.ApiError as error:
+            outcome = error.code
             raise
-        lost = fault is not None and fault.kind == "lose-answer"
-        self._note(action, parameters, OK, answered=not lost)
-        if lost:
-            raise NoAnswer
-        if fault is not None and fault.kind == "delay" and fault.after:
-            self._wait(fault.seconds)
+        finally:
+            answered = outcome != LOST and (fault is None or fault.kind != "lose-answer")
+            self.emulator.calls.add(Call(self.emulator.clock(), action, parameters, outcome, answered))
+            self._after(fault)
         return answer
 
-    def _admit(self, action: str, parameters: Mapping[str, str], request: Request) -> ActionCall:
+    def _admit(self, action: str, request: Request) -> None:
         """Let the call in: signed by a known key, for an action that there is and that the key may take."""
         credential = authenticate(request, self.emulator.credentials)
         version = request.headers.get("x-acs-version")
@@ -119,10 +109,11 @@ class Responder:
         if permission not in credential.actions:
             raise errors.ForbiddenByRam(permission)
         self.emulator.ask_rate(action)
-        return ActionCall(action, parameters, credential)
 
-    def _before(self, fault: Fault) -> None:
+    def _before(self, fault: Fault | None) -> None:
         """Let go wrong what goes wrong before anything is done."""
+        if fault is None:
+            return
         if fault.kind == "error":
             raise fault.error()
         if fault.kind == "throttle":
@@ -132,20 +123,22 @@ class Responder:
         if fault.kind == "delay" and not fault.after:
             self._wait(fault.seconds)
 
-    def _perform(self, call: ActionCall, fault: Fault | None) -> dict[str, Any]:
-        work = getattr(self.emulator, _METHODS[call.action])
+    def _after(self, fault: Fault | None) -> None:
+        """Let go wrong what goes wrong on the way back, whatever the answer is."""
+        if fault is None:
+            return
+        if fault.kind == "lose-answer":
+            raise NoAnswer
+        if fault.kind == "delay" and fault.after:
+            self._wait(fault.seconds)
+
+    def _perform(self, action: str, parameters: Parameters, fault: Fault | None) -> dict[str, Any]:
+        work = getattr(self.emulator, _METHODS[action])
         with self.emulator.lock:
-            answer: dict[str, Any] = self.emulator.once(
-                call.action, call.credential.access_key_id, call.parameters, work
-            )
+            answer: dict[str, Any] = self.emulator.once(action, parameters, work)
             if fault is not None and fault.kind in {"stick", "fail-entry"} and "ForwardEntryId" in answer:
                 self.emulator.spoil_entry(answer["ForwardEntryId"], fault.kind)
         return answer
-
-    def _note(
-        self, action: str, parameters: Mapping[str, str], outcome: str, *, answered: bool = True
-    ) -> None:
-        self.emulator.calls.add(Call(self.emulator.clock(), action, parameters, outcome, answered))
 
 
 def _parameters(request: Request) -> dict[str, str]:

@@ -175,7 +175,7 @@ class _Reader:
         self.vswitches = _by_id(root, "vswitches", self._vswitch)
         self.eips: dict[str, Eip] = {}
         self.nat_gateways = _by_id(root, "nat_gateways", self._nat_gateway)
-        for node in root.items("eips"):
+        for node in root.items("eips", shorthand="address"):
             self._eip(node, gateway="", region=self.regions[0])
         self.network_interfaces = self._network_interfaces()
 
