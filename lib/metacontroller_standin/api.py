@@ -272,6 +272,14 @@ class Api:
         with self._lock:
             self.requests[verb, resource.kind] += 1
 
+    def ready(self) -> bool:
+        """Tell whether the server answers and calls itself ready."""
+        try:
+            self._send("GET", "/readyz", headers={}, body=None, stream=False)
+        except (ApiError, urllib3.exceptions.HTTPError):
+            return False
+        return True
+
     def call(self, method: str, path: str, body: Json | None = None) -> Json:
         """Send one request to any path: for the few that are no plain object access."""
         return self._call(method, path, body)

@@ -25,9 +25,7 @@ CONFLICT_TRIES = 4
 class CompositeController(Controller):
     """One CompositeController without child resources."""
 
-    def __init__(
-        self, spec: CompositeSpec, api: Api, hooks: HookClient, events: EventRecorder, workers: int
-    ) -> None:
+    def __init__(self, spec: CompositeSpec, api: Api, hooks: HookClient, events: EventRecorder, workers: int) -> None:
         super().__init__(spec.name, api, hooks, events, workers)
         self.spec = spec
         self.resync_period = spec.resync_period
@@ -63,9 +61,7 @@ class CompositeController(Controller):
         def change(current: Json) -> bool:
             if self._has_finalizer(current) == wanted:
                 return False
-            others = [
-                name for name in current["metadata"].get("finalizers") or [] if name != self.spec.finalizer
-            ]
+            others = [name for name in current["metadata"].get("finalizers") or [] if name != self.spec.finalizer]
             current["metadata"]["finalizers"] = [*others, self.spec.finalizer] if wanted else others
             return True
 
@@ -88,9 +84,7 @@ class CompositeController(Controller):
             if not (error.not_found or error.conflict):
                 raise
 
-    def _read_modify_write(
-        self, parent: Json, change: Callable[[Json], bool], write: Callable[[Json], Json]
-    ) -> Json:
+    def _read_modify_write(self, parent: Json, change: Callable[[Json], bool], write: Callable[[Json], Json]) -> Json:
         """Change the object as it is now, whatever became of it since; again if somebody was faster."""
         resource = self.api.resource_of(parent)
         for tries_left in reversed(range(CONFLICT_TRIES)):

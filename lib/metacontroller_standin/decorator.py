@@ -26,9 +26,7 @@ Json = dict[str, Any]
 class DecoratorController(Controller):
     """One DecoratorController without a finalize hook."""
 
-    def __init__(
-        self, spec: DecoratorSpec, api: Api, hooks: HookClient, events: EventRecorder, workers: int
-    ) -> None:
+    def __init__(self, spec: DecoratorSpec, api: Api, hooks: HookClient, events: EventRecorder, workers: int) -> None:
         super().__init__(spec.name, api, hooks, events, workers)
         self.spec = spec
         self.resync_period = spec.resync_period
@@ -92,9 +90,7 @@ class DecoratorController(Controller):
             with _collecting(failures):
                 self._write(write)
         if failures:
-            message = (
-                f"can't reconcile children for {parent['kind']} {name_of(parent)}: {'; '.join(failures)}"
-            )
+            message = f"can't reconcile children for {parent['kind']} {name_of(parent)}: {'; '.join(failures)}"
             raise HookError(message)
 
     def _method(self, obj: Json) -> str:

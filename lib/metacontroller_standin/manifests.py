@@ -158,9 +158,7 @@ def _composite(manifest: Json) -> CompositeSpec:
     _refuse(manifest, spec["hooks"], "customize", "preUpdateChild", "postUpdateChild")
     _refuse(manifest, spec, "childResources")
     if not spec.get("generateSelector"):
-        message = (
-            f"CompositeController {manifest['metadata']['name']}: only generateSelector: true is known here"
-        )
+        message = f"CompositeController {manifest['metadata']['name']}: only generateSelector: true is known here"
         raise ManifestError(message)
     return CompositeSpec(
         name=manifest["metadata"]["name"],

@@ -112,9 +112,7 @@ class MemoryApi:
         for kind in BUILT_IN:
             self._catalogue.add(kind)
         for namespace in ("default", "kube-system"):
-            self.store.create(
-                self._catalogue.find("", "v1", "namespaces"), "", {"metadata": {"name": namespace}}
-            )
+            self.store.create(self._catalogue.find("", "v1", "namespaces"), "", {"metadata": {"name": namespace}})
         self._server = Server(("127.0.0.1", port), self.store, self._catalogue)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._threads = [

@@ -315,9 +315,7 @@ def _check_expectations(kind: ServedKind, old: Json, body: Json) -> None:
         raise invalid(kind, name, "the name of the object is not the one of the request")
     for field in ("resourceVersion", "uid"):
         if expected.get(field) and expected[field] != old["metadata"][field]:
-            message = (
-                "the object has been modified; please apply your changes to the latest version and try again"
-            )
+            message = "the object has been modified; please apply your changes to the latest version and try again"
             raise conflict(kind, name, message)
 
 

@@ -65,7 +65,7 @@ class StandIn:
         client_qps: float | None = None,
         client_burst: int | None = None,
     ) -> None:
-        """Read the controllers among the manifests. Metacontroller's own limits are 5 a second, 10 at once."""
+        """Read the controllers among the manifests. Metacontroller allows itself 5 requests a second."""
         self._specs = [parse(manifest) for manifest in manifests if is_controller(manifest)]
         self._workers = workers
         self._api = api.clone(qps=client_qps, burst=client_burst)

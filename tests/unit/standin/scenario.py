@@ -1,8 +1,8 @@
 """One pod's whole life under two decorators and a composite, with a hook that only plays along.
 
-The same steps run over the stand-in and over Metacontroller itself, over the in-memory API and a real one. The
-manifests are those of `tests/recordings`, so that the requests can be held against the recorded ones. The kind
-has a group of its own here: on a shared API server it must not meet the project's CRD.
+The same steps run over the stand-in and over Metacontroller itself, over the in-memory API and a real one.
+The manifests are those of `tests/recordings`, so that the requests can be held against the recorded ones. The
+kind has a group of its own here: on a shared API server it must not meet the project's CRD.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from metacontroller_standin.api import Api, name_of
-from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.manifests import point_at
 from metacontroller_standin.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from metacontroller_standin.kubelet import Kubelet
 
 Json = dict[str, Any]
 
@@ -44,9 +45,7 @@ CRD: Json = {
                 "served": True,
                 "storage": version == "v1",
                 "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                },
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
             }
             for version in ("v1", "v1beta1")
         ],
@@ -192,7 +191,7 @@ class Setting:
 
 
 def live_and_die(setting: Setting, hook: Hook) -> dict[str, Json]:
-    """Take one pod from creation to deletion; return one request of each kind, under the recordings' names."""
+    """Take one pod from creation to deletion; return one request of each kind, named as the recordings."""
     api, namespace = setting.api, setting.namespace
     pods, poddnats = api.resource("v1", "pods"), api.resource(f"{GROUP}/v1", "poddnats")
     setting.apply(point_at(manifests(), hook.url))

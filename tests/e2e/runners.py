@@ -1,0 +1,85 @@
+"""Metacontroller and its stand-in behind one interface, so that the same tests run over both."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import yaml
+
+from metacontroller_standin.api import name_of
+from metacontroller_standin.manifests import is_controller
+from metacontroller_standin.standin import StandIn
+from tests.e2e.controlplane import Program
+
+if TYPE_CHECKING:
+    from tests.e2e.controlplane import ControlPlane
+
+Json = dict[str, Any]
+
+CRDS = Path(__file__).with_name("metacontroller_crds.yaml")
+
+
+class Runner(Protocol):
+    """Runs DecoratorControllers and CompositeControllers."""
+
+    def apply(self, manifests: list[Json]) -> None:
+        """Run the controllers among these manifests; `manifests.point_at` makes them call a test's hooks."""
+
+    def stop(self) -> None:
+        """Stop all of them; a test does so before its hooks go away. Once more does no harm."""
+
+
+class StandInRunner:
+    """The stand-in, in this process."""
+
+    def __init__(self, controlplane: ControlPlane) -> None:
+        self._api = controlplane.api
+        self.running: list[StandIn] = []
+
+    def apply(self, manifests: list[Json]) -> None:
+        standin = StandIn(self._api, manifests)
+        self.running.append(standin)
+        standin.start()
+
+    def stop(self) -> None:
+        while self.running:
+            self.running.pop().stop()
+
+
+class MetacontrollerRunner:
+    """Metacontroller's own program, with the rate limits that this project tells its users to set."""
+
+    def __init__(self, controlplane: ControlPlane, program: str) -> None:
+        self._controlplane = controlplane
+        self._applied: list[Json] = []
+        controlplane.install_crds(*yaml.safe_load_all(CRDS.read_text(encoding="utf-8")))
+        self._program = Program.start(
+            "metacontroller",
+            [
+                program,
+                "--client-go-qps=100",
+                "--client-go-burst=200",
+                "--metrics-address=0",
+                "--health-probe-bind-address=0",
+                "--discovery-interval=1s",
+            ],
+            controlplane.folder / "metacontroller.log",
+            env={**os.environ, "KUBECONFIG": str(controlplane.kubeconfig)},
+        )
+        controlplane.programs["metacontroller"] = self._program
+
+    def apply(self, manifests: list[Json]) -> None:
+        for manifest in filter(is_controller, manifests):
+            self._applied.append(manifest)
+            self._controlplane.put(manifest)
+
+    def stop(self) -> None:
+        if self._controlplane.programs.pop("metacontroller", None) is None:
+            return  # stopped before
+        api = self._controlplane.api
+        for manifest in self._applied:
+            api.delete(api.resource_of(manifest), name_of(manifest))
+        self._program.check()
+        self._program.stop()
