@@ -45,9 +45,7 @@ class Gateway:
 class Account:
     """The account's things under one lock. The methods here ask nobody for permission."""
 
-    def __init__(
-        self, world: World, *, clock: Callable[[], float] = time.monotonic, seed: int | None = None
-    ) -> None:
+    def __init__(self, world: World, *, clock: Callable[[], float] = time.monotonic, seed: int | None = None) -> None:
         self.world = world
         self.clock = clock
         self.lock = threading.RLock()
@@ -97,11 +95,7 @@ class Account:
         with self.lock:
             gateway = self.gateways[gateway_id]
             gateway.settle(self.clock())
-            return [
-                dataclasses.replace(entry)
-                for table in gateway.tables.values()
-                for entry in table.entries.values()
-            ]
+            return [dataclasses.replace(entry) for table in gateway.tables.values() for entry in table.entries.values()]
 
     # -- entries -----------------------------------------------------------------------------------
 

@@ -29,9 +29,7 @@ Answer = dict[str, Any]
 class Emulator(NetworkAnswers, Account):
     """The account behind its API."""
 
-    def __init__(
-        self, world: World, *, clock: Callable[[], float] = time.monotonic, seed: int | None = None
-    ) -> None:
+    def __init__(self, world: World, *, clock: Callable[[], float] = time.monotonic, seed: int | None = None) -> None:
         super().__init__(world, clock=clock, seed=seed)
         self.calls = CallLog()
         self.faults = FaultBook(self.random)
@@ -207,11 +205,7 @@ class Emulator(NetworkAnswers, Account):
     def _gateway(self, region: str, *, table_id: str | None = "", gateway_id: str | None = "") -> Gateway:
         gateway = self.gateway_of_table.get(table_id) if table_id else self.gateways.get(gateway_id or "")
         if gateway is None or gateway.region != region:
-            raise (
-                errors.ForwardTableNotFound(table_id)
-                if table_id
-                else errors.GatewayNotExist(gateway_id or "")
-            )
+            raise (errors.ForwardTableNotFound(table_id) if table_id else errors.GatewayNotExist(gateway_id or ""))
         if gateway_id and gateway.spec.id != gateway_id:
             raise errors.ForwardTableNotFound(table_id, "is not a table of", gateway_id)
         return gateway

@@ -79,9 +79,7 @@ class NetworkAnswers(Account):
             "Type": parameters.get("RouteEntryType"),
         }
         shown = [
-            route
-            for route in _filtered(self._routes(table), wanted)
-            if _filtered(route["NextHops"]["NextHop"], hops)
+            route for route in _filtered(self._routes(table), wanted) if _filtered(route["NextHops"]["NextHop"], hops)
         ]
         size = values.number(parameters, "MaxResult", default=10, high=100)
         start = values.number(parameters, "NextToken", default=0, low=0)
@@ -170,9 +168,7 @@ class NetworkAnswers(Account):
         return "UsedBySnatTable" if eip.snat else "Idle"
 
     def _route_table_answer(self, table: RouteTable) -> Answer:
-        vswitches = [
-            vswitch.id for vswitch in self.world.vswitches.values() if vswitch.route_table == table.id
-        ]
+        vswitches = [vswitch.id for vswitch in self.world.vswitches.values() if vswitch.route_table == table.id]
         return {
             "RouteTableId": table.id,
             "RouteTableName": table.id,
@@ -197,9 +193,7 @@ class NetworkAnswers(Account):
 
 
 def _filtered(items: list[Answer], wanted: dict[str, str | None]) -> list[Answer]:
-    return [
-        item for item in items if all(not value or item.get(name) == value for name, value in wanted.items())
-    ]
+    return [item for item in items if all(not value or item.get(name) == value for name, value in wanted.items())]
 
 
 def _page(items: list[Answer], outer: str, inner: str, parameters: Parameters, *, high: int) -> Answer:
@@ -249,9 +243,7 @@ def _route(table: RouteTable, cidr: str, kind: str, hop_type: str, hop_id: str) 
         "IpVersion": "ipv4",
         "Type": kind,
         "Status": "Available",
-        "NextHops": {
-            "NextHop": [{"NextHopType": hop_type, "NextHopId": hop_id, "Enabled": 1, "Weight": 100}]
-        },
+        "NextHops": {"NextHop": [{"NextHopType": hop_type, "NextHopId": hop_id, "Enabled": 1, "Weight": 100}]},
     }
 
 

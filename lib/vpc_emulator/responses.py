@@ -144,9 +144,7 @@ class Responder:
 def _parameters(request: Request) -> dict[str, str]:
     """Read the parameters: the SDKs put them into the query, other clients may send a form."""
     parameters = dict(parse_qsl(request.query, keep_blank_values=True))
-    if request.body and request.headers.get("content-type", "").startswith(
-        "application/x-www-form-urlencoded"
-    ):
+    if request.body and request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         parameters.update(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
     return parameters
 

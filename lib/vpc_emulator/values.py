@@ -120,9 +120,7 @@ class Mapping5(NamedTuple):
 def mapping(parameters: Parameters) -> Mapping5:
     """Read the five parameters that make a DNAT entry."""
     names = ("ExternalIp", "ExternalPort", "InternalIp", "InternalPort", "IpProtocol")
-    external_ip, external_port, internal_ip, internal_port, protocol = (
-        required(parameters, n) for n in names
-    )
+    external_ip, external_port, internal_ip, internal_port, protocol = (required(parameters, n) for n in names)
     if not is_ipv4(external_ip):
         raise errors.ExternalIpMalformed(external_ip)
     if not is_ipv4(internal_ip):

@@ -130,7 +130,7 @@ class RateLimit:
     """How many calls the account may make in a window, in all or of one action."""
 
     calls: int
-    seconds: float
+    seconds: float = 60.0
     per_action: bool = True
     tell_time_left: bool = True
 

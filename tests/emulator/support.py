@@ -87,9 +87,7 @@ def small_world(**changes: Any) -> dict[str, Any]:
 class Cloud:
     """The SDKs as a client of one endpoint."""
 
-    def __init__(
-        self, endpoint: str, *, key: str = "key", secret: str = SECRET, token: str | None = None
-    ) -> None:
+    def __init__(self, endpoint: str, *, key: str = "key", secret: str = SECRET, token: str | None = None) -> None:
         config = {
             "access_key_id": key,
             "access_key_secret": secret,
@@ -139,9 +137,7 @@ class Cloud:
 
     def gateways(self, **filters: Any) -> list[dict[str, Any]]:
         request = vpc.DescribeNatGatewaysRequest(**({"region_id": REGION} | filters))
-        found: list[dict[str, Any]] = self.vpc.describe_nat_gateways(request).body.to_map()["NatGateways"][
-            "NatGateway"
-        ]
+        found: list[dict[str, Any]] = self.vpc.describe_nat_gateways(request).body.to_map()["NatGateways"]["NatGateway"]
         return found
 
     def eips(self, **filters: Any) -> list[str]:

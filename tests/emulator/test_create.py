@@ -28,41 +28,27 @@ def test_created_entry_is_listed_with_all_it_was_given(cloud: Cloud) -> None:
     ("changes", "code", "status"),
     [
         pytest.param({"external_ip": "one"}, "InvalidExternalIp.Malformed", 400, id="external ip is a word"),
-        pytest.param(
-            {"internal_ip": "172.16"}, "InvalidInternalIp.Malformed", 400, id="internal ip is short"
-        ),
+        pytest.param({"internal_ip": "172.16"}, "InvalidInternalIp.Malformed", 400, id="internal ip is short"),
         pytest.param({"external_port": "0"}, "InvalidExternalPort.Malformed", 400, id="port 0"),
         pytest.param({"external_port": "65536"}, "InvalidExternalPort.Malformed", 400, id="port 65536"),
         pytest.param({"internal_port": "080"}, "InvalidInternalPort.Malformed", 400, id="leading zero"),
         pytest.param({"external_port": "20/10"}, "InvalidExternalPort.Malformed", 400, id="range backwards"),
-        pytest.param(
-            {"external_port": "10/20"}, "InvalidExternalPort.Malformed", 400, id="range onto a port"
-        ),
+        pytest.param({"external_port": "10/20"}, "InvalidExternalPort.Malformed", 400, id="range onto a port"),
         pytest.param({"external_port": "Any"}, "InvalidExternalPort.Malformed", 400, id="any port of TCP"),
         pytest.param({"ip_protocol": "sctp"}, "InvalidProtocal.ValueNotSupported", 400, id="protocol sctp"),
         pytest.param({"ip_protocol": "Any"}, "InvalidExternalPort.Malformed", 400, id="Any with a port"),
         pytest.param({"forward_entry_name": "a"}, "InvalidParameter.Name.Malformed", 400, id="short name"),
-        pytest.param(
-            {"forward_entry_name": "1abc"}, "InvalidParameter.Name.Malformed", 400, id="digit first"
-        ),
-        pytest.param(
-            {"forward_entry_name": "a/b"}, "InvalidParameter.Name.Malformed", 400, id="slash in name"
-        ),
-        pytest.param(
-            {"forward_entry_name": "a" * 129}, "InvalidParameter.Name.Malformed", 400, id="long name"
-        ),
+        pytest.param({"forward_entry_name": "1abc"}, "InvalidParameter.Name.Malformed", 400, id="digit first"),
+        pytest.param({"forward_entry_name": "a/b"}, "InvalidParameter.Name.Malformed", 400, id="slash in name"),
+        pytest.param({"forward_entry_name": "a" * 129}, "InvalidParameter.Name.Malformed", 400, id="long name"),
         pytest.param({"internal_port": None}, "MissingParameter", 400, id="no internal port"),
         pytest.param({"region_id": "mars"}, "InvalidRegionId.NotFound", 404, id="unknown region"),
         pytest.param({"region_id": "cn-beijing"}, "InvalidForwardTableId.NotFound", 404, id="other region"),
-        pytest.param(
-            {"forward_table_id": "ftb-0"}, "InvalidForwardTableId.NotFound", 404, id="unknown table"
-        ),
+        pytest.param({"forward_table_id": "ftb-0"}, "InvalidForwardTableId.NotFound", 404, id="unknown table"),
         pytest.param({"external_ip": "47.0.0.1"}, "InvalidExternalIp.NotFound", 404, id="not our EIP"),
         pytest.param({"external_ip": "47.96.0.9"}, "InvalidIp.NotInNatgw", 400, id="EIP of another gateway"),
         pytest.param({"external_ip": "47.96.0.100"}, "InvalidIp.NotInNatgw", 400, id="EIP of no gateway"),
-        pytest.param(
-            {"internal_ip": "10.0.0.1"}, "Forbidden.InternalIpOutOfVpcCIDR", 400, id="not in the VPC"
-        ),
+        pytest.param({"internal_ip": "10.0.0.1"}, "Forbidden.InternalIpOutOfVpcCIDR", 400, id="not in the VPC"),
         pytest.param({"internal_ip": POD_WITH_EIP}, "Forbindden", 400, id="target has an EIP"),
         pytest.param({"internal_ip": EIP}, "InvalidParameter", 400, id="external is internal"),
         pytest.param({"client_token": "ü"}, "InvalidClientToken.Malformed", 400, id="token is not ASCII"),

@@ -69,9 +69,7 @@ def test_listing_by_gateway_shows_its_tables(cloud: Cloud) -> None:
         pytest.param({"ip_protocol": "UDP"}, ["b"], id="protocol in capitals"),
         pytest.param({"forward_entry_name": "cc"}, ["c"], id="name"),
         pytest.param({"forward_entry_id": "fwd-0"}, [], id="unknown id"),
-        pytest.param(
-            {"internal_ip": "172.16.1.1", "external_ip": SNAT_EIP}, [], id="filters that contradict"
-        ),
+        pytest.param({"internal_ip": "172.16.1.1", "external_ip": SNAT_EIP}, [], id="filters that contradict"),
     ],
 )
 def test_filter_finds(cloud: Cloud, filters: dict[str, str], found: list[str]) -> None:

@@ -58,9 +58,7 @@ def _default_hops(cloud: Cloud, table: str) -> list[tuple[str, str]]:
         region_id=REGION, route_table_id=table, destination_cidr_block="0.0.0.0/0"
     )
     routes = cloud.vpc.describe_route_entry_list(request).body.to_map()["RouteEntrys"]["RouteEntry"]
-    return [
-        (hop["NextHopType"], hop["NextHopId"]) for route in routes for hop in route["NextHops"]["NextHop"]
-    ]
+    return [(hop["NextHopType"], hop["NextHopId"]) for route in routes for hop in route["NextHops"]["NextHop"]]
 
 
 def test_default_route_points_at_the_gateway(cloud: Cloud) -> None:
