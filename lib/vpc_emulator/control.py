@@ -80,6 +80,9 @@ class Control:
             result = route(request)
         except (ValueError, TypeError, KeyError) as error:
             return 400, {"error": f"{type(error).__name__}: {error}"}
+        except Exception as error:  # noqa: BLE001 - whoever asks shall hear of it, and a test fail
+            self.emulator.note_bug(error)
+            return 500, {"error": f"{type(error).__name__}: {error}"}
         return 200, {"ok": True} if result is None else result
 
     def _state(self, _: Request) -> dict[str, Any]:

@@ -5,7 +5,7 @@ table first brings it up to date.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,9 @@ from vpc_emulator.values import ANY, Mapping5, Ports, parse_ports
 PENDING: Final = "Pending"
 AVAILABLE: Final = "Available"
 DELETING: Final = "Deleting"
+
+EntryFilter = Mapping[str, str]
+"""Values that an entry must have, by the names of its fields."""
 
 _Holders = dict[tuple[str, str], dict[int, "ForwardEntry"]]
 
@@ -125,16 +128,19 @@ class ForwardTable:
         """Return an entry that leads to one of these internal ports."""
         return _holder(self._internal, wanted.internal_ip, wanted.internal_ports, wanted.protocol)
 
-    def candidates(self, *, entry_id: str, external_ip: str, internal_ip: str) -> Iterable[ForwardEntry]:
+    def candidates(self, wanted: EntryFilter) -> Iterable[ForwardEntry]:
         """Return few entries that include all with these values: a filter need not read the whole table."""
-        if entry_id:
-            entry = self.entries.get(entry_id)
-            return [] if entry is None else [entry]
-        if internal_ip:
-            return self.by_internal_ip.get(internal_ip, {}).values()
-        if external_ip:
-            return self.by_external_ip.get(external_ip, {}).values()
-        return self.entries.values()
+        if "id" in wanted:
+            return [self.entries[wanted["id"]]] if wanted["id"] in self.entries else []
+        if "internal_ip" in wanted:
+            return self.by_internal_ip.get(wanted["internal_ip"], {}).values()
+        if "external_ip" not in wanted:
+            return self.entries.values()
+        port = wanted.get("external_port", "")
+        if not port.isdecimal():
+            return self.by_external_ip.get(wanted["external_ip"], {}).values()
+        held = (self._external.get((wanted["external_ip"], protocol), {}) for protocol in ("tcp", "udp"))
+        return [entries[int(port)] for entries in held if int(port) in entries]
 
     def _claims(self, entry: ForwardEntry) -> list[tuple[_Holders, tuple[str, str], Ports]]:
         return [

@@ -16,13 +16,22 @@ from vpc_emulator import values
 from vpc_emulator.account import Account, Gateway
 from vpc_emulator.calls import CallLog, RateMeter
 from vpc_emulator.faults import Fault, FaultBook
-from vpc_emulator.forward_table import PENDING, ForwardEntry, ForwardTable, is_ip_mapping
+from vpc_emulator.forward_table import PENDING, EntryFilter, ForwardEntry, ForwardTable, is_ip_mapping
 from vpc_emulator.network import NetworkAnswers
 from vpc_emulator.values import ANY, Mapping5, Parameters
 from vpc_emulator.world import RateLimit, World
 
 _MAX_PAGE: Final = 50
 _PRIVILEGED: Final = 1024
+_FILTERS: Final = {
+    "ForwardEntryId": "id",
+    "ForwardEntryName": "name",
+    "ExternalIp": "external_ip",
+    "ExternalPort": "external_port",
+    "InternalIp": "internal_ip",
+    "InternalPort": "internal_port",
+    "IpProtocol": "protocol",
+}
 Answer = dict[str, Any]
 
 
@@ -232,32 +241,16 @@ class Emulator(NetworkAnswers, Account):
         return known[1]
 
 
-def _entry_filter(parameters: Parameters) -> dict[str, str]:
-    names = (
-        "ForwardEntryId",
-        "ForwardEntryName",
-        "ExternalIp",
-        "ExternalPort",
-        "InternalIp",
-        "InternalPort",
-        "IpProtocol",
-    )
-    wanted = {name: parameters[name] for name in names if parameters.get(name)}
-    for name in ("IpProtocol", "ExternalPort", "InternalPort"):
-        if name in wanted:
-            wanted[name] = wanted[name].lower()
-    return wanted
+def _entry_filter(parameters: Parameters) -> EntryFilter:
+    wanted = {field: parameters.get(name, "") for name, field in _FILTERS.items()}
+    for field in ("protocol", "external_port", "internal_port"):
+        wanted[field] = wanted[field].lower()
+    return {field: value for field, value in wanted.items() if value}
 
 
-def _matching(table: ForwardTable, wanted: dict[str, str]) -> list[ForwardEntry]:
-    candidates = table.candidates(
-        entry_id=wanted.get("ForwardEntryId", ""),
-        external_ip=wanted.get("ExternalIp", ""),
-        internal_ip=wanted.get("InternalIp", ""),
-    )
-    found = []
-    for entry in candidates:
-        shown = entry.answer()
-        if all(shown[name] == value for name, value in wanted.items()):
-            found.append(entry)
-    return found
+def _matching(table: ForwardTable, wanted: EntryFilter) -> list[ForwardEntry]:
+    return [
+        entry
+        for entry in table.candidates(wanted)
+        if all(getattr(entry, field) == value for field, value in wanted.items())
+    ]

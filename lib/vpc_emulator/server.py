@@ -1,5 +1,6 @@
 """The HTTP server around the emulator: one thread for each connection, which is kept open between calls."""
 
+import json
 import socket
 import socketserver
 import threading
@@ -9,7 +10,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from vpc_emulator.models import Emulator
-from vpc_emulator.responses import NoAnswer, Responder
+from vpc_emulator.responses import NoAnswer, Responder, Response
 from vpc_emulator.signature import Request
 
 _POLL_SECONDS: Final = 0.02
@@ -134,6 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         except NoAnswer:
             self.close_connection = True
             return
+        self._send(response)
+
+    def _send(self, response: Response) -> None:
         self.send_response_only(response.status)
         self.send_header("content-type", "application/json;charset=utf-8")
         self.send_header("content-length", str(len(response.body)))
@@ -141,6 +145,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(response.body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is not even HTTP as we know it (http.server finds out) in the shape of the API."""
+        self.close_connection = True
+        body = {"Code": "UnsupportedHTTPMethod", "Message": message or explain or "", "RequestId": ""}
+        self._send(Response(code, json.dumps(body).encode()))
 
     do_GET = do_POST  # noqa: N815 - http.server names them so
     do_DELETE = do_POST  # noqa: N815

@@ -159,6 +159,11 @@ class World:
         return cls.from_dict(data)
 
     @classmethod
+    def example(cls) -> "World":
+        """Return the world of example-world.yaml beside this file."""
+        return cls.load(Path(__file__).with_name("example-world.yaml"))
+
+    @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "World":
         """Check a mapping of the file's format and take it over."""
         return _Reader(Node(data)).world()

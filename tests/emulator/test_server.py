@@ -1,7 +1,11 @@
 """The server under many clients at once, and when it stops."""
 
 import contextlib
+import json
+import socket
 import threading
+import urllib.error
+import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -58,3 +62,22 @@ def test_two_servers_keep_apart(server: EmulatorServer, emulator: Emulator) -> N
         Cloud(second.endpoint).create()
     assert Cloud(server.endpoint).entries() == []
     assert other.bugs == []
+
+
+def test_unknown_http_method_is_refused_in_the_shape_of_the_api(server: EmulatorServer) -> None:
+    request = urllib.request.Request(server.url, method="PUT")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=5)
+    with caught.value as answer:
+        assert json.load(answer)["Code"] == "UnsupportedHTTPMethod"
+
+
+def test_garbage_does_not_stop_the_server(server: EmulatorServer) -> None:
+    host, _, port = server.endpoint.partition(":")
+    for garbage in (b"\x16\x03\x01\x02\n\n", b"POST / HTTP/9.9\r\n\r\n", b"GET\r\n\r\n"):
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(garbage)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                pass
+    assert Cloud(server.endpoint).entries() == []

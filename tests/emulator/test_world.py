@@ -15,6 +15,10 @@ def test_world_is_loaded_from_a_file(tmp_path: Path) -> None:
     assert list(World.load(path).vpcs) == ["vpc-1"]
 
 
+def test_example_world_is_right() -> None:
+    assert World.example().nat_gateways
+
+
 def test_large_interface_is_spread_over_several() -> None:
     world = World.from_dict(
         small_world(network_interfaces=[{"id": "eni", "vswitch": "vsw-1", "private_ips": "172.16.4.0/22"}])
