@@ -10,6 +10,17 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+VERSION = {
+    "major": "1",
+    "minor": "36",
+    "gitVersion": "v1.36.0+in-memory",
+    "gitCommit": "",
+    "gitTreeState": "",
+    "buildDate": "",
+    "goVersion": "",
+    "compiler": "",
+    "platform": "",
+}
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
 
@@ -19,7 +30,7 @@ def answer(catalogue: Catalogue, path: str) -> Json | None:
     known: Json | None = None
     match [part for part in path.split("/") if part]:
         case ["version"]:
-            known = {"major": "1", "minor": "36", "gitVersion": "v1.36.0+in-memory"}
+            known = VERSION
         case ["healthz" | "readyz" | "livez"]:
             known = {"status": "ok"}
         case ["api"]:

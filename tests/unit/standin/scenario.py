@@ -8,19 +8,17 @@ kind has a group of its own here: on a shared API server it must not meet the pr
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.api import Api, name_of
 from metacontroller_standin.manifests import point_at
 from metacontroller_standin.waiting import wait_until
+from tests.unit.standin.hook_server import HookServer, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from metacontroller_standin.kubelet import Kubelet
 
@@ -88,71 +86,26 @@ def manifests() -> list[Json]:
     return found
 
 
-class Hook:
-    """A hook server: a PodDNAT for every pod with an address, a status for every PodDNAT."""
+class Hook(HookServer):
+    """A PodDNAT for every pod with an address, a status for every PodDNAT."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[str, Json]] = []
-        self.put_off = 1
-        """So many first syncs of PodDNATs are answered with 429."""
+        super().__init__(self._play_along)
         self.may_finalize = True
-        self._lock = threading.Lock()
-        hook = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                code, answer = hook.answer(self.path, body)
-                text = json.dumps(answer).encode()
-                self.send_response(code)
-                if code == 429:
-                    self.send_header("Retry-After", "1")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    def answer(self, path: str, body: Json) -> tuple[int, Json]:
-        with self._lock:
-            self.requests.append((path, body))
-            if path == "/sync-poddnat" and self.put_off:
-                self.put_off -= 1
-                return 429, {}
+    def _play_along(self, path: str, body: Json) -> Reply:
         match path:
             case "/sync-pod":
-                return 200, _pod_answer(body)
+                return Reply(_pod_answer(body))
             case "/sync-optout":
-                return 200, {"annotations": {STATUS: None}}
+                return Reply({"annotations": {STATUS: None}})
+            case "/sync-poddnat" if len(self.seen(path)) == 1:
+                return Reply({}, 429, {"Retry-After": "1"})
             case "/sync-poddnat":
-                return 200, {"status": {"entries": [{"externalIP": "1.2.3.4", "forwardEntryId": "fwd-1"}]}}
+                return Reply({"status": {"entries": [{"externalIP": "1.2.3.4", "forwardEntryId": "fwd-1"}]}})
             case "/finalize-poddnat":
-                return 200, {"status": body["parent"].get("status", {}), "finalized": self.may_finalize}
-        return 404, {"error": path}
-
-    def seen(self, path: str) -> list[Json]:
-        """Return the requests to one path so far."""
-        with self._lock:
-            return [body for its, body in self.requests if its == path]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+                return Reply({"status": body["parent"].get("status", {}), "finalized": self.may_finalize})
+        return Reply({"error": path}, 404)
 
 
 def _pod_answer(body: Json) -> Json:
