@@ -1,0 +1,84 @@
+"""The Flask application: which path is which hook, and how failures are answered."""
+
+import logging
+from functools import partial
+
+import prometheus_client
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from hooks.border import BadRequestError, Border
+from hooks.pod_opt_out import pod_opt_out
+from hooks.pod_sync import pod_sync
+from hooks.poddnat_finalize import poddnat_finalize
+from hooks.poddnat_sync import poddnat_sync
+from poddnat.cluster import ClusterError
+from poddnat.service import Service
+
+log = logging.getLogger(__name__)
+
+# etcd holds no object of more than about 1.5 MiB; a request carries two at most, and the controller.
+_LARGEST_REQUEST = 4 * 1024 * 1024
+_CLUSTER_AWAY_SECONDS = 5
+
+
+def create_app(service: Service) -> Flask:
+    """Make the application around a service that is, or will be, started."""
+    app = Flask("poddnat")
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_REQUEST
+    hooks = {
+        "/pod/sync": Border("pod-sync", partial(pod_sync, service.pods)),
+        "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pods)),
+        "/poddnat/sync": Border("poddnat-sync", partial(poddnat_sync, service.mappings)),
+        "/poddnat/finalize": Border("poddnat-finalize", partial(poddnat_finalize, service.mappings)),
+    }
+    for path, border in hooks.items():
+        app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, border), methods=["POST"])
+    app.add_url_rule("/healthz", endpoint="healthz", view_func=lambda: _text("ok"))
+    app.add_url_rule("/readyz", endpoint="readyz", view_func=lambda: _readiness(service))
+    app.add_url_rule("/metrics", endpoint="metrics", view_func=_metrics)
+    app.register_error_handler(BadRequestError, _bad_request)
+    app.register_error_handler(ClusterError, _cluster_away)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+    return app
+
+
+def _when_ready(service: Service, border: Border) -> Response:
+    if not service.ready:
+        return Response(status=429, headers={"Retry-After": "1"})
+    return border()
+
+
+def _readiness(service: Service) -> Response:
+    if service.ready:
+        return _text("ok")
+    return _text("not ready: the PodDNATs have not been listed yet", 503)
+
+
+def _metrics() -> Response:
+    return Response(prometheus_client.generate_latest(), content_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+
+def _text(text: str, status: int = 200) -> Response:
+    return Response(f"{text}\n", status=status, mimetype="text/plain")
+
+
+def _bad_request(error: BadRequestError) -> Response:
+    log.warning("bad request: %s", error)
+    return _text(str(error), 400)
+
+
+def _cluster_away(error: ClusterError) -> Response:
+    log.warning("the API server can't be asked: %s", error)
+    return Response(status=429, headers={"Retry-After": str(_CLUSTER_AWAY_SECONDS)})
+
+
+def _http_error(error: HTTPException) -> Response:
+    return _text(f"{error.name}: {error.description}", error.code or 500)
+
+
+def _unexpected(error: Exception) -> Response:
+    # The answer becomes an event that users see; what went wrong inside is for the log.
+    log.error("unexpected failure", exc_info=error)
+    return _text("poddnat failed unexpectedly; its log has the details", 500)

@@ -1,0 +1,60 @@
+"""The border of the hook server: requests and answers are checked against the schemas, and nothing else is let in."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, request
+from jsonschema import Draft202012Validator
+
+from poddnat.files import schema_validator
+from poddnat.progress import Later
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+Json = dict[str, Any]
+Hook = Callable[[Json], Json | Later]
+
+
+class BadRequestError(Exception):
+    """A request that is not one of Metacontroller's; the text says what is wrong with it."""
+
+
+class Border:
+    """Lets one hook's requests in and its answers out."""
+
+    def __init__(self, name: str, hook: Hook) -> None:
+        """``name`` is that of the hook's schemas: ``<name>-request.json`` and ``<name>-answer.json``."""
+        self._name = name
+        self._hook = hook
+        self._request = schema_validator(f"{name}-request.json")
+        self._answer = schema_validator(f"{name}-answer.json")
+
+    def __call__(self) -> Response:
+        """Answer the present request."""
+        answer = self._hook(self._body())
+        if isinstance(answer, Later):
+            # A whole number: Metacontroller takes a fraction for 0, which means at once.
+            return Response(status=429, headers={"Retry-After": str(max(1, round(answer.seconds)))})
+        if (problem := _problem(self._answer, answer)) is not None:
+            raise RuntimeError(f"the answer of {self._name} breaks its own schema: {problem}")
+        return Response(json.dumps(answer), mimetype="application/json")
+
+    def _body(self) -> Json:
+        try:
+            body = json.loads(request.get_data(cache=False))
+        except ValueError as error:
+            raise BadRequestError(f"the request's body is not JSON: {error}") from error
+        if (problem := _problem(self._request, body)) is not None:
+            raise BadRequestError(f"this is not a request for {self._name}: {problem}")
+        content: Json = body
+        return content
+
+
+def _problem(validator: Draft202012Validator, instance: object) -> str | None:
+    error: ValidationError | None = next(iter(validator.iter_errors(instance)), None)
+    if error is None:
+        return None
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    return f"{path.lstrip('.') or 'the whole'}: {error.message[:200]}"

@@ -1,0 +1,399 @@
+"""What is to be done on one NAT gateway: what PodDNATs want of it, the table as last seen, and the next call.
+
+No threads, no network, no clock: the caller brings the time, makes the calls that ``next`` chooses, and hands back
+what came of them. Nothing is kept that can't be found out again: after a crash, the next process lists the table and
+is told by the hooks what is wanted.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from poddnat.cloud import EntryFilter
+from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.listing import EVERYTHING, Listing, pages_of
+from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
+from poddnat.ownership import Ownership
+from poddnat.pace import Kind, Pace
+from poddnat.plan import Mine, Plan, make_plan
+from poddnat.progress import Blocked, Done, Progress, Trouble, Waiting
+from poddnat.table import Table
+from poddnat.troubles import of_conflicts, of_error, of_full
+from poddnat.wish import Lanes, Wish
+
+_LOOK_GAP = 1.0
+_FIRST_HOLD = 0.25
+_LONGEST_HOLD = 30.0
+_FULL_RETRY = 60.0
+_FAILURES_TO_TELL = 3
+
+
+@dataclass(frozen=True)
+class Create:
+    """A call to make: create this entry."""
+
+    uid: str
+    name: str
+    rule: ForwardRule
+    token: str
+
+
+@dataclass(frozen=True)
+class Delete:
+    """A call to make: delete this entry; ``leftover_of`` is the PodDNAT it belonged to when that is another one."""
+
+    uid: str
+    entry: ForwardEntry
+    token: str
+    leftover_of: str | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Calls to make: list what these filters match, one after the other."""
+
+    filters: tuple[EntryFilter, ...]
+
+
+class Agenda:
+    """The state of one gateway's work. Not safe for use from several threads at once."""
+
+    def __init__(
+        self,
+        gateway_id: str,
+        ownership: Ownership,
+        is_alive: Callable[[str], bool],
+        *,
+        refresh_interval: float,
+    ) -> None:
+        """``is_alive`` tells of a PodDNAT's uid, from memory, whether it exists; ``refresh_interval`` in seconds."""
+        self.gateway_id = gateway_id
+        self.table = Table()
+        self.pace = Pace()
+        self.lanes = Lanes()
+        self.loaded = False
+        """Whether the table has been listed since the start."""
+        self.trouble: Trouble | None = None
+        """What is the matter with the gateway as a whole."""
+        self._ownership = ownership
+        self._known_alive = is_alive
+        self._refresh_interval = refresh_interval
+        self._refresh_at = -math.inf
+        self._looking = False
+        self._look_after = -math.inf
+        self._wishes: dict[str, Wish] = {}
+        self._watching: dict[str, None] = {}
+        # PodDNATs that wait for something in the table to change, not for their turn to write.
+        self._unclaimed: set[str] = set()
+        # Owners of entries that the last whole listing showed though nobody lives who wants them.
+        self._failures = 0
+        self._hold_until = -math.inf
+        self._quota: int | None = None
+        self._full_until = -math.inf
+
+    # What is wanted.
+
+    def want(self, mine: Mine, rules: tuple[ForwardRule, ...], now: float, *, release: bool = False) -> Progress:
+        """Want exactly these rules for a PodDNAT, or its release, and tell how far it is."""
+        wish = self._wishes.get(mine.uid)
+        if wish is None:
+            wish = self._wishes[mine.uid] = Wish(mine, rules, since=now, quiet_since=now, release=release)
+        wish.change(mine, rules, release=release, now=now)
+        plan = self._place(wish)
+        if self._fulfilled(wish, plan):
+            self._forget(mine.uid)
+            return Done(plan.working)
+        return self._report(wish, plan, now)
+
+    def working(self, mine: Mine, rules: tuple[ForwardRule, ...]) -> Done | None:
+        """Tell whether a PodDNAT has exactly these rules, without wanting anything; None: not so, or not known."""
+        if not self.loaded or mine.uid in self._wishes:
+            return None
+        plan = make_plan(rules, self.table, mine, self._ownership, self._is_alive)
+        return Done(plan.working) if plan.at_rest else None
+
+    def abandon(self, mine: Mine, now: float) -> None:
+        """Release a PodDNAT that went without asking for it; nobody waits for the outcome."""
+        self.want(mine, (), now, release=True)
+        if (wish := self._wishes.get(mine.uid)) is not None:
+            wish.unattended = True
+
+    def concerns(self, mine: Mine) -> bool:
+        """Whether there is, or is about to be, anything of a PodDNAT here."""
+        return mine.uid in self._wishes or bool(mine.entries(self.table))
+
+    def is_full(self, now: float) -> bool:
+        """Whether the table had no room for an entry, and nothing has been freed since."""
+        return now < self._full_until and self._quota is not None and len(self.table) >= self._quota
+
+    def _plan(self, wish: Wish) -> Plan:
+        return make_plan(wish.rules, self.table, wish.mine, self._ownership, self._is_alive)
+
+    def _is_alive(self, uid: str) -> bool:
+        wish = self._wishes.get(uid)
+        return not wish.release if wish is not None else self._known_alive(uid)
+
+    def _fulfilled(self, wish: Wish, plan: Plan) -> bool:
+        at_rest = self.loaded and plan.at_rest and not wish.sending and not wish.suspects
+        return at_rest and (wish.confirmed or not wish.release)
+
+    def _report(self, wish: Wish, plan: Plan, now: float) -> Progress:
+        trouble = wish.trouble or of_conflicts(plan, self._ownership)
+        if trouble is None and plan.creates and self.is_full(now):
+            trouble = of_full(self.gateway_id, self._quota)
+        if (trouble := trouble or self.trouble) is not None:
+            return Blocked(trouble, plan.working)
+        # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
+        seconds = self.lanes.ahead(wish.mine.uid) * self.pace.seconds_per_write() / 2
+        return Waiting(seconds, plan.working)
+
+    def _place(self, wish: Wish, *, front: bool = False) -> Plan:
+        """Put a wish where it belongs: in a lane when it has something to write, else among those that watch."""
+        plan = self._plan(wish)
+        wish.settling = plan.settling
+        uid = wish.mine.uid
+        if (write := wish.next_write(plan)) is not None:
+            self._watching.pop(uid, None)
+            self.lanes.add(uid, write[0], front=front)
+        else:
+            self.lanes.remove(uid)
+            self._watching[uid] = None
+            if wish.unattended and self._fulfilled(wish, plan):
+                self._forget(uid)
+        return plan
+
+    def _forget(self, uid: str) -> None:
+        self._wishes.pop(uid, None)
+        self.lanes.remove(uid)
+        self._watching.pop(uid, None)
+
+    # What to do next.
+
+    def next(self, now: float, *, urgent_only: bool) -> tuple[Create | Delete | Look | None, float]:
+        """Choose the next call, or say in how many seconds to ask again; ``urgent_only`` puts off mere looks."""
+        if now < self._hold_until:
+            return None, self._hold_until - now
+        wait = math.inf
+        if not self._looking:
+            filters, wait = self._due_looks(now, urgent_only=urgent_only)
+            if filters:
+                self._looking = True
+                return Look(tuple(filters)), 0.0
+        if not self.loaded or not len(self.lanes):
+            return None, wait
+        pace = self.pace.wait(now)
+        if pace > 0:
+            return None, min(wait, pace)
+        write, put_off = self._take_write(now)
+        return write, min(wait, put_off)
+
+    def _due_looks(self, now: float, *, urgent_only: bool) -> tuple[list[EntryFilter], float]:
+        if now >= self._refresh_at:
+            return [EVERYTHING], 0.0
+        wait = self._refresh_at - now
+        if not self._watching:
+            return [], wait
+        patient = self._look_after + (_LOOK_GAP * 4 if urgent_only and len(self.lanes) else 0.0)
+        if now < patient:
+            return [], min(wait, patient - now)
+        filters: dict[EntryFilter, None] = {}
+        for uid in self._watching:
+            for due, where in self._worth_a_look(self._wishes[uid]):
+                if due <= now:
+                    filters[where] = None
+                else:
+                    wait = min(wait, due - now)
+        if len(filters) >= pages_of(len(self.table)):
+            return [EVERYTHING], 0.0
+        return list(filters), wait
+
+    def _worth_a_look(self, wish: Wish) -> Iterator[tuple[float, EntryFilter]]:
+        """Yield what to look at for somebody who waits, and from when on."""
+        if wish.sending:
+            return
+        for rule in wish.suspects:
+            yield (
+                wish.retry_at,
+                EntryFilter(external_ip=rule.external_ip, external_port=str(rule.external_ports)),
+            )
+            yield (
+                wish.retry_at,
+                EntryFilter(internal_ip=rule.internal_ip, internal_port=str(rule.internal_ports)),
+            )
+        for entry in wish.settling:
+            yield self.pace.due_at(entry.entry_id), EntryFilter(entry_id=entry.entry_id)
+        if wish.release and not wish.settling and not wish.confirmed:
+            yield -math.inf, EntryFilter(name=wish.mine.name)
+
+    def _take_write(self, now: float) -> tuple[Create | Delete | None, float]:
+        """Take the next write out of the queue; those that must wait keep their places."""
+        kept: list[tuple[str, Kind]] = []
+        taken: Create | Delete | None = None
+        wait = math.inf
+        while taken is None and (uid := self.lanes.pop()) is not None:
+            wish = self._wishes[uid]
+            plan = self._plan(wish)
+            if (write := wish.next_write(plan)) is None:
+                self._place(wish)
+                continue
+            kind, what = write
+            ready_at = max(wish.retry_at, self._full_until if kind is Kind.CREATE and self.is_full(now) else now)
+            if now < ready_at:
+                kept.append((uid, kind))
+                wait = min(wait, ready_at - now)
+                continue
+            taken = self._call(wish, what)
+            wish.sending.add(what if isinstance(what, ForwardRule) else what.entry_id)
+            self.pace.sent()
+            self._place(wish, front=True)
+        for uid, kind in reversed(kept):
+            self.lanes.add(uid, kind, front=True)
+        return taken, wait
+
+    def _call(self, wish: Wish, what: ForwardRule | ForwardEntry) -> Create | Delete:
+        if isinstance(what, ForwardRule):
+            return Create(wish.mine.uid, wish.mine.name, what, wish.token(what))
+        owner = self._ownership.owner_in(what.name)
+        leftover_of = owner if owner != wish.mine.uid else None
+        return Delete(wish.mine.uid, what, wish.token(what.entry_id), leftover_of)
+
+    # What came of it.
+
+    def created(self, job: Create, entry_id: str, now: float) -> None:
+        """Take over that the cloud accepted a create."""
+        self.pace.accepted(entry_id, Kind.CREATE, now)
+        self.table.put(ForwardEntry(entry_id, job.name, job.rule, EntryStatus.PENDING))
+        self._written(job, now)
+
+    def deleted(self, job: Delete, now: float) -> None:
+        """Take over that the cloud accepted a delete."""
+        entry = job.entry
+        self.pace.accepted(entry.entry_id, Kind.DELETE, now)
+        self.table.put(ForwardEntry(entry.entry_id, entry.name, entry.rule, EntryStatus.DELETING))
+        self._written(job, now)
+
+    def _written(self, job: Create | Delete, now: float) -> None:
+        self._recovered()
+        wish = self._wishes[job.uid]
+        wish.fulfilled(job.rule if isinstance(job, Create) else job.entry.entry_id)
+        wish.forgive()
+        self._answered(job, wish, now)
+
+    def _answered(self, job: Create | Delete, wish: Wish, now: float) -> None:
+        wish.sending.discard(job.rule if isinstance(job, Create) else job.entry.entry_id)
+        wish.quiet_since = now
+        self._place(wish, front=True)
+
+    def failed(self, job: Create | Delete, error: CloudError, now: float) -> None:
+        """Take over that a write came to nothing, or that nobody knows."""
+        wish = self._wishes[job.uid]
+        if error.meaning is Meaning.BUSY:
+            self.pace.refused(now)
+        else:
+            self.pace.failed()
+        match error.meaning:
+            case Meaning.BUSY | Meaning.THROTTLED:
+                pass
+            case Meaning.GONE if isinstance(job, Delete):
+                self.table.remove(job.entry.entry_id)
+                wish.fulfilled(job.entry.entry_id)
+            case Meaning.UNKNOWN:
+                self._doubt(job, wish, now)
+                self._hold(error, now)
+            case Meaning.TAKEN:
+                self._doubt(job, wish, now)
+                wish.put_off(now)
+            case Meaning.FULL:
+                self._quota = len(self.table)
+                self._full_until = now + _FULL_RETRY
+            case Meaning.DENIED | Meaning.UNUSABLE:
+                self._hold(error, now)
+            case _:
+                wish.trouble = of_error(error, self.gateway_id)
+                wish.put_off(now, at_least=wish.trouble.retry_after)
+        self._answered(job, wish, now)
+
+    def spared(self, job: Delete, now: float) -> None:
+        """Take over that a leftover was not deleted after all: its PodDNAT lives."""
+        self.pace.failed()
+        self._wishes[job.uid].put_off(now)
+        self._answered(job, self._wishes[job.uid], now)
+
+    def _doubt(self, job: Create | Delete, wish: Wish, now: float) -> None:
+        """Look before trying again: our picture of the table is wrong, or may be."""
+        if isinstance(job, Create):
+            wish.suspects.add(job.rule)
+        else:
+            self._refresh_at = now
+
+    def _hold(self, error: CloudError, now: float) -> None:
+        """Hold everything back, ever longer: the whole gateway is concerned."""
+        self._failures += 1
+        self._hold_until = now + min(_FIRST_HOLD * 2.0 ** (self._failures - 1), _LONGEST_HOLD)
+        if error.meaning is not Meaning.UNKNOWN or self._failures >= _FAILURES_TO_TELL:
+            self.trouble = of_error(error, self.gateway_id)
+
+    def _recovered(self) -> None:
+        self._failures = 0
+        self.trouble = None
+
+    def look_failed(self, error: CloudError, now: float) -> None:
+        """Take over that a look was cut short."""
+        self._looking = False
+        self._look_after = now + _LOOK_GAP
+        if error.meaning is not Meaning.THROTTLED:
+            self._hold(error, now)
+
+    def look_ended(self, now: float) -> None:
+        """Take over that a look is complete."""
+        self._looking = False
+        self._look_after = now + _LOOK_GAP
+        self._recovered()
+        for uid in list(self._watching):
+            self._place(self._wishes[uid])
+
+    def listed(self, listing: Listing, *, since: int, started_at: float, now: float) -> list[str]:
+        """Take over what a look showed.
+
+        ``since`` is the table's stamp, and ``started_at`` the time, from before it was asked for. Returns the uids
+        whose entries should be swept, if their PodDNATs really are gone: nobody has wanted them for two listings.
+        """
+        listing.teach(self.table, since)
+        for entry in listing.entries:
+            if entry.status is EntryStatus.AVAILABLE:
+                self.pace.looked_settled(entry.entry_id, now)
+            else:
+                self.pace.looked_pending(entry.entry_id, started_at)
+        for uid in self._watching:
+            self._take_notice(self._wishes[uid], listing, started_at, now)
+        if listing.where != EVERYTHING:
+            return []
+        self.loaded = True
+        self._refresh_at = now + (self._refresh_interval if listing.whole else _LOOK_GAP)
+        self.pace.forget_all_but(self.table.ids())
+        return self._sweepable() if listing.whole else []
+
+    def _take_notice(self, wish: Wish, listing: Listing, started_at: float, now: float) -> None:
+        for entry in wish.settling:
+            if self.table.get(entry.entry_id) is None:
+                self.pace.looked_settled(entry.entry_id, now)
+        if not listing.whole or started_at < wish.quiet_since or wish.sending:
+            return
+        if wish.release and listing.where in (EVERYTHING, EntryFilter(name=wish.mine.name)):
+            wish.confirmed = not wish.mine.entries(self.table)
+        wish.suspects = {rule for rule in wish.suspects if not _covers(listing.where, rule)}
+
+    def _sweepable(self) -> list[str]:
+        owners = {self._ownership.owner_in(entry.name) for entry in self.table}
+        unclaimed = {uid for uid in owners if uid is not None and uid not in self._wishes and not self._is_alive(uid)}
+        twice = sorted(unclaimed & self._unclaimed)
+        self._unclaimed = unclaimed
+        return twice
+
+
+def _covers(where: EntryFilter, rule: ForwardRule) -> bool:
+    """Whether a listing under this filter shows who holds a rule's sides. The internal look comes last."""
+    return where in (
+        EVERYTHING,
+        EntryFilter(internal_ip=rule.internal_ip, internal_port=str(rule.internal_ports)),
+    )

@@ -1,0 +1,151 @@
+"""The command line: serve the hooks, and try things out."""
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from poddnat import screens
+from poddnat.values import Values, ValuesError, load
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Public ports for annotated pods, on Alibaba Cloud NAT gateways.",
+)
+
+# Metacontroller calls from another node, so all addresses of the pod are listened on.
+EVERYWHERE = "0.0.0.0:8080"
+
+_WIDE = 140
+
+ValuesOption = Annotated[Path, typer.Option("--values", help="The values file.", show_default=False)]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def serve(
+    values: ValuesOption,
+    listen: Annotated[str, typer.Option(help="Address and port to answer on.")] = EVERYWHERE,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="A kubeconfig file; the pod's service account when left out.")
+    ] = None,
+) -> None:
+    """Serve the hooks."""
+    from hooks.app import create_app
+    from hooks.server import HookServer
+    from poddnat.cloud import Cloud
+    from poddnat.cluster import Cluster, connect
+    from poddnat.service import Service
+
+    _log_to_stderr()
+    read = _read(values)
+    host, port = _address(listen)
+    service = Service(read, Cluster(connect(kubeconfig)), Cloud(read))
+    server = HookServer(create_app(service), host, port)
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    service.start()
+    server.start()
+    logging.getLogger(__name__).info("answering on %s", server.url)
+    stopping.wait()
+    server.stop()
+    service.stop()
+
+
+@app.command()
+def emulator(
+    listen: Annotated[str, typer.Option(help="Address and port to answer on.")] = "127.0.0.1:9090",
+    world: Annotated[Path | None, typer.Option(help="What there is in the cloud; an example when left out.")] = None,
+) -> None:
+    """Run the cloud on loopback."""
+    from vpc_emulator import Emulator, EmulatorServer, World, WorldError
+
+    host, port = _address(listen)
+    try:
+        loaded = World.load(world) if world else World.example()
+    except WorldError as error:
+        raise _failure(str(error)) from error
+    server = EmulatorServer(Emulator(loaded), host=host, port=port)
+    typer.echo(f"VPC and ECS API on {server.url}; stop with Ctrl-C")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.stop()
+
+
+@app.command()
+def simulate(
+    manifests: Annotated[list[Path], typer.Option("-f", "--filename", help="Pods, Deployments, StatefulSets.")],
+    values: ValuesOption,
+) -> None:
+    """Show what would come of manifests, without a cluster or a cloud."""
+    from poddnat.simulate import ManifestsError, Simulation, read_workloads
+
+    read = _read(values)
+    try:
+        workloads = read_workloads(manifests)
+    except ManifestsError as error:
+        raise _failure(str(error)) from error
+    console = _console()
+    logging.basicConfig(level=logging.CRITICAL)
+    with Simulation(read) as simulation:
+        with console.status("Running the hooks …"):
+            pods = simulation.run(workloads)
+        console.print(screens.pods(pods))
+        console.print(screens.forward_table(simulation.entries()))
+        with console.status("Deleting the workloads …"):
+            clean = simulation.clear()
+        console.print(screens.what_is_left(len(simulation.entries()), clean=clean))
+    if not (clean and all(pod.ready for pod in pods)):
+        sys.exit(1)
+
+
+@app.command("check-config")
+def check_config(values: ValuesOption) -> None:
+    """Check a values file."""
+    read = _read(values)
+    _console().print(screens.pool(read))
+
+
+def _read(path: Path) -> Values:
+    try:
+        return load(path)
+    except ValuesError as error:
+        raise _failure(str(error)) from error
+
+
+def _console() -> Console:
+    # Piped into a file or a pager there is no width to respect, and folded tables are hard to read.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+
+
+def _failure(text: str) -> typer.Exit:
+    typer.echo(text, err=True)
+    return typer.Exit(code=2)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise _failure(f"--listen {listen}: give an address and a port, such as 0.0.0.0:8080")
+    return host, int(port)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,157 @@
+"""All NAT gateways that matter: the pool's, with a driver each, and what the cloud says of them.
+
+One call of DescribeNatGateways tells of all gateways and their addresses; it is repeated now and then, so that an
+address added to a gateway, or a gateway gone, is noticed without a restart.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from poddnat.cloud import Cloud, Eip, GatewayInfo
+from poddnat.cloud_errors import CloudError
+from poddnat.gateway import Gateway, Liveness
+from poddnat.model import ForwardEntry
+from poddnat.ownership import Ownership
+from poddnat.progress import Trouble
+from poddnat.throttle import Throttle
+from poddnat.troubles import of_error, of_missing
+from poddnat.values import Values
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY = 1.0
+
+
+class Fleet:
+    """The drivers, by gateway id. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        values: Values,
+        cloud: Cloud,
+        ownership: Ownership,
+        liveness: Liveness,
+        on_foreign: Callable[[str, Sequence[ForwardEntry]], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        refresh_interval: float = 300.0,
+    ) -> None:
+        """``refresh_interval``: seconds after which what is known of the gateways and their tables is read again."""
+        self._values = values
+        self._cloud = cloud
+        self._ownership = ownership
+        self._liveness = liveness
+        self._on_foreign = on_foreign
+        self._clock = clock
+        self._refresh_interval = refresh_interval
+        self._throttle = Throttle(clock)
+        self._lock = threading.Lock()
+        self._gateways: dict[str, Gateway] = {}
+        self._infos: dict[str, GatewayInfo] | None = None
+        self._trouble: Trouble | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+
+    def start(self) -> None:
+        """Start reading what the gateways are, and the pool's drivers."""
+        for gateway_id in self._values.gateway_ids:
+            self._add(gateway_id)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop all drivers; calls under way are waited for."""
+        self._stopping.set()
+        self._thread.join()
+        for gateway in self.gateways():
+            gateway.stop()
+
+    def gateways(self) -> list[Gateway]:
+        """List all drivers."""
+        with self._lock:
+            return list(self._gateways.values())
+
+    def get(self, gateway_id: str) -> Gateway | None:
+        """Find the driver of a gateway of the VPC, in the pool or not; None when the cloud knows no such gateway."""
+        with self._lock:
+            gateway = self._gateways.get(gateway_id)
+            known = self._infos is None or gateway_id in self._infos
+        if gateway is None and known and self._infos is not None:
+            gateway = self._add(gateway_id)
+        return gateway
+
+    @property
+    def known(self) -> bool:
+        """Whether the cloud has told which gateways there are."""
+        return self._infos is not None
+
+    def exists(self, gateway_id: str) -> bool:
+        """Whether the cloud knows a gateway, as far as it has told."""
+        return self._infos is None or gateway_id in self._infos
+
+    def trouble(self, gateway_id: str) -> Trouble | None:
+        """Tell what is the matter with a gateway, or with asking about gateways at all."""
+        if self._infos is None:
+            return self._trouble
+        return None if gateway_id in self._infos else of_missing(gateway_id)
+
+    def addresses(self, gateway_id: str) -> list[Eip]:
+        """List a gateway's external addresses that belong to the pool."""
+        info = (self._infos or {}).get(gateway_id)
+        entries = [entry for entry in self._values.pool if entry.gateway_id == gateway_id]
+        return [
+            eip
+            for eip in (info.eips if info is not None else ())
+            if any(entry.eips is None or eip.ip in entry.eips for entry in entries)
+        ]
+
+    def _add(self, gateway_id: str) -> Gateway:
+        with self._lock:
+            if gateway_id in self._gateways:
+                return self._gateways[gateway_id]
+            gateway = Gateway(
+                gateway_id,
+                self._cloud,
+                self._ownership,
+                self._throttle,
+                self._liveness,
+                on_foreign=self._on_foreign,
+                clock=self._clock,
+                refresh_interval=self._refresh_interval,
+            )
+            gateway.update((self._infos or {}).get(gateway_id))
+            self._gateways[gateway_id] = gateway
+        gateway.start()
+        return gateway
+
+    def _run(self) -> None:
+        pause = _FIRST_RETRY
+        while not self._stopping.is_set():
+            try:
+                self._refresh()
+                pause = _FIRST_RETRY
+                self._stopping.wait(self._refresh_interval)
+            except CloudError as error:
+                log.warning("reading the NAT gateways: %s", error)
+                self._trouble = of_error(error, "of the pool")
+                self._stopping.wait(error.retry_after or pause)
+                pause = min(pause * 2, 30.0)
+
+    def _refresh(self) -> None:
+        infos = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_gateways()}
+        for gateway_id in self._values.gateway_ids:
+            if gateway_id not in infos:
+                log.error("%s", of_missing(gateway_id).message)
+        with self._lock:
+            self._infos = infos
+            self._trouble = None
+            gateways = list(self._gateways.values())
+        for gateway in gateways:
+            gateway.update(infos.get(gateway.gateway_id))
+
+    def _with_eips(self, info: GatewayInfo) -> GatewayInfo:
+        if info.eips or info.gateway_id not in self._values.gateway_ids:
+            return info
+        eips = tuple(Eip(ip) for ip in self._cloud.describe_eips(info.gateway_id))
+        return GatewayInfo(info.gateway_id, info.table_ids, info.status, info.zone, info.vpc_id, eips)

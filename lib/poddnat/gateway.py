@@ -1,0 +1,272 @@
+"""One NAT gateway's driver: threads and calls around its agenda.
+
+Hooks tell it what a PodDNAT should have and get an answer at once, from memory. One thread asks the agenda what to do
+next; the calls to the cloud run on threads of their own, and what came of them goes back to the agenda.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from poddnat.agenda import Agenda, Create, Delete, Look
+from poddnat.cloud import Cloud, EntryFilter, EntryPage, GatewayInfo
+from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.listing import read_listing
+from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
+from poddnat.ownership import Ownership
+from poddnat.pace import MOST_AT_ONCE
+from poddnat.plan import Mine
+from poddnat.progress import Done, Progress
+from poddnat.throttle import Throttle
+
+log = logging.getLogger(__name__)
+
+_SNAT_FREE_PORTS = 1024
+"""CreateForwardEntry: on an EIP that SNAT uses too, ports above this need PortBreak."""
+
+
+class Liveness(Protocol):
+    """Who tells which PodDNATs exist."""
+
+    def is_alive(self, uid: str) -> bool:
+        """Whether a PodDNAT exists, as far as is known; answers at once."""
+
+    def is_gone(self, uid: str) -> bool:
+        """Whether a PodDNAT surely doesn't exist; may ask the API server."""
+
+
+class Gateway:
+    """Brings one gateway's table to what PodDNATs want. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        gateway_id: str,
+        cloud: Cloud,
+        ownership: Ownership,
+        throttle: Throttle,
+        liveness: Liveness,
+        *,
+        on_foreign: Callable[[str, Sequence[ForwardEntry]], None],
+        clock: Callable[[], float] = time.monotonic,
+        refresh_interval: float = 300.0,
+    ) -> None:
+        """Make a driver that is not started yet.
+
+        ``on_foreign`` is told the gateway's id and its entries that are not this cluster's, when they change.
+        ``refresh_interval``: seconds between two listings of the whole table when nothing else asks for one.
+        """
+        self.gateway_id = gateway_id
+        self.info: GatewayInfo | None = None
+        """What DescribeNatGateways last said of it; None: nothing yet, or that there is no such gateway."""
+        self._cloud = cloud
+        self._ownership = ownership
+        self._throttle = throttle
+        self._liveness = liveness
+        self._clock = clock
+        self._on_foreign = on_foreign
+        self._foreign: list[ForwardEntry] = []
+        self._agenda = Agenda(gateway_id, ownership, liveness.is_alive, refresh_interval=refresh_interval)
+        self._wake = threading.Condition()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"agenda-{gateway_id}", daemon=True)
+        self._pool = ThreadPoolExecutor(MOST_AT_ONCE + 1, thread_name_prefix=f"call-{gateway_id}")
+
+    def start(self) -> None:
+        """Start working."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; calls under way are waited for, so that their outcome is not lost."""
+        with self._wake:
+            self._stopping.set()
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def ensure(self, mine: Mine, rules: tuple[ForwardRule, ...]) -> Progress:
+        """Want exactly these rules for a PodDNAT, and tell how far it is."""
+        with self._wake:
+            self._wake.notify()
+            return self._agenda.want(mine, rules, self._clock())
+
+    def working(self, mine: Mine, rules: tuple[ForwardRule, ...]) -> Done | None:
+        """Tell whether a PodDNAT has exactly these rules, without wanting anything; None: not so, or not known."""
+        with self._wake:
+            return self._agenda.working(mine, rules)
+
+    def release(self, mine: Mine) -> Progress:
+        """Want none of a PodDNAT's entries left, and tell how far it is."""
+        with self._wake:
+            self._wake.notify()
+            return self._agenda.want(mine, (), self._clock(), release=True)
+
+    def abandon(self, mine: Mine) -> None:
+        """Release what a PodDNAT has left behind that went without a finalize call."""
+        with self._wake:
+            self._wake.notify()
+            if self._agenda.concerns(mine):
+                self._agenda.abandon(mine, self._clock())
+
+    def concerns(self, mine: Mine) -> bool:
+        """Whether this gateway has, or is about to have, anything of a PodDNAT."""
+        with self._wake:
+            return self._agenda.concerns(mine)
+
+    def entries_of(self, mine: Mine) -> list[ForwardEntry]:
+        """List the entries of a PodDNAT that are there to stay."""
+        with self._wake:
+            there = mine.entries(self._agenda.table)
+        return [entry for entry in there if entry.status is not EntryStatus.DELETING]
+
+    def update(self, info: GatewayInfo | None) -> None:
+        """Take over what DescribeNatGateways says; None: no such gateway."""
+        with self._wake:
+            self.info = info
+            self._wake.notify()
+
+    def entries(self) -> list[ForwardEntry]:
+        """List the table as last seen."""
+        with self._wake:
+            return list(self._agenda.table)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the table has been listed since the start."""
+        return self._agenda.loaded
+
+    @property
+    def full(self) -> bool:
+        """Whether the table had no room for an entry, and nothing has been freed since."""
+        with self._wake:
+            return self._agenda.is_full(self._clock())
+
+    def _run(self) -> None:
+        with self._wake:
+            while not self._stopping.is_set():
+                job, wait = self._next()
+                if job is not None:
+                    self._pool.submit(self._perform, job)
+                else:
+                    self._wake.wait(None if math.isinf(wait) else max(wait, 0.001))
+
+    def _next(self) -> tuple[Create | Delete | Look | None, float]:
+        if self.info is None or not self.info.table_ids:
+            return None, math.inf
+        if (closed := self._throttle.wait()) > 0:
+            return None, closed
+        return self._agenda.next(self._clock(), urgent_only=self._throttle.biting)
+
+    def _perform(self, job: Create | Delete | Look) -> None:
+        try:
+            match job:
+                case Create():
+                    self._create(job)
+                case Delete():
+                    self._delete(job)
+                case Look():
+                    self._look(job)
+        except Exception as error:  # a bug in one call must not stop the gateway's other work
+            log.exception("gateway %s: unexpected failure of %s", self.gateway_id, job)
+            self._fail(job, CloudError(Meaning.UNKNOWN, action=type(job).__name__, code="Bug", message=str(error)))
+
+    def _create(self, job: Create) -> None:
+        sent_at = self._clock()
+        table_id, port_break = self._terms(job.rule)
+        try:
+            entry_id = self._cloud.create_forward_entry(
+                table_id=table_id, rule=job.rule, name=job.name, token=job.token, port_break=port_break
+            )
+        except CloudError as error:
+            self._fail(job, error, sent_at)
+            return
+        log.info("gateway %s: asked for %s, %s", self.gateway_id, entry_id, job.rule)
+        self._throttle.passed()
+        with self._wake:
+            self._agenda.created(job, entry_id, self._clock())
+            self._wake.notify()
+
+    def _delete(self, job: Delete) -> None:
+        if job.leftover_of is not None and not self._liveness.is_gone(job.leftover_of):
+            with self._wake:
+                self._agenda.spared(job, self._clock())
+                self._wake.notify()
+            return
+        sent_at = self._clock()
+        table_id, _ = self._terms(job.entry.rule)
+        try:
+            self._cloud.delete_forward_entry(table_id=table_id, entry_id=job.entry.entry_id, token=job.token)
+        except CloudError as error:
+            self._fail(job, error, sent_at)
+            return
+        log.info("gateway %s: gave up %s, %s", self.gateway_id, job.entry.entry_id, job.entry.rule)
+        self._throttle.passed()
+        with self._wake:
+            self._agenda.deleted(job, self._clock())
+            self._wake.notify()
+
+    def _terms(self, rule: ForwardRule) -> tuple[str, bool]:
+        """Give the forward table's id, and whether a rule needs PortBreak."""
+        info = self.info
+        if info is None:
+            raise CloudError(Meaning.UNUSABLE, action="DescribeNatGateways", code="Missing", message="it has gone")
+        snat = any(eip.snat and eip.ip == rule.external_ip for eip in info.eips)
+        return info.table_ids[0], snat and rule.external_ports.last > _SNAT_FREE_PORTS
+
+    def _look(self, job: Look) -> None:
+        for where in job.filters:
+            with self._wake:
+                since, started_at = self._agenda.table.now(), self._clock()
+            try:
+                listing = read_listing(lambda page, where=where: self._page(page, where), where)  # type: ignore[misc]
+            except CloudError as error:
+                self._fail(job, error, started_at)
+                return
+            with self._wake:
+                sweepable = self._agenda.listed(listing, since=since, started_at=started_at, now=self._clock())
+                foreign = [entry for entry in self._agenda.table if self._ownership.owner_in(entry.name) is None]
+            if foreign != self._foreign:
+                self._foreign = foreign
+                self._on_foreign(self.gateway_id, foreign)
+            self._sweep(sweepable)
+        with self._wake:
+            self._agenda.look_ended(self._clock())
+            self._wake.notify()
+
+    def _page(self, page: int, where: EntryFilter) -> EntryPage:
+        """Read one page; a throttled one is asked for again, so that a long listing isn't begun anew."""
+        while True:
+            sent_at = self._clock()
+            try:
+                answer = self._cloud.list_forward_entries(self.gateway_id, page=page, where=where)
+            except CloudError as error:
+                if error.meaning is not Meaning.THROTTLED or self._stopping.is_set():
+                    raise
+                self._throttle.refused(sent_at, error.retry_after)
+                self._stopping.wait(self._throttle.wait())
+            else:
+                self._throttle.passed()
+                return answer
+
+    def _sweep(self, uids: list[str]) -> None:
+        for uid in uids:
+            if self._liveness.is_gone(uid):
+                log.warning("gateway %s: sweeping entries of PodDNAT %s, which is gone", self.gateway_id, uid)
+                with self._wake:
+                    self._agenda.abandon(Mine(uid, self._ownership.name_of(uid)), self._clock())
+
+    def _fail(self, job: Create | Delete | Look, error: CloudError, sent_at: float = -math.inf) -> None:
+        if error.meaning is Meaning.THROTTLED:
+            self._throttle.refused(sent_at, error.retry_after)
+        elif error.meaning is not Meaning.BUSY:
+            log.warning("gateway %s: %s", self.gateway_id, error)
+        with self._wake:
+            if isinstance(job, Look):
+                self._agenda.look_failed(error, self._clock())
+            else:
+                self._agenda.failed(job, error, self._clock())
+            self._wake.notify()

@@ -1,0 +1,169 @@
+"""Who has which external port, over all gateways: PodDNATs, foreign entries, and pods that were just promised one.
+
+A pod's sync hook is called again before its PodDNAT is visible, and has to get the same answer; so what was promised
+is remembered by the pod's uid until the PodDNAT shows it, or for a while. Everything else is learned anew at start.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from poddnat.allocator import PortBook, Slot
+from poddnat.model import ExposedPort, ForwardEntry, ForwardRule, Ports
+from poddnat.values import Values
+
+_PROMISE_SECONDS = 600.0
+
+_Home = tuple[str, str]
+"""A gateway's id and one of its addresses: an address may move from one gateway to another."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The external side that a pod gets: one address, and ports for its items in their order."""
+
+    gateway_id: str
+    external_ip: str
+    ports: tuple[Ports, ...]
+
+    @property
+    def home(self) -> _Home:
+        """Whose port book it is written in."""
+        return self.gateway_id, self.external_ip
+
+
+@dataclass(frozen=True)
+class _Promise:
+    grant: Grant
+    items: tuple[ExposedPort, ...]
+    expires_at: float
+
+
+class Ledger:
+    """Gives out external addresses and ports. Safe to use from several threads."""
+
+    def __init__(self, values: Values, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._values = values
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._books: dict[_Home, PortBook] = {}
+        self._promises: dict[str, _Promise] = {}
+        self._homes: dict[str, _Home] = {}
+        self._foreign: dict[str, dict[str, _Home]] = {}
+
+    def poddnat_seen(self, uid: str, pod_uid: str, gateway_id: str, rules: Sequence[ForwardRule]) -> None:
+        """Note what an existing PodDNAT asks for; ``rules`` has at least one, all of one external address."""
+        with self._lock:
+            home = (gateway_id, rules[0].external_ip)
+            slots = [(rule.external_ports, rule.protocol) for rule in rules]
+            if self._homes.get(uid, home) != home:
+                self._book(self._homes[uid]).release(("poddnat", uid))
+            self._homes[uid] = home
+            self._book(home).claim(("poddnat", uid), slots)
+            promise = self._promises.get(pod_uid)
+            if promise is not None and (promise.grant.home, _slots(promise)) == (home, slots):
+                self._forget(pod_uid)
+
+    def poddnat_gone(self, uid: str) -> None:
+        """Note that a PodDNAT has gone, and its entries with it."""
+        with self._lock:
+            if (home := self._homes.pop(uid, None)) is not None:
+                self._book(home).release(("poddnat", uid))
+
+    def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
+        """Note all entries on a gateway that are not ours: their ports are never offered."""
+        with self._lock:
+            now = {entry.entry_id: (gateway_id, entry.rule.external_ip) for entry in entries}
+            for entry_id, home in self._foreign.get(gateway_id, {}).items():
+                if now.get(entry_id) != home:
+                    self._book(home).release(("entry", entry_id))
+            for entry in entries:
+                slot = (entry.rule.external_ports, entry.rule.protocol)
+                self._book(now[entry.entry_id]).claim(("entry", entry.entry_id), [slot])
+            self._foreign[gateway_id] = now
+
+    def keepable(self, grant: Grant, items: Sequence[ExposedPort], *, uid: str, pod_uid: str) -> list[bool]:
+        """Tell for each item whether the pod can go on with the ports it has: nobody else claims them."""
+        own = (("poddnat", uid), ("pod", pod_uid))
+        with self._lock:
+            book = self._book(grant.home)
+            return [
+                self._values.allows(grant.gateway_id, grant.external_ip, ports)
+                and book.is_free((ports, item.protocol), but=own)
+                for ports, item in zip(grant.ports, items, strict=True)
+            ]
+
+    def promised(self, pod_uid: str, items: Sequence[ExposedPort]) -> Grant | None:
+        """Recall what a pod was promised for these items."""
+        with self._lock:
+            self._expire()
+            promise = self._promises.get(pod_uid)
+            return promise.grant if promise is not None and promise.items == tuple(items) else None
+
+    def grant(
+        self,
+        pod_uid: str,
+        items: Sequence[ExposedPort],
+        places: Sequence[tuple[str, Sequence[str]]],
+        *,
+        keep: Grant | None = None,
+        kept: Sequence[Ports | None] = (),
+    ) -> Grant | None:
+        """Give a pod an address and ports, and promise them to it; None when there is no room.
+
+        ``places``: gateways, best first, each with its usable addresses. ``keep`` names the address to stay on, and
+        ``kept`` the ports to keep there, None for each item that needs another one.
+        """
+        with self._lock:
+            self._expire()
+            if keep is not None and (stay := self._complete(keep, items, kept)) is not None:
+                return self._promise(pod_uid, items, stay)
+            for gateway_id, addresses in places:
+                # The address that fewest use: an attack on one address then meets few pods.
+                for external_ip in sorted(addresses, key=lambda ip: (self._book((gateway_id, ip)).holders, ip)):
+                    ports = self._book((gateway_id, external_ip)).choose(items)
+                    if ports is not None:
+                        return self._promise(pod_uid, items, Grant(gateway_id, external_ip, ports))
+            return None
+
+    def _complete(self, keep: Grant, items: Sequence[ExposedPort], kept: Sequence[Ports | None]) -> Grant | None:
+        needed = [item for item, ports in zip(items, kept, strict=True) if ports is None]
+        found = self._book(keep.home).choose(needed)
+        if found is None:
+            return None
+        fresh = iter(found)
+        ports = tuple(old if old is not None else next(fresh) for old in kept)
+        return Grant(keep.gateway_id, keep.external_ip, ports)
+
+    def _promise(self, pod_uid: str, items: Sequence[ExposedPort], grant: Grant) -> Grant:
+        self._forget(pod_uid)
+        promise = _Promise(grant, tuple(items), self._clock() + _PROMISE_SECONDS)
+        self._promises[pod_uid] = promise
+        self._book(grant.home).claim(("pod", pod_uid), _slots(promise))
+        return grant
+
+    def _forget(self, pod_uid: str) -> None:
+        if (promise := self._promises.pop(pod_uid, None)) is not None:
+            self._book(promise.grant.home).release(("pod", pod_uid))
+
+    def _expire(self) -> None:
+        now = self._clock()
+        while self._promises:
+            pod_uid, promise = next(iter(self._promises.items()))
+            if promise.expires_at > now:
+                break  # Later promises expire later.
+            self._forget(pod_uid)
+
+    def _book(self, home: _Home) -> PortBook:
+        book = self._books.get(home)
+        if book is None:
+            gateway_id, external_ip = home
+            mine = [entry for entry in self._values.pool if entry.gateway_id == gateway_id]
+            offered = tuple(entry.ports for entry in mine if entry.eips is None or external_ip in entry.eips)
+            book = self._books[home] = PortBook(offered)
+        return book
+
+
+def _slots(promise: _Promise) -> list[Slot]:
+    return [(ports, item.protocol) for ports, item in zip(promise.grant.ports, promise.items, strict=True)]

@@ -1,0 +1,209 @@
+"""What becomes of a PodDNAT: its forward entries brought to what it asks for, and its status.
+
+Nothing here waits for the cloud. While something is on its way, the answer is "ask again later", which costs no
+write; a status is written when there is something lasting to say.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from poddnat.cluster import Cluster
+from poddnat.fleet import Fleet
+from poddnat.ledger import Ledger
+from poddnat.model import ForwardEntry
+from poddnat.ownership import Ownership
+from poddnat.permission import Permissions, Verdict
+from poddnat.plan import Mine
+from poddnat.poddnat_object import (
+    Condition,
+    SpecError,
+    controller_of,
+    entry_ids,
+    observed_condition,
+    parse_spec,
+    status,
+)
+from poddnat.progress import Blocked, Done, Later, Progress, Trouble, Waiting
+from poddnat.troubles import of_missing
+
+log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+_REST_SECONDS = 300.0
+_LONGEST_WAIT = 20.0
+
+
+@dataclass(frozen=True)
+class PodDNATAnswer:
+    """A PodDNAT's whole status, and when to ask again although nothing has changed in the cluster."""
+
+    status: Manifest
+    resync_after: float = _REST_SECONDS
+    finalized: bool = False
+
+
+class Mappings:
+    """Answers the PodDNAT hooks. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        ownership: Ownership,
+        cluster: Cluster,
+        fleet: Fleet,
+        ledger: Ledger,
+        permissions: Permissions,
+        *,
+        today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        """``today`` is the wall clock for conditions."""
+        self._ownership = ownership
+        self._cluster = cluster
+        self._fleet = fleet
+        self._ledger = ledger
+        self._permissions = permissions
+        self._today = today
+
+    def sync(self, parent: Manifest) -> PodDNATAnswer | Later:
+        """Bring a PodDNAT's entries to what it asks for, as far as it may, and tell how far that is.
+
+        Raises:
+            ClusterError: the API server could not be asked about the pod.
+        """
+        mine = self._mine(parent)
+        try:
+            wanted = parse_spec(parent["spec"])
+        except SpecError as error:
+            self._withdraw(mine)
+            act = "the user has to correct or delete this PodDNAT"
+            return self._blocked(parent, Trouble("InvalidSpec", f"{str(error).capitalize()}; {act}."))
+        self.seen(parent)
+        for other in self._fleet.gateways():
+            # It had its entries there before it was moved.
+            if other.gateway_id != wanted.gateway_id and other.concerns(mine):
+                other.release(mine)
+        gateway = self._fleet.get(wanted.gateway_id)
+        if gateway is not None and (done := gateway.working(mine, wanted.rules)) is not None:
+            return self._told(parent, done)
+        verdict = self._permissions.check(parent["metadata"], wanted)
+        if isinstance(verdict, Trouble):
+            self._withdraw(mine)
+            return self._blocked(parent, verdict)
+        if verdict is Verdict.OPTED_OUT:
+            metadata = parent["metadata"]
+            self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+            return Later(1.0)
+        trouble = self._fleet.trouble(wanted.gateway_id)
+        if gateway is None or trouble is not None:
+            return self._blocked(parent, trouble or of_missing(wanted.gateway_id))
+        rules = wanted.rules
+        if verdict is Verdict.LEAVING:
+            present = {entry.rule for entry in gateway.entries_of(mine)}
+            rules = tuple(rule for rule in rules if rule in present)
+        return self._told(parent, gateway.ensure(mine, rules))
+
+    def finalize(self, parent: Manifest) -> PodDNATAnswer | Later:
+        """Take a PodDNAT's entries off the cloud; finalized once a listing shows none."""
+        mine = self._mine(parent)
+        self._permissions.forget(mine.uid)
+        outcomes = [self._released(gateway_id, mine) for gateway_id in self._places(parent, mine)]
+        for outcome in outcomes:
+            if isinstance(outcome, Blocked):
+                return self._blocked(parent, outcome.trouble, outcome.entries)
+        waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
+        if waits:
+            return _later(max(waits))
+        return PodDNATAnswer(parent.get("status") or {}, finalized=True)
+
+    def seen(self, parent: Manifest) -> None:
+        """Note an existing PodDNAT's external side, so that nobody else is given it."""
+        try:
+            wanted = parse_spec(parent["spec"])
+        except SpecError:
+            return
+        owner = controller_of(parent["metadata"])
+        self._ledger.poddnat_seen(
+            parent["metadata"]["uid"], owner.uid if owner else "", wanted.gateway_id, wanted.rules
+        )
+
+    def gone(self, parent: Manifest) -> None:
+        """Note that a PodDNAT has gone, perhaps without a finalize call."""
+        uid = parent["metadata"]["uid"]
+        self._permissions.forget(uid)
+        for gateway in self._fleet.gateways():
+            gateway.abandon(self._mine(parent))
+        self._ledger.poddnat_gone(uid)
+
+    def _mine(self, parent: Manifest) -> Mine:
+        uid = parent["metadata"]["uid"]
+        return Mine(uid, self._ownership.name_of(uid), entry_ids(parent.get("status") or {}))
+
+    def _places(self, parent: Manifest, mine: Mine) -> list[str]:
+        """List the gateways where a PodDNAT has, or may have, entries."""
+        named = parent["spec"].get("tableId")
+        concerned = [gateway.gateway_id for gateway in self._fleet.gateways() if gateway.concerns(mine)]
+        return list(dict.fromkeys([*([named] if named else []), *concerned]))
+
+    def _released(self, gateway_id: str, mine: Mine) -> Progress:
+        if self._fleet.known and not self._fleet.exists(gateway_id):
+            return Done()  # A gateway that is gone has taken its entries with it.
+        gateway = self._fleet.get(gateway_id)
+        if gateway is None:
+            trouble = self._fleet.trouble(gateway_id)
+            return Blocked(trouble) if trouble else Waiting(1.0)
+        progress = gateway.release(mine)
+        trouble = self._fleet.trouble(gateway_id)
+        return Blocked(trouble) if trouble is not None and isinstance(progress, Waiting) else progress
+
+    def _withdraw(self, mine: Mine) -> None:
+        """Take away what a PodDNAT has but may not have."""
+        for gateway in self._fleet.gateways():
+            if gateway.concerns(mine):
+                gateway.ensure(mine, ())
+
+    def _told(self, parent: Manifest, progress: Progress) -> PodDNATAnswer | Later:
+        match progress:
+            case Done(entries):
+                ready = _ready(entries)
+                return PodDNATAnswer(self._status(parent, entries, ready))
+            case Blocked(trouble, entries):
+                return self._blocked(parent, trouble, entries)
+            case Waiting(seconds, entries):
+                before = observed_condition(parent.get("status") or {})
+                if before is None or not before.ready:
+                    return _later(seconds)
+                # What was Ready no longer is, and its entries are shown as working until this is written.
+                waiting = Condition(
+                    ready=False, reason="Updating", message="Forward entries are being brought up to date."
+                )
+                return PodDNATAnswer(self._status(parent, entries, waiting), resync_after=_later(seconds).seconds)
+
+    def _blocked(self, parent: Manifest, trouble: Trouble, entries: Sequence[ForwardEntry] = ()) -> PodDNATAnswer:
+        condition = Condition(ready=False, reason=trouble.reason, message=trouble.message)
+        if observed_condition(parent.get("status") or {}) != condition:
+            log.warning("PodDNAT %s: %s", _name(parent), trouble.message)
+            self._cluster.warn(parent, trouble.reason, trouble.message)
+        return PodDNATAnswer(self._status(parent, entries, condition), resync_after=trouble.retry_after)
+
+    def _status(self, parent: Manifest, entries: Sequence[ForwardEntry], condition: Condition) -> Manifest:
+        now = self._today().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return status(parent.get("status") or {}, entries, condition, now)
+
+
+def _ready(entries: Sequence[ForwardEntry]) -> Condition:
+    if not entries:
+        return Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
+    count = f"{len(entries)} forward entries work" if len(entries) > 1 else "1 forward entry works"
+    return Condition(ready=True, reason="Ready", message=f"{count} on {entries[0].rule.external_ip}.")
+
+
+def _later(seconds: float) -> Later:
+    # Metacontroller takes whole seconds; zero would mean at once, again and again.
+    return Later(float(max(1, round(min(seconds, _LONGEST_WAIT)))))
+
+
+def _name(parent: Manifest) -> str:
+    return f"{parent['metadata']['namespace']}/{parent['metadata']['name']}"

@@ -1,0 +1,150 @@
+"""The words that all other modules share: ports, protocols, forward rules and entries.
+
+Values only: nothing here does I/O, and nothing here knows how a value is written in a manifest or a request,
+except for a port range, which the cloud and PodDNAT spell alike.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+LOWEST_PORT = 1
+HIGHEST_PORT = 65535
+
+_PORTS = re.compile(r"([0-9]{1,5})(?:/([0-9]{1,5}))?")
+
+
+class Protocol(StrEnum):
+    """What a forward entry carries; ``ANY`` maps a whole address and is never ours."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    ANY = "any"
+
+
+class Ports(NamedTuple):
+    """One port, or consecutive ones; both ends belong to it. A single port has equal ends."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, first: int, last: int | None = None) -> Self:
+        """Make a range, checked to be upright and within 1-65535.
+
+        Raises:
+            ValueError: the range is empty or leaves 1-65535.
+        """
+        last = first if last is None else last
+        if not LOWEST_PORT <= first <= last <= HIGHEST_PORT:
+            raise ValueError(f"ports {first}-{last} are not within {LOWEST_PORT}-{HIGHEST_PORT}")
+        return cls(first, last)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the API's spelling: ``80``, or ``10/20`` for a range.
+
+        Raises:
+            ValueError: the text is neither.
+        """
+        found = _PORTS.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is not a port such as 80 or a range such as 10/20")
+        return cls.of(int(found[1]), int(found[2] or found[1]))
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}/{self.last}"
+
+    @property
+    def size(self) -> int:
+        """How many ports it holds."""
+        return self.last - self.first + 1
+
+    def overlaps(self, other: "Ports") -> bool:
+        """Whether some port lies in both."""
+        return self.first <= other.last and other.first <= self.last
+
+
+ALL_PORTS = Ports(LOWEST_PORT, HIGHEST_PORT)
+
+
+class ForwardRule(NamedTuple):
+    """What one forward entry does: external address and ports to internal ones, for one protocol."""
+
+    external_ip: str
+    external_ports: Ports
+    internal_ip: str
+    internal_ports: Ports
+    protocol: Protocol
+
+    def clashes_outside(self, other: "ForwardRule") -> bool:
+        """Whether the API refuses both side by side, because of their external side."""
+        return self.external_ip == other.external_ip and self._overlaps(
+            other, self.external_ports, other.external_ports
+        )
+
+    def clashes_inside(self, other: "ForwardRule") -> bool:
+        """Whether the API refuses both side by side, because of their internal side."""
+        return self.internal_ip == other.internal_ip and self._overlaps(
+            other, self.internal_ports, other.internal_ports
+        )
+
+    def _overlaps(self, other: "ForwardRule", mine: Ports, theirs: Ports) -> bool:
+        alike = self.protocol == other.protocol or Protocol.ANY in (self.protocol, other.protocol)
+        return alike and mine.overlaps(theirs)
+
+    def __str__(self) -> str:
+        outside = f"{self.external_ip}:{self.external_ports}"
+        return f"{outside} to {self.internal_ip}:{self.internal_ports} ({self.protocol})"
+
+
+class EntryStatus(StrEnum):
+    """The states of a forward entry, as DescribeForwardTableEntries lists them.
+
+    ``MODIFYING`` also stands for any state that the API may add: it means the same to us, not at rest.
+    """
+
+    PENDING = "Pending"
+    AVAILABLE = "Available"
+    MODIFYING = "Modifying"
+    DELETING = "Deleting"
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "EntryStatus":
+        return cls.MODIFYING
+
+
+@dataclass(frozen=True)
+class ForwardEntry:
+    """One row of a gateway's forward table, as last seen."""
+
+    entry_id: str
+    name: str
+    rule: ForwardRule
+    status: EntryStatus
+
+
+class ExposedPort(NamedTuple):
+    """One item of a pod's list of ports to expose."""
+
+    ports: Ports
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What a pod's annotations ask for: the items in the user's order, and whether they outlive the pod."""
+
+    items: tuple[ExposedPort, ...]
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a pod's IP lives in the VPC, as DescribeNetworkInterfaces tells."""
+
+    ip: str
+    eni: str
+    vswitch: str
+    zone: str

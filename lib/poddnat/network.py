@@ -1,0 +1,158 @@
+"""Where pods' addresses live in the VPC: network interface, vSwitch, and the way that replies take.
+
+A hook never waits for the cloud: an address not known yet is looked up in the background, together with all others
+that were asked for meanwhile (up to 100 a call), and the hook is asked again in a second.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from poddnat.cloud import ADDRESSES_PER_CALL, Cloud
+from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.model import Address
+from poddnat.placement import Route
+from poddnat.progress import Trouble
+from poddnat.troubles import of_error
+
+log = logging.getLogger(__name__)
+
+_ROUTES_SECONDS = 300.0
+_MISSING_SECONDS = 5.0
+_REMEMBERED = 20_000
+_GATHER_SECONDS = 0.02
+_RETRY_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Located:
+    """An address found; ``route`` is None when we are not allowed to read routes."""
+
+    address: Address
+    route: Route | None
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """Being looked up, or not to be found for now: ``trouble`` says why when it lasts."""
+
+    trouble: Trouble | None = None
+
+
+# A pod's uid belongs to the key because an IP is used again, by another pod and perhaps elsewhere.
+_Key = tuple[str, str]
+
+
+class Network:
+    """Answers from memory, and looks up the rest in the background. Safe to use from several threads."""
+
+    def __init__(self, cloud: Cloud, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cloud = cloud
+        self._clock = clock
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._wanted: dict[_Key, None] = {}
+        self._found: OrderedDict[_Key, Address] = OrderedDict()
+        self._missing: OrderedDict[_Key, float] = OrderedDict()
+        self._trouble: Trouble | None = None
+        self._tables: dict[str, str] = {}
+        self._hops: dict[str, tuple[str, str] | None] = {}
+        self._routes_until = float("-inf")
+        self._routes_allowed = True
+        self._thread = threading.Thread(target=self._run, name="network", daemon=True)
+
+    def start(self) -> None:
+        """Start looking up."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; a call under way is waited for."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    def locate(self, pod_uid: str, ip: str) -> Located | NotYet:
+        """Tell where a pod's IP lives."""
+        key = (pod_uid, ip)
+        with self._wake:
+            address = self._found.get(key)
+            now = self._clock()
+            if address is not None and (now < self._routes_until or not self._routes_allowed):
+                return Located(address, self._route(address))
+            if self._missing.get(key, now) > now:
+                return NotYet(_nobody_has(ip))
+            self._wanted[key] = None
+            self._wake.notify()
+            return NotYet(self._trouble)
+
+    def _route(self, address: Address) -> Route | None:
+        if not self._routes_allowed:
+            return None
+        table = self._tables.get(address.vswitch, "")
+        hop_type, hop_id = self._hops.get(table) or (None, None)
+        return Route(table, hop_type, hop_id)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._wanted or self._stopping)
+            # More hooks are asking at this moment; one call serves them all.
+            time.sleep(_GATHER_SECONDS)
+            with self._wake:
+                if self._stopping:
+                    return
+                keys = list(self._wanted)[:ADDRESSES_PER_CALL]
+            try:
+                self._look_up(keys)
+            except CloudError as error:
+                log.warning("looking up pod addresses: %s", error)
+                with self._wake:
+                    self._trouble = of_error(error, "of the pool")
+                    self._wake.wait_for(lambda: self._stopping, timeout=error.retry_after or _RETRY_SECONDS)
+
+    def _look_up(self, keys: list[_Key]) -> None:
+        unknown = [key for key in keys if key not in self._found]
+        addresses = self._cloud.describe_addresses(list({ip for _, ip in unknown})) if unknown else {}
+        self._read_routes()
+        with self._wake:
+            self._trouble = None
+            for key in keys:
+                self._wanted.pop(key, None)
+            for key in unknown:
+                self._remember(key, addresses.get(key[1]))
+
+    def _remember(self, key: _Key, address: Address | None) -> None:
+        if address is None:
+            # Terway attaches the address before the pod runs, but the API may show it a moment later.
+            self._missing[key] = self._clock() + _MISSING_SECONDS
+        else:
+            self._found[key] = address
+        for memory in (self._found, self._missing):
+            while len(memory) > _REMEMBERED:
+                memory.popitem(last=False)
+
+    def _read_routes(self) -> None:
+        if not self._routes_allowed or self._clock() < self._routes_until:
+            return
+        try:
+            tables = self._cloud.describe_route_tables()
+            hops = {table: self._cloud.describe_default_route(table) for table in sorted(set(tables.values()))}
+        except CloudError as error:
+            if error.meaning is not Meaning.DENIED:
+                raise
+            log.warning("routes can't be read, so gateways are chosen by zone alone: %s", error)
+            with self._wake:
+                self._routes_allowed = False
+            return
+        with self._wake:
+            self._tables, self._hops = tables, hops
+            self._routes_until = self._clock() + _ROUTES_SECONDS
+
+
+def _nobody_has(ip: str) -> Trouble:
+    text = f"No network interface of the VPC holds the pod's IP {ip}"
+    return Trouble("NoNetworkInterface", f"{text}; pods need Terway addresses, an operator has to check.", 10.0)

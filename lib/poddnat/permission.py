@@ -1,0 +1,114 @@
+"""Whether a PodDNAT may have what it asks for: a PodDNAT is a request, not a permission.
+
+Whoever may write PodDNATs could otherwise expose any address of the VPC. So before an entry is asked for, the pod
+itself is read: it has to be the owner, have that IP, and ask for those ports; and the external side has to lie in the
+configured pool.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from poddnat import annotations, pod_facts
+from poddnat.annotations import AnnotationError
+from poddnat.cluster import Cluster
+from poddnat.model import ExposedPort
+from poddnat.poddnat_object import PodDNAT, controller_of
+from poddnat.progress import Trouble
+from poddnat.values import Values
+
+_VALID_SECONDS = 30.0
+_ASK_AGAIN = 60.0
+
+
+class Verdict(Enum):
+    """What a pod's own word means for its PodDNAT."""
+
+    ALLOWED = "allowed"
+    LEAVING = "leaving"
+    """The pod is terminating: what is there stays, nothing new is made."""
+    OPTED_OUT = "opted out"
+    """The pod no longer asks for anything: the PodDNAT should go."""
+
+
+@dataclass(frozen=True)
+class _Granted:
+    poddnat: PodDNAT
+    verdict: Verdict
+    until: float
+
+
+class Permissions:
+    """Asks pods, and remembers for a moment what they said. Safe to use from several threads."""
+
+    def __init__(self, values: Values, cluster: Cluster, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._values = values
+        self._cluster = cluster
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._granted: dict[str, _Granted] = {}
+
+    def check(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Verdict | Trouble:
+        """Tell whether the PodDNAT with this metadata may have what it wants; a refusal says why not.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        uid, now = metadata["uid"], self._clock()
+        with self._lock:
+            granted = self._granted.get(uid)
+        if granted is not None and granted.poddnat == wanted and now < granted.until:
+            return granted.verdict
+        answer = self._outside_pool(wanted) or self._ask(metadata, wanted)
+        with self._lock:
+            if isinstance(answer, Verdict):
+                self._granted[uid] = _Granted(wanted, answer, now + _VALID_SECONDS)
+            else:
+                self._granted.pop(uid, None)
+        return answer
+
+    def forget(self, uid: str) -> None:
+        """Forget what was said for a PodDNAT."""
+        with self._lock:
+            self._granted.pop(uid, None)
+
+    def _outside_pool(self, wanted: PodDNAT) -> Trouble | None:
+        for rule in wanted.rules:
+            if not self._values.allows(wanted.gateway_id, rule.external_ip, rule.external_ports):
+                outside = f"{rule.external_ip}:{rule.external_ports} on {wanted.gateway_id}"
+                text = f"{outside} is not in the configured pool"
+                return Trouble("NotInPool", f"{text}; nobody has to act when the pod's sync corrects it.", _ASK_AGAIN)
+        return None
+
+    def _ask(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Verdict | Trouble:
+        owner = controller_of(metadata)
+        if owner is None or owner.kind != "Pod":
+            return _refusal("no pod owns this PodDNAT")
+        pod = self._cluster.pod(metadata["namespace"], owner.name)
+        if pod is None or pod["metadata"]["uid"] != owner.uid:
+            return _refusal(f"its pod {owner.name} (uid {owner.uid}) is gone")
+        if pod_facts.shares_node_network(pod):
+            return _refusal(f"pod {owner.name} uses its node's network")
+        if pod_facts.address_of(pod) != wanted.internal_ip:
+            return _refusal(f"pod {owner.name} does not have the IP {wanted.internal_ip}")
+        return _ports_allowed(pod, owner.name, wanted)
+
+
+def _ports_allowed(pod: Mapping[str, Any], name: str, wanted: PodDNAT) -> Verdict | Trouble:
+    try:
+        exposure = annotations.parse(pod_facts.annotations_of(pod))
+    except AnnotationError as error:
+        return _refusal(f"pod {name} asks for something impossible: {error}")
+    if exposure is None:
+        return Verdict.OPTED_OUT
+    for rule in wanted.rules:
+        if ExposedPort(rule.internal_ports, rule.protocol) not in exposure.items:
+            return _refusal(f"pod {name} does not ask for port {rule.internal_ports}/{rule.protocol}")
+    return Verdict.LEAVING if pod_facts.is_terminating(pod) else Verdict.ALLOWED
+
+
+def _refusal(why: str) -> Trouble:
+    return Trouble("NotAllowed", f"Nothing is exposed, because {why}; the pod's annotations decide.", _ASK_AGAIN)

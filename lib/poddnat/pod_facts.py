@@ -1,0 +1,29 @@
+"""What a pod's manifest says that matters here, read in one place for the pod's own sync and for the permission."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_FINISHED = frozenset({"Succeeded", "Failed"})
+
+Pod = Mapping[str, Any]
+
+
+def annotations_of(pod: Pod) -> Mapping[str, str]:
+    """Read a pod's annotations; none is an empty mapping."""
+    return pod["metadata"].get("annotations") or {}
+
+
+def address_of(pod: Pod) -> str | None:
+    """Read a pod's IP; None when it has none: not yet, or no more because it has finished."""
+    status = pod.get("status") or {}
+    return None if status.get("phase") in _FINISHED else status.get("podIP") or None
+
+
+def is_terminating(pod: Pod) -> bool:
+    """Whether a pod is on its way out."""
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def shares_node_network(pod: Pod) -> bool:
+    """Whether a pod's address is its node's: exposing it would expose the node."""
+    return bool(pod["spec"].get("hostNetwork"))

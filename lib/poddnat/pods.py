@@ -1,0 +1,265 @@
+"""What an annotated pod should have: its PodDNAT, and the annotations that tell how it went.
+
+Called for every event of a pod, often before the last answer took effect, so the same pod always gets the same
+answer. Nothing here is exposed: that is the PodDNAT's own sync, which trusts nobody.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from poddnat import annotations, pod_facts
+from poddnat.annotations import AnnotationError
+from poddnat.cluster import Cluster, ClusterError, PodDNATs
+from poddnat.fleet import Fleet
+from poddnat.ledger import Grant, Ledger
+from poddnat.model import Address, ExposedPort, Exposure, ForwardRule, Ports
+from poddnat.network import Located, Network
+from poddnat.nodes import Nodes
+from poddnat.placement import Candidate, NoGatewayError, order
+from poddnat.poddnat_object import (
+    PodDNAT,
+    SpecError,
+    controller_of,
+    entry_rules,
+    manifest,
+    observed_condition,
+    parse_spec,
+)
+from poddnat.progress import Later, Trouble
+from poddnat.troubles import MOVE_AWAY
+
+log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PodAnswer:
+    """What a pod should have: attachments, and annotations to set (None: to remove)."""
+
+    attachments: list[Manifest] = field(default_factory=list)
+    annotations: dict[str, str | None] = field(default_factory=dict)
+    resync_after: float = 0.0
+    """Seconds after which to ask again although nothing has changed in the cluster; 0: never."""
+
+
+class _TroubleError(Exception):
+    """A pod can't be exposed; carries what to tell."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+
+
+class _LaterError(Exception):
+    """Something has to be found out first."""
+
+
+class Pods:
+    """Answers the pod hooks. Safe to use from several threads."""
+
+    def __init__(
+        self, cluster: Cluster, poddnats: PodDNATs, fleet: Fleet, network: Network, ledger: Ledger, nodes: Nodes
+    ) -> None:
+        self._cluster = cluster
+        self._poddnats = poddnats
+        self._fleet = fleet
+        self._network = network
+        self._ledger = ledger
+        self._nodes = nodes
+
+    def sync(self, pod: Manifest, observed: Manifest | None) -> PodAnswer | Later:
+        """Tell what a pod should have; ``observed`` is the PodDNAT that it has."""
+        if pod_facts.is_terminating(pod):
+            # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
+            return PodAnswer([_as_desired(observed)] if observed else [])
+        try:
+            exposure = annotations.parse(pod_facts.annotations_of(pod))
+            if exposure is None:
+                return PodAnswer(annotations=_told(pod, None, None))
+            self._check(pod)
+            ip = pod_facts.address_of(pod)
+            if ip is None:
+                return PodAnswer(annotations=_told(pod, None, None))
+            return self._exposed(pod, ip, exposure, observed)
+        except AnnotationError as error:
+            return self._refused(pod, Trouble("InvalidAnnotation", f"{error}.", retry_after=0.0))
+        except _TroubleError as error:
+            return self._refused(pod, error.trouble)
+        except _LaterError:
+            return Later(1.0)
+
+    def opt_out(self, pod: Manifest) -> PodAnswer | Later:
+        """Take back what a pod was given that no longer asks for anything."""
+        metadata = pod["metadata"]
+        known = self._poddnats.named(metadata["namespace"], metadata["name"])
+        owner = controller_of(known["metadata"]) if known else None
+        if known is not None and owner is not None and owner.uid == metadata["uid"]:
+            try:
+                self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
+            except ClusterError as error:
+                log.warning("deleting PodDNAT %s/%s: %s", metadata["namespace"], metadata["name"], error)
+                return Later(2.0)
+        return PodAnswer(annotations=_told(pod, None, None))
+
+    def _check(self, pod: Manifest) -> None:
+        """Refuse pods whose address isn't their own in the VPC."""
+        if pod_facts.shares_node_network(pod):
+            text = "The pod uses its node's network (hostNetwork: true), so exposing it would expose the node"
+            raise _TroubleError(Trouble("HostNetwork", f"{text}; the user has to give it a network of its own.", 0.0))
+        node = pod["spec"].get("nodeName")
+        if node and self._nodes.is_virtual(node):
+            text = f"The pod runs on the virtual node {node} (ECI), whose pods DNAT does not support"
+            raise _TroubleError(Trouble("VirtualNode", f"{text}; the user has to run it on an ECS node.", 0.0))
+
+    def _exposed(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> PodAnswer:
+        metadata = pod["metadata"]
+        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
+            # That of an earlier pod of this name is still being cleaned up.
+            raise _LaterError
+        desired = self._desired(metadata["uid"], ip, exposure.items, observed)
+        attachment = manifest(metadata["namespace"], metadata["name"], desired)
+        return PodAnswer([attachment], _judged(pod, attachment, observed))
+
+    def _desired(self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None) -> PodDNAT:
+        current = _parsed(observed)
+        leave = _has_to_move(observed)
+        if current is not None and observed is not None and not leave:
+            kept = self._kept(observed["metadata"]["uid"], pod_uid, current, items)
+            if current.internal_ip == ip and all(kept) and len(current.rules) == len(items):
+                return _poddnat(_grant_of(current, kept), items, _address_of(current))
+        promised = self._ledger.promised(pod_uid, items)
+        located = self._network.locate(pod_uid, ip)
+        if not isinstance(located, Located):
+            if located.trouble is not None:
+                raise _TroubleError(located.trouble)
+            raise _LaterError
+        if promised is not None and leave not in (promised.gateway_id, promised.external_ip):
+            return _poddnat(promised, items, located.address)
+        keep, kept = None, []
+        if current is not None and observed is not None and leave not in (current.gateway_id, current.external_ip):
+            kept = self._kept(observed["metadata"]["uid"], pod_uid, current, items)
+            keep = Grant(current.gateway_id, current.external_ip, ())
+        grant = self._ledger.grant(pod_uid, items, self._places(located, avoid=leave), keep=keep, kept=kept)
+        if grant is None and leave and current is not None:
+            # Nowhere better to go: stay and wait.
+            return current
+        if grant is None:
+            text = f"No {len(items)} external ports are free on one address of the pool's gateways"
+            raise _TroubleError(
+                Trouble("NoFreePorts", f"{text}; an operator has to widen a port range or add EIPs.", 30)
+            )
+        return _poddnat(grant, items, located.address)
+
+    def _kept(self, uid: str, pod_uid: str, current: PodDNAT, items: Sequence[ExposedPort]) -> list[Ports | None]:
+        """Find the external ports that a pod can keep, for each item; None where it needs another one."""
+        had = {ExposedPort(rule.internal_ports, rule.protocol): rule.external_ports for rule in current.rules}
+        ports = [had.get(item) for item in items]
+        known = [(item, port) for item, port in zip(items, ports, strict=True) if port is not None]
+        grant = Grant(current.gateway_id, current.external_ip, tuple(port for _, port in known))
+        keepable = self._ledger.keepable(grant, [item for item, _ in known], uid=uid, pod_uid=pod_uid)
+        fine = {item for (item, _), ok in zip(known, keepable, strict=True) if ok}
+        return [port if item in fine else None for item, port in zip(items, ports, strict=True)]
+
+    def _places(self, located: Located, avoid: str) -> list[tuple[str, list[str]]]:
+        """List gateways that can serve a pod, best first, with their addresses."""
+        candidates = []
+        addresses: dict[str, list[str]] = {}
+        for gateway in self._fleet.gateways():
+            ips = [eip.ip for eip in self._fleet.addresses(gateway.gateway_id) if eip.ip != avoid]
+            addresses[gateway.gateway_id] = ips
+            zone = gateway.info.zone if gateway.info is not None else ""
+            full = gateway.full or gateway.gateway_id == avoid
+            candidates.append(Candidate(gateway.gateway_id, zone, bool(ips), full))
+            if not gateway.loaded and self._fleet.trouble(gateway.gateway_id) is None:
+                raise _LaterError  # Foreign entries hold ports; without the table, none can be promised.
+        try:
+            ranked = order(located.address, located.route, candidates)
+        except NoGatewayError as error:
+            raise _TroubleError(Trouble(error.reason, error.message)) from error
+        return [(gateway_id, addresses[gateway_id]) for gateway_id in ranked if gateway_id != avoid]
+
+    def _refused(self, pod: Manifest, trouble: Trouble) -> PodAnswer:
+        told = _told(pod, annotations.format_status(trouble.reason, trouble.message), None)
+        if told:
+            self._cluster.warn(pod, trouble.reason, trouble.message)
+        return PodAnswer(annotations=told, resync_after=trouble.retry_after)
+
+
+def _parsed(observed: Manifest | None) -> PodDNAT | None:
+    try:
+        return parse_spec(observed["spec"]) if observed else None
+    except SpecError:
+        return None  # Edited by hand beyond recognition: it is written anew.
+
+
+def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:
+    owner = controller_of(poddnat["metadata"])
+    return owner is not None and owner.uid == pod_uid
+
+
+def _is_current(observed: Manifest) -> bool:
+    """Whether a PodDNAT's status speaks of its present spec."""
+    status = observed.get("status") or {}
+    return bool(status.get("observedGeneration") == observed["metadata"].get("generation"))
+
+
+def _has_to_move(observed: Manifest | None) -> str:
+    """Name the gateway or the address that a PodDNAT has to leave, if its own sync asks for it; else empty."""
+    if observed is None or not _is_current(observed):
+        return ""
+    condition = observed_condition(observed.get("status") or {})
+    if condition is None or condition.ready or condition.reason not in MOVE_AWAY:
+        return ""
+    leaves = {"ExternalAddressUnusable": "externalIP", "ExternalPortTaken": ""}
+    return str(observed["spec"].get(leaves.get(condition.reason, "tableId"), ""))
+
+
+def _poddnat(grant: Grant, items: Sequence[ExposedPort], address: Address) -> PodDNAT:
+    rules = tuple(
+        ForwardRule(grant.external_ip, ports, address.ip, item.ports, item.protocol)
+        for ports, item in zip(grant.ports, items, strict=True)
+    )
+    return PodDNAT(grant.gateway_id, address.ip, rules, address.eni, address.vswitch, address.zone)
+
+
+def _grant_of(current: PodDNAT, kept: Sequence[Ports | None]) -> Grant:
+    return Grant(current.gateway_id, current.external_ip, tuple(ports for ports in kept if ports is not None))
+
+
+def _address_of(current: PodDNAT) -> Address:
+    return Address(current.internal_ip, current.eni, current.vswitch, current.zone)
+
+
+def _as_desired(observed: Manifest) -> Manifest:
+    metadata = observed["metadata"]
+    return {
+        "apiVersion": observed["apiVersion"],
+        "kind": observed["kind"],
+        "metadata": {"namespace": metadata["namespace"], "name": metadata["name"]},
+        "spec": observed["spec"],
+    }
+
+
+def _judged(pod: Manifest, desired: Manifest, observed: Manifest | None) -> dict[str, str | None]:
+    """Tell on the pod what its PodDNAT's status says of what is desired now."""
+    if observed is None or observed["spec"] != desired["spec"] or not _is_current(observed):
+        if annotations.RESULT not in (pod_facts.annotations_of(pod)):
+            return {}
+        return _told(pod, annotations.format_status("Updating", "The public address is being changed."), None)
+    condition = observed_condition(observed["status"])
+    if condition is None:
+        return {}
+    if condition.ready:
+        return _told(pod, annotations.READY, annotations.format_result(entry_rules(observed["status"])))
+    return _told(pod, annotations.format_status(condition.reason, condition.message), None)
+
+
+def _told(pod: Manifest, status: str | None, result: str | None) -> dict[str, str | None]:
+    """Give the annotations that differ from what the pod carries."""
+    carried = pod_facts.annotations_of(pod)
+    wanted = {annotations.STATUS: status, annotations.RESULT: result}
+    return {key: value for key, value in wanted.items() if carried.get(key) != value}

@@ -1,0 +1,69 @@
+"""What to tell people when something lasting is the matter: a reason for programs, one sentence for everybody.
+
+Each sentence says what it is about and who has to act: the user, an operator, or nobody.
+"""
+
+from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.ownership import Ownership
+from poddnat.plan import Plan, Side
+from poddnat.progress import Trouble
+
+PORT_TAKEN = "ExternalPortTaken"
+INTERNAL_TAKEN = "InternalAddressTaken"
+QUOTA = "QuotaExceeded"
+ADDRESS = "ExternalAddressUnusable"
+REJECTED = "Rejected"
+GATEWAY = "GatewayUnusable"
+DENIED = "AccessDenied"
+CLOUD = "CloudUnavailable"
+
+MOVE_AWAY = frozenset({PORT_TAKEN, QUOTA, ADDRESS, GATEWAY})
+"""Reasons that another external address or port can cure."""
+
+
+def of_error(error: CloudError, gateway_id: str) -> Trouble:
+    """Explain a failed call."""
+    said = f'{error.action} answered {error.code}, "{error.message}"'
+    match error.meaning:
+        case Meaning.DENIED:
+            text = f"The cloud does not accept our credentials or permissions: {said}; an operator has to mend them"
+            return Trouble(DENIED, f"{text}.", retry_after=30.0)
+        case Meaning.UNUSABLE:
+            text = f"NAT gateway {gateway_id} can't be used: {said}; an operator has to correct the values file"
+            return Trouble(GATEWAY, f"{text}.")
+        case Meaning.ADDRESS:
+            text = f"The external address can't serve on {gateway_id}: {said}; another one will be tried"
+            return Trouble(ADDRESS, f"{text}.", retry_after=30.0)
+        case Meaning.UNKNOWN | Meaning.BUSY | Meaning.THROTTLED:
+            text = f"The cloud does not answer as it should: {said}; nobody has to act, it is tried again"
+            return Trouble(CLOUD, f"{text}.", retry_after=15.0)
+        case _:
+            return Trouble(REJECTED, f"The cloud refuses the entry: {said}; the user has to change the pod.", 300.0)
+
+
+def of_missing(gateway_id: str) -> Trouble:
+    """Explain that DescribeNatGateways doesn't show a gateway of the pool."""
+    text = "is not among the VPC's NAT gateways; an operator has to correct natgwId, vpcID or regionID in the values"
+    return Trouble(GATEWAY, f"NAT gateway {gateway_id} {text}.")
+
+
+def of_full(gateway_id: str, quota: int | None) -> Trouble:
+    """Explain that a gateway's table has no room."""
+    text = f"NAT gateway {gateway_id} has reached its quota of {quota} forward entries"
+    return Trouble(QUOTA, f"{text}; an operator can raise the quota or add a gateway.", retry_after=30.0)
+
+
+def of_conflicts(plan: Plan, ownership: Ownership) -> Trouble | None:
+    """Explain the first conflict of a plan that has nothing else left to do."""
+    if plan.writes or plan.settling or not plan.conflicts:
+        return None
+    conflict = plan.conflicts[0]
+    entry, rule = conflict.entry, conflict.rule
+    holder = f"PodDNAT {conflict.holder}" if conflict.holder else "somebody else"
+    of_cluster = "" if ownership.owner_in(entry.name) else ", which is not ours to touch"
+    if conflict.side is Side.EXTERNAL:
+        text = f"{rule.external_ip}:{rule.external_ports} belongs to {holder} by entry {entry.entry_id}{of_cluster}"
+        return Trouble(PORT_TAKEN, f"{text}; another port will be used.", retry_after=30.0)
+    text = f"{rule.internal_ip}:{rule.internal_ports} is mapped for {holder} by entry {entry.entry_id}{of_cluster}"
+    act = "it is tried again once that has gone" if conflict.holder else "an operator has to delete it"
+    return Trouble(INTERNAL_TAKEN, f"{text}; {act}.", retry_after=30.0)
