@@ -45,7 +45,7 @@ class CompositeController(Controller):
         )
         webhook = self.spec.finalize if finalizing and self.spec.finalize else self.spec.sync
         request = composite_request(self.spec.body, parent, finalizing=finalizing)
-        answer = composite_answer(self.hooks.call(webhook, request))
+        answer = self.hooks.ask(webhook, request, composite_answer)
         self.enqueue_after(parent, answer.resync_after)
         if answer.finalized:
             parent = self._change_finalizer(parent, wanted=False)

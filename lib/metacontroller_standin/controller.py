@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from metacontroller_standin.answers import AnswerError
 from metacontroller_standin.api import Api, ApiError, name_of, namespace_of
 from metacontroller_standin.hook_client import HookClient, HookError, TooManyRequestsError
 from metacontroller_standin.workqueue import WorkQueue
@@ -88,7 +87,8 @@ class Controller:
         self._stopping.set()
         self.queue.close()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # not if another part failed to start before
+                thread.join()
 
     def _work(self) -> None:
         while (key := self.queue.get()) is not None:
@@ -109,7 +109,7 @@ class Controller:
             self.sync(parent)
         except TooManyRequestsError as error:
             self.queue.add_after(key, error.after)
-        except (HookError, AnswerError, ApiError, urllib3.exceptions.HTTPError, OSError) as error:
+        except (HookError, ApiError, urllib3.exceptions.HTTPError, OSError) as error:
             if not self._stopping.is_set():
                 self.events.sync_error(parent, error)
             self.queue.add_failed(key)

@@ -50,7 +50,7 @@ class DecoratorController(Controller):
         observed = self._observed(parent)
         groups = by_kind_and_name([child.resource for child in self._children], observed)
         request = decorator_request(self.spec.body, parent, groups)
-        answer = decorator_answer(self.hooks.call(self.spec.sync, request))
+        answer = self.hooks.ask(self.spec.sync, request, decorator_answer)
         self.enqueue_after(parent, answer.resync_after)
         if not self._decorate(parent, answer):
             return

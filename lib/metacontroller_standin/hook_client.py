@@ -10,15 +10,20 @@ from collections import Counter
 from email.utils import parsedate_to_datetime
 from math import ceil
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import urllib3
 
+from metacontroller_standin.answers import AnswerError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from metacontroller_standin.api import Api
     from metacontroller_standin.manifests import SecretKey, Webhook
 
 Json = dict[str, Any]
+Answer = TypeVar("Answer")
 
 OK = 200
 TOO_MANY_REQUESTS = 429
@@ -63,8 +68,16 @@ class HookClient:
             raise HookError(message)
         return f"{where.scheme} {base64.b64decode(data[where.key]).decode().strip()}"
 
-    def call(self, webhook: Webhook, request: Json) -> bytes:
-        """Return the body of a 200; raise for everything else."""
+    def ask(self, webhook: Webhook, request: Json, read: Callable[[bytes], Answer]) -> Answer:
+        """Call a hook and `read` its answer; raise for all else than a 200 that can be read."""
+        try:
+            return read(self._call(webhook, request))
+        except (HookError, AnswerError) as error:
+            # What users find in the event: in Metacontroller's words, so that they can look them up.
+            message = f"{webhook.name} hook failed (version=v1): {error}"
+            raise HookError(message) from error
+
+    def _call(self, webhook: Webhook, request: Json) -> bytes:
         try:
             response = self._pool.request(
                 "POST",

@@ -56,7 +56,8 @@ class Informer:
             watch = self._watch
         if watch is not None:
             watch.stop()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def get(self, key: Key) -> Json | None:
         """Return the object as last seen. Callers must not change it."""

@@ -72,10 +72,12 @@ class Kubelet:
     def _work(self) -> None:
         while (key := self._queue.get()) is not None:
             pod = self._informer.get(key)
-            if pod is not None:
-                with _passing_over_races():
-                    self._care_for(pod)
-            self._queue.done(key)
+            try:
+                if pod is not None:
+                    with _passing_over_races():
+                        self._care_for(pod)
+            finally:
+                self._queue.done(key)
 
     def _care_for(self, pod: Json) -> None:
         if _is_terminating(pod):

@@ -44,8 +44,9 @@ class SecretKey:
 
 @dataclass(frozen=True)
 class Webhook:
-    """One hook's address."""
+    """One hook: `sync` or `finalize`, and its address."""
 
+    name: str
     url: str
     timeout: float = DEFAULT_TIMEOUT
     authorization: SecretKey | None = None
@@ -204,6 +205,7 @@ def _webhook(manifest: Json, name: str) -> Webhook:
     webhook = hook["webhook"]
     _refuse(manifest, webhook, "service", "etag", "basicAuth", "clientTLS", "caBundle")
     return Webhook(
+        name=name,
         url=webhook["url"],
         timeout=_seconds(webhook["timeout"]) if "timeout" in webhook else DEFAULT_TIMEOUT,
         authorization=_secret_key(webhook.get("authorization")),

@@ -76,14 +76,18 @@ class StandIn:
         self._controllers: list[Controller] = []
 
     def start(self) -> None:
-        """Read secrets and lists, then begin to call hooks."""
-        self._controllers = [self._build(spec) for spec in self._specs]
-        for informer in self._informers.values():
-            informer.start()
-        for informer in self._informers.values():
-            informer.wait_listed(30)
-        for controller in self._controllers:
-            controller.start()
+        """Read secrets and lists, then begin to call hooks; clean up if that fails."""
+        try:
+            self._controllers = [self._build(spec) for spec in self._specs]
+            for informer in self._informers.values():
+                informer.start()
+            for informer in self._informers.values():
+                informer.wait_listed(30)
+            for controller in self._controllers:
+                controller.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End all threads and connections."""
@@ -102,13 +106,14 @@ class StandIn:
             calls[url] += count
         return Counts(calls, answers, Counter(self._api.requests))
 
-    def busy(self) -> bool:
-        """Tell whether any object waits for a sync, is being synced or comes again after some seconds."""
-        return any(controller.queue.busy() for controller in self._controllers)
+    def busy(self, *, horizon: float = 60) -> bool:
+        """Tell whether any object is being synced, waits for it, or comes again within so many seconds."""
+        return any(controller.queue.busy(horizon=horizon) for controller in self._controllers)
 
-    def wait_idle(self, timeout: float = 30, *, quiet: float = 0.2) -> None:
-        """Wait until nothing is to be done and no event came for `quiet` seconds.
+    def wait_idle(self, timeout: float = 30, *, quiet: float = 0.2, horizon: float = 60) -> None:
+        """Wait until nothing is to be done and no hook was called for `quiet` seconds.
 
+        What comes again only after `horizon` seconds does not count.
         Events of the last writes are still under way when the queues run empty, hence the quiet time. To wait
         for an outcome, wait for that outcome instead.
         """
@@ -117,7 +122,7 @@ class StandIn:
         def is_idle() -> bool:
             nonlocal last
             answers = self.counts().hook_answers
-            if self.busy() or answers != last[0]:
+            if self.busy(horizon=horizon) or answers != last[0]:
                 last = (answers, time.monotonic())
             return time.monotonic() - last[1] >= quiet
 

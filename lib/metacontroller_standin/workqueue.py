@@ -102,10 +102,11 @@ class WorkQueue(Generic[K]):
                 self._again.discard(key)
                 self._add(key)
 
-    def busy(self) -> bool:
-        """Tell whether anything is ready, being worked on, or waiting for its time."""
+    def busy(self, *, horizon: float = float("inf")) -> bool:
+        """Tell whether anything is ready, being worked on, or due within so many seconds."""
+        latest = time.monotonic() + horizon
         with self._changed:
-            return bool(self._ready or self._working or self._due)
+            return bool(self._ready or self._working) or any(due <= latest for due in self._due.values())
 
     def close(self) -> None:
         """Send all workers home."""

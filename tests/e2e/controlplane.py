@@ -31,7 +31,7 @@ Json = dict[str, Any]
 ADMIN_TOKEN = "the-administrator-of-this-test-run"
 CONTROLLERS = (
     "garbage-collector-controller,deployment-controller,replicaset-controller,statefulset-controller,"
-    "namespace-controller,serviceaccount-controller"
+    "namespace-controller,serviceaccount-controller,clusterrole-aggregation-controller"
 )
 
 
@@ -203,6 +203,20 @@ class ControlPlane:
         token: str = self.api.call("POST", path, request)["status"]["token"]
         return token
 
+    def wait_allowed(self, token: str, verb: str, resource: Resource, namespace: str = "") -> None:
+        """Wait until a token may do something: a role just bound takes a moment to count."""
+        wanted = {"verb": verb, "group": resource.group, "resource": resource.plural, "namespace": namespace}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": wanted},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        with self.client(token) as client:
+            wait_until(
+                lambda: client.call("POST", path, review)["status"]["allowed"], 15, f"leave to {verb} {resource.plural}"
+            )
+
     def kubeconfig_for(self, token: str, path: Path) -> Path:
         """Write a kubeconfig for another token."""
         path.write_text(json.dumps(self._kubeconfig(token)))
@@ -302,7 +316,7 @@ class ControlPlane:
             self.api.patch(resource, name, {"metadata": {"finalizers": None}}, namespace)
         self.api.delete(resource, name, namespace, grace_period=0)
 
-    def logs(self, lines: int = 15) -> str:
+    def logs(self, lines: int = 8) -> str:
         """Return the end of every log."""
         return "\n".join(f"--- {one.log}\n{one.tail(lines)}" for one in self.programs.values())
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metacontroller_standin.api import ApiError
 from metacontroller_standin.kubelet import Kubelet
+from metacontroller_standin.waiting import wait_until
 from tests.unit.standin.behaviours import BEHAVIOURS, Play
-from tests.unit.standin.scenario import CRD, Hook, Setting, live_and_die, recording
+from tests.unit.standin.scenario import CRD, DEPLOYMENT, Hook, Setting, live_and_die, recording
 from tests.unit.standin.shapes import shape
 
 if TYPE_CHECKING:
@@ -45,3 +48,30 @@ def test_over_the_api_server(
 ) -> None:
     controlplane.install_crds(CRD)
     Play(controlplane.api, namespace, metacontroller.apply, metacontroller.stop).run(behaviour)
+
+
+def test_a_service_account_may_do_what_its_roles_allow(controlplane: ControlPlane, namespace: str) -> None:
+    accounts = controlplane.api.resource("v1", "serviceaccounts")
+    wait_until(lambda: controlplane.api.exists(accounts, "default", namespace), 15, "the service account")
+    token = controlplane.service_account_token(namespace, "default")
+    with controlplane.client(token) as client, pytest.raises(ApiError) as caught:
+        client.list(client.resource("v1", "pods"), namespace)
+    assert caught.value.reason == "Forbidden"
+    role = ["create", "rolebinding", "viewer", "--clusterrole=view", f"--serviceaccount={namespace}:default"]
+    controlplane.kubectl(*role, f"--namespace={namespace}")
+    controlplane.wait_allowed(token, "list", controlplane.api.resource("v1", "pods"), namespace)
+    with controlplane.client(token) as client:
+        assert client.list(client.resource("v1", "pods"), namespace)["items"] == []
+
+
+def test_kubectl_shows_what_runs(controlplane: ControlPlane, kubelet: Kubelet, namespace: str) -> None:
+    assert kubelet
+    manifest = json.dumps({**DEPLOYMENT, "metadata": {"name": "example", "namespace": namespace}})
+    controlplane.kubectl("apply", "-f", "-", stdin=manifest)
+    controlplane.kubectl("rollout", "status", "deployment/example", f"--namespace={namespace}", "--timeout=20s")
+    address = controlplane.kubectl(
+        "get", "pods", f"--namespace={namespace}", "--output=jsonpath={.items[*].status.podIP}"
+    )
+    assert address == "172.16.1.1"
+    with pytest.raises(RuntimeError, match="NotFound"):
+        controlplane.kubectl("get", "pod", "none", f"--namespace={namespace}")

@@ -139,8 +139,8 @@ def an_error_becomes_an_event_with_the_answers_body(play: Play) -> None:
     play.start_pod()
     wait_until(play.sync_errors, 15, "an event")
     (message,) = set(play.sync_errors())
-    assert message.startswith("Sync error: ")
-    assert 'unsupported status code: 500 body: {"reason": "boom"}' in message
+    failure = 'unsupported status code: 500 body: {"reason": "boom"}'
+    assert message == f"Sync error: sync hook failed (version=v1): {failure}"
     pod = "the pod to be annotated after all"
     wait_until(lambda: play.api.get(play.pods, POD, play.namespace)["metadata"]["annotations"].get("done"), 15, pod)
 
@@ -149,7 +149,7 @@ def an_annotation_that_is_not_a_string_is_an_error(play: Play) -> None:
     play.replies["/sync-pod"] = first(1, Reply({"annotations": {"number": 1}}), Reply({}))
     play.start_pod()
     wait_until(play.sync_errors, 15, "an event")
-    assert "unmarshal" in play.sync_errors()[0]
+    assert "sync hook failed (version=v1): can't unmarshal webhookResponse" in play.sync_errors()[0]
 
 
 def an_attachment_is_merged_in_place(play: Play) -> None:
