@@ -1,0 +1,67 @@
+# "make" or "make help" lists what there is. All of it happens in .venv; nothing is installed outside this folder.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-fast bench lint format lock clean
+
+PYTHON ?= python3
+bin := .venv/bin
+pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/runtime ## Show what pods would get, without cluster or cloud
+	@$(bin)/poddnat simulate \
+	  -f metacontroller/examples/deployment.yaml -f metacontroller/examples/statefulset.yaml \
+	  --values metacontroller/examples/values.yaml
+
+test: .venv/dev ## Run all tests, some of them on a real API server (built with Go at the first time)
+	@tests/controlplane/build >/dev/null
+	$(bin)/pytest
+
+test-fast: .venv/dev ## Run the tests that need no API server
+	$(bin)/pytest -m "not controlplane"
+
+bench: .venv/dev ## Measure how fast pods get their ports
+	$(bin)/python -m tests.bench
+
+lint: .venv/dev ## Check style, types, import layers, and shell scripts
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/shellcheck .ci/run tests/controlplane/build
+
+format: .venv/dev ## Put the code into the one format
+	$(bin)/ruff check --fix
+	$(bin)/ruff format
+
+lock: .venv/dev ## Pin the dependencies anew, in requirements.txt and requirements-dev.txt
+	$(bin)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  pyproject.toml -o requirements.txt
+	$(bin)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean: ## Remove .venv and everything that was made
+	rm -rf .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The code is found where it is, through a path file, so that this needs no build tools and no second install.
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "poddnat needs Python 3.11 or newer; this is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/lib" > "$$($(bin)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/poddnat.pth"
+	@printf '#!/bin/sh\nexec "%s/python" -m poddnat "$$@"\n' "$(CURDIR)/$(bin)" > $(bin)/poddnat
+	@chmod +x $(bin)/poddnat
+	@touch $@
+
+.venv/runtime: requirements.txt .venv/created
+	@echo "Installing what poddnat needs into .venv ..." >&2
+	@$(pip) requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt .venv/created
+	@echo "Installing what poddnat and its tests need into .venv ..." >&2
+	@$(pip) requirements-dev.txt
+	@touch $@ .venv/runtime
