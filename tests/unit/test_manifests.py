@@ -1,0 +1,247 @@
+"""The manifests under `metacontroller/`, as shipped."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from poddnat.poddnat_object import API_VERSION, KIND, PLURAL
+from poddnat.values import ValuesError, load
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "metacontroller"
+EXAMPLES = FOLDER / "examples"
+BUILD = ROOT / "tests" / "controlplane" / "build"
+NAMESPACE = "poddnat-system"
+
+
+def read(path: Path) -> list[Json]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+KUSTOMIZATION = read(FOLDER / "kustomization.yaml")[0]
+MANIFESTS = [manifest for name in KUSTOMIZATION["resources"] for manifest in read(FOLDER / name)]
+
+
+def all_of(kind: str) -> list[Json]:
+    return [manifest for manifest in MANIFESTS if manifest["kind"] == kind]
+
+
+def the(kind: str) -> Json:
+    (manifest,) = all_of(kind)
+    return manifest
+
+
+def webhooks() -> dict[str, Json]:
+    """Return all webhooks by the path that they call."""
+    controllers = all_of("DecoratorController") + all_of("CompositeController")
+    found = [hook["webhook"] for controller in controllers for hook in controller["spec"]["hooks"].values()]
+    return {urlsplit(webhook["url"]).path: webhook for webhook in found}
+
+
+def pod_template() -> Json:
+    template: Json = the("Deployment")["spec"]["template"]
+    return template
+
+
+def container() -> Json:
+    (only,) = pod_template()["spec"]["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def test_kustomization_lists_every_manifest() -> None:
+    files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "values.yaml"}
+    assert set(KUSTOMIZATION["resources"]) == files
+
+
+@pytest.mark.controlplane
+def test_kustomize_changes_nothing_but_image_and_secret() -> None:
+    assets = subprocess.run([str(BUILD)], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    command = [f"{assets}/kubectl", "kustomize", str(FOLDER)]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    built = {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(printed)}
+    secret = built.pop(next(key for key in built if key[0] == "Secret"))
+    expected = {(item["kind"], item["metadata"]["name"]): item for item in MANIFESTS}
+    deployment = built.pop(("Deployment", "poddnat"))
+    del expected["Deployment", "poddnat"]
+    assert built == expected
+    assert list(secret["data"]) == ["values.yaml"]
+    spec = deployment["spec"]["template"]["spec"]
+    assert spec["volumes"][0]["secret"]["secretName"] == secret["metadata"]["name"]
+    assert spec["containers"][0]["image"] == "poddnat:0.1.0"
+
+
+# The controllers
+
+
+def test_pod_decorator_takes_pods_with_any_value_of_the_annotation() -> None:
+    (decorator,) = (c for c in all_of("DecoratorController") if c["metadata"]["name"] == "pod-dnat")
+    (rule,) = decorator["spec"]["resources"]
+    assert (rule["apiVersion"], rule["resource"]) == ("v1", "pods")
+    assert rule["annotationSelector"] == {
+        "matchExpressions": [{"key": "k8s.aliyun.com/pod-dnat", "operator": "Exists"}]
+    }
+
+
+def test_opt_out_decorator_takes_pods_with_a_result_and_no_request() -> None:
+    (decorator,) = (c for c in all_of("DecoratorController") if c["metadata"]["name"] == "pod-dnat-opt-out")
+    (rule,) = decorator["spec"]["resources"]
+    expressions = rule["annotationSelector"]["matchExpressions"]
+    assert {(item["key"], item["operator"]) for item in expressions} == {
+        ("k8s.aliyun.com/pod-dnat-status", "Exists"),
+        ("k8s.aliyun.com/pod-dnat", "DoesNotExist"),
+    }
+    assert "attachments" not in decorator["spec"]
+
+
+def test_attachments_are_updated_in_place() -> None:
+    attachments = [a for c in all_of("DecoratorController") for a in c["spec"].get("attachments", [])]
+    assert attachments == [{"apiVersion": API_VERSION, "resource": PLURAL, "updateStrategy": {"method": "InPlace"}}]
+
+
+def test_no_decorator_has_a_finalize_hook() -> None:
+    for decorator in all_of("DecoratorController"):
+        assert list(decorator["spec"]["hooks"]) == ["sync"]
+
+
+def test_composite_needs_no_selector_of_its_parents() -> None:
+    spec = the("CompositeController")["spec"]
+    assert spec["generateSelector"] is True
+    assert spec["parentResource"] == {"apiVersion": API_VERSION, "resource": PLURAL}
+    assert list(spec["hooks"]) == ["sync", "finalize"]
+
+
+def test_hooks_are_those_that_have_schemas() -> None:
+    names = {path.name.removesuffix("-request.json") for path in (ROOT / "schemas").glob("*-request.json")}
+    assert {path.removeprefix("/").replace("/", "-") for path in webhooks()} == names
+
+
+def test_webhooks_call_the_service() -> None:
+    service = the("Service")
+    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    for webhook in webhooks().values():
+        url = urlsplit(webhook["url"])
+        assert (url.scheme, url.hostname, url.port) == ("http", host, service["spec"]["ports"][0]["port"])
+
+
+def test_webhooks_have_ten_seconds() -> None:
+    assert {webhook["timeout"] for webhook in webhooks().values()} == {"10s"}
+
+
+# The CRD
+
+
+def test_crd_is_that_of_poddnat() -> None:
+    crd = the("CustomResourceDefinition")
+    spec = crd["spec"]
+    assert crd["metadata"]["name"] == f"{PLURAL}.{spec['group']}"
+    assert (spec["names"]["kind"], spec["names"]["plural"], spec["scope"]) == (KIND, PLURAL, "Namespaced")
+    assert spec["conversion"] == {"strategy": "None"}
+
+
+def test_crd_serves_both_versions_alike_and_stores_v1() -> None:
+    v1, v1beta1 = the("CustomResourceDefinition")["spec"]["versions"]
+    assert (v1["name"], v1["storage"], v1["served"]) == ("v1", True, True)
+    assert v1beta1 == {**v1, "name": "v1beta1", "storage": False}
+    assert v1["subresources"] == {"status": {}}
+
+
+# The server
+
+
+def test_ports_match_from_service_to_server() -> None:
+    (port,) = the("Service")["spec"]["ports"]
+    (opened,) = container()["ports"]
+    assert port["targetPort"] == opened["name"]
+    assert port["port"] == opened["containerPort"]
+    (allowed,) = the("NetworkPolicy")["spec"]["ingress"][0]["ports"]
+    assert allowed == {"protocol": "TCP", "port": opened["containerPort"]}
+    assert {container()[probe]["httpGet"]["port"] for probe in ("readinessProbe", "livenessProbe")} == {"http"}
+
+
+def test_labels_lead_to_the_server() -> None:
+    labels = pod_template()["metadata"]["labels"]
+    assert the("Deployment")["spec"]["selector"]["matchLabels"] == labels
+    assert the("Service")["spec"]["selector"] == labels
+    assert the("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+
+
+def test_probes_ask_for_health_and_readiness() -> None:
+    assert container()["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container()["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+def test_server_reads_the_values_from_the_secret() -> None:
+    (generated,) = KUSTOMIZATION["secretGenerator"]
+    (volume,) = pod_template()["spec"]["volumes"]
+    (mount,) = container()["volumeMounts"]
+    assert generated["namespace"] == NAMESPACE
+    assert volume["secret"]["secretName"] == generated["name"]
+    assert mount["name"] == volume["name"]
+    assert container()["args"] == ["serve", "--values", f"{mount['mountPath']}/{generated['files'][0]}"]
+
+
+def test_server_runs_with_no_more_rights_than_it_needs() -> None:
+    assert the("Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    pod = pod_template()["spec"]["securityContext"]
+    assert (pod["runAsNonRoot"], pod["runAsUser"]) == (True, 65532)
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container()["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_image_runs_as_the_user_of_the_deployment() -> None:
+    security = pod_template()["spec"]["securityContext"]
+    user = f"USER {security['runAsUser']}:{security['runAsGroup']}"
+    assert user in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+
+
+def test_rights_in_the_cluster_are_few() -> None:
+    rights = {(rule["apiGroups"][0], *rule["resources"]): rule["verbs"] for rule in the("ClusterRole")["rules"]}
+    assert rights == {
+        ("", "pods"): ["get"],
+        ("", "nodes"): ["get"],
+        ("alibabacloud.com", "poddnats"): ["get", "list", "watch", "create", "patch", "delete"],
+        ("", "events"): ["create"],
+    }
+    assert the("Role")["rules"] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
+    ]
+
+
+def test_rights_go_to_the_server() -> None:
+    account = {"kind": "ServiceAccount", "name": pod_template()["spec"]["serviceAccountName"], "namespace": NAMESPACE}
+    assert the("ServiceAccount")["metadata"] == {"name": account["name"], "namespace": NAMESPACE}
+    for binding in (the("ClusterRoleBinding"), the("RoleBinding")):
+        assert binding["subjects"] == [account]
+
+
+# The values files
+
+
+def test_example_values_can_be_used() -> None:
+    assert load(EXAMPLES / "values.yaml").region_id == "cn-hangzhou"
+
+
+def test_shipped_values_want_filling_in() -> None:
+    with pytest.raises(ValuesError) as caught:
+        load(FOLDER / "values.yaml")
+    places = [problem.partition(":")[0] for problem in caught.value.problems]
+    assert places == [
+        "clusterID",
+        "networkController.natGwPool[0].natgwId",
+        "networkController.natGwPool[0].zoneId",
+        "regionID",
+        "vpcID",
+    ]
