@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.api import Api, ApiError, name_of, namespace_of
 from metacontroller_standin.informer import Informer
 from metacontroller_standin.memory_store import timestamp
+from metacontroller_standin.running import Running
 from metacontroller_standin.workqueue import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 Json = dict[str, Any]
 
 HOST_ADDRESS = "192.168.0.10"
 
 
-class Kubelet:
+class Kubelet(Running):
     """Runs until stopped: `with Kubelet(api, addresses): ...`."""
 
     def __init__(
@@ -128,18 +128,6 @@ class Kubelet:
             if uid not in self._given:
                 self._given[uid] = next(self._addresses)
             return self._given[uid]
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _is_terminating(pod: Json) -> bool:

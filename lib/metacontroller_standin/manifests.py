@@ -144,6 +144,11 @@ def point_at(manifests: Iterable[Json], base_url: str) -> list[Json]:
 def _decorator(manifest: Json) -> DecoratorSpec:
     spec = manifest["spec"]
     _refuse(manifest, spec["hooks"], "finalize", "customize")
+    plurals = [(rule["apiVersion"].rpartition("/")[0], rule["resource"]) for rule in spec["resources"]]
+    if len(set(plurals)) < len(plurals):
+        # Metacontroller keeps one selector for each kind, the last: certainly not what was meant.
+        message = f"DecoratorController {manifest['metadata']['name']} has two rules for one resource"
+        raise ManifestError(message)
     return DecoratorSpec(
         name=manifest["metadata"]["name"],
         body=_as_stored(manifest),

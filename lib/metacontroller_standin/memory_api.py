@@ -13,15 +13,13 @@ import socket
 import sys
 import threading
 from http.server import ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from metacontroller_standin.kinds import BUILT_IN, ServedKind
 from metacontroller_standin.memory_errors import no_such_path
 from metacontroller_standin.memory_http import Handler
 from metacontroller_standin.memory_store import Key, Store
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from metacontroller_standin.running import Running
 
 Json = dict[str, Any]
 
@@ -101,7 +99,7 @@ class Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
 
-class MemoryApi:
+class MemoryApi(Running):
     """The API server: `with MemoryApi() as api: ... api.url`."""
 
     def __init__(self, port: int = 0) -> None:
@@ -146,15 +144,3 @@ class MemoryApi:
         # Apart from the request that removed the owner, as in a cluster: clients must not count on it.
         while (orphan := self._orphans.get()) is not None:
             self.store.collect(*orphan)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()

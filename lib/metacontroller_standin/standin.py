@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.api import Api, ApiError
 from metacontroller_standin.composite import CompositeController
@@ -22,11 +22,11 @@ from metacontroller_standin.manifests import (
     is_controller,
     parse,
 )
+from metacontroller_standin.running import Running
 from metacontroller_standin.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     from metacontroller_standin.api import Resource
     from metacontroller_standin.controller import Controller
@@ -53,7 +53,7 @@ class Counts:
         return Counter({key: count for key, count in self.requests.items() if key[0] in WRITES})
 
 
-class StandIn:
+class StandIn(Running):
     """Metacontroller, as far as these manifests need it: `with StandIn(api, manifests): ...`."""
 
     def __init__(
@@ -178,15 +178,3 @@ class StandIn:
         # A resource that was installed a moment ago may not be in discovery yet.
         wait_until(is_there, 10, f"resource {plural} of {api_version}")
         return found[0]
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()

@@ -6,11 +6,12 @@ import json
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from metacontroller_standin.running import Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 Json = dict[str, Any]
 
@@ -24,7 +25,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class HookServer:
+class HookServer(Running):
     """Runs for as long as the `with` block; `requests` grows meanwhile."""
 
     def __init__(self, answer: Callable[[str, Json], Reply]) -> None:
@@ -65,13 +66,10 @@ class HookServer:
         with self._lock:
             return [body for its, body, _ in self.requests if its == path]
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()

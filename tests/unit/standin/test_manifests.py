@@ -34,6 +34,9 @@ def changed(index: int, *path: str, to: Any) -> Json:
     ("manifest", "complaint"),
     [
         pytest.param(changed(0, "hooks", "finalize", to={"webhook": {}}), "finalize", id="decorator's finalize"),
+        pytest.param(
+            changed(0, "resources", to=[{"apiVersion": "v1", "resource": "pods"}] * 2), "two rules", id="two rules"
+        ),
         pytest.param(changed(2, "childResources", to=[{}]), "childResources", id="children"),
         pytest.param(changed(2, "generateSelector", to=False), "generateSelector", id="selector"),
         pytest.param(changed(2, "hooks", "customize", to={"webhook": {}}), "customize", id="customize"),
