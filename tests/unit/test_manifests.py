@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from hooks.app import create_app
 from poddnat.poddnat_object import API_VERSION, KIND, PLURAL
 from poddnat.values import ValuesError, load
 
@@ -55,6 +57,11 @@ def container() -> Json:
     (only,) = pod_template()["spec"]["containers"]
     assert isinstance(only, dict)
     return only
+
+
+def served(method: str) -> set[str]:
+    """Return the paths that the hook server answers."""
+    return {rule.rule for rule in create_app(Mock()).url_map.iter_rules() if method in (rule.methods or ())}
 
 
 def test_kustomization_lists_every_manifest() -> None:
@@ -124,6 +131,10 @@ def test_hooks_are_those_that_have_schemas() -> None:
     assert {path.removeprefix("/").replace("/", "-") for path in webhooks()} == names
 
 
+def test_hooks_are_those_that_the_server_knows() -> None:
+    assert served("POST") == set(webhooks())
+
+
 def test_webhooks_call_the_service() -> None:
     service = the("Service")
     host = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
@@ -175,8 +186,9 @@ def test_labels_lead_to_the_server() -> None:
 
 
 def test_probes_ask_for_health_and_readiness() -> None:
-    assert container()["readinessProbe"]["httpGet"]["path"] == "/readyz"
-    assert container()["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    paths = [container()[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")]
+    assert paths == ["/readyz", "/healthz"]
+    assert set(paths) <= served("GET")
 
 
 def test_server_reads_the_values_from_the_secret() -> None:
