@@ -224,7 +224,7 @@ def test_rights_in_the_cluster_are_few() -> None:
     assert rights == {
         ("", "pods"): ["get"],
         ("", "nodes"): ["get"],
-        ("alibabacloud.com", "poddnats"): ["get", "list", "watch", "create", "patch", "delete"],
+        ("alibabacloud.com", "poddnats"): ["get", "list", "watch", "delete"],
         ("", "events"): ["create"],
     }
     assert the("Role")["rules"] == [
