@@ -24,6 +24,8 @@ from poddnat.poddnat_object import (
     entry_ids,
     observed_condition,
     parse_spec,
+    ready_since,
+    spec_of,
     status,
 )
 from poddnat.progress import Blocked, Done, Later, Progress, Trouble, Waiting
@@ -35,6 +37,7 @@ Manifest = dict[str, Any]
 
 _REST_SECONDS = 300.0
 _LONGEST_WAIT = 20.0
+_PROBATION = dt.timedelta(seconds=2 * _REST_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Mappings:
         """
         mine = self._mine(parent)
         try:
-            wanted = parse_spec(parent["spec"])
+            wanted = parse_spec(spec_of(parent))
         except SpecError as error:
             self._withdraw(mine)
             act = "the user has to correct or delete this PodDNAT"
@@ -86,8 +89,10 @@ class Mappings:
             if other.gateway_id != wanted.gateway_id and other.concerns(mine):
                 other.release(mine)
         gateway = self._fleet.get(wanted.gateway_id)
-        if gateway is not None and (done := gateway.working(mine, wanted.rules)) is not None:
-            return self._told(parent, done)
+        if gateway is not None and self._is_proven(parent):
+            done = gateway.working(mine, wanted.rules)
+            if done is not None:
+                return self._told(parent, done)
         verdict = self._permissions.check(parent["metadata"], wanted)
         if isinstance(verdict, Trouble):
             self._withdraw(mine)
@@ -121,7 +126,7 @@ class Mappings:
     def seen(self, parent: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
         try:
-            wanted = parse_spec(parent["spec"])
+            wanted = parse_spec(spec_of(parent))
         except SpecError:
             return
         owner = controller_of(parent["metadata"])
@@ -137,13 +142,21 @@ class Mappings:
             gateway.abandon(self._mine(parent))
         self._ledger.poddnat_gone(uid)
 
+    def _is_proven(self, parent: Manifest) -> bool:
+        """Whether its pod need not be asked again while its entries work.
+
+        From the moment that a pod shows its result, its opting out is noticed by that. Before, only asking tells.
+        """
+        since = ready_since(parent.get("status") or {})
+        return since is not None and since + _PROBATION < self._today()
+
     def _mine(self, parent: Manifest) -> Mine:
         uid = parent["metadata"]["uid"]
         return Mine(uid, self._ownership.name_of(uid), entry_ids(parent.get("status") or {}))
 
     def _places(self, parent: Manifest, mine: Mine) -> list[str]:
         """List the gateways where a PodDNAT has, or may have, entries."""
-        named = parent["spec"].get("tableId")
+        named = spec_of(parent).get("tableId")
         concerned = [gateway.gateway_id for gateway in self._fleet.gateways() if gateway.concerns(mine)]
         return list(dict.fromkeys([*([named] if named else []), *concerned]))
 
@@ -189,8 +202,7 @@ class Mappings:
         return PodDNATAnswer(self._status(parent, entries, condition), resync_after=trouble.retry_after)
 
     def _status(self, parent: Manifest, entries: Sequence[ForwardEntry], condition: Condition) -> Manifest:
-        now = self._today().strftime("%Y-%m-%dT%H:%M:%SZ")
-        return status(parent.get("status") or {}, entries, condition, now)
+        return status(parent.get("status") or {}, entries, condition, self._today())
 
 
 def _ready(entries: Sequence[ForwardEntry]) -> Condition:

@@ -4,6 +4,7 @@ The fields are those of ACK's CRD, all strings, as other programs read them; ``p
 the conditions are ours.
 """
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ KIND = "PodDNAT"
 PLURAL = "poddnats"
 
 READY = "Ready"
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class SpecError(ValueError):
@@ -117,6 +120,11 @@ def _protocol(value: str, where: str) -> Protocol:
     return Protocol(value.lower())
 
 
+def spec_of(poddnat: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the ``spec`` of a PodDNAT as stored; one written by hand may have none."""
+    return poddnat.get("spec") or {}
+
+
 def manifest(namespace: str, name: str, poddnat: PodDNAT) -> dict[str, Any]:
     """Write the object that a pod should have; its owner reference is Metacontroller's to set."""
     return {
@@ -145,19 +153,19 @@ class Condition:
 
 
 def status(
-    observed: Mapping[str, Any], entries: Sequence[ForwardEntry], condition: Condition, now: str
+    observed: Mapping[str, Any], entries: Sequence[ForwardEntry], condition: Condition, now: dt.datetime
 ) -> dict[str, Any]:
     """Write the whole ``status`` of a PodDNAT.
 
     ``observed`` is the status so far: nothing in the new one differs from it unless something has changed, or every
-    sync would cause a write. ``now`` is the time (RFC 3339) for a condition that changes.
+    sync would cause a write. ``now`` is the time for a condition that changes.
     """
     return {
         "entries": [_entry(entry) for entry in entries],
         "ports": ",".join(
             f"{entry.rule.external_ports}->{entry.rule.internal_ports}/{entry.rule.protocol}" for entry in entries
         ),
-        "conditions": [_condition(observed, condition, now)],
+        "conditions": [_condition(observed, condition, now.astimezone(dt.UTC).strftime(_TIME))],
     }
 
 
@@ -193,6 +201,17 @@ def observed_condition(status: Mapping[str, Any]) -> Condition | None:
                 reason=condition.get("reason", ""),
                 message=condition.get("message", ""),
             )
+    return None
+
+
+def ready_since(status: Mapping[str, Any]) -> dt.datetime | None:
+    """Read since when a status says Ready; None: it doesn't, or not since when."""
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == READY and condition.get("status") == "True":
+            try:
+                return dt.datetime.strptime(condition.get("lastTransitionTime", ""), _TIME).replace(tzinfo=dt.UTC)
+            except ValueError:
+                return None
     return None
 
 

@@ -26,6 +26,7 @@ from poddnat.poddnat_object import (
     manifest,
     observed_condition,
     parse_spec,
+    spec_of,
 )
 from poddnat.progress import Later, Trouble
 from poddnat.troubles import MOVE_AWAY
@@ -191,7 +192,7 @@ class Pods:
 
 def _parsed(observed: Manifest | None) -> PodDNAT | None:
     try:
-        return parse_spec(observed["spec"]) if observed else None
+        return parse_spec(spec_of(observed)) if observed else None
     except SpecError:
         return None  # Edited by hand beyond recognition: it is written anew.
 
@@ -215,7 +216,7 @@ def _has_to_move(observed: Manifest | None) -> str:
     if condition is None or condition.ready or condition.reason not in MOVE_AWAY:
         return ""
     leaves = {"ExternalAddressUnusable": "externalIP", "ExternalPortTaken": ""}
-    return str(observed["spec"].get(leaves.get(condition.reason, "tableId"), ""))
+    return str(spec_of(observed).get(leaves.get(condition.reason, "tableId"), ""))
 
 
 def _poddnat(grant: Grant, items: Sequence[ExposedPort], address: Address) -> PodDNAT:
@@ -240,13 +241,14 @@ def _as_desired(observed: Manifest) -> Manifest:
         "apiVersion": observed["apiVersion"],
         "kind": observed["kind"],
         "metadata": {"namespace": metadata["namespace"], "name": metadata["name"]},
-        "spec": observed["spec"],
+        "spec": spec_of(observed),
     }
 
 
 def _judged(pod: Manifest, desired: Manifest, observed: Manifest | None) -> dict[str, str | None]:
     """Tell on the pod what its PodDNAT's status says of what is desired now."""
-    if observed is None or observed["spec"] != desired["spec"] or not _is_current(observed):
+    leaving = observed is not None and pod_facts.is_terminating(observed)
+    if observed is None or leaving or spec_of(observed) != desired["spec"] or not _is_current(observed):
         if annotations.RESULT not in (pod_facts.annotations_of(pod)):
             return {}
         return _told(pod, annotations.format_status("Updating", "The public address is being changed."), None)

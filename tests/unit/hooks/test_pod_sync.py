@@ -1,0 +1,248 @@
+"""The sync hook for annotated pods: which PodDNAT a pod should have, and what it is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.hooks.world import (
+    EIP,
+    EXPOSE_80,
+    GATEWAY,
+    POD_DNAT,
+    POD_IP,
+    PORTS,
+    PROTOCOL,
+    RESULT,
+    STATUS,
+    World,
+    answer,
+)
+
+
+def test_pod_with_an_ip_gets_a_poddnat_of_its_name(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    assert world.attachment(pod) == {
+        "apiVersion": "alibabacloud.com/v1",
+        "kind": "PodDNAT",
+        "metadata": {"namespace": "default", "name": "web-1"},
+        "spec": {
+            "eni": "eni-1",
+            "externalIP": EIP,
+            "internalIP": POD_IP,
+            "portMapping": [{"externalPort": "512", "internalPort": "80"}],
+            "protocol": "tcp",
+            "tableId": GATEWAY,
+            "vswitch": "vsw-1",
+            "zoneID": "cn-hangzhou-j",
+        },
+    }
+
+
+def test_ports_keep_the_order_of_the_annotation(world: World) -> None:
+    pod = world.make_pod({POD_DNAT: "", PORTS: "7778, 7777", PROTOCOL: "UDP"})
+    spec = world.attachment(pod)["spec"]
+    assert [mapping["internalPort"] for mapping in spec["portMapping"]] == ["7778", "7777"]
+    assert spec["protocol"] == "udp"
+
+
+def test_pod_gets_the_same_answer_as_long_as_its_poddnat_is_not_visible(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    first = world.attachment(pod)
+    assert [world.attachment(pod) for _ in range(10)] == [first] * 10
+
+
+def test_two_pods_get_different_ports(world: World) -> None:
+    pods = [world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}") for number in (1, 2)]
+    assert [world.attachment(pod)["spec"]["portMapping"][0]["externalPort"] for pod in pods] == ["512", "513"]
+
+
+def test_pod_keeps_its_ports_once_its_poddnat_is_there(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    assert world.attachment(pod, poddnat)["spec"] == poddnat["spec"]
+
+
+def test_pod_with_another_port_list_keeps_the_ports_that_it_still_lists(world: World) -> None:
+    pod = world.make_pod({POD_DNAT: "true", PORTS: "80,443"})
+    poddnat = world.expose(pod)
+    pod = world.annotate(pod, {PORTS: "8080,443"})
+    mappings = world.attachment(pod, poddnat)["spec"]["portMapping"]
+    assert mappings == [
+        {"externalPort": "514", "internalPort": "8080"},
+        {"externalPort": "513", "internalPort": "443"},
+    ]
+
+
+def test_ready_pod_is_told_its_public_addresses(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    told = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
+    assert told[STATUS] == "Ready"
+    assert json.loads(told[RESULT]) == [
+        {"externalIP": EIP, "externalPort": "512", "internalPort": "80", "protocol": "tcp"}
+    ]
+
+
+def test_pod_that_was_told_is_not_written_again(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    told = world.annotate(pod, answer(lambda: world.sync_pod(pod, poddnat))["annotations"])
+    assert "annotations" not in answer(lambda: world.sync_pod(told, poddnat))
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_finished_pod_should_have_no_poddnat(world: World, phase: str) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    finished = world.set_pod_status(pod, phase, POD_IP)
+    assert answer(lambda: world.sync_pod(finished, poddnat))["attachments"] == []
+
+
+def test_pod_without_an_ip_gets_nothing_yet(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80, ip="")
+    assert answer(lambda: world.sync_pod(pod)) == {"attachments": []}
+
+
+def test_terminating_pod_keeps_its_poddnat(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert world.attachment(pod, poddnat)["spec"] == poddnat["spec"]
+
+
+def test_terminating_pod_gets_nothing_new(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert answer(lambda: world.sync_pod(pod)) == {"attachments": []}
+
+
+def test_ready_pod_whose_poddnat_is_being_deleted_is_not_called_ready_any_more(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    leaving = world.expose(pod)
+    pod = world.annotate(pod, answer(lambda: world.sync_pod(pod, leaving))["annotations"])
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    told = answer(lambda: world.sync_pod(pod, leaving))["annotations"]
+    assert told[STATUS].startswith("Updating: ")
+    assert told[RESULT] is None
+
+
+def test_pod_is_not_called_ready_because_of_a_poddnat_that_is_being_deleted(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    leaving = world.expose(pod)
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert "annotations" not in answer(lambda: world.sync_pod(pod, leaving))
+
+
+def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(world: World) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
+    world.api.delete(world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
+    again = world.make_pod(EXPOSE_80)
+    assert world.sync_pod(again).status_code == 429
+
+
+# Pods that can't be exposed
+
+
+@pytest.mark.parametrize(
+    ("annotations", "sentence"),
+    [
+        ({POD_DNAT: "ture", PORTS: "80"}, f'{POD_DNAT} is "ture"'),
+        ({POD_DNAT: "true"}, f"{PORTS} names no port"),
+        ({POD_DNAT: "true", PORTS: "80,http"}, f"{PORTS} has"),
+        ({POD_DNAT: "true", PORTS: "0"}, f"{PORTS} has"),
+        ({POD_DNAT: "true", PORTS: "80,80"}, f"{PORTS} lists"),
+        ({POD_DNAT: "true", PORTS: "80", PROTOCOL: "sctp"}, f'{PROTOCOL} is "sctp"'),
+    ],
+)
+def test_wrong_annotation_leaves_nothing_exposed_and_is_explained(
+    world: World, annotations: dict[str, str], sentence: str
+) -> None:
+    pod = world.make_pod(annotations)
+    told = answer(lambda: world.sync_pod(pod))
+    assert told["attachments"] == []
+    assert told["annotations"][STATUS].startswith("InvalidAnnotation: ")
+    assert sentence in told["annotations"][STATUS]
+
+
+def test_wrong_annotation_takes_the_result_of_the_right_one_away(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    pod = world.annotate(pod, {**answer(lambda: world.sync_pod(pod, poddnat))["annotations"], PORTS: "eighty"})
+    told = answer(lambda: world.sync_pod(pod, poddnat))
+    assert told["attachments"] == []
+    assert told["annotations"][RESULT] is None
+
+
+def test_refused_pod_gets_one_warning_event_however_often_it_asks(world: World) -> None:
+    pod = world.make_pod({POD_DNAT: "ture"})
+    for _ in range(3):
+        answer(lambda: world.sync_pod(pod))
+    assert world.warnings() == [("Pod", "InvalidAnnotation")]
+
+
+def test_pod_on_its_nodes_network_is_refused(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80, hostNetwork=True)
+    told = answer(lambda: world.sync_pod(pod))
+    assert told["attachments"] == []
+    assert told["annotations"][STATUS].startswith("HostNetwork: ")
+
+
+def test_pod_on_a_virtual_node_by_name_is_refused(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80, nodeName="virtual-kubelet-cn-hangzhou-j")
+    told = answer(lambda: world.sync_pod(pod))
+    assert told["attachments"] == []
+    assert told["annotations"][STATUS].startswith("VirtualNode: ")
+
+
+def test_pod_on_a_virtual_node_by_label_is_refused(world: World) -> None:
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "eci", "labels": {"type": "virtual-kubelet"}}}
+    world.api.create(world.api.resource("v1", "nodes"), node)
+    pod = world.make_pod(EXPOSE_80, nodeName="eci")
+    told = answer(lambda: world.sync_pod(pod))
+    assert told["attachments"] == []
+    assert told["annotations"][STATUS].startswith("VirtualNode: ")
+
+
+def test_pod_whose_ip_nobody_in_the_vpc_has_is_refused(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80, ip="10.0.0.1")
+    told = answer(lambda: world.sync_pod(pod))
+    assert told["attachments"] == []
+    assert told["annotations"][STATUS].startswith("NoNetworkInterface: ")
+
+
+def test_pod_that_switches_off_should_have_nothing(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    pod = world.annotate(pod, {**answer(lambda: world.sync_pod(pod, poddnat))["annotations"], POD_DNAT: "false"})
+    assert answer(lambda: world.sync_pod(pod, poddnat)) == {
+        "attachments": [],
+        "annotations": {STATUS: None, RESULT: None},
+    }
+
+
+# Opting out by removing the annotations
+
+
+def test_pod_that_removes_the_request_loses_its_poddnat_and_its_result(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    told = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
+    pod = world.annotate(pod, {**told, POD_DNAT: None, PORTS: None})
+    assert answer(lambda: world.opt_out(pod))["annotations"] == {STATUS: None, RESULT: None}
+    assert world.poddnat() is None
+
+
+def test_opting_out_spares_a_poddnat_that_is_not_the_pods_own(world: World) -> None:
+    other = world.make_pod(EXPOSE_80, name="web-2")
+    world.make_poddnat(world.attachment(other)["spec"], owner=other, name="web-1")
+    pod = world.make_pod({STATUS: "Ready"}, ip="172.16.1.8")
+    answer(lambda: world.opt_out(pod))
+    assert world.poddnat() is not None
+
+
+def test_opting_out_twice_is_fine(world: World) -> None:
+    pod = world.make_pod({STATUS: "Ready"})
+    first = answer(lambda: world.opt_out(pod))
+    assert answer(lambda: world.opt_out(pod)) == first

@@ -1,0 +1,99 @@
+"""The finalize hook for PodDNATs: nothing of a PodDNAT is left in the cloud when it may go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from metacontroller_standin.waiting import wait_until
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, STATUS, World, answer, running
+from vpc_emulator import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def slow_world() -> Iterator[World]:
+    """A cloud that takes a moment for each write."""
+    with running(settle_seconds=0.3) as world:
+        yield world
+
+
+def test_finalized_once_the_table_shows_none_of_its_entries(slow_world: World) -> None:
+    poddnat = slow_world.expose(slow_world.make_pod({POD_DNAT: "true", PORTS: "80,443"}))
+    answers = []
+
+    def is_final() -> bool:
+        left = len(slow_world.entries())
+        answers.append((slow_world.finalize(poddnat), left))
+        return answers[-1][0].status_code == 200
+
+    wait_until(is_final, 10, "the finalizer to be let go")
+    last, _ = answers.pop()
+    assert last.get_json()["finalized"] is True
+    assert slow_world.entries() == []
+    assert any(left == 2 for _, left in answers)
+    assert {response.status_code for response, _ in answers} == {429}
+
+
+def test_waiting_for_entries_to_go_is_told_in_whole_seconds(slow_world: World) -> None:
+    poddnat = slow_world.expose(slow_world.make_pod(EXPOSE_80))
+    assert int(slow_world.finalize(poddnat).headers["Retry-After"]) >= 1
+
+
+def test_finalized_again_gives_the_same_answer(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    first = answer(lambda: world.finalize(poddnat))
+    assert answer(lambda: world.finalize(poddnat)) == first
+
+
+def test_poddnat_that_never_had_entries_is_finalized(world: World) -> None:
+    spec = world.attachment(world.make_pod(EXPOSE_80))["spec"]
+    poddnat = world.make_poddnat(spec, name="by-hand")
+    assert answer(lambda: world.finalize(poddnat))["finalized"] is True
+
+
+def test_poddnat_with_a_spec_that_makes_no_sense_is_finalized(world: World) -> None:
+    poddnat = world.make_poddnat({"portMapping": [], "tableId": "nonsense"}, name="by-hand")
+    assert answer(lambda: world.finalize(poddnat))["finalized"] is True
+
+
+def test_poddnat_without_a_spec_is_finalized(world: World) -> None:
+    poddnat = world.make_poddnat({}, name="by-hand")
+    del poddnat["spec"]
+    assert answer(lambda: world.finalize(poddnat))["finalized"] is True
+
+
+def test_poddnat_of_a_gateway_that_is_gone_is_finalized(world: World) -> None:
+    spec = world.attachment(world.make_pod(EXPOSE_80))["spec"]
+    poddnat = world.make_poddnat({**spec, "tableId": "ngw-sold"})
+    assert answer(lambda: world.finalize(poddnat))["finalized"] is True
+
+
+def test_somebody_elses_entry_stays(world: World) -> None:
+    world.emulator.add_entry(
+        GATEWAY, external_ip=EIP, external_port=22, internal_ip="172.16.0.9", internal_port=22, name="bastion"
+    )
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    answer(lambda: world.finalize(poddnat))
+    assert [entry.name for entry in world.entries()] == ["bastion"]
+
+
+def test_status_says_why_an_entry_can_not_be_deleted(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=None))
+    told = answer(lambda: world.finalize(poddnat))
+    assert told["finalized"] is False
+    assert told["status"]["conditions"][0]["reason"] == "AccessDenied"
+
+
+def test_port_is_free_again_when_the_poddnat_has_gone() -> None:
+    with running(last_port=512) as world:
+        poddnat = world.expose(world.make_pod(EXPOSE_80))
+        other = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
+        assert answer(lambda: world.sync_pod(other))["annotations"][STATUS].startswith("NoFreePorts: ")
+        answer(lambda: world.finalize(poddnat))
+        world.api.delete(world.poddnats, "web-1", "default")
+        wait_until(lambda: answer(lambda: world.sync_pod(other))["attachments"], 5, "the port to be given to another")

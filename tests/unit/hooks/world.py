@@ -1,0 +1,299 @@
+"""A cloud, a cluster and the hooks between them, all on loopback; and short words for what tests do with them.
+
+Nothing calls the hooks but the test, which plays Metacontroller step by step; `Cluster` lets the stand-in do that.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hooks.app import create_app
+from hooks.server import HookServer
+from metacontroller_standin.api import Api, ApiError, name_of, namespace_of
+from metacontroller_standin.apply import owner_reference
+from metacontroller_standin.kubelet import Kubelet
+from metacontroller_standin.manifests import point_at
+from metacontroller_standin.memory_api import MemoryApi
+from metacontroller_standin.standin import StandIn
+from metacontroller_standin.waiting import wait_until
+from poddnat.cloud import Cloud
+from poddnat.cluster import Cluster as ClusterReader
+from poddnat.cluster import connect_to
+from poddnat.files import MANIFESTS
+from poddnat.service import Service
+from poddnat.values import parse
+from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
+from vpc_emulator import World as EmulatedWorld
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+Json = dict[str, Any]
+
+GATEWAY = "ngw-1"
+EIP = "203.0.113.10"
+POD_IP = "172.16.1.7"
+KEY, SECRET = "key", "secret"
+
+POD_DNAT = "k8s.aliyun.com/pod-dnat"
+PORTS = "k8s.aliyun.com/pod-dnat-expose-port"
+PROTOCOL = "k8s.aliyun.com/pod-dnat-expose-protocol"
+STATUS = "k8s.aliyun.com/pod-dnat-status"
+RESULT = "k8s.aliyun.com/pod-dnat-result"
+POD_DNATS = "PodDNAT.alibabacloud.com/v1"
+EXPOSE_80 = {POD_DNAT: "true", PORTS: "80"}
+
+# The logic's own waits pass faster: a second between two looks at the table is polite to a cloud, not to a test.
+_HASTE = 20
+
+
+def values(url: str, *, last_port: int = 1024) -> Json:
+    """Write a values file for the gateway of `cloud`, whose API is at this address."""
+    ports = {"portRangeStart": 512, "portRangeEnd": last_port}
+    pool = {"natgwId": GATEWAY, "zoneId": "cn-hangzhou-j", **ports, "eips": [EIP]}
+    return {
+        "clusterID": "c-test",
+        "regionID": "cn-hangzhou",
+        "vpcID": "vpc-1",
+        "enableControllers": ["natgw"],
+        "networkController": {"natGwPool": [pool]},
+        "credential": {"accessKey": KEY, "accessSecret": SECRET},
+        "endpoints": {"vpc": url, "ecs": url},
+    }
+
+
+def cloud(*, settle_seconds: float = 0.0) -> Emulator:
+    """Make a cloud in which `values` are right: one gateway, a vSwitch that routes to it, addresses for pods."""
+    vswitch = {
+        "id": "vsw-1",
+        "vpc": "vpc-1",
+        "zone": "cn-hangzhou-j",
+        "cidr": "172.16.0.0/20",
+        "route_table": "vtb-1",
+    }
+    gateway = {
+        "id": GATEWAY,
+        "vpc": "vpc-1",
+        "vswitch": "vsw-1",
+        "eips": [EIP, "203.0.113.99"],
+        "writes_at_once": 4,
+        "settle_seconds": settle_seconds,
+    }
+    world = {
+        "regions": ["cn-hangzhou"],
+        "credentials": [{"access_key_id": KEY, "access_key_secret": SECRET}],
+        "vpcs": [{"id": "vpc-1", "cidr": "172.16.0.0/12"}],
+        "route_tables": [{"id": "vtb-1", "vpc": "vpc-1", "default_route": {"type": "NatGateway", "id": GATEWAY}}],
+        "vswitches": [vswitch],
+        "nat_gateways": [gateway],
+        "network_interfaces": [{"id": "eni-1", "vswitch": "vsw-1", "private_ips": "172.16.1.0/28"}],
+    }
+    return Emulator(EmulatedWorld.from_dict(world), seed=1)
+
+
+@dataclass
+class World:
+    """The parts, and what tests do with them."""
+
+    emulator: Emulator
+    memory: MemoryApi
+    api: Api
+    service: Service
+    client: FlaskClient
+
+    # The cloud
+
+    def entries(self) -> list[ForwardEntry]:
+        """Return the gateway's forward table."""
+        return self.emulator.forward_entries(GATEWAY)
+
+    def cloud_writes(self) -> int:
+        """Count the calls so far that were meant to change something."""
+        calls = self.emulator.calls
+        return calls.count("CreateForwardEntry") + calls.count("DeleteForwardEntry")
+
+    # The cluster
+
+    def make_pod(self, annotations: dict[str, str], *, name: str = "web-1", ip: str = POD_IP, **spec: Any) -> Json:
+        """Create a pod that runs; without an IP, one that does not run yet."""
+        pods = self.api.resource("v1", "pods")
+        metadata = {"name": name, "namespace": "default", "annotations": annotations}
+        spec = {"nodeName": "node-1", "containers": [{"name": "web", "image": "nginx"}], **spec}
+        made = self.api.create(pods, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        return self.set_pod_status(made, "Running", ip) if ip else made
+
+    def set_pod_status(self, pod: Json, phase: str, ip: str) -> Json:
+        """Let a pod reach a phase."""
+        pods = self.api.resource("v1", "pods")
+        patch = {"status": {"phase": phase, "podIP": ip}}
+        return self.api.patch(pods, name_of(pod), patch, namespace_of(pod), "status")
+
+    def annotate(self, pod: Json, annotations: dict[str, str | None]) -> Json:
+        """Change a pod's annotations; None removes one."""
+        pods = self.api.resource("v1", "pods")
+        return self.api.patch(pods, name_of(pod), {"metadata": {"annotations": annotations}}, namespace_of(pod))
+
+    def make_poddnat(self, spec: Json, *, owner: Json | None = None, name: str = "web-1") -> Json:
+        """Create a PodDNAT, as Metacontroller does for a pod, or as anybody may do by hand."""
+        metadata: Json = {"name": name, "namespace": "default"}
+        if owner is not None:
+            metadata["ownerReferences"] = [owner_reference(owner)]
+        poddnat = {"apiVersion": "alibabacloud.com/v1", "kind": "PodDNAT", "metadata": metadata, "spec": spec}
+        return self.api.create(self.poddnats, poddnat)
+
+    def set_status(self, poddnat: Json, status: Json) -> Json:
+        """Write a PodDNAT's status as Metacontroller writes what a hook answers."""
+        written = {**status, "observedGeneration": poddnat["metadata"]["generation"]}
+        return self.api.patch(self.poddnats, name_of(poddnat), {"status": written}, namespace_of(poddnat), "status")
+
+    @property
+    def poddnats(self) -> Any:
+        """The resource."""
+        return self.api.resource("alibabacloud.com/v1", "poddnats")
+
+    def poddnat(self, name: str = "web-1") -> Json | None:
+        """Read a PodDNAT."""
+        try:
+            return self.api.get(self.poddnats, name, "default")
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    def warnings(self) -> list[tuple[str, str]]:
+        """Return the reasons of Warning events, and the kinds of the objects that they are about."""
+        events = self.api.list(self.api.resource("v1", "events"))["items"]
+        return [(event["involvedObject"]["kind"], event["reason"]) for event in events if event["type"] == "Warning"]
+
+    # The hooks
+
+    def sync_pod(self, pod: Json, poddnat: Json | None = None) -> TestResponse:
+        """Ask what a pod should have."""
+        return self.client.post("/pod/sync", json=pod_request(pod, poddnat))
+
+    def opt_out(self, pod: Json) -> TestResponse:
+        """Ask what becomes of a pod without the request."""
+        return self.client.post("/pod/opt-out", json={**pod_request(pod), "attachments": {}})
+
+    def sync_poddnat(self, poddnat: Json) -> TestResponse:
+        """Ask for a PodDNAT's status."""
+        return self.client.post("/poddnat/sync", json=poddnat_request(poddnat))
+
+    def finalize(self, poddnat: Json) -> TestResponse:
+        """Ask whether a PodDNAT may go."""
+        return self.client.post("/poddnat/finalize", json=poddnat_request(poddnat, finalizing=True))
+
+    def attachment(self, pod: Json, poddnat: Json | None = None) -> Json:
+        """Return the PodDNAT that a pod should have."""
+        (only,) = answer(lambda: self.sync_pod(pod, poddnat))["attachments"]
+        assert isinstance(only, dict)
+        return only
+
+    def expose(self, pod: Json) -> Json:
+        """Do all that Metacontroller does for a pod until its PodDNAT is Ready; return the PodDNAT."""
+        poddnat = self.make_poddnat(self.attachment(pod)["spec"], owner=pod, name=name_of(pod))
+        status = answer(lambda: self.sync_poddnat(poddnat))["status"]
+        assert status["conditions"][0]["reason"] == "Ready"
+        return self.set_status(poddnat, status)
+
+
+def pod_request(pod: Json, poddnat: Json | None = None) -> Json:
+    """Write the request of a DecoratorController."""
+    attachments = {name_of(poddnat): poddnat} if poddnat else {}
+    return {
+        "controller": {},
+        "object": pod,
+        "attachments": {POD_DNATS: attachments},
+        "related": {},
+        "finalizing": False,
+    }
+
+
+def poddnat_request(poddnat: Json, *, finalizing: bool = False) -> Json:
+    """Write the request of a CompositeController."""
+    return {"controller": {}, "parent": poddnat, "children": {}, "related": {}, "finalizing": finalizing}
+
+
+def answer(ask: Callable[[], TestResponse], timeout: float = 10.0) -> Json:
+    """Ask until the answer is more than "ask again later"."""
+    responses: list[TestResponse] = []
+
+    def has_answered() -> bool:
+        responses.append(ask())
+        return responses[-1].status_code != 429
+
+    wait_until(has_answered, timeout, "an answer of the hook")
+    assert responses[-1].status_code == 200, responses[-1].text
+    content: Json = responses[-1].get_json()
+    return content
+
+
+def condition(content: Json) -> tuple[str, str, str]:
+    """Return status, reason and message of the Ready condition in a hook's answer or in a PodDNAT."""
+    (ready,) = content["status"]["conditions"]
+    return ready["status"], ready["reason"], ready["message"]
+
+
+@contextmanager
+def running(
+    *,
+    settle_seconds: float = 0.0,
+    last_port: int = 1024,
+    haste: float = _HASTE,
+    refresh_interval: float = 300.0,
+    started: bool = True,
+) -> Iterator[World]:
+    """Run a world; `started=False` leaves the service as it is before its first list of PodDNATs."""
+    with EmulatorServer(cloud(settle_seconds=settle_seconds)) as server, MemoryApi() as memory:
+        memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
+        read = parse(values(server.url, last_port=last_port))
+        connection = connect_to(memory.url)
+        service = Service(
+            read,
+            ClusterReader(connection),
+            Cloud(read),
+            clock=lambda: time.monotonic() * haste,
+            refresh_interval=refresh_interval,
+        )
+        with Api(memory.url) as api:
+            world = World(server.emulator, memory, api, service, create_app(service).test_client())
+            if started:
+                service.start()
+            try:
+                if started:
+                    wait_until(lambda: service.ready, 10, "the PodDNATs to be listed")
+                yield world
+            finally:
+                if started:
+                    service.stop()
+                connection.close()  # type: ignore[no-untyped-call]
+        assert server.emulator.bugs == []
+
+
+@dataclass
+class Cluster:
+    """A world with everything that runs in a cluster: the hook server, Metacontroller's stand-in, a kubelet."""
+
+    world: World
+    standin: StandIn
+
+
+@contextmanager
+def cluster(world: World) -> Iterator[Cluster]:
+    """Run the rest of a cluster around a world, with the shipped controllers."""
+    controllers = list(yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8")))
+    addresses = (f"172.16.1.{number}" for number in range(1, 16))
+    with (
+        HookServer(world.client.application) as hooks,
+        StandIn(world.api, point_at(controllers, hooks.url)) as standin,
+        Kubelet(world.api, addresses),
+    ):
+        yield Cluster(world, standin)
