@@ -7,7 +7,8 @@ other, and how to tell people all that is wrong at once, in words that name the 
 import difflib
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from jsonschema.exceptions import ValidationError
 from poddnat.files import schema_validator
 from poddnat.model import Ports
 
+_POOL = ("networkController", "natGwPool")
 _PLACEHOLDER = re.compile(r"\s*<.*>\s*", re.DOTALL)
 
 
@@ -98,7 +100,8 @@ def load(path: Path) -> Values:
     except UnicodeDecodeError as error:
         raise ValuesError(str(path), [f"it is not UTF-8 text: {error.reason} at byte {error.start}"]) from error
     except yaml.YAMLError as error:
-        raise ValuesError(str(path), [f"it is not YAML: {' '.join(str(error).split())}"]) from error
+        # The error quotes the line that it stumbled over, perhaps that of the secret.
+        raise ValuesError(str(path), [f"it is not YAML: {_without_quote(error)}"]) from None
     return parse(content, source=str(path))
 
 
@@ -108,14 +111,21 @@ def parse(content: object, *, source: str = "the values file") -> Values:
     Raises:
         ValuesError: something in it is wrong.
     """
-    problems = [text for error in _validator().iter_errors(content) for text in _explain(error)]
+    errors = list(_validator().iter_errors(content))
+    problems = [text for error in errors for text in _explain(error)]
     problems += _range_problems(content)
-    if not problems and isinstance(content, dict):
+    if isinstance(content, dict):
         problems += _choice_problems(content)
-        problems += _overlaps(_pool(content))
+        problems += _overlaps(_readable(content, errors))
     if problems or not isinstance(content, dict):
         raise ValuesError(source, sorted(dict.fromkeys(problems)))
     return _build(content)
+
+
+def _without_quote(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it has a character that YAML does not allow"
+    return f"{error.problem} in line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
 
 
 @cache
@@ -168,6 +178,8 @@ def _explain(error: ValidationError) -> Iterator[str]:
             yield f"{_join(path, key)}: unknown key; {hint}"
     elif isinstance(error.instance, str) and _PLACEHOLDER.fullmatch(error.instance):
         yield f"{path}: still the placeholder {error.instance!r}; put the real value: {_uncapitalised(right)}"
+    elif not error.absolute_path or error.absolute_path[0] == "credential":
+        yield f"{path}: it does not fit; {_uncapitalised(right)}"  # What is there may be the secret.
     else:
         yield f"{path}: {_shown(error.instance)} does not fit; {_uncapitalised(right) or error.message}"
 
@@ -203,7 +215,7 @@ def _range_problems(content: object) -> Iterator[str]:
     for index, entry in enumerate(pool):
         try:
             start, end = int(entry["portRangeStart"]), int(entry["portRangeEnd"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
         if start > end:
             where = f"networkController.natGwPool[{index}].portRangeEnd"
@@ -211,16 +223,28 @@ def _range_problems(content: object) -> Iterator[str]:
 
 
 def _choice_problems(content: dict[str, Any]) -> Iterator[str]:
-    if "natgw" not in content.get("enableControllers", ["natgw"]):
+    controllers = content.get("enableControllers", ["natgw"])
+    if isinstance(controllers, list) and "natgw" not in controllers:
         yield 'enableControllers: "natgw" is not listed, so there would be nothing to do; add it'
-    key = content.get("credential") or {}
-    given = [name for name in ("accessKey", "accessSecret") if key.get(name)]
+    key = content.get("credential")
+    given = [name for name in ("accessKey", "accessSecret") if isinstance(key, dict) and key.get(name)]
     if len(given) == 1:
         yield f"credential: only {given[0]} is set; set both, or neither to use the node's RAM role"
 
 
-def _overlaps(pool: Sequence[PoolEntry]) -> Iterator[str]:
-    for (i, one), (j, other) in itertools.combinations(enumerate(pool), 2):
+def _readable(content: dict[str, Any], errors: Sequence[ValidationError]) -> Iterator[tuple[int, PoolEntry]]:
+    """Read the pool's entries that the schema finds nothing wrong with, but for keys too many."""
+    wrong = {tuple(error.absolute_path)[:3] for error in errors if error.validator != "additionalProperties"}
+    network = content.get(_POOL[0])
+    pool = network.get(_POOL[1]) if isinstance(network, dict) else None
+    for index, entry in enumerate(pool if isinstance(pool, list) else []):
+        if (*_POOL, index) not in wrong:
+            with suppress(ValueError):  # Upside down: told already.
+                yield index, _pool_entry(entry)
+
+
+def _overlaps(pool: Iterable[tuple[int, PoolEntry]]) -> Iterator[str]:
+    for (i, one), (j, other) in itertools.combinations(pool, 2):
         if one.ports.overlaps(other.ports) and (shared := _shared_eips(one, other)):
             yield (
                 f"networkController.natGwPool[{j}]: ports {other.ports.first}-{other.ports.last} overlap those of "
