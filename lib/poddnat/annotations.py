@@ -6,7 +6,7 @@ unchanged.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from poddnat.model import HIGHEST_PORT, LOWEST_PORT, ExposedPort, Exposure, ForwardRule, Ports, Protocol
 
@@ -21,6 +21,8 @@ READY = "Ready"
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _PROTOCOLS = {"tcp": Protocol.TCP, "udp": Protocol.UDP}
+_MOST_QUOTES = 5
+_LONGEST_QUOTE = 40
 _SWITCH = {"": True, "true": True, "false": False}
 
 
@@ -42,7 +44,7 @@ def parse(annotations: Mapping[str, str]) -> Exposure | None:
     wanted = _switch(annotations, POD_DNAT, problems) if POD_DNAT in annotations else False
     if not wanted and not problems:
         return None
-    fixed = _switch(annotations, FIXED, problems) if annotations.get(FIXED) else False
+    fixed = _switch(annotations, FIXED, problems) if annotations.get(FIXED, "").strip() else False
     protocol = _protocol(annotations.get(EXPOSE_PROTOCOL, ""), problems)
     items = _items(annotations.get(EXPOSE_PORT, ""), protocol, problems)
     if problems:
@@ -54,14 +56,14 @@ def _switch(annotations: Mapping[str, str], key: str, problems: list[str]) -> bo
     value = annotations[key]
     known = _SWITCH.get(value.strip().lower())
     if known is None:
-        problems.append(f'{key} is "{value}": use "true" to turn it on or "false" to turn it off')
+        problems.append(f'{key} is {_brief([value])}: use "true" to turn it on or "false" to turn it off')
     return bool(known)
 
 
 def _protocol(value: str, problems: list[str]) -> Protocol:
     known = _PROTOCOLS.get(value.strip().lower() or "tcp")
     if known is None:
-        problems.append(f'{EXPOSE_PROTOCOL} is "{value}": use "tcp" or "udp"')
+        problems.append(f'{EXPOSE_PROTOCOL} is {_brief([value])}: use "tcp" or "udp"')
     return known or Protocol.TCP
 
 
@@ -69,19 +71,33 @@ def _items(value: str, protocol: Protocol, problems: list[str]) -> Iterable[Expo
     if not value.strip():
         problems.append(f'{EXPOSE_PORT} names no port: list the ports that the pod listens on, such as "80,443"')
         return []
-    items: list[ExposedPort] = []
+    items: dict[ExposedPort, None] = {}
+    wrong: dict[str, None] = {}
+    again: dict[str, None] = {}
     for text in (part.strip() for part in value.split(",")):
         port = int(text) if _NUMBER.fullmatch(text) else 0
         if not LOWEST_PORT <= port <= HIGHEST_PORT:
-            problems.append(
-                f'{EXPOSE_PORT} has the item "{text}": '
-                f'use port numbers from {LOWEST_PORT} to {HIGHEST_PORT}, separated by commas, such as "80,443"'
-            )
+            wrong[text] = None
         elif (item := ExposedPort(Ports.of(port), protocol)) in items:
-            problems.append(f"{EXPOSE_PORT} lists {port} twice: name each port once")
+            again[str(port)] = None
         else:
-            items.append(item)
+            items[item] = None
+    if wrong:
+        problems.append(
+            f"{EXPOSE_PORT} has the {'item' if len(wrong) == 1 else 'items'} {_brief(wrong)}: "
+            f'use port numbers from {LOWEST_PORT} to {HIGHEST_PORT}, separated by commas, such as "80,443"'
+        )
+    if again:
+        problems.append(f"{EXPOSE_PORT} lists {_brief(again, quote='')} twice: name each port once")
     return items
+
+
+def _brief(texts: Collection[str], *, quote: str = '"') -> str:
+    """Show texts, but not any number at any length: this goes into events and annotations."""
+    cut = (text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..." for text in texts)
+    shown = [f"{quote}{text}{quote}" for text in cut]
+    more = len(shown) - _MOST_QUOTES
+    return ", ".join(shown) if more <= 0 else f"{', '.join(shown[:_MOST_QUOTES])} and {more} more"
 
 
 def format_result(rules: Iterable[ForwardRule]) -> str:
