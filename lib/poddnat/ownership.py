@@ -40,4 +40,5 @@ class Ownership:
     def owner_in(self, name: str) -> str | None:
         """Read the PodDNAT's uid off an entry's name; None when the entry is not this cluster's."""
         uid = name.removeprefix(self._head)
-        return uid if uid != name and uid else None
+        # What could not have come out of name_of is somebody's own name that happens to begin alike.
+        return uid if uid != name and uid and _fit(uid, self._room) == uid else None
