@@ -69,12 +69,15 @@ class PortBook:
         """Whether ports lie in a range that may be given out."""
         return any(part.first <= ports.first and ports.last <= part.last for part in self.offered)
 
-    def choose(self, items: Sequence[ExposedPort]) -> tuple[Ports, ...] | None:
-        """Choose free ports for all items, without claiming them; None when they don't all fit."""
+    def choose(self, items: Sequence[ExposedPort], *, besides: Iterable[Slot] = ()) -> tuple[Ports, ...] | None:
+        """Choose free ports for all items, without claiming them; None when they don't all fit.
+
+        The slots ``besides`` them are to be claimed together with them, and so are not chosen.
+        """
         if self._whole:
             return None
         chosen: list[Ports] = []
-        taken: set[tuple[int, Protocol]] = set()
+        taken = {(port, kind) for part, kind in besides for port in range(part.first, part.last + 1)}
         for item in items:
             port = next((p for p in self._free[item.protocol] if (p, item.protocol) not in taken), None)
             if port is None:

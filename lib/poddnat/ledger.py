@@ -129,7 +129,8 @@ class Ledger:
 
     def _complete(self, keep: Grant, items: Sequence[ExposedPort], kept: Sequence[Ports | None]) -> Grant | None:
         needed = [item for item, ports in zip(items, kept, strict=True) if ports is None]
-        found = self._book(keep.home).choose(needed)
+        staying = [(ports, item.protocol) for item, ports in zip(items, kept, strict=True) if ports is not None]
+        found = self._book(keep.home).choose(needed, besides=staying)
         if found is None:
             return None
         fresh = iter(found)
