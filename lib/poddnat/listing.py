@@ -4,7 +4,7 @@ A table may change between two pages, and then an entry can slip through unseen.
 happened; only one that is whole proves that something is not there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter, EntryPage
@@ -36,12 +36,13 @@ class Listing:
         table.learn(self.entries, since=since, gone=gone)
 
     def _candidates(self, table: Table) -> list[ForwardEntry]:
+        near: Iterable[ForwardEntry] = table
         if self.where.entry_id is not None:
             entry = table.get(self.where.entry_id)
-            return [entry] if entry else []
-        if self.where.name is not None:
-            return table.named(self.where.name)
-        return [entry for entry in table if self.where.matches(entry)]
+            near = [entry] if entry else []
+        elif self.where.name is not None:
+            near = table.named(self.where.name)
+        return [entry for entry in near if self.where.matches(entry)]
 
 
 def read_listing(fetch: Callable[[int], EntryPage], where: EntryFilter) -> Listing:
