@@ -66,9 +66,10 @@ def _on_the_way(route: Route | None, candidate: Candidate) -> bool:
 def _no_way(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> str:
     pool = ", ".join(candidate.gateway_id for candidate in candidates)
     if route is None or route.hop_id is None:
-        table = f"route table {route.route_table}" if route else "its route table"
+        table = f"route table {route.route_table}" if route and route.route_table else "the route table"
         where = f"{table} of the pod's vSwitch {address.vswitch} has no default route"
     else:
-        hop = f"{route.hop_type} {route.hop_id}"
-        where = f"the default route of the pod's vSwitch {address.vswitch} (route table {route.route_table}) is {hop}"
-    return f"{where[0].upper()}{where[1:]}, but it has to be a NAT gateway of the pool: {pool}; an operator has to act."
+        subject = f"the default route of the pod's vSwitch {address.vswitch} (route table {route.route_table})"
+        where = f"{subject} leads to {route.hop_type} {route.hop_id}"
+    needed = f"replies have to leave by a NAT gateway of the pool: {pool}; an operator has to act"
+    return f"{where[0].upper()}{where[1:]}, but {needed}."
