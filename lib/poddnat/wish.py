@@ -58,6 +58,9 @@ class Wish:
         self.since = self.quiet_since = now
         self.confirmed = False
         self.suspects &= set(rules)
+        # A rule given up and wanted again later is another intent: it may have been created and deleted meanwhile.
+        current = {*rules, *self.sending}
+        self._tokens = {i: token for i, token in self._tokens.items() if isinstance(i, str) or i in current}
         self.forgive()
 
     def put_off(self, now: float, *, at_least: float = 0.0) -> None:
@@ -87,7 +90,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._lanes: dict[Kind, OrderedDict[str, int]] = {kind: OrderedDict() for kind in Kind}
-        self._tickets = 0
+        self._last_ticket = dict.fromkeys(Kind, 0)
         self._turn = Kind.CREATE
 
     def __len__(self) -> int:
@@ -102,11 +105,15 @@ class Lanes:
         for other, lane in self._lanes.items():
             if other is not kind:
                 lane.pop(uid, None)
-        if uid not in self._lanes[kind]:
-            self._tickets += 1
-            self._lanes[kind][uid] = self._tickets
-            if front:
-                self._lanes[kind].move_to_end(uid, last=False)
+        lane = self._lanes[kind]
+        if uid in lane:
+            return
+        if front:
+            lane[uid] = next(iter(lane.values()), self._last_ticket[kind] + 1) - 1
+            lane.move_to_end(uid, last=False)
+        else:
+            self._last_ticket[kind] += 1
+            lane[uid] = self._last_ticket[kind]
 
     def remove(self, uid: str) -> None:
         """Take a PodDNAT out of the queue."""
@@ -128,6 +135,6 @@ class Lanes:
             if uid in lane:
                 first = next(iter(lane.values()))
                 others = sum(len(other) for k, other in self._lanes.items() if k is not kind)
-                here = max(0, min(lane[uid] - first, len(lane)))
+                here = min(lane[uid] - first, len(lane) - 1)  # Tickets of those who left are still counted.
                 return here + min(here, others)
         return 0
