@@ -44,7 +44,7 @@ class Border:
     def _body(self) -> Json:
         try:
             body = json.loads(request.get_data(cache=False))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadRequestError(f"the request's body is not JSON: {error}") from error
         if (problem := _problem(self._request, body)) is not None:
             raise BadRequestError(f"this is not a request for {self._name}: {problem}")

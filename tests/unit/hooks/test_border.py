@@ -1,0 +1,186 @@
+"""The border of the hook server: what it lets in, and how it answers everything else."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poddnat.files import schema_validator
+from tests.unit.hooks.world import World, answer, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+RECORDINGS = Path(__file__).parents[2] / "recordings"
+HOOKS = {
+    "pod-sync-no-ip": "/pod/sync",
+    "pod-sync-running-no-poddnat": "/pod/sync",
+    "pod-sync-with-poddnat": "/pod/sync",
+    "pod-sync-terminating": "/pod/sync",
+    "pod-optout": "/pod/opt-out",
+    "poddnat-sync": "/poddnat/sync",
+    "poddnat-finalize": "/poddnat/finalize",
+}
+ONE_OF_EACH = ["pod-sync-with-poddnat", "pod-optout", "poddnat-sync", "poddnat-finalize"]
+PATHS = sorted(set(HOOKS.values()))
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[World]:
+    """A world for all tests here: what they send changes nothing."""
+    with running() as world:
+        yield world
+
+
+def recording(name: str) -> Json:
+    """Read a request as Metacontroller sent it."""
+    content: Json = json.loads((RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_every_recording_has_its_hook() -> None:
+    assert {path.stem for path in RECORDINGS.glob("*.json")} == set(HOOKS)
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_what_metacontroller_sends_is_answered_as_the_schema_says(shared: World, name: str) -> None:
+    path = HOOKS[name]
+    content = answer(lambda: shared.client.post(path, json=recording(name)))
+    validator = schema_validator(f"{path.lstrip('/').replace('/', '-')}-answer.json")
+    assert list(validator.iter_errors(content)) == []
+
+
+# Bad requests
+
+
+def refused(shared: World, path: str, body: bytes) -> str:
+    """Send a bad request; return the reason that it is refused with, and see that nothing came of it."""
+    revision, writes = shared.memory.store.revision, shared.cloud_writes()
+    response = shared.client.post(path, data=body, content_type="application/json")
+    assert response.status_code == 400
+    assert (shared.memory.store.revision, shared.cloud_writes()) == (revision, writes)
+    return response.text
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("body", [b"", b"{", b"pod", b"\xff\xfe", b"[" * 100_000], ids=lambda body: repr(body[:5]))
+def test_what_is_not_json_is_refused(shared: World, path: str, body: bytes) -> None:
+    assert refused(shared, path, body).startswith("the request's body is not JSON: ")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"pod"', b"1"])
+def test_json_that_is_no_object_is_refused(shared: World, path: str, body: bytes) -> None:
+    assert "is not of type 'object'" in refused(shared, path, body)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_missing_key_is_named(shared: World, name: str) -> None:
+    subject = "parent" if "parent" in recording(name) else "object"
+    body = recording(name)
+    del body[subject]["metadata"]["uid"]
+    reason = refused(shared, HOOKS[name], json.dumps(body).encode())
+    assert f"{subject}.metadata: 'uid' is a required property" in reason
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_wrong_type_is_named(shared: World, name: str) -> None:
+    subject = "parent" if "parent" in recording(name) else "object"
+    body = recording(name)
+    body[subject]["metadata"]["name"] = 7
+    reason = refused(shared, HOOKS[name], json.dumps(body).encode())
+    assert f"{subject}.metadata.name: 7 is not of type 'string'" in reason
+
+
+def test_reason_names_the_hook(shared: World) -> None:
+    reason = refused(shared, "/pod/sync", json.dumps(recording("poddnat-sync")).encode())
+    assert reason == "this is not a request for pod-sync: the whole: 'object' is a required property\n"
+
+
+def test_reason_does_not_repeat_a_long_request(shared: World) -> None:
+    body = copy.deepcopy(recording("poddnat-sync"))
+    body["parent"]["metadata"]["name"] = ["x" * 100_000]
+    assert len(refused(shared, "/poddnat/sync", json.dumps(body).encode())) < 400
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_too_large_a_request_is_refused_unread(shared: World, path: str) -> None:
+    response = shared.client.post(path, data=b"x" * (5 * 1024 * 1024))
+    assert response.status_code == 413
+    assert response.text.startswith("Request Entity Too Large: ")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_hooks_answer_post_only(shared: World, path: str) -> None:
+    assert shared.client.get(path).status_code == 405
+
+
+def test_unknown_path_is_not_found(shared: World) -> None:
+    assert shared.client.post("/pod", json={}).status_code == 404
+
+
+# Failures inside
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_unexpected_failure_is_told_in_a_sentence_without_its_insides(
+    shared: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("poddnat.pods.Pods.sync")
+    monkeypatch.delattr("poddnat.pods.Pods.opt_out")
+    monkeypatch.delattr("poddnat.mappings.Mappings.sync")
+    monkeypatch.delattr("poddnat.mappings.Mappings.finalize")
+    response = shared.client.post(HOOKS[name], json=recording(name))
+    assert response.status_code == 500
+    assert response.text == "poddnat failed unexpectedly; its log has the details\n"
+
+
+def test_what_failed_unexpectedly_is_in_the_log(
+    shared: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr("poddnat.mappings.Mappings.sync")
+    shared.client.post("/poddnat/sync", json=recording("poddnat-sync"))
+    assert "AttributeError" in caplog.text
+
+
+# Other addresses
+
+
+def test_health_and_readiness_are_told(shared: World) -> None:
+    assert (shared.client.get("/healthz").status_code, shared.client.get("/readyz").status_code) == (200, 200)
+
+
+def test_metrics_are_told_as_prometheus_reads_them(shared: World) -> None:
+    response = shared.client.get("/metrics")
+    assert response.status_code == 200
+    assert response.content_type.startswith("text/plain")
+    assert "# TYPE process_cpu_seconds_total counter" in response.text
+
+
+# Before all PodDNATs are known, a port in use might be given out
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[World]:
+    """A world whose service has not listed PodDNATs yet."""
+    with running(started=False) as world:
+        yield world
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_hooks_ask_for_patience_until_poddnats_are_listed(fresh: World, name: str) -> None:
+    response = fresh.client.post(HOOKS[name], json=recording(name))
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
+
+
+def test_server_is_alive_but_not_ready_until_poddnats_are_listed(fresh: World) -> None:
+    assert fresh.client.get("/healthz").status_code == 200
+    response = fresh.client.get("/readyz")
+    assert response.status_code == 503
+    assert response.text == "not ready: the PodDNATs have not been listed yet\n"
