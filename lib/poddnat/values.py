@@ -198,7 +198,7 @@ def _join(path: str, key: str) -> str:
 def _uncapitalised(text: str) -> str:
     text = text.rstrip(".")
     # An abbreviation ("ID", "EIP") keeps its capitals.
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _shown(value: object) -> str:
@@ -214,12 +214,18 @@ def _range_problems(content: object) -> Iterator[str]:
         return
     for index, entry in enumerate(pool):
         try:
-            start, end = int(entry["portRangeStart"]), int(entry["portRangeEnd"])
+            start, end = _number(entry["portRangeStart"]), _number(entry["portRangeEnd"])
         except (KeyError, TypeError, ValueError, OverflowError):
             continue
         if start > end:
             where = f"networkController.natGwPool[{index}].portRangeEnd"
             yield f"{where}: {end} lies below portRangeStart, {start}; swap them or widen the range"
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError  # An integer to Python, but not to people.
+    return int(value)
 
 
 def _choice_problems(content: dict[str, Any]) -> Iterator[str]:
