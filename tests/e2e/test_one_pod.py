@@ -1,0 +1,231 @@
+"""What users see of a pod's public ports, with everything real but the cloud and the nodes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from metacontroller_standin.waiting import wait_until
+from tests.e2e import world
+from tests.e2e.world import EXAMPLES, Cluster
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, RESULT, STATUS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from metacontroller_standin.kubelet import Kubelet
+    from tests.e2e.controlplane import ControlPlane
+    from tests.e2e.runners import Runner
+
+Json = dict[str, Any]
+
+pytestmark = pytest.mark.controlplane
+
+WITHOUT_SPEC = """
+apiVersion: alibabacloud.com/v1
+kind: PodDNAT
+metadata:
+  name: by-hand
+"""
+BY_HAND = f"""{WITHOUT_SPEC}
+spec:
+  tableId: ngw-1
+  externalIP: 203.0.113.10
+  internalIP: 172.16.1.1
+  portMapping:
+    - externalPort: "600"
+      internalPort: "22"
+"""
+
+
+@pytest.fixture(scope="session")
+def installed(controlplane: ControlPlane) -> ControlPlane:
+    """The control plane with the project installed."""
+    world.install(controlplane)
+    return controlplane
+
+
+@pytest.fixture
+def cluster(
+    installed: ControlPlane, metacontroller: Runner, namespace: str, kubelet: Kubelet, tmp_path: Path
+) -> Iterator[Cluster]:
+    """A namespace in which pods are exposed, by Metacontroller and by its stand-in."""
+    assert kubelet
+    with world.running(installed, metacontroller, namespace, tmp_path) as cluster:
+        yield cluster
+
+
+def test_manifests_install_as_they_are(installed: ControlPlane) -> None:
+    assert "deployment.apps/poddnat" in installed.kubectl("get", "-k", str(world.MANIFESTS), "--output=name")
+
+
+def test_pod_of_the_example_deployment_is_exposed(cluster: Cluster) -> None:
+    cluster.kubectl("apply", "-f", str(EXAMPLES / "deployment.yaml"))
+    (poddnat,) = cluster.wait_all_ready(1)
+    pod = cluster.pod(poddnat["metadata"]["name"])
+    (entry,) = cluster.entries()
+    assert entry.status == "Available"
+    assert poddnat["spec"] == {
+        "eni": "eni-1",
+        "externalIP": EIP,
+        "internalIP": pod["status"]["podIP"],
+        "portMapping": [{"externalPort": "512", "internalPort": "80"}],
+        "protocol": "tcp",
+        "tableId": GATEWAY,
+        "vswitch": "vsw-1",
+        "zoneID": "cn-hangzhou-j",
+    }
+    assert poddnat["status"]["entries"] == [
+        {
+            "externalIP": EIP,
+            "externalPort": "512",
+            "forwardEntryId": entry.id,
+            "internalIP": pod["status"]["podIP"],
+            "internalPort": "80",
+            "ipProtocol": "tcp",
+        }
+    ]
+    assert json.loads(pod["metadata"]["annotations"][RESULT]) == [
+        {"externalIP": EIP, "externalPort": "512", "internalPort": "80", "protocol": "tcp"}
+    ]
+
+
+def test_poddnat_goes_with_its_pod_and_not_before_its_entries(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    metadata = cluster.wait_ready("web")["metadata"]
+    assert metadata["ownerReferences"] == [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": "web",
+            "uid": cluster.pod("web")["metadata"]["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+    assert metadata["finalizers"] == ["metacontroller.io/compositecontroller-poddnat"]
+    assert "finalizers" not in cluster.pod("web")["metadata"]
+
+
+def test_deleting_the_deployment_leaves_nothing(cluster: Cluster) -> None:
+    cluster.kubectl("apply", "-f", str(EXAMPLES / "deployment.yaml"))
+    cluster.wait_all_ready(1)
+    cluster.kubectl("delete", "-f", str(EXAMPLES / "deployment.yaml"))
+    cluster.wait_clear()
+
+
+def test_pods_of_the_example_statefulset_get_two_udp_ports_each(cluster: Cluster) -> None:
+    cluster.kubectl("apply", "-f", str(EXAMPLES / "statefulset.yaml"))
+    poddnats = cluster.wait_all_ready(2)
+    assert [poddnat["metadata"]["name"] for poddnat in poddnats] == ["arena-0", "arena-1"]
+    for poddnat in poddnats:
+        entries = poddnat["status"]["entries"]
+        assert [(entry["internalPort"], entry["ipProtocol"]) for entry in entries] == [("7777", "udp"), ("7778", "udp")]
+    assert len({entry.external_port for entry in cluster.entries()}) == 4
+
+
+def test_kubectl_shows_address_ports_and_readiness(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    head, line = cluster.kubectl("get", "pdnat").splitlines()
+    assert head.split() == ["NAME", "EXTERNAL", "PORTS", "POD", "IP", "GATEWAY", "READY", "AGE"]
+    ip = cluster.pod("web")["status"]["podIP"]
+    assert line.split()[:-1] == ["web", EIP, "512->80/tcp", ip, GATEWAY, "True"]
+
+
+def test_poddnat_reads_alike_under_v1_and_v1beta1(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    v1, v1beta1 = (
+        json.loads(cluster.kubectl("get", f"poddnats.{version}.alibabacloud.com", "web", "--output=json"))
+        for version in ("v1", "v1beta1")
+    )
+    assert v1beta1.pop("apiVersion") == "alibabacloud.com/v1beta1"
+    assert v1.pop("apiVersion") == "alibabacloud.com/v1"
+    assert v1 == v1beta1
+
+
+def test_typo_is_told_on_the_pod_and_correcting_it_heals(cluster: Cluster) -> None:
+    cluster.create_pod("web", {POD_DNAT: "true", PORTS: "http"})
+    wait_until(lambda: STATUS in cluster.annotations("web"), 15, "the pod to be told")
+    assert cluster.annotations("web")[STATUS].startswith("InvalidAnnotation: ")
+    wait_until(lambda: "InvalidAnnotation" in cluster.kubectl("describe", "pod", "web"), 10, "the event")
+    assert cluster.poddnats() == []
+    assert cluster.entries() == []
+    cluster.kubectl("annotate", "pod", "web", "--overwrite", f"{PORTS}=80")
+    assert len(cluster.wait_ready("web")["status"]["entries"]) == 1
+
+
+def test_typo_made_later_takes_the_ports_away(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    cluster.kubectl("annotate", "pod", "web", "--overwrite", f"{PORTS}=eighty")
+    cluster.wait_clear()
+    assert cluster.annotations("web")[STATUS].startswith("InvalidAnnotation: ")
+    assert RESULT not in cluster.annotations("web")
+
+
+def test_removing_the_annotations_takes_ports_and_results_away(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    cluster.kubectl("annotate", "pod", "web", f"{POD_DNAT}-", f"{PORTS}-")
+    cluster.wait_clear()
+    wait_until(lambda: not {STATUS, RESULT} & set(cluster.annotations("web")), 10, "the results to go")
+
+
+def test_false_takes_ports_and_results_away_and_true_brings_them_back(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    cluster.kubectl("annotate", "pod", "web", "--overwrite", f"{POD_DNAT}=false")
+    cluster.wait_clear()
+    wait_until(lambda: not {STATUS, RESULT} & set(cluster.annotations("web")), 10, "the results to go")
+    cluster.kubectl("annotate", "pod", "web", "--overwrite", f"{POD_DNAT}=true")
+    assert len(cluster.wait_ready("web")["status"]["entries"]) == 1
+
+
+@pytest.mark.parametrize(("manifest", "reason"), [(BY_HAND, "NotAllowed"), (WITHOUT_SPEC, "InvalidSpec")])
+def test_poddnat_written_by_hand_exposes_nothing_and_can_be_deleted(
+    cluster: Cluster, manifest: str, reason: str
+) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=manifest)
+    wait_until(lambda: "status" in (cluster.poddnat("by-hand") or {}), 15, "the PodDNAT to be judged")
+    *_, shown_ready, shown_reason, _ = cluster.kubectl("get", "pdnat", "by-hand", "--output=wide").split()
+    assert (shown_ready, shown_reason) == ("False", reason)
+    assert cluster.entries() == []
+    cluster.kubectl("delete", "pdnat", "by-hand", "--timeout=15s")
+
+
+def test_server_killed_while_pods_get_their_ports_loses_and_doubles_nothing(cluster: Cluster) -> None:
+    cluster.emulator.set_settle(GATEWAY, 0.5)
+    for number in range(6):
+        cluster.create_pod(f"web-{number}", EXPOSE_80)
+    wait_until(cluster.entries, 15, "the first entry")
+    cluster.server.kill()
+    cluster.server.start()
+    poddnats = cluster.wait_all_ready(6)
+    told = {entry["forwardEntryId"] for poddnat in poddnats for entry in poddnat["status"]["entries"]}
+    assert {entry.id for entry in cluster.entries()} == told
+    assert len(told) == 6
+
+
+def test_server_that_comes_back_clears_what_went_while_it_was_away(cluster: Cluster) -> None:
+    cluster.create_pod("web-1", EXPOSE_80)
+    cluster.create_pod("web-2", EXPOSE_80)
+    cluster.wait_all_ready(2)
+    cluster.server.kill()
+    cluster.kubectl("delete", "pod", "web-1", "--timeout=15s")
+    cluster.server.start()
+    wait_until(lambda: len(cluster.entries()) == 1 == len(cluster.poddnats()), 20, "web-1's entry to go")
+    (entry,) = cluster.entries()
+    assert cluster.wait_ready("web-2")["status"]["entries"][0]["forwardEntryId"] == entry.id
+
+
+def test_server_logs_no_failure_over_a_pods_life(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    cluster.kubectl("delete", "pod", "web", "--timeout=15s")
+    cluster.wait_clear()
+    assert [line for line in cluster.server.log().splitlines() if " INFO " not in line] == []

@@ -1,0 +1,203 @@
+"""Everything that exposes a pod, on a real API server: the program as it is shipped, and a cloud on loopback."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from metacontroller_standin.api import Api, ApiError, name_of
+from metacontroller_standin.manifests import is_controller, point_at
+from metacontroller_standin.waiting import wait_until
+from tests.e2e.controlplane import Program
+from tests.e2e.runners import CRDS
+from tests.unit.hooks import world as small
+from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.controlplane import ControlPlane
+    from tests.e2e.runners import Runner
+
+Json = dict[str, Any]
+
+MANIFESTS = Path(__file__).parents[2] / "metacontroller"
+EXAMPLES = MANIFESTS / "examples"
+SYSTEM = "poddnat-system"
+
+
+def read(path: Path) -> list[Json]:
+    """Read the documents of a YAML file."""
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+CONTROLLERS = read(MANIFESTS / "controllers.yaml")
+
+
+def install(controlplane: ControlPlane) -> None:
+    """Install the project as its users do, on a cluster that has Metacontroller; see that a server would start."""
+    controlplane.install_crds(*read(CRDS), *read(MANIFESTS / "crd.yaml"))
+    controlplane.kubectl("apply", "-k", str(MANIFESTS))
+    pods = controlplane.api.resource("v1", "pods")
+    # Pod Security judges pods, not what makes them.
+    wait_until(lambda: controlplane.api.list(pods, SYSTEM)["items"], 20, "the server's pod to be admitted")
+    # From here on tests play the server, and each has controllers that call its own.
+    controlplane.kubectl("scale", "deployment/poddnat", f"--namespace={SYSTEM}", "--replicas=0")
+    wait_until(lambda: not controlplane.api.list(pods, SYSTEM)["items"], 20, "the server's pod to go")
+    for controller in filter(is_controller, CONTROLLERS):
+        controlplane.api.delete(controlplane.api.resource_of(controller), name_of(controller))
+
+
+class Server:
+    """The hook server as a program of its own, with the rights of its service account."""
+
+    def __init__(self, controlplane: ControlPlane, values: Json, folder: Path) -> None:
+        """Write its files; `start` starts it."""
+        token = controlplane.service_account_token(SYSTEM, "poddnat")
+        controlplane.wait_allowed(token, "list", controlplane.api.resource("alibabacloud.com/v1", "poddnats"))
+        kubeconfig = controlplane.kubeconfig_for(token, folder / "kubeconfig")
+        file = folder / "values.yaml"
+        file.write_text(yaml.safe_dump(values))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        options = ["--values", str(file), "--listen", self.url.removeprefix("http://"), "--kubeconfig", str(kubeconfig)]
+        self._command = [sys.executable, "-m", "poddnat", "serve", *options]
+        self._controlplane = controlplane
+        self._log = folder / "poddnat.log"
+        self._program: Program | None = None
+
+    def start(self) -> None:
+        """Start it; `wait_ready` waits until it answers."""
+        self._program = Program.start("poddnat", self._command, self._log)
+        self._controlplane.programs["poddnat"] = self._program
+
+    def wait_ready(self) -> None:
+        """Wait until it answers hooks."""
+        wait_until(self._is_ready, 20, "the hook server to be ready")
+
+    def kill(self) -> None:
+        """End it without warning."""
+        assert self._program is not None
+        self._program.process.kill()
+        self._program.process.wait()
+
+    def stop(self) -> None:
+        """End it as a kubelet does."""
+        del self._controlplane.programs["poddnat"]
+        assert self._program is not None
+        self._program.stop()
+
+    def log(self) -> str:
+        """Return all that it wrote."""
+        return self._log.read_text(encoding="utf-8")
+
+    def _is_ready(self) -> bool:
+        assert self._program is not None
+        self._program.check()
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@dataclass
+class Cluster:
+    """A namespace in which pods are exposed."""
+
+    controlplane: ControlPlane
+    namespace: str
+    emulator: Emulator
+    server: Server
+
+    @property
+    def api(self) -> Api:
+        """The administrator's client."""
+        return self.controlplane.api
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl in the namespace."""
+        return self.controlplane.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
+
+    def entries(self) -> list[ForwardEntry]:
+        """Return the gateway's forward table."""
+        return self.emulator.forward_entries(small.GATEWAY)
+
+    def create_pod(self, name: str, annotations: dict[str, str]) -> None:
+        """Create a pod."""
+        spec = {"containers": [{"name": "web", "image": "nginx"}]}
+        metadata = {"name": name, "annotations": annotations}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        self.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+
+    def pod(self, name: str) -> Json:
+        """Read a pod."""
+        return self.api.get(self.api.resource("v1", "pods"), name, self.namespace)
+
+    def annotations(self, name: str) -> dict[str, str]:
+        """Read a pod's annotations."""
+        found: dict[str, str] = self.pod(name)["metadata"].get("annotations") or {}
+        return found
+
+    def poddnats(self) -> list[Json]:
+        """List the PodDNATs."""
+        items: list[Json] = self.api.list(self.api.resource("alibabacloud.com/v1", "poddnats"), self.namespace)["items"]
+        return items
+
+    def poddnat(self, name: str) -> Json | None:
+        """Read a PodDNAT."""
+        try:
+            return self.api.get(self.api.resource("alibabacloud.com/v1", "poddnats"), name, self.namespace)
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    def wait_ready(self, name: str) -> Json:
+        """Wait until a pod is told that it is exposed; return its PodDNAT."""
+        wait_until(lambda: self.annotations(name).get(small.STATUS) == "Ready", 15, f"pod {name} to be Ready")
+        poddnat = self.poddnat(name)
+        assert poddnat is not None
+        return poddnat
+
+    def wait_all_ready(self, count: int) -> list[Json]:
+        """Wait until so many pods are exposed; return their PodDNATs."""
+        pods = self.api.resource("v1", "pods")
+
+        def are_ready() -> bool:
+            found = self.api.list(pods, self.namespace)["items"]
+            told = [(pod["metadata"].get("annotations") or {}).get(small.STATUS) for pod in found]
+            return told == ["Ready"] * count
+
+        wait_until(are_ready, 30, f"{count} pods to be Ready", interval=0.1)
+        return self.poddnats()
+
+    def wait_clear(self) -> None:
+        """Wait until nothing is left, in the cluster or the cloud."""
+        wait_until(lambda: not self.poddnats() and not self.entries(), 15, "PodDNATs and forward entries to go")
+
+
+@contextmanager
+def running(controlplane: ControlPlane, runner: Runner, namespace: str, folder: Path) -> Iterator[Cluster]:
+    """Run the cloud, the hook server, and the shipped controllers that call it."""
+    with EmulatorServer(small.cloud(settle_seconds=0.2)) as cloud:
+        server = Server(controlplane, small.values(cloud.url), folder)
+        server.start()
+        try:
+            server.wait_ready()
+            runner.apply(point_at(CONTROLLERS, server.url))
+            yield Cluster(controlplane, namespace, cloud.emulator, server)
+        finally:
+            runner.stop()
+            server.stop()
+        assert cloud.emulator.bugs == []
