@@ -1,0 +1,422 @@
+"""Who gets which external port, over all gateways: promises, claims, foreign entries, and addresses that move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from poddnat.ledger import Grant, Ledger
+from poddnat.model import ALL_PORTS, ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
+from poddnat.values import PoolEntry, Values
+from tests.unit.samples import entry, items
+from tests.unit.samples import rule as forward
+
+A, B = "ngw-a", "ngw-b"
+IP_1, IP_2, IP_3 = "203.0.113.1", "203.0.113.2", "203.0.113.3"
+PROMISED_FOR = 600.0
+WEB = items("80")
+WEB_AND_TLS = items("80", "443")
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pool(*entries: PoolEntry) -> Values:
+    return Values("c1", "cn-hangzhou", "vpc-1", entries)
+
+
+def offer(gateway_id: str, ports: str = "512/514", *eips: str) -> PoolEntry:
+    return PoolEntry(gateway_id, "cn-hangzhou-j", Ports.parse(ports), eips or None)
+
+
+TWO_GATEWAYS = pool(offer(A), offer(B))
+AT_A = [(A, [IP_1])]
+AT_BOTH = [(A, [IP_1]), (B, [IP_2])]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(clock: Clock) -> Ledger:
+    return Ledger(TWO_GATEWAYS, clock=clock)
+
+
+def grant(gateway_id: str, external_ip: str, *ports: int) -> Grant:
+    return Grant(gateway_id, external_ip, tuple(Ports(port, port) for port in ports))
+
+
+def rules_of(given: Grant, asked: tuple[ExposedPort, ...] = WEB, pod_ip: str = "172.16.0.7") -> list[ForwardRule]:
+    """Give the rules of the PodDNAT that a pod's grant leads to."""
+    return [
+        ForwardRule(given.external_ip, ports, pod_ip, item.ports, item.protocol)
+        for ports, item in zip(given.ports, asked, strict=True)
+    ]
+
+
+def given(ledger: Ledger, pod_uid: str = "pod-1", asked: tuple[ExposedPort, ...] = WEB) -> Grant:
+    granted = ledger.grant(pod_uid, asked, AT_A)
+    assert granted is not None
+    return granted
+
+
+def foreign(port: str, entry_id: str = "fwd-1", external_ip: str = IP_1) -> ForwardEntry:
+    return entry(entry_id, "web", forward(port, "9/9" if "/" not in port else port, external_ip=external_ip))
+
+
+def left(ledger: Ledger, *, at: str = A, ip: str = IP_1) -> list[int]:
+    """Give every port that can still be had at an address."""
+    found: list[int] = []
+    while (more := ledger.grant(f"filler {at} {ip} {len(found)}", WEB, [(at, [ip])])) is not None:
+        found.append(more.ports[0].first)
+    return sorted(found)
+
+
+# Promises
+
+
+def test_pod_is_answered_the_same_before_its_poddnat_is_visible(ledger: Ledger) -> None:
+    assert ledger.promised("pod-1", WEB) is None
+    first = given(ledger)
+    assert ledger.promised("pod-1", WEB) == first
+    assert ledger.promised("pod-1", WEB) == first
+
+
+def test_pod_that_asks_for_something_else_was_promised_nothing(ledger: Ledger) -> None:
+    given(ledger)
+    assert ledger.promised("pod-1", WEB_AND_TLS) is None
+
+
+def test_pod_of_another_uid_was_promised_nothing(ledger: Ledger) -> None:
+    given(ledger)
+    assert ledger.promised("pod-2", WEB) is None
+
+
+def test_promise_holds_its_ports(ledger: Ledger) -> None:
+    given(ledger)
+    assert left(ledger) == [513, 514]
+
+
+def test_new_promise_takes_the_place_of_the_old(ledger: Ledger) -> None:
+    given(ledger, asked=WEB)
+    assert given(ledger, asked=WEB_AND_TLS).ports == (Ports(513, 513), Ports(514, 514))
+    assert left(ledger) == [512]
+
+
+def test_promise_that_no_poddnat_shows_expires(ledger: Ledger, clock: Clock) -> None:
+    given(ledger)
+    clock.now += PROMISED_FOR
+    assert ledger.promised("pod-1", WEB) is None
+    assert left(ledger) == [512, 513, 514]
+
+
+def test_promise_is_kept_until_it_expires(ledger: Ledger, clock: Clock) -> None:
+    first = given(ledger)
+    clock.now += PROMISED_FOR - 1
+    assert ledger.promised("pod-1", WEB) == first
+
+
+def test_renewed_promise_does_not_keep_others_from_expiring(ledger: Ledger, clock: Clock) -> None:
+    given(ledger, "pod-1")
+    given(ledger, "pod-2")
+    clock.now += PROMISED_FOR / 2
+    given(ledger, "pod-1", items("81"))
+    clock.now += PROMISED_FOR / 2
+    assert ledger.promised("pod-2", WEB) is None
+    assert ledger.promised("pod-1", items("81")) is not None
+
+
+# PodDNATs
+
+
+def test_poddnat_takes_over_what_its_pod_was_promised(ledger: Ledger, clock: Clock) -> None:
+    promised = given(ledger)
+    ledger.poddnat_seen("uid-1", "pod-1", A, rules_of(promised))
+    clock.now += PROMISED_FOR
+    assert left(ledger) == [513, 514]
+
+
+def test_poddnat_that_is_gone_gives_its_ports_back(ledger: Ledger) -> None:
+    ledger.poddnat_seen("uid-1", "pod-1", A, rules_of(given(ledger)))
+    ledger.poddnat_gone("uid-1")
+    assert left(ledger) == [512, 513, 514]
+
+
+def test_poddnat_that_shows_something_else_leaves_the_promise(ledger: Ledger) -> None:
+    promised = given(ledger)
+    ledger.poddnat_seen("uid-1", "pod-1", A, [forward("513", external_ip=IP_1)])
+    assert ledger.promised("pod-1", WEB) == promised
+    assert left(ledger) == [514]
+
+
+def test_poddnat_that_changes_gives_back_what_it_had(ledger: Ledger) -> None:
+    ledger.poddnat_seen("uid-1", "pod-1", A, [forward("512", external_ip=IP_1)])
+    ledger.poddnat_seen("uid-1", "pod-1", A, [forward("513", external_ip=IP_1)])
+    assert left(ledger) == [512, 514]
+
+
+def test_poddnat_that_moves_gives_back_what_it_had_elsewhere(ledger: Ledger) -> None:
+    ledger.poddnat_seen("uid-1", "pod-1", A, [forward("512", external_ip=IP_1)])
+    ledger.poddnat_seen("uid-1", "pod-1", B, [forward("512", external_ip=IP_2)])
+    assert left(ledger) == [512, 513, 514]
+    assert left(ledger, at=B, ip=IP_2) == [513, 514]
+
+
+def test_end_of_an_unknown_poddnat_is_nothing(ledger: Ledger) -> None:
+    ledger.poddnat_gone("uid-9")
+    assert left(ledger) == [512, 513, 514]
+
+
+# Foreign entries
+
+
+def test_port_of_a_foreign_entry_is_never_offered(ledger: Ledger) -> None:
+    ledger.foreign_seen(A, [foreign("513")])
+    assert left(ledger) == [512, 514]
+
+
+def test_range_of_a_foreign_entry_is_never_offered(ledger: Ledger) -> None:
+    ledger.foreign_seen(A, [foreign("400/513")])
+    assert left(ledger) == [514]
+
+
+def test_nothing_of_an_address_that_a_foreign_entry_maps_whole_is_offered(ledger: Ledger) -> None:
+    whole = ForwardRule(IP_1, ALL_PORTS, "172.16.0.9", ALL_PORTS, Protocol.ANY)
+    ledger.foreign_seen(A, [entry(of=whole)])
+    assert left(ledger) == []
+
+
+def test_port_of_a_foreign_entry_that_has_gone_is_offered_again(ledger: Ledger) -> None:
+    ledger.foreign_seen(A, [foreign("513")])
+    ledger.foreign_seen(A, [])
+    assert left(ledger) == [512, 513, 514]
+
+
+def test_foreign_entries_of_one_gateway_say_nothing_about_another(ledger: Ledger) -> None:
+    ledger.foreign_seen(A, [foreign("513")])
+    ledger.foreign_seen(B, [])
+    assert left(ledger) == [512, 514]
+
+
+def test_foreign_entry_that_changes_its_port_gives_the_old_one_back(ledger: Ledger) -> None:
+    ledger.foreign_seen(A, [foreign("513")])
+    ledger.foreign_seen(A, [foreign("514")])
+    assert left(ledger) == [512, 513]
+
+
+# Addresses that move between gateways
+
+
+def test_address_that_moves_leaves_its_foreign_entries_behind(ledger: Ledger) -> None:
+    ledger.foreign_seen(A, [foreign("512")])
+    ledger.foreign_seen(A, [])
+    ledger.foreign_seen(B, [foreign("513", "fwd-2")])
+    assert left(ledger, at=B, ip=IP_1) == [512, 514]
+
+
+def test_foreign_entry_whose_address_is_another_now_gives_the_old_one_back(ledger: Ledger) -> None:
+    ledger.foreign_seen(A, [foreign("512", external_ip=IP_1)])
+    ledger.foreign_seen(A, [foreign("512", external_ip=IP_2)])
+    assert left(ledger, ip=IP_1) == [512, 513, 514]
+    assert left(ledger, ip=IP_2) == [513, 514]
+
+
+def test_poddnat_can_not_keep_an_address_that_its_gateway_may_not_use() -> None:
+    ledger = Ledger(pool(offer(A, "512/514", IP_1), offer(B, "512/514", IP_2)))
+    moved = grant(B, IP_1, 512)
+    ledger.poddnat_seen("uid-1", "pod-1", B, rules_of(moved))
+    assert ledger.keepable(moved, WEB, uid="uid-1", pod_uid="pod-1") == [False]
+
+
+# Where
+
+
+def test_first_gateway_with_room_is_taken(ledger: Ledger) -> None:
+    homes = [ledger.grant(f"pod-{number}", WEB_AND_TLS, AT_BOTH) for number in range(3)]
+    assert [home and home.home for home in homes] == [(A, IP_1), (B, IP_2), None]
+
+
+def test_address_that_fewest_use_is_taken(ledger: Ledger) -> None:
+    homes = [ledger.grant(f"pod-{number}", WEB, [(A, [IP_1, IP_2, IP_3])]) for number in range(4)]
+    assert [home and home.external_ip for home in homes] == [IP_1, IP_2, IP_3, IP_1]
+
+
+def test_all_ports_of_a_pod_are_on_one_address() -> None:
+    ledger = Ledger(pool(offer(A, "512/513")))
+    ledger.grant("pod-1", WEB, [(A, [IP_1])])
+    assert ledger.grant("pod-2", WEB_AND_TLS, [(A, [IP_1, IP_2])]) == grant(A, IP_2, 512, 513)
+
+
+def test_address_that_the_pool_does_not_list_offers_nothing() -> None:
+    ledger = Ledger(pool(offer(A, "512", IP_1)))
+    assert ledger.grant("pod-1", WEB, [(A, [IP_2])]) is None
+
+
+def test_nothing_is_given_out_without_a_place(ledger: Ledger) -> None:
+    assert ledger.grant("pod-1", WEB, []) is None
+
+
+# What a pod keeps
+
+
+@pytest.mark.parametrize(
+    ("port", "keeps"),
+    [
+        pytest.param(512, True, id="its own"),
+        pytest.param(513, False, id="also another PodDNAT's"),
+        pytest.param(514, False, id="also promised to another pod"),
+        pytest.param(515, False, id="also a foreign entry's"),
+        pytest.param(516, True, id="nobody's yet"),
+        pytest.param(9000, False, id="outside the pool"),
+    ],
+)
+def test_port_can_be_kept(port: int, keeps: bool) -> None:  # noqa: FBT001
+    ledger = Ledger(pool(offer(A, "512/519")))
+    ledger.poddnat_seen("uid-1", "pod-1", A, [forward(str(each), external_ip=IP_1) for each in (512, 513, 514, 515)])
+    ledger.poddnat_seen("uid-2", "pod-2", A, [forward("513", external_ip=IP_1)])
+    ledger.foreign_seen(A, [foreign("515")])
+    ledger.grant("pod-3", WEB, [], keep=grant(A, IP_1), kept=[Ports(514, 514)])
+    assert ledger.keepable(grant(A, IP_1, port), WEB, uid="uid-1", pod_uid="pod-1") == [keeps]
+
+
+def test_pod_stays_on_its_address_and_keeps_what_it_can(ledger: Ledger) -> None:
+    stay = ledger.grant("pod-1", WEB_AND_TLS, [(B, [IP_2])], keep=grant(A, IP_1), kept=[Ports(513, 513), None])
+    assert stay == grant(A, IP_1, 513, 512)
+
+
+def test_port_that_is_kept_is_not_given_out_a_second_time(ledger: Ledger) -> None:
+    stay = ledger.grant("pod-1", WEB_AND_TLS, [], keep=grant(A, IP_1), kept=[Ports(512, 512), None])
+    assert stay == grant(A, IP_1, 512, 513)
+
+
+def test_pod_moves_when_its_address_has_no_room_for_the_rest(ledger: Ledger) -> None:
+    ledger.poddnat_seen("uid-2", "pod-2", A, [forward(str(port), external_ip=IP_1) for port in (513, 514)])
+    moved = ledger.grant("pod-1", WEB_AND_TLS, AT_BOTH, keep=grant(A, IP_1), kept=[Ports(512, 512), None])
+    assert moved == grant(B, IP_2, 512, 513)
+
+
+# Whatever happens
+
+Held = set[tuple[str, str, int, Protocol]]
+PODS = st.sampled_from(["pod-1", "pod-2", "pod-3", "pod-4"])
+ASKED = st.sampled_from([items("80"), items("81"), items("53/udp"), items("80", "443"), items("80", "81", "443")])
+PLACES = st.permutations([(A, [IP_1, IP_2]), (B, [IP_3])])
+FOREIGN = st.lists(st.tuples(st.sampled_from([IP_1, IP_2]), st.integers(510, 515)), max_size=2, unique=True)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a pod was last given, and until when it counts without a PodDNAT."""
+
+    grant: Grant
+    asked: tuple[ExposedPort, ...]
+    until: float
+
+
+def held(given: Grant, asked: tuple[ExposedPort, ...]) -> Held:
+    pairs = zip(given.ports, asked, strict=True)
+    return {(given.gateway_id, given.external_ip, ports.first, item.protocol) for ports, item in pairs}
+
+
+class Pods(RuleBasedStateMachine):
+    """Pods come and go, PodDNATs show late or never, and foreign entries appear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.ledger = Ledger(TWO_GATEWAYS, clock=self.clock)
+        self.promises: dict[str, Promise] = {}
+        self.shown: dict[str, tuple[Grant, tuple[ExposedPort, ...]]] = {}
+        self.foreign: Held = set()
+
+    def of_others(self, pod_uid: str) -> Held:
+        found = set(self.foreign)
+        for other, promise in self.promises.items():
+            if other != pod_uid and promise.until > self.clock.now:
+                found |= held(promise.grant, promise.asked)
+        for other, (shown, asked) in self.shown.items():
+            if other != pod_uid:
+                found |= held(shown, asked)
+        return found
+
+    def take(self, pod_uid: str, asked: tuple[ExposedPort, ...], granted: Grant | None) -> None:
+        if granted is None:
+            return
+        ports = held(granted, asked)
+        assert len(ports) == len(asked)
+        assert not ports & self.of_others(pod_uid)
+        assert all(TWO_GATEWAYS.allows(granted.gateway_id, granted.external_ip, part) for part in granted.ports)
+        self.promises[pod_uid] = Promise(granted, asked, self.clock.now + PROMISED_FOR)
+
+    @rule(pod_uid=PODS, asked=ASKED, places=PLACES)
+    def ask(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[tuple[str, list[str]]]) -> None:
+        known = self.promises.get(pod_uid)
+        promised = self.ledger.promised(pod_uid, asked)
+        if known is not None and known.asked == asked and known.until > self.clock.now:
+            assert promised == known.grant
+        else:
+            assert promised is None
+            self.take(pod_uid, asked, self.ledger.grant(pod_uid, asked, places))
+
+    @rule(pod_uid=PODS, asked=ASKED, places=PLACES)
+    def ask_to_stay(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[tuple[str, list[str]]]) -> None:
+        if pod_uid not in self.shown:
+            return
+        had, before = self.shown[pod_uid]
+        ports = dict(zip(before, had.ports, strict=True))
+        fine = self.ledger.keepable(had, before, uid=f"of {pod_uid}", pod_uid=pod_uid)
+        keeps = {item for item, ok in zip(before, fine, strict=True) if ok}
+        kept = [ports[item] if item in keeps else None for item in asked]
+        granted = self.ledger.grant(pod_uid, asked, places, keep=Grant(*had.home, ()), kept=kept)
+        if granted is not None and granted.home == had.home:
+            assert all(old in (None, new) for old, new in zip(kept, granted.ports, strict=True))
+        self.take(pod_uid, asked, granted)
+
+    @rule(pod_uid=PODS)
+    def show(self, pod_uid: str) -> None:
+        promise = self.promises.get(pod_uid)
+        if promise is not None and promise.until > self.clock.now:
+            del self.promises[pod_uid]
+            self.shown[pod_uid] = promise.grant, promise.asked
+            rules = rules_of(promise.grant, promise.asked)
+            self.ledger.poddnat_seen(f"of {pod_uid}", pod_uid, promise.grant.gateway_id, rules)
+
+    @rule(pod_uid=PODS)
+    def show_again(self, pod_uid: str) -> None:
+        if pod_uid in self.shown:
+            shown, asked = self.shown[pod_uid]
+            promise = self.promises.get(pod_uid)
+            if promise is None or held(promise.grant, promise.asked) != held(shown, asked):
+                self.ledger.poddnat_seen(f"of {pod_uid}", pod_uid, shown.gateway_id, rules_of(shown, asked))
+
+    @rule(pod_uid=PODS)
+    def delete(self, pod_uid: str) -> None:
+        self.shown.pop(pod_uid, None)
+        self.ledger.poddnat_gone(f"of {pod_uid}")
+
+    @rule(seconds=st.sampled_from([1.0, PROMISED_FOR / 2, PROMISED_FOR]))
+    def wait(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @rule(there=FOREIGN)
+    def list_foreign(self, there: list[tuple[str, int]]) -> None:
+        entries = [foreign(str(port), f"fwd-{port}", external_ip=ip) for ip, port in there]
+        self.ledger.foreign_seen(A, entries)
+        self.foreign = {(A, ip, port, Protocol.TCP) for ip, port in there}
+
+
+TestPods = Pods.TestCase
+TestPods.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

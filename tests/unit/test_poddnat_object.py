@@ -1,0 +1,272 @@
+"""The PodDNAT object: its spec and status as other programs read and write them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poddnat.model import ForwardRule, Ports, Protocol
+from poddnat.poddnat_object import (
+    Condition,
+    PodDNAT,
+    Reference,
+    SpecError,
+    controller_of,
+    entry_ids,
+    entry_rules,
+    manifest,
+    observed_condition,
+    parse_spec,
+    ready_since,
+    spec_of,
+    status,
+)
+from tests.unit.samples import all_ports, entry, rule
+
+Json = dict[str, Any]
+
+NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+LATER = NOON + dt.timedelta(hours=1)
+NOON_WRITTEN, LATER_WRITTEN = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
+DONE = Condition(ready=True, reason="Ready", message="All ports work.")
+FULL = Condition(ready=False, reason="QuotaExceeded", message="The table is full.")
+WEB = entry("fwd-1", "web", rule("512", "80"))
+DNS = entry("fwd-2", "web", rule("512", "53", protocol=Protocol.UDP))
+
+
+def spec(**changes: object) -> Json:
+    """Write a spec as ACK's controller does, with some other values; Ellipsis takes a key away."""
+    usual: Json = {
+        "eni": "eni-1",
+        "externalIP": "203.0.113.10",
+        "internalIP": "172.16.0.7",
+        "portMapping": [{"externalPort": "512", "internalPort": "80"}],
+        "protocol": "tcp",
+        "tableId": "ngw-a",
+        "vswitch": "vsw-1",
+        "zoneID": "cn-hangzhou-k",
+    }
+    return {key: value for key, value in (usual | changes).items() if value is not ...}
+
+
+def mapping(**changes: object) -> list[Json]:
+    return [{key: value for key, value in {"externalPort": "512", "internalPort": "80", **changes}.items() if value}]
+
+
+# The spec
+
+
+def test_spec_of_acks_controller_is_understood() -> None:
+    assert parse_spec(spec()) == PodDNAT(
+        "ngw-a", "172.16.0.7", (rule("512", "80"),), eni="eni-1", vswitch="vsw-1", zone="cn-hangzhou-k"
+    )
+
+
+def test_spec_is_written_as_acks_controller_does() -> None:
+    assert parse_spec(spec()).spec() == spec()
+
+
+def test_only_a_protocol_that_differs_is_written_beside_its_ports() -> None:
+    both = PodDNAT("ngw-a", "172.16.0.7", (rule("512", "53"), rule("513", "54", protocol=Protocol.UDP)))
+    assert both.spec()["protocol"] == "tcp"
+    assert both.spec()["portMapping"] == [
+        {"externalPort": "512", "internalPort": "53"},
+        {"externalPort": "513", "internalPort": "54", "protocol": "udp"},
+    ]
+
+
+@st.composite
+def some_rules(draw: st.DrawFn) -> ForwardRule:
+    external = draw(all_ports())
+    first = draw(st.integers(1, 65536 - external.size))
+    protocol = draw(st.sampled_from([Protocol.TCP, Protocol.UDP]))
+    return ForwardRule("203.0.113.10", external, "172.16.0.7", Ports.of(first, first + external.size - 1), protocol)
+
+
+@given(st.lists(some_rules(), min_size=1, max_size=4))
+def test_spec_is_read_back_as_written(rules: list[ForwardRule]) -> None:
+    poddnat = PodDNAT("ngw-a", "172.16.0.7", tuple(rules), eni="eni-1", vswitch="vsw-1", zone="z")
+    assert parse_spec(poddnat.spec()) == poddnat
+
+
+@pytest.mark.parametrize(
+    ("written", "protocol"),
+    [
+        pytest.param(spec(protocol="udp"), Protocol.UDP, id="udp"),
+        pytest.param(spec(protocol="UDP"), Protocol.UDP, id="upper case"),
+        pytest.param(spec(protocol=...), Protocol.TCP, id="left out"),
+        pytest.param(spec(protocol=""), Protocol.TCP, id="empty"),
+        pytest.param(spec(portMapping=mapping(protocol="UDP")), Protocol.UDP, id="of the ports"),
+    ],
+)
+def test_protocol_is(written: Json, protocol: Protocol) -> None:
+    assert parse_spec(written).rules[0].protocol is protocol
+
+
+def test_what_only_informs_may_be_left_out() -> None:
+    assert parse_spec(spec(eni=..., vswitch=..., zoneID=...)).zone == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        pytest.param({}, "spec.portMapping is empty", id="nothing"),
+        pytest.param(spec(portMapping=None), "spec.portMapping is empty", id="no ports"),
+        pytest.param(spec(tableId=...), "spec.tableId is missing", id="no gateway"),
+        pytest.param(spec(externalIP=""), "spec.externalIP is missing", id="no external address"),
+        pytest.param(spec(internalIP=...), "spec.internalIP is missing", id="no internal address"),
+        pytest.param(spec(protocol="any"), r'spec.portMapping\[0\]: protocol "any" is neither tcp nor udp', id="any"),
+        pytest.param(spec(portMapping=mapping(externalPort="")), r"\[0\].externalPort: '' is not a port", id="no port"),
+        pytest.param(
+            spec(portMapping=mapping(internalPort="70000")), r"\[0\].internalPort: .* not within 1-65535", id="too high"
+        ),
+        pytest.param(
+            spec(portMapping=mapping(externalPort="512/514")), "3 ports to 1; both sides need the same", id="lengths"
+        ),
+    ],
+)
+def test_spec_that_can_not_be_understood_is_refused_by_field(wrong: Json, complaint: str) -> None:
+    with pytest.raises(SpecError, match=complaint):
+        parse_spec(wrong)
+
+
+@pytest.mark.parametrize("poddnat", [{}, {"spec": None}])
+def test_poddnat_by_hand_may_have_no_spec(poddnat: Json) -> None:
+    assert spec_of(poddnat) == {}
+
+
+def test_manifest_is_of_the_pods_name() -> None:
+    assert manifest("games", "web-0", parse_spec(spec())) == {
+        "apiVersion": "alibabacloud.com/v1",
+        "kind": "PodDNAT",
+        "metadata": {"namespace": "games", "name": "web-0"},
+        "spec": spec(),
+    }
+
+
+def test_controller_is_the_owner_that_says_so() -> None:
+    user = {"kind": "Config", "name": "c", "uid": "uid-c"}
+    pod = {"kind": "Pod", "name": "web-0", "uid": "uid-p", "controller": True}
+    assert controller_of({"ownerReferences": [user, pod]}) == Reference("Pod", "web-0", "uid-p")
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"ownerReferences": None}, {"ownerReferences": [{"kind": "Pod", "name": "web-0", "uid": "u"}]}]
+)
+def test_object_without_a_controller_has_none(metadata: Json) -> None:
+    assert controller_of(metadata) is None
+
+
+# The status
+
+
+def test_status_lists_the_entries_as_other_programs_read_them() -> None:
+    assert status({}, [WEB], DONE, NOON)["entries"] == [
+        {
+            "externalIP": "203.0.113.10",
+            "externalPort": "512",
+            "forwardEntryId": "fwd-1",
+            "internalIP": "172.16.0.7",
+            "internalPort": "80",
+            "ipProtocol": "tcp",
+        }
+    ]
+
+
+def test_status_shows_the_ports_in_brief() -> None:
+    assert status({}, [WEB, DNS], DONE, NOON)["ports"] == "512->80/tcp,512->53/udp"
+
+
+def test_status_without_entries_is_written_in_full() -> None:
+    written = status({}, [], FULL, NOON)
+    assert written["entries"] == []
+    assert written["ports"] == ""
+
+
+def test_condition_is_one_that_kubernetes_understands() -> None:
+    assert status({}, [], FULL, NOON)["conditions"] == [
+        {
+            "type": "Ready",
+            "status": "False",
+            "reason": "QuotaExceeded",
+            "message": "The table is full.",
+            "lastTransitionTime": NOON_WRITTEN,
+        }
+    ]
+
+
+@pytest.mark.parametrize("condition", [DONE, FULL], ids=["ready", "not ready"])
+def test_status_that_has_not_changed_is_written_the_same(condition: Condition) -> None:
+    before = status({}, [WEB], condition, NOON)
+    assert status(before, [WEB], condition, LATER) == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "time"),
+    [
+        pytest.param(FULL, DONE, LATER_WRITTEN, id="becomes ready"),
+        pytest.param(DONE, FULL, LATER_WRITTEN, id="is ready no more"),
+        pytest.param(
+            FULL, Condition(ready=False, reason="Other", message="Else."), NOON_WRITTEN, id="has another reason"
+        ),
+    ],
+)
+def test_time_is_that_of_the_last_change_between_ready_and_not(before: Condition, after: Condition, time: str) -> None:
+    (condition,) = status(status({}, [], before, NOON), [], after, LATER)["conditions"]
+    assert condition["lastTransitionTime"] == time
+
+
+def test_time_is_written_in_utc() -> None:
+    east = NOON.astimezone(dt.timezone(dt.timedelta(hours=8)))
+    assert status({}, [], DONE, east) == status({}, [], DONE, NOON)
+
+
+def test_ready_status_tells_since_when() -> None:
+    assert ready_since(status({}, [], DONE, NOON)) == NOON
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        pytest.param({}, id="nothing judged"),
+        pytest.param(status({}, [], FULL, NOON), id="not ready"),
+        pytest.param({"conditions": [{"type": "Ready", "status": "True"}]}, id="no time"),
+        pytest.param(
+            {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "noon"}]}, id="no real time"
+        ),
+    ],
+)
+def test_other_status_does_not_tell_since_when(observed: Json) -> None:
+    assert ready_since(observed) is None
+
+
+@pytest.mark.parametrize("condition", [DONE, FULL], ids=["ready", "not ready"])
+def test_condition_is_read_back_as_written(condition: Condition) -> None:
+    assert observed_condition(status({}, [], condition, NOON)) == condition
+
+
+@pytest.mark.parametrize("observed", [{}, {"conditions": None}, {"conditions": [{"type": "Other", "status": "True"}]}])
+def test_status_that_judges_nothing_has_no_condition(observed: Json) -> None:
+    assert observed_condition(observed) is None
+
+
+def test_entries_are_read_back_as_written() -> None:
+    written = status({}, [WEB, DNS], DONE, NOON)
+    assert entry_ids(written) == ("fwd-1", "fwd-2")
+    assert entry_rules(written) == (WEB.rule, DNS.rule)
+
+
+def test_protocol_of_an_entry_is_read_in_any_case() -> None:
+    written = status({}, [DNS], DONE, NOON)
+    written["entries"][0]["ipProtocol"] = "UDP"
+    assert entry_rules(written) == (DNS.rule,)
+
+
+@pytest.mark.parametrize("observed", [{}, {"entries": None}, {"entries": []}])
+def test_status_without_entries_has_no_ids_and_no_rules(observed: Json) -> None:
+    assert entry_ids(observed) == ()
+    assert entry_rules(observed) == ()
