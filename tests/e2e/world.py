@@ -43,10 +43,10 @@ def read(path: Path) -> list[Json]:
 CONTROLLERS = read(MANIFESTS / "controllers.yaml")
 
 
-def install(controlplane: ControlPlane) -> None:
-    """Install the project as its users do, on a cluster that has Metacontroller; see that a server would start."""
+def install(controlplane: ControlPlane) -> str:
+    """Install the project as its users do, on a cluster that has Metacontroller; return what kubectl prints."""
     controlplane.install_crds(*read(CRDS), *read(MANIFESTS / "crd.yaml"))
-    controlplane.kubectl("apply", "-k", str(MANIFESTS))
+    printed = controlplane.kubectl("apply", "-k", str(MANIFESTS))
     pods = controlplane.api.resource("v1", "pods")
     # Pod Security judges pods, not what makes them.
     wait_until(lambda: controlplane.api.list(pods, SYSTEM)["items"], 20, "the server's pod to be admitted")
@@ -55,6 +55,7 @@ def install(controlplane: ControlPlane) -> None:
     wait_until(lambda: not controlplane.api.list(pods, SYSTEM)["items"], 20, "the server's pod to go")
     for controller in filter(is_controller, CONTROLLERS):
         controlplane.api.delete(controlplane.api.resource_of(controller), name_of(controller))
+    return printed
 
 
 class Server:
@@ -91,11 +92,16 @@ class Server:
         self._program.process.kill()
         self._program.process.wait()
 
-    def stop(self) -> None:
-        """End it as a kubelet does."""
-        del self._controlplane.programs["poddnat"]
+    def terminate(self) -> int:
+        """End it as a kubelet does; return its exit code."""
         assert self._program is not None
         self._program.stop()
+        return self._program.process.wait()
+
+    def stop(self) -> None:
+        """See that it has ended."""
+        if self._controlplane.programs.pop("poddnat", None) is not None:
+            self.kill()
 
     def log(self) -> str:
         """Return all that it wrote."""
