@@ -27,7 +27,7 @@ def numbered(how_many: int) -> list[ForwardEntry]:
 
 
 def cloud(
-    entries: list[ForwardEntry], *, change_after_page: int = 0, change: Callable[[], None] = lambda: None
+    entries: list[ForwardEntry], *, change_after_page: int = 0, change: Callable[[], object] = lambda: None
 ) -> Callable[[int], EntryPage]:
     """Serve pages of a list, which changes after one of them has been fetched."""
 
@@ -82,6 +82,24 @@ def test_entry_shown_on_two_pages_is_listed_once() -> None:
     come = entry("fwd-new", of=rule("999", "999"))
     listing = read_listing(cloud(there, change_after_page=1, change=lambda: there.insert(0, come)), EVERYTHING)
     assert len(listing.entries) == len({each.entry_id for each in listing.entries}) == 60
+
+
+def test_total_that_changes_between_pages_makes_the_listing_less_than_whole() -> None:
+    there = numbered(120)
+    listing = read_listing(cloud(there, change_after_page=1, change=there.pop), EVERYTHING)
+    assert len(listing.entries) == 119
+    assert not listing.whole
+
+
+def test_page_that_shows_an_entry_again_makes_the_listing_less_than_whole() -> None:
+    there = numbered(60)
+
+    def change() -> None:
+        there.insert(0, there.pop())
+
+    listing = read_listing(cloud(there, change_after_page=1, change=change), EVERYTHING)
+    assert len(listing.entries) == 59
+    assert not listing.whole
 
 
 def test_table_that_ends_early_makes_the_listing_less_than_whole() -> None:

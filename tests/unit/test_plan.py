@@ -116,6 +116,12 @@ def test_rule_waits_for_every_entry_in_its_way() -> None:
     )
 
 
+def test_own_wanted_entry_in_the_way_of_another_wanted_rule_is_a_conflict() -> None:
+    steady = of(ME, "fwd-1", WEB)
+    made = make_plan([WEB, SAME_OUTSIDE], table(steady), MINE, OURS, lambda _: False)
+    assert made == Plan(working=(steady,), conflicts=(Conflict(SAME_OUTSIDE, steady, Side.EXTERNAL, ME),))
+
+
 def test_one_blocked_rule_does_not_hold_up_the_others() -> None:
     theirs = entry("fwd-1", "", SAME_OUTSIDE)
     assert plan([WEB, TLS], theirs).creates == (TLS,)

@@ -131,6 +131,10 @@ def test_ports_are_integers_or_digits(start: object, end: object) -> None:
     assert parse(pool({"portRangeStart": start, "portRangeEnd": end})).pool[0].ports == (512, 1024)
 
 
+def test_range_may_be_a_single_port() -> None:
+    assert parse(pool({"portRangeStart": 512, "portRangeEnd": 512})).pool[0].ports.size == 1
+
+
 @pytest.mark.parametrize("controllers", [..., ["natgw"], ["eip", "natgw"]])
 def test_other_controllers_may_be_enabled_beside_ours(controllers: object) -> None:
     assert parse(changed((("enableControllers",), controllers))) == parse(content())
