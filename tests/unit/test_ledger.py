@@ -413,7 +413,7 @@ class Pods(RuleBasedStateMachine):
 
     @rule(there=FOREIGN)
     def list_foreign(self, there: list[tuple[str, int]]) -> None:
-        entries = [foreign(str(port), f"fwd-{port}", external_ip=ip) for ip, port in there]
+        entries = [foreign(str(port), f"fwd-{ip}-{port}", external_ip=ip) for ip, port in there]
         self.ledger.foreign_seen(A, entries)
         self.foreign = {(A, ip, port, Protocol.TCP) for ip, port in there}
 
