@@ -148,7 +148,7 @@ class Mappings:
         From the moment that a pod shows its result, its opting out is noticed by that. Before, only asking tells.
         """
         since = ready_since(parent.get("status") or {})
-        return since is not None and since + _PROBATION < self._today()
+        return since is not None and since < _written(self._today() - _PROBATION)
 
     def _mine(self, parent: Manifest) -> Mine:
         uid = parent["metadata"]["uid"]
@@ -202,7 +202,7 @@ class Mappings:
         return PodDNATAnswer(self._status(parent, entries, condition), resync_after=trouble.retry_after)
 
     def _status(self, parent: Manifest, entries: Sequence[ForwardEntry], condition: Condition) -> Manifest:
-        return status(parent.get("status") or {}, entries, condition, self._today())
+        return status(parent.get("status") or {}, entries, condition, _written(self._today()))
 
 
 def _ready(entries: Sequence[ForwardEntry]) -> Condition:
@@ -210,6 +210,11 @@ def _ready(entries: Sequence[ForwardEntry]) -> Condition:
         return Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
     count = f"{len(entries)} forward entries work" if len(entries) > 1 else "1 forward entry works"
     return Condition(ready=True, reason="Ready", message=f"{count} on {entries[0].rule.external_ip}.")
+
+
+def _written(time: dt.datetime) -> str:
+    """Write a time in RFC 3339 and UTC, in which the order of texts is that of times."""
+    return time.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _later(seconds: float) -> Later:

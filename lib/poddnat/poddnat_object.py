@@ -4,7 +4,6 @@ The fields are those of ACK's CRD, all strings, as other programs read them; ``p
 the conditions are ours.
 """
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,6 @@ KIND = "PodDNAT"
 PLURAL = "poddnats"
 
 READY = "Ready"
-
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class SpecError(ValueError):
@@ -153,19 +150,19 @@ class Condition:
 
 
 def status(
-    observed: Mapping[str, Any], entries: Sequence[ForwardEntry], condition: Condition, now: dt.datetime
+    observed: Mapping[str, Any], entries: Sequence[ForwardEntry], condition: Condition, now: str
 ) -> dict[str, Any]:
     """Write the whole ``status`` of a PodDNAT.
 
     ``observed`` is the status so far: nothing in the new one differs from it unless something has changed, or every
-    sync would cause a write. ``now`` is the time for a condition that changes.
+    sync would cause a write. ``now`` is the time (RFC 3339) for a condition that changes.
     """
     return {
         "entries": [_entry(entry) for entry in entries],
         "ports": ",".join(
             f"{entry.rule.external_ports}->{entry.rule.internal_ports}/{entry.rule.protocol}" for entry in entries
         ),
-        "conditions": [_condition(observed, condition, now.astimezone(dt.UTC).strftime(_TIME))],
+        "conditions": [_condition(observed, condition, now)],
     }
 
 
@@ -204,14 +201,12 @@ def observed_condition(status: Mapping[str, Any]) -> Condition | None:
     return None
 
 
-def ready_since(status: Mapping[str, Any]) -> dt.datetime | None:
-    """Read since when a status says Ready; None: it doesn't, or not since when."""
+def ready_since(status: Mapping[str, Any]) -> str | None:
+    """Read since when (RFC 3339) a status says Ready; None: it doesn't."""
     for condition in status.get("conditions") or []:
         if condition.get("type") == READY and condition.get("status") == "True":
-            try:
-                return dt.datetime.strptime(condition.get("lastTransitionTime", ""), _TIME).replace(tzinfo=dt.UTC)
-            except ValueError:
-                return None
+            since: str | None = condition.get("lastTransitionTime")
+            return since
     return None
 
 
