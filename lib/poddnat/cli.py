@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from poddnat import screens
+from poddnat.model import HIGHEST_PORT
 from poddnat.values import Values, ValuesError, load
 
 app = typer.Typer(
@@ -45,14 +46,19 @@ def serve(
     from hooks.app import create_app
     from hooks.server import HookServer
     from poddnat.cloud import Cloud
-    from poddnat.cluster import Cluster, connect
+    from poddnat.cluster import Cluster, ClusterError, connect
     from poddnat.service import Service
 
     _log_to_stderr()
     read = _read(values)
     host, port = _address(listen)
-    service = Service(read, Cluster(connect(kubeconfig)), Cloud(read))
-    server = HookServer(create_app(service), host, port)
+    try:
+        service = Service(read, Cluster(connect(kubeconfig)), Cloud(read))
+        server = HookServer(create_app(service), host, port)
+    except ClusterError as error:
+        raise _failure(str(error)) from error
+    except OSError as error:
+        raise _failure(f"--listen {listen}: {error.strerror or error}") from error
     stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -79,9 +85,14 @@ def emulator(
     host, port = _address(listen)
     try:
         loaded = World.load(world) if world else World.example()
+        server = EmulatorServer(Emulator(loaded), host=host, port=port)
     except WorldError as error:
         raise _failure(str(error)) from error
-    server = EmulatorServer(Emulator(loaded), host=host, port=port)
+    except UnicodeDecodeError as error:
+        raise _failure(f"{world} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        what = f"{world} can't be read" if error.filename else f"--listen {listen}"
+        raise _failure(f"{what}: {error.strerror or error}") from error
     typer.echo(f"VPC and ECS API on {server.url}; stop with Ctrl-C")
     try:
         server.serve_forever()
@@ -142,10 +153,12 @@ def _failure(text: str) -> typer.Exit:
 
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
         raise _failure(f"--listen {listen}: give an address and a port, such as 0.0.0.0:8080")
     return host, int(port)
 
 
 def _log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # The SDK's credentials come with a scheduler that tells its every move.
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3.exceptions
+import yaml
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
@@ -37,12 +38,24 @@ class ClusterError(Exception):
 
 
 def connect(kubeconfig: Path | None) -> client.ApiClient:
-    """Connect with a kubeconfig file, or with the pod's service account when there is none."""
-    if kubeconfig is None:
+    """Connect with a kubeconfig file, or with the pod's service account when there is none.
+
+    Raises:
+        ClusterError: neither tells where the API server is.
+    """
+    try:
+        if kubeconfig is not None:
+            api: client.ApiClient = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
+            return api
         config.load_incluster_config()  # type: ignore[no-untyped-call]
-        return client.ApiClient()
-    api: client.ApiClient = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
-    return api
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
+        why = " ".join(str(error).split())
+        if kubeconfig is None:
+            raise ClusterError(
+                f"there is no service account here; outside a cluster use --kubeconfig ({why})"
+            ) from error
+        raise ClusterError(f"{kubeconfig} is not a kubeconfig that can be used: {why}") from error
+    return client.ApiClient()
 
 
 def connect_to(url: str) -> client.ApiClient:

@@ -58,10 +58,28 @@ def read_workloads(paths: Iterable[Path]) -> list[Manifest]:
             documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ManifestsError(f"{path}: {' '.join(str(error).split())}") from error
-        found += [d for d in documents if isinstance(d, dict) and d.get("kind") in WORKLOADS]
+        workloads = [d for d in documents if isinstance(d, dict) and d.get("kind") in WORKLOADS]
+        for workload in workloads:
+            if (problem := _problem(workload)) is not None:
+                raise ManifestsError(f"{path}: {workload['kind']} without {problem}")
+        found += workloads
     if not found:
         raise ManifestsError(f"there is no {', '.join(WORKLOADS)} in the manifests")
     return found
+
+
+def _problem(workload: Manifest) -> str | None:
+    """Name what a workload lacks that an API server would insist on."""
+    needed = ["apiVersion", "metadata.name", "spec"]
+    if workload["kind"] != "Pod":
+        needed += ["spec.selector", "spec.template"]
+    for path in needed:
+        value: object = workload
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if not value:
+            return path
+    return None
 
 
 def world_of(values: Values) -> World:

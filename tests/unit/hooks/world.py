@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -26,13 +26,14 @@ from poddnat.cluster import Cluster as ClusterReader
 from poddnat.cluster import connect_to
 from poddnat.files import MANIFESTS
 from poddnat.service import Service
-from poddnat.values import parse
+from poddnat.values import Values, parse
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
 from vpc_emulator import World as EmulatedWorld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from flask import Response
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
@@ -53,6 +54,7 @@ EXPOSE_80 = {POD_DNAT: "true", PORTS: "80"}
 
 # The logic's own waits pass faster: a second between two looks at the table is polite to a cloud, not to a test.
 _HASTE = 20
+_MOMENT = 0.02
 
 
 def values(url: str, *, last_port: int = 1024) -> Json:
@@ -106,6 +108,7 @@ class World:
     emulator: Emulator
     memory: MemoryApi
     api: Api
+    values: Values
     service: Service
     client: FlaskClient
 
@@ -255,27 +258,41 @@ def running(
     with EmulatorServer(cloud(settle_seconds=settle_seconds)) as server, MemoryApi() as memory:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
         read = parse(values(server.url, last_port=last_port))
-        connection = connect_to(memory.url)
-        service = Service(
-            read,
-            ClusterReader(connection),
-            Cloud(read),
-            clock=lambda: time.monotonic() * haste,
-            refresh_interval=refresh_interval,
-        )
-        with Api(memory.url) as api:
-            world = World(server.emulator, memory, api, service, create_app(service).test_client())
-            if started:
-                service.start()
-            try:
-                if started:
-                    wait_until(lambda: service.ready, 10, "the PodDNATs to be listed")
-                yield world
-            finally:
-                if started:
-                    service.stop()
-                connection.close()  # type: ignore[no-untyped-call]
+        serving = _serving(read, memory, haste=haste, refresh_interval=refresh_interval, started=started)
+        with Api(memory.url) as api, serving as service:
+            yield World(server.emulator, memory, api, read, service, create_app(service).test_client())
         assert server.emulator.bugs == []
+
+
+@contextmanager
+def restarted(world: World, *, refresh_interval: float = 300.0) -> Iterator[World]:
+    """Run the service anew, as another process that knows nothing but what the cluster and the cloud tell."""
+    world.service.stop()
+    with _serving(world.values, world.memory, refresh_interval=refresh_interval) as service:
+        yield replace(world, service=service, client=create_app(service).test_client())
+
+
+@contextmanager
+def _serving(
+    read: Values, memory: MemoryApi, *, haste: float = _HASTE, refresh_interval: float = 300.0, started: bool = True
+) -> Iterator[Service]:
+    connection = connect_to(memory.url)
+    service = Service(
+        read,
+        ClusterReader(connection),
+        Cloud(read),
+        clock=lambda: time.monotonic() * haste,
+        refresh_interval=refresh_interval,
+    )
+    try:
+        if started:
+            service.start()
+            wait_until(lambda: service.ready, 10, "the PodDNATs to be listed")
+        yield service
+    finally:
+        if started:
+            service.stop()
+        connection.close()  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -287,13 +304,26 @@ class Cluster:
 
 
 @contextmanager
-def cluster(world: World) -> Iterator[Cluster]:
-    """Run the rest of a cluster around a world, with the shipped controllers."""
+def cluster(world: World, *, patient: bool = False) -> Iterator[Cluster]:
+    """Run the rest of a cluster around a world, with the shipped controllers.
+
+    Unless it is `patient`, hooks are asked again after a moment where they want that after a second.
+    """
     controllers = list(yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8")))
     addresses = (f"172.16.1.{number}" for number in range(1, 16))
+    app = world.client.application
+    if not patient:
+        app.after_request(_at_once)
     with (
-        HookServer(world.client.application) as hooks,
+        HookServer(app) as hooks,
         StandIn(world.api, point_at(controllers, hooks.url)) as standin,
         Kubelet(world.api, addresses),
     ):
         yield Cluster(world, standin)
+
+
+def _at_once(response: Response) -> Response:
+    if response.status_code == 429:
+        time.sleep(_MOMENT)
+        response.headers["Retry-After"] = "0"
+    return response

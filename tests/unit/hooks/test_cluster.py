@@ -1,0 +1,152 @@
+"""Pods' lives in a whole cluster in memory, with the shipped controllers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from metacontroller_standin.waiting import wait_until
+from metacontroller_standin.workloads import create
+from poddnat.files import MANIFESTS
+from tests.unit.hooks.world import EXPOSE_80, POD_DNAT, PORTS, RESULT, STATUS, Cluster, World, cluster, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def busy() -> Iterator[Cluster]:
+    """A cluster with hook server, Metacontroller's stand-in and kubelet."""
+    with running(settle_seconds=0.05) as world, cluster(world) as busy:
+        yield busy
+
+
+def told(world: World, name: str = "web-1") -> dict[str, str]:
+    """Read what a pod is told."""
+    pod = world.api.get(world.api.resource("v1", "pods"), name, "default")
+    return {key: value for key, value in pod["metadata"].get("annotations", {}).items() if key in (STATUS, RESULT)}
+
+
+def wait_ready(world: World, *names: str) -> None:
+    wait_until(lambda: all(told(world, name).get(STATUS) == "Ready" for name in names), 10, f"{names} to be Ready")
+
+
+def wait_clear(world: World) -> None:
+    wait_until(lambda: not world.entries() and world.poddnat() is None, 10, "entry and PodDNAT to go")
+
+
+def test_pod_is_exposed_as_long_as_it_is_there(busy: Cluster) -> None:
+    world = busy.world
+    world.make_pod(EXPOSE_80, ip="")
+    wait_ready(world, "web-1")
+    assert [entry.status for entry in world.entries()] == ["Available"]
+    world.api.delete(world.api.resource("v1", "pods"), "web-1", "default")
+    wait_clear(world)
+
+
+def test_pods_of_the_examples_get_all_their_ports(busy: Cluster) -> None:
+    world = busy.world
+    pods: list[Json] = []
+    for name in ("deployment", "statefulset"):
+        example = yaml.safe_load((MANIFESTS / "examples" / f"{name}.yaml").read_text(encoding="utf-8"))
+        pods += create(world.api, example)
+    wait_ready(world, *(pod["metadata"]["name"] for pod in pods))
+    shown = sorted((entry.internal_port, entry.protocol) for entry in world.entries())
+    assert shown == [("7777", "udp"), ("7777", "udp"), ("7778", "udp"), ("7778", "udp"), ("80", "tcp")]
+
+
+def test_correcting_a_typo_heals(busy: Cluster) -> None:
+    world = busy.world
+    pod = world.make_pod({POD_DNAT: "yes", PORTS: "80"}, ip="")
+    wait_until(lambda: told(world).get(STATUS, "").startswith("InvalidAnnotation: "), 10, "the pod to be told")
+    assert world.warnings() == [("Pod", "InvalidAnnotation")]
+    assert world.entries() == []
+    world.annotate(pod, {POD_DNAT: "true"})
+    wait_ready(world, "web-1")
+
+
+@pytest.mark.parametrize("change", [{POD_DNAT: None, PORTS: None}, {POD_DNAT: "false"}], ids=["removed", "false"])
+def test_opting_out_leaves_nothing(busy: Cluster, change: dict[str, str | None]) -> None:
+    world = busy.world
+    pod = world.make_pod(EXPOSE_80, ip="")
+    wait_ready(world, "web-1")
+    world.annotate(pod, change)
+    wait_clear(world)
+    wait_until(lambda: told(world) == {}, 10, "the results to go")
+
+
+def test_pod_that_changes_its_mind_back_and_forth_ends_up_exposed_once(busy: Cluster) -> None:
+    world = busy.world
+    pod = world.make_pod(EXPOSE_80, ip="")
+    wait_ready(world, "web-1")
+    for value in ("false", "true", "nonsense", "true"):
+        world.annotate(pod, {POD_DNAT: value})
+    wait_until(lambda: told(world).get(STATUS) == "Ready" and len(world.entries()) == 1, 15, "the pod to be exposed")
+
+
+def test_pod_that_asks_for_another_port_gets_that_one_instead(busy: Cluster) -> None:
+    world = busy.world
+    pod = world.make_pod(EXPOSE_80, ip="")
+    wait_ready(world, "web-1")
+    world.annotate(pod, {PORTS: "8080"})
+    wait_until(lambda: [entry.internal_port for entry in world.entries()] == ["8080"], 10, "the other port")
+    wait_until(lambda: '"internalPort":"8080"' in told(world).get(RESULT, ""), 10, "the pod to be told")
+
+
+def test_pod_of_the_same_name_as_one_just_deleted_is_exposed(busy: Cluster) -> None:
+    world = busy.world
+    pods = world.api.resource("v1", "pods")
+    world.make_pod(EXPOSE_80, ip="")
+    wait_ready(world, "web-1")
+    world.api.delete(pods, "web-1", "default", grace_period=0)
+    wait_until(lambda: not world.api.exists(pods, "web-1", "default"), 5, "the pod to go")
+    again = world.make_pod(EXPOSE_80, ip="")
+    wait_ready(world, "web-1")
+    (entry,) = world.entries()
+    assert entry.internal_ip == world.api.get(pods, "web-1", "default")["status"]["podIP"]
+    assert (world.poddnat() or {})["metadata"]["ownerReferences"][0]["uid"] == again["metadata"]["uid"]
+
+
+def test_poddnat_without_a_spec_disturbs_nobody_and_can_be_deleted(busy: Cluster) -> None:
+    world = busy.world
+    metadata = {"name": "by-hand", "namespace": "default"}
+    by_hand = {"apiVersion": "alibabacloud.com/v1", "kind": "PodDNAT", "metadata": metadata}
+    world.api.create(world.poddnats, by_hand)
+    wait_until(lambda: "status" in (world.poddnat("by-hand") or {}), 10, "the PodDNAT to be judged")
+    world.make_pod(EXPOSE_80, ip="")
+    wait_ready(world, "web-1")
+    world.api.delete(world.poddnats, "by-hand", "default")
+    wait_until(lambda: world.poddnat("by-hand") is None, 10, "the PodDNAT to go")
+
+
+def test_settled_cluster_causes_no_write_anywhere(busy: Cluster) -> None:
+    world = busy.world
+    for number in range(5):
+        world.make_pod(EXPOSE_80, name=f"web-{number}", ip="")
+    world.make_pod({POD_DNAT: "nonsense"}, name="wrong", ip="")
+    wait_ready(world, *(f"web-{number}" for number in range(5)))
+    busy.standin.wait_idle()
+    before = (world.memory.store.revision, world.cloud_writes())
+    calls = busy.standin.counts().hook_calls.total()
+    for number in range(5):  # an event that concerns nobody
+        pod = world.api.get(world.api.resource("v1", "pods"), f"web-{number}", "default")
+        world.annotate(pod, {"example.com/unrelated": "1"})
+    wait_until(lambda: busy.standin.counts().hook_calls.total() >= calls + 5, 10, "the hooks to be asked again")
+    busy.standin.wait_idle()
+    assert (world.memory.store.revision, world.cloud_writes()) == (before[0] + 5, before[1])
+
+
+def test_each_pod_costs_one_create_and_no_look_of_its_own() -> None:
+    names = [f"web-{number}" for number in range(10)]
+    with running(haste=1, settle_seconds=0.05) as world, cluster(world, patient=True):
+        for name in names:
+            world.make_pod(EXPOSE_80, name=name, ip="")
+        wait_ready(world, *names)
+        calls = world.emulator.calls
+        assert calls.count("CreateForwardEntry", "OK") == 10
+        assert calls.count("DescribeForwardTableEntries") < 10
+        assert calls.count("DescribeNetworkInterfaces") < 5

@@ -1,0 +1,54 @@
+"""A server that starts anew: everything it has to know stands in the cluster and in the cloud."""
+
+from __future__ import annotations
+
+from metacontroller_standin.waiting import wait_until
+from tests.unit.hooks.world import EXPOSE_80, World, answer, restarted, running
+
+
+def test_restarted_server_says_the_same_of_a_poddnat_without_a_write(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    writes = world.cloud_writes()
+    with restarted(world) as again:
+        status = answer(lambda: again.sync_poddnat(poddnat))["status"]
+    assert {**status, "observedGeneration": 1} == poddnat["status"]
+    assert world.cloud_writes() == writes
+
+
+def test_restarted_server_gives_nobody_a_port_in_use(world: World) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
+    with restarted(world) as again:
+        other = again.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
+        assert again.attachment(other)["spec"]["portMapping"][0]["externalPort"] == "513"
+
+
+def test_restarted_server_keeps_a_pods_ports(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    with restarted(world) as again:
+        assert again.attachment(pod, poddnat)["spec"] == poddnat["spec"]
+
+
+def test_restarted_server_finalizes_what_its_predecessor_created(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    with restarted(world) as again:
+        assert answer(lambda: again.finalize(poddnat))["finalized"] is True
+    assert world.entries() == []
+
+
+def test_restarted_server_goes_on_with_an_entry_that_was_pending() -> None:
+    with running(settle_seconds=0.5) as world:
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.make_poddnat(world.attachment(pod)["spec"], owner=pod)
+        wait_until(lambda: world.sync_poddnat(poddnat) and world.entries(), 5, "the entry")
+        with restarted(world) as again:
+            (entry,) = answer(lambda: again.sync_poddnat(poddnat))["status"]["entries"]
+        assert [one.id for one in world.entries()] == [entry["forwardEntryId"]]
+
+
+def test_restarted_server_sweeps_entries_of_a_poddnat_that_went_meanwhile(world: World) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
+    world.service.stop()
+    world.api.delete(world.poddnats, "web-1", "default")
+    with restarted(world, refresh_interval=1.0):
+        wait_until(lambda: not world.entries(), 10, "the entry to be swept")

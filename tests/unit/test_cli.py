@@ -1,0 +1,221 @@
+"""The command line: what it prints, what it refuses, and with which exit code."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from poddnat.cli import app
+from poddnat.files import MANIFESTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXAMPLES = MANIFESTS / "examples"
+VALUES = EXAMPLES / "values.yaml"
+NOT_YAML = ["a: [", "\x00"]
+POD_WITHOUT_API = "{kind: Pod, metadata: {name: web}, spec: {}}"
+
+
+def run(*arguments: str | Path) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def wrong_values(tmp_path: Path) -> Path:
+    """A values file with two mistakes."""
+    content = yaml.safe_load(VALUES.read_text(encoding="utf-8"))
+    content["vpcID"] = 7
+    content["networkController"]["natGwPool"][0]["portRangeEnd"] = 70000
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_help_lists_the_commands() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("serve", "emulator", "simulate", "check-config"):
+        assert command in result.output
+
+
+# simulate
+
+
+def test_simulate_shows_pods_and_tables_of_the_examples_and_that_nothing_is_left() -> None:
+    result = run(
+        "simulate", "-f", EXAMPLES / "deployment.yaml", "-f", EXAMPLES / "statefulset.yaml", "--values", VALUES
+    )
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    assert len([line for line in lines if line.endswith("Ready")]) == 3
+    assert len([line for line in lines if line.endswith("Available")]) == 5
+    assert "Workloads deleted: no PodDNAT and no forward entry is left." in lines
+
+
+def test_simulate_ends_with_1_when_a_pod_is_refused_and_says_why(tmp_path: Path) -> None:
+    deployment = (EXAMPLES / "deployment.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "typo.yaml"
+    path.write_text(deployment.replace('expose-port: "80"', 'expose-port: "http"'))
+    result = run("simulate", "-f", path, "--values", VALUES)
+    assert result.exit_code == 1
+    assert "InvalidAnnotation" in result.output
+
+
+def test_simulate_names_a_file_that_can_not_be_read(tmp_path: Path) -> None:
+    result = run("simulate", "-f", tmp_path / "nothing.yaml", "--values", VALUES)
+    assert result.exit_code == 2
+    assert str(tmp_path / "nothing.yaml") in result.output
+    assert "No such file" in result.output
+
+
+@pytest.mark.parametrize(
+    "content", ["a: [", "\x00", "kind: Service", "- a list", "kind: Pod", POD_WITHOUT_API], ids=repr
+)
+def test_simulate_refuses_manifests_that_it_can_not_run_in_a_sentence(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "manifests.yaml"
+    path.write_text(content)
+    result = run("simulate", "-f", path, "--values", VALUES)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", ["check-config", "serve", "simulate"])
+def test_wrong_values_are_all_told(wrong_values: Path, command: str) -> None:
+    manifests: list[str | Path] = ["-f", EXAMPLES / "deployment.yaml"] if command == "simulate" else []
+    result = run(command, *manifests, "--values", wrong_values)
+    assert result.exit_code == 2
+    assert "vpcID" in result.output
+    assert "natGwPool[0].portRangeEnd" in result.output
+
+
+# check-config
+
+
+def test_check_config_shows_the_pool() -> None:
+    result = run("check-config", "--values", VALUES)
+    assert result.exit_code == 0
+    for shown in ("ngw-bp1uewa15k4iy5e8dn3jr", "cn-hangzhou-j", "512-1024", "203.0.113.10, 203.0.113.11"):
+        assert shown in result.output
+
+
+def test_check_config_refuses_the_file_that_is_still_to_be_filled_in() -> None:
+    result = run("check-config", "--values", MANIFESTS / "values.yaml")
+    assert result.exit_code == 2
+    for key in ("clusterID", "regionID", "vpcID", "natGwPool[0].natgwId", "natGwPool[0].zoneId"):
+        assert key in result.output
+
+
+def test_check_config_names_a_file_that_can_not_be_read(tmp_path: Path) -> None:
+    result = run("check-config", "--values", tmp_path)
+    assert result.exit_code == 2
+    assert "can't be read" in result.output
+
+
+# emulator
+
+
+def test_emulator_refuses_a_wrong_world_and_names_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "world.yaml"
+    path.write_text("regions: [cn-hangzhou]\nnat_gatways: []\n")
+    result = run("emulator", "--world", path)
+    assert result.exit_code == 2
+    assert "nat_gatways" in result.output
+
+
+def test_emulator_names_a_file_that_can_not_be_read(tmp_path: Path) -> None:
+    result = run("emulator", "--world", tmp_path / "nothing.yaml")
+    assert result.exit_code == 2
+    assert "nothing.yaml" in result.output
+
+
+def test_emulator_serves_until_interrupted() -> None:
+    command = [sys.executable, "-m", "poddnat", "emulator", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        url = program.stdout.readline().split()[5].rstrip(";")
+        with urllib.request.urlopen(f"{url}/_emulator/state", timeout=10) as response:
+            assert response.status == 200
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == 0
+
+
+# serve
+
+
+@pytest.mark.parametrize("command", ["serve", "emulator"])
+@pytest.mark.parametrize("address", ["8080", ":8080", "localhost:http", "127.0.0.1:99999"])
+def test_address_that_is_none_is_refused(command: str, address: str) -> None:
+    options: list[str | Path] = ["--values", VALUES] if command == "serve" else []
+    result = run(command, *options, "--listen", address)
+    assert result.exit_code == 2
+    assert f"--listen {address}" in result.output
+
+
+@pytest.mark.parametrize("command", ["serve", "emulator"])
+def test_address_that_somebody_has_is_told_in_a_sentence(command: str, kubeconfig: Path) -> None:
+    options = ["--values", str(VALUES), "--kubeconfig", str(kubeconfig)] if command == "serve" else []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        program = [sys.executable, "-m", "poddnat", command, *options, "--listen", address]
+        done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"--listen {address}: ")
+    assert "Address already in use" in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, "", "a: [", "- a list", "kind: Config"], ids=repr)
+def test_kubeconfig_that_can_not_be_used_is_told_in_a_sentence(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_text(content)
+    result = run("serve", "--values", VALUES, "--kubeconfig", path, "--listen", "127.0.0.1:0")
+    assert result.exit_code == 2
+    assert str(path) in result.output
+
+
+def test_serve_without_kubeconfig_outside_a_cluster_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    result = run("serve", "--values", VALUES, "--listen", "127.0.0.1:0")
+    assert result.exit_code == 2
+    assert "--kubeconfig" in result.output
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Path:
+    """A kubeconfig of a cluster that does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        server = f"http://127.0.0.1:{free.getsockname()[1]}"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": server}}],
+        "users": [{"name": "a", "user": {}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    }
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_serve_is_alive_but_not_ready_while_the_cluster_does_not_answer(kubeconfig: Path) -> None:
+    command = [sys.executable, "-m", "poddnat", "serve", "--values", str(VALUES), "--kubeconfig", str(kubeconfig)]
+    with subprocess.Popen([*command, "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True) as program:
+        assert program.stderr is not None
+        url = next(line.split()[-1] for line in program.stderr if "answering on" in line)
+        with urllib.request.urlopen(f"{url}/healthz", timeout=10) as response:
+            assert response.status == 200
+        with pytest.raises(OSError, match="503"):
+            urllib.request.urlopen(f"{url}/readyz", timeout=10)
+        program.terminate()
+        assert program.wait(20) == 0
