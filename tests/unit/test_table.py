@@ -85,11 +85,6 @@ def test_entry_that_changed_is_found_where_it_is_now_only() -> None:
     assert found(made.clashing_outside(rule("513", "9"))) == {"fwd-1"}
 
 
-def test_unsettled_entries_are_those_on_their_way() -> None:
-    made = table(entry("fwd-1", status=AVAILABLE), entry("fwd-2", status=PENDING), entry("fwd-3", status=DELETING))
-    assert found(made.unsettled()) == {"fwd-2", "fwd-3"}
-
-
 # Listings
 
 
