@@ -6,22 +6,21 @@ is told by the hooks what is wanted.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from poddnat.cloud import EntryFilter
+from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.listing import EVERYTHING, Listing, pages_of
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
-from poddnat.pace import Kind, Pace
+from poddnat.pace import LONGEST_LOOK_GAP, Kind, Pace
 from poddnat.plan import Mine, Plan, make_plan
 from poddnat.progress import Blocked, Done, Progress, Trouble, Waiting
 from poddnat.table import Table
 from poddnat.troubles import of_conflicts, of_error, of_full
 from poddnat.wish import Lanes, Wish
 
-_LOOK_GAP = 1.0
 _FIRST_HOLD = 0.25
 _LONGEST_HOLD = 30.0
 _FULL_RETRY = 60.0
@@ -55,6 +54,17 @@ class Look:
     filters: tuple[EntryFilter, ...]
 
 
+@dataclass(frozen=True)
+class Peek:
+    """A call to make: read the one page where these entries are expected."""
+
+    page: int
+    expected: frozenset[str]
+
+
+Call = Create | Delete | Look | Peek
+
+
 class Agenda:
     """The state of one gateway's work. Not safe for use from several threads at once."""
 
@@ -81,6 +91,10 @@ class Agenda:
         self._refresh_at = -math.inf
         self._looking = False
         self._look_after = -math.inf
+        self._newest_last = True
+        # On which end of a listing new entries show up: the API doesn't say, so it is found out.
+        self._unpeeked: set[str] = set()
+        # Entries that a peek didn't show where they were expected.
         self._wishes: dict[str, Wish] = {}
         self._watching: dict[str, None] = {}
         # PodDNATs that wait for something in the table to change, not for their turn to write.
@@ -138,14 +152,16 @@ class Agenda:
         return at_rest and (wish.confirmed or not wish.release)
 
     def _report(self, wish: Wish, plan: Plan, now: float) -> Progress:
+        entries = wish.mine.entries(self.table) if wish.release else plan.working
+        working = tuple(entry for entry in entries if entry.status is EntryStatus.AVAILABLE)
         trouble = wish.trouble or of_conflicts(plan, self._ownership)
         if trouble is None and plan.creates and self.is_full(now):
             trouble = of_full(self.gateway_id, self._quota)
         if (trouble := trouble or self.trouble) is not None:
-            return Blocked(trouble, plan.working)
+            return Blocked(trouble, working)
         # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
         seconds = self.lanes.ahead(wish.mine.uid) * self.pace.seconds_per_write() / 2
-        return Waiting(seconds, plan.working)
+        return Waiting(seconds, working)
 
     def _place(self, wish: Wish, *, front: bool = False) -> Plan:
         """Put a wish where it belongs: in a lane when it has something to write, else among those that watch."""
@@ -169,16 +185,16 @@ class Agenda:
 
     # What to do next.
 
-    def next(self, now: float, *, urgent_only: bool) -> tuple[Create | Delete | Look | None, float]:
+    def next(self, now: float, *, urgent_only: bool) -> tuple[Call | None, float]:
         """Choose the next call, or say in how many seconds to ask again; ``urgent_only`` puts off mere looks."""
         if now < self._hold_until:
             return None, self._hold_until - now
         wait = math.inf
         if not self._looking:
-            filters, wait = self._due_looks(now, urgent_only=urgent_only)
-            if filters:
+            look, wait = self._due_look(now, urgent_only=urgent_only)
+            if look is not None:
                 self._looking = True
-                return Look(tuple(filters)), 0.0
+                return look, 0.0
         if not self.loaded or not len(self.lanes):
             return None, wait
         pace = self.pace.wait(now)
@@ -187,25 +203,47 @@ class Agenda:
         write, put_off = self._take_write(now)
         return write, min(wait, put_off)
 
-    def _due_looks(self, now: float, *, urgent_only: bool) -> tuple[list[EntryFilter], float]:
+    def _due_look(self, now: float, *, urgent_only: bool) -> tuple[Look | Peek | None, float]:
         if now >= self._refresh_at:
-            return [EVERYTHING], 0.0
+            return Look((EVERYTHING,)), 0.0
         wait = self._refresh_at - now
         if not self._watching:
-            return [], wait
-        patient = self._look_after + (_LOOK_GAP * 4 if urgent_only and len(self.lanes) else 0.0)
+            return None, wait
+        patient = self._look_after + (LONGEST_LOOK_GAP * 4 if urgent_only and len(self.lanes) else 0.0)
         if now < patient:
-            return [], min(wait, patient - now)
+            return None, min(wait, patient - now)
         filters: dict[EntryFilter, None] = {}
+        pending: list[str] = []
         for uid in self._watching:
             for due, where in self._worth_a_look(self._wishes[uid]):
-                if due <= now:
-                    filters[where] = None
-                else:
+                if due > now:
                     wait = min(wait, due - now)
-        if len(filters) >= pages_of(len(self.table)):
-            return [EVERYTHING], 0.0
-        return list(filters), wait
+                    continue
+                filters[where] = None
+                if where.entry_id is not None:
+                    pending.append(where.entry_id)
+        return self._cheapest_look(filters, pending), wait
+
+    def _cheapest_look(self, filters: Collection[EntryFilter], pending: Collection[str]) -> Look | Peek | None:
+        """Choose between looking one by one, at the page of the newest entries, and at everything."""
+        pages = pages_of(len(self.table))
+        if 1 < len(pending) == len(filters) and pages > 1:
+            missed = tuple(where for where in filters if where.entry_id in self._unpeeked)
+            return Look(missed) if missed else self._peek(pending)
+        if len(filters) >= pages:
+            return Look((EVERYTHING,))
+        return Look(tuple(filters)) if filters else None
+
+    def _peek(self, pending: Collection[str]) -> Peek:
+        """Choose the page that most likely shows most of these entries."""
+        places = self.table.counted_from_newest(pending)
+        total = len(self.table)
+        at: dict[int, set[str]] = {}
+        for entry_id, place in places.items():
+            index = total - 1 - place if self._newest_last else place
+            at.setdefault(index // ENTRIES_PER_PAGE + 1, set()).add(entry_id)
+        page = max(at, key=lambda page: len(at[page]))
+        return Peek(page, frozenset(at[page]))
 
     def _worth_a_look(self, wish: Wish) -> Iterator[tuple[float, EntryFilter]]:
         """Yield what to look at for somebody who waits, and from when on."""
@@ -221,7 +259,8 @@ class Agenda:
                 EntryFilter(internal_ip=rule.internal_ip, internal_port=str(rule.internal_ports)),
             )
         for entry in wish.settling:
-            yield self.pace.due_at(entry.entry_id), EntryFilter(entry_id=entry.entry_id)
+            due = self.pace.due_at(entry.entry_id, more_to_write=len(self.lanes) > 0)
+            yield due, EntryFilter(entry_id=entry.entry_id)
         if wish.release and not wish.settling and not wish.confirmed:
             yield -math.inf, EntryFilter(name=wish.mine.name)
 
@@ -289,6 +328,7 @@ class Agenda:
         wish = self._wishes[job.uid]
         if error.meaning is Meaning.BUSY:
             self.pace.refused(now)
+            self._look_after = min(self._look_after, now + self.pace.look_soon())
         else:
             self.pace.failed()
         match error.meaning:
@@ -340,14 +380,15 @@ class Agenda:
     def look_failed(self, error: CloudError, now: float) -> None:
         """Take over that a look was cut short."""
         self._looking = False
-        self._look_after = now + _LOOK_GAP
+        self._look_after = now + self.pace.look_gap()
         if error.meaning is not Meaning.THROTTLED:
             self._hold(error, now)
 
     def look_ended(self, now: float) -> None:
         """Take over that a look is complete."""
         self._looking = False
-        self._look_after = now + _LOOK_GAP
+        self._look_after = now + self.pace.look_gap()
+        self.pace.looked()
         self._recovered()
         for uid in list(self._watching):
             self._place(self._wishes[uid])
@@ -359,19 +400,33 @@ class Agenda:
         whose entries should be swept, if their PodDNATs really are gone: nobody has wanted them for two listings.
         """
         listing.teach(self.table, since)
-        for entry in listing.entries:
-            if entry.status is EntryStatus.AVAILABLE:
-                self.pace.looked_settled(entry.entry_id, now)
-            else:
-                self.pace.looked_pending(entry.entry_id, started_at)
+        self._notice(listing.entries, started_at, now)
         for uid in self._watching:
             self._take_notice(self._wishes[uid], listing, started_at, now)
         if listing.where != EVERYTHING:
             return []
         self.loaded = True
-        self._refresh_at = now + (self._refresh_interval if listing.whole else _LOOK_GAP)
+        self._refresh_at = now + (self._refresh_interval if listing.whole else LONGEST_LOOK_GAP)
         self.pace.forget_all_but(self.table.ids())
         return self._sweepable() if listing.whole else []
+
+    def peeked(self, job: Peek, entries: Sequence[ForwardEntry], *, since: int, started_at: float, now: float) -> None:
+        """Take over what a peek showed; it proves nothing about what it doesn't show."""
+        expected = set(job.expected)
+        shown = {entry.entry_id for entry in entries}
+        missed = expected - shown
+        if expected and missed == expected:
+            self._newest_last = not self._newest_last
+        self._unpeeked = missed
+        self.table.learn(entries, since=since, gone=())
+        self._notice(entries, started_at, now)
+
+    def _notice(self, entries: Sequence[ForwardEntry], started_at: float, now: float) -> None:
+        for entry in entries:
+            if entry.status is EntryStatus.AVAILABLE:
+                self.pace.looked_settled(entry.entry_id, now)
+            else:
+                self.pace.looked_pending(entry.entry_id, started_at)
 
     def _take_notice(self, wish: Wish, listing: Listing, started_at: float, now: float) -> None:
         for entry in wish.settling:
@@ -379,7 +434,9 @@ class Agenda:
                 self.pace.looked_settled(entry.entry_id, now)
         if not listing.whole or started_at < wish.quiet_since or wish.sending:
             return
-        if wish.release and listing.where in (EVERYTHING, EntryFilter(name=wish.mine.name)):
+        # A listing of several pages can miss an entry when another one, on an earlier page, goes meanwhile.
+        on_one_page = listing.where == EVERYTHING and len(listing.entries) <= ENTRIES_PER_PAGE
+        if wish.release and (on_one_page or listing.where == EntryFilter(name=wish.mine.name)):
             wish.confirmed = not wish.mine.entries(self.table)
         wish.suspects = {rule for rule in wish.suspects if not _covers(listing.where, rule)}
 

@@ -292,4 +292,7 @@ class PodDNATs:
             else:
                 self._uids[metadata["uid"]] = item
                 self._names[name] = metadata["uid"]
-        (self._on_gone if kind == "DELETED" else self._on_seen)(item)
+        try:
+            (self._on_gone if kind == "DELETED" else self._on_seen)(item)
+        except Exception:  # one odd object must not end the watch, or ports would be given out from a stale picture
+            log.exception("PodDNAT %s/%s could not be taken notice of", *name)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from poddnat.agenda import Agenda, Create, Delete, Look
+from poddnat.agenda import Agenda, Call, Create, Delete, Look, Peek
 from poddnat.cloud import Cloud, EntryFilter, EntryPage, GatewayInfo
 from poddnat.cloud_errors import CloudError, Meaning
-from poddnat.listing import read_listing
+from poddnat.listing import EVERYTHING, read_listing
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
 from poddnat.pace import MOST_AT_ONCE
@@ -154,14 +154,14 @@ class Gateway:
                 else:
                     self._wake.wait(None if math.isinf(wait) else max(wait, 0.001))
 
-    def _next(self) -> tuple[Create | Delete | Look | None, float]:
+    def _next(self) -> tuple[Call | None, float]:
         if self.info is None or not self.info.table_ids:
             return None, math.inf
         if (closed := self._throttle.wait()) > 0:
             return None, closed
         return self._agenda.next(self._clock(), urgent_only=self._throttle.biting)
 
-    def _perform(self, job: Create | Delete | Look) -> None:
+    def _perform(self, job: Call) -> None:
         try:
             match job:
                 case Create():
@@ -170,6 +170,8 @@ class Gateway:
                     self._delete(job)
                 case Look():
                     self._look(job)
+                case Peek():
+                    self._peek(job)
         except Exception as error:  # a bug in one call must not stop the gateway's other work
             log.exception("gateway %s: unexpected failure of %s", self.gateway_id, job)
             self._fail(job, CloudError(Meaning.UNKNOWN, action=type(job).__name__, code="Bug", message=str(error)))
@@ -237,6 +239,20 @@ class Gateway:
             self._agenda.look_ended(self._clock())
             self._wake.notify()
 
+    def _peek(self, job: Peek) -> None:
+        with self._wake:
+            since, started_at = self._agenda.table.now(), self._clock()
+        try:
+            page = self._page(job.page, EVERYTHING)
+        except CloudError as error:
+            self._fail(job, error, started_at)
+            return
+        with self._wake:
+            now = self._clock()
+            self._agenda.peeked(job, page.entries, since=since, started_at=started_at, now=now)
+            self._agenda.look_ended(now)
+            self._wake.notify()
+
     def _page(self, page: int, where: EntryFilter) -> EntryPage:
         """Read one page; a throttled one is asked for again, so that a long listing isn't begun anew."""
         while True:
@@ -259,13 +275,13 @@ class Gateway:
                 with self._wake:
                     self._agenda.abandon(Mine(uid, self._ownership.name_of(uid)), self._clock())
 
-    def _fail(self, job: Create | Delete | Look, error: CloudError, sent_at: float = -math.inf) -> None:
+    def _fail(self, job: Call, error: CloudError, sent_at: float = -math.inf) -> None:
         if error.meaning is Meaning.THROTTLED:
             self._throttle.refused(sent_at, error.retry_after)
         elif error.meaning is not Meaning.BUSY:
             log.warning("gateway %s: %s", self.gateway_id, error)
         with self._wake:
-            if isinstance(job, Look):
+            if isinstance(job, Look | Peek):
                 self._agenda.look_failed(error, self._clock())
             else:
                 self._agenda.failed(job, error, self._clock())

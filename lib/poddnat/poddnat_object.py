@@ -4,6 +4,7 @@ The fields are those of ACK's CRD, all strings, as other programs read them; ``p
 the conditions are ours.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -216,14 +217,17 @@ def entry_ids(status: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def entry_rules(status: Mapping[str, Any]) -> tuple[ForwardRule, ...]:
-    """Read the rules of the entries that a status holds, in order."""
-    return tuple(
-        ForwardRule(
-            e["externalIP"],
-            Ports.parse(e["externalPort"]),
-            e["internalIP"],
-            Ports.parse(e["internalPort"]),
-            Protocol(e["ipProtocol"].lower()),
-        )
-        for e in status.get("entries") or []
-    )
+    """Read the rules of the entries that a status holds, in order; entries that make no sense are left out."""
+    rules = []
+    for entry in status.get("entries") or []:
+        with contextlib.suppress(KeyError, ValueError, AttributeError):
+            rules.append(
+                ForwardRule(
+                    entry["externalIP"],
+                    Ports.parse(entry["externalPort"]),
+                    entry["internalIP"],
+                    Ports.parse(entry["internalPort"]),
+                    Protocol(entry["ipProtocol"].lower()),
+                )
+            )
+    return tuple(rules)

@@ -4,9 +4,9 @@ A listing is old the moment it arrives: our own writes may have been answered si
 is stamped, and a listing never undoes what happened after it began.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from poddnat.model import EntryStatus, ForwardEntry, ForwardRule, Ports
+from poddnat.model import ForwardEntry, ForwardRule, Ports
 
 _Slot = tuple[str, Ports]
 
@@ -112,26 +112,37 @@ class Table:
         """List all ids."""
         return list(self._entries)
 
-    def unsettled(self) -> list[ForwardEntry]:
-        """List the entries that are on their way to somewhere."""
-        return [entry for entry in self._entries.values() if entry.status is not EntryStatus.AVAILABLE]
+    def counted_from_newest(self, entry_ids: Collection[str]) -> dict[str, int]:
+        """Tell how many entries came after each of these: where a listing in order of creation shows them."""
+        wanted = {entry_id for entry_id in entry_ids if entry_id in self._entries}
+        found: dict[str, int] = {}
+        for place, entry_id in enumerate(reversed(self._entries)):
+            if len(found) == len(wanted):
+                break
+            if entry_id in wanted:
+                found[entry_id] = place
+        return found
 
     def _store(self, entry: ForwardEntry) -> None:
-        if self._entries.get(entry.entry_id) == entry:
+        before = self._entries.get(entry.entry_id)
+        if before == entry:
             return
-        self._drop(entry.entry_id)
+        if before is not None:
+            self._unindex(before)
+        # A known entry keeps its place in the order of creation.
         self._entries[entry.entry_id] = entry
         self._names.setdefault(entry.name, set()).add(entry.entry_id)
         self._outside.add((entry.rule.external_ip, entry.rule.external_ports), entry.entry_id)
         self._inside.add((entry.rule.internal_ip, entry.rule.internal_ports), entry.entry_id)
 
     def _drop(self, entry_id: str) -> None:
-        entry = self._entries.pop(entry_id, None)
-        if entry is None:
-            return
+        if (entry := self._entries.pop(entry_id, None)) is not None:
+            self._unindex(entry)
+
+    def _unindex(self, entry: ForwardEntry) -> None:
         same_name = self._names[entry.name]
-        same_name.discard(entry_id)
+        same_name.discard(entry.entry_id)
         if not same_name:
             del self._names[entry.name]
-        self._outside.discard((entry.rule.external_ip, entry.rule.external_ports), entry_id)
-        self._inside.discard((entry.rule.internal_ip, entry.rule.internal_ports), entry_id)
+        self._outside.discard((entry.rule.external_ip, entry.rule.external_ports), entry.entry_id)
+        self._inside.discard((entry.rule.internal_ip, entry.rule.internal_ports), entry.entry_id)
