@@ -121,9 +121,29 @@ class Pods:
         if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
             # That of an earlier pod of this name is still being cleaned up.
             raise _LaterError
-        desired = self._desired(metadata["uid"], ip, exposure.items, observed)
+        try:
+            desired = self._desired(metadata["uid"], ip, exposure.items, observed)
+        except _TroubleError as error:
+            remainder = self._remainder(metadata["uid"], ip, exposure.items, observed)
+            if remainder is None:
+                raise
+            # What can't be had now must not cost what the pod has already and still asks for.
+            attachment = manifest(metadata["namespace"], metadata["name"], remainder)
+            refused = self._refused(pod, error.trouble)
+            return PodAnswer([attachment], refused.annotations, refused.resync_after)
         attachment = manifest(metadata["namespace"], metadata["name"], desired)
         return PodAnswer([attachment], _judged(pod, attachment, observed))
+
+    def _remainder(
+        self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None
+    ) -> PodDNAT | None:
+        """Find what a pod has of the items that it asks for; None: nothing."""
+        current = _parsed(observed)
+        if current is None or observed is None or current.internal_ip != ip:
+            return None
+        kept = self._kept(observed["metadata"]["uid"], pod_uid, current, items)
+        had = [item for item, ports in zip(items, kept, strict=True) if ports is not None]
+        return _poddnat(_grant_of(current, kept), had, _address_of(current)) if had else None
 
     def _desired(self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None) -> PodDNAT:
         current = _parsed(observed)

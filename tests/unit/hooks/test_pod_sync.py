@@ -18,6 +18,7 @@ from tests.unit.hooks.world import (
     STATUS,
     World,
     answer,
+    running,
 )
 
 
@@ -73,6 +74,16 @@ def test_pod_with_another_port_list_keeps_the_ports_that_it_still_lists(world: W
         {"externalPort": "514", "internalPort": "8080"},
         {"externalPort": "513", "internalPort": "443"},
     ]
+
+
+def test_a_port_that_can_not_be_had_does_not_cost_the_ports_that_the_pod_has() -> None:
+    with running(last_port=513) as world:
+        pod = world.make_pod({POD_DNAT: "true", PORTS: "80,443"})
+        poddnat = world.expose(pod)
+        pod = world.annotate(pod, {PORTS: "80,443,8080"})
+        given = answer(lambda: world.sync_pod(pod, poddnat))
+    assert given["attachments"][0]["spec"] == poddnat["spec"]
+    assert given["annotations"][STATUS].startswith("NoFreePorts: ")
 
 
 def test_ready_pod_is_told_its_public_addresses(world: World) -> None:
