@@ -1,0 +1,82 @@
+"""Run the benchmarks: a table on the terminal, a plot, and ``build/bench.json`` with the figures by name."""
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import gateways, hook_calls
+
+BUILD = Path("build")
+PODDNATS = 5000
+
+
+def main() -> None:
+    console = Console(highlight=False)
+    BUILD.mkdir(exist_ok=True)
+    figures: dict[str, float] = {}
+    with console.status("hooks with 5,000 PodDNATs …"):
+        hooks = hook_calls.measure(PODDNATS)
+    figures |= {
+        "hook_p50_ms": hook_calls.percentile(hooks.pod_ms + hooks.poddnat_ms, 50),
+        "hook_p99_ms": hook_calls.percentile(hooks.slow_cloud_ms, 99),
+        "pod_sync_p50_ms": hook_calls.percentile(hooks.pod_ms, 50),
+        "pod_sync_p99_ms": hook_calls.percentile(hooks.pod_ms, 99),
+        "poddnat_sync_p50_ms": hook_calls.percentile(hooks.poddnat_ms, 50),
+        "poddnat_sync_p99_ms": hook_calls.percentile(hooks.poddnat_ms, 99),
+        "start_seconds": hooks.start_seconds,
+        "rss_mb": hooks.rss_mb,
+    }
+    with console.status("an old gateway, 200 entries …"):
+        serial = gateways.ours(mappings=200, at_once=1)
+    with console.status("the same in the per-object way …"):
+        naive = gateways.per_object(mappings=200, at_once=1)
+    with console.status("a new gateway, 400 entries …"):
+        parallel = gateways.ours(mappings=400, at_once=8)
+    with console.status("eight old gateways, 50 entries each …"):
+        one = gateways.ours(mappings=50, at_once=1)
+        eight = gateways.ours(mappings=50, at_once=1, gateways=8)
+    with console.status("the account's rate limit as the bottleneck …"):
+        share, refusals = gateways.rate_limited(calls=40, seconds=3.0, windows=5)
+    with console.status("5,000 mappings at rest …"):
+        rest_writes, rest_reads = gateways.at_rest(mappings=PODDNATS, interval=5.0, intervals=3)
+    figures |= {
+        "serial_wall_ratio": serial.ratio,
+        "serial_calls_per_mapping": serial.calls,
+        "per_object_factor": naive.seconds / serial.seconds,
+        "per_object_calls_per_mapping": naive.calls,
+        "parallel_capacity_share": 1 / parallel.ratio,
+        "parallel_writes_per_mapping": parallel.writes,
+        "parallel_reads_per_mapping": parallel.reads,
+        "eight_gateways_ratio": 8 * one.seconds / eight.seconds,
+        "rate_limited_share": share,
+        "rate_limited_refusals_per_window": refusals,
+        "rest_writes": rest_writes + hooks.writes_at_rest,
+        "rest_reads_per_interval": rest_reads,
+    }
+    (BUILD / "bench.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    table = Table(title="poddnat benchmarks", title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.2f}")
+    console.print(table)
+    _plot({"gateway's capacity": 1.0, "poddnat": serial.ratio, "per object": naive.ratio}, BUILD / "bench.png")
+
+
+def _plot(bars: dict[str, float], path: Path) -> None:
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of a backend that needs no screen
+
+    figure, axes = plt.subplots(figsize=(6, 3))
+    axes.barh(list(bars), list(bars.values()))
+    axes.set_xlabel("time for 200 entries on an old gateway, against what the gateway itself needs")
+    axes.invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The emulated cloud of a benchmark, in a process of its own so that it doesn't share our interpreter's lock."""
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from poddnat.model import ForwardRule, Ports, Protocol
+from poddnat.values import AccessKey, Endpoints, PoolEntry, Values
+
+REGION, VPC, ZONE, CLUSTER = "cn-hangzhou", "vpc-bench", "cn-hangzhou-j", "bench"
+KEY = AccessKey("bench-key", "bench-secret")
+JITTER = 0.3
+PORTS = Ports(1024, 65535)
+
+
+@dataclass(frozen=True)
+class EmulatedCloud:
+    """A running emulator, seen from outside."""
+
+    url: str
+    gateway_ids: tuple[str, ...]
+
+    @property
+    def values(self) -> Values:
+        pool = tuple(PoolEntry(gateway_id, ZONE, PORTS, None) for gateway_id in self.gateway_ids)
+        return Values(CLUSTER, REGION, VPC, pool, KEY, Endpoints(self.url, self.url))
+
+    def rule(self, gateway: int, number: int) -> ForwardRule:
+        ip = f"172.{16 + gateway}.{number // 250}.{number % 250 + 1}"
+        return ForwardRule(eip_of(gateway), Ports.of(PORTS.first + number), ip, Ports.of(80), Protocol.TCP)
+
+    def calls(self) -> dict[tuple[str, str], int]:
+        """Count the calls so far, by action and outcome."""
+        counts = self._ask("GET", "calls")["counts"]
+        return {(action, outcome): n for action, outcomes in counts.items() for outcome, n in outcomes.items()}
+
+    def reset_calls(self) -> None:
+        self._ask("POST", "reset-calls")
+
+    def lay_fault(self, fault: Mapping[str, Any]) -> None:
+        self._ask("POST", "faults", fault)
+
+    def change(self, *changes: tuple[str, Mapping[str, Any]]) -> None:
+        self._ask("POST", "world", [{"do": do, "with": arguments} for do, arguments in changes])
+
+    def _ask(self, method: str, what: str, body: object = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/_emulator/{what}", data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        content: dict[str, Any] = json.loads(text) if text else {}
+        return content
+
+
+def eip_of(gateway: int) -> str:
+    return f"203.0.113.{gateway + 1}"
+
+
+@contextmanager
+def emulated_cloud(
+    *,
+    gateways: int = 1,
+    at_once: int = 1,
+    settle: float,
+    entries: Sequence[ForwardRule] = (),
+    names: Sequence[str] = (),
+    rate_limit: Mapping[str, Any] | None = None,
+) -> Iterator[EmulatedCloud]:
+    ids = tuple(f"ngw-bench{n}" for n in range(gateways))
+    world: dict[str, Any] = {
+        "regions": [REGION],
+        "credentials": [{"access_key_id": KEY.key_id, "access_key_secret": KEY.secret}],
+        "vpcs": [{"id": VPC, "cidr": "172.16.0.0/12"}],
+        "route_tables": [
+            {"id": f"vtb-{n}", "vpc": VPC, "default_route": {"type": "NatGateway", "id": ids[n]}}
+            for n in range(gateways)
+        ],
+        "vswitches": [
+            {"id": f"vsw-{n}", "vpc": VPC, "zone": ZONE, "cidr": f"172.{16 + n}.0.0/16", "route_table": f"vtb-{n}"}
+            for n in range(gateways)
+        ],
+        "nat_gateways": [
+            {
+                "id": ids[n],
+                "vpc": VPC,
+                "vswitch": f"vsw-{n}",
+                "quota": 100_000,
+                "writes_at_once": at_once,
+                "settle_seconds": settle,
+                "settle_jitter": JITTER,
+                "eips": [eip_of(n)],
+                "entries": [_entry(rule, name) for rule, name in zip(entries, names, strict=True)] if n == 0 else [],
+            }
+            for n in range(gateways)
+        ],
+        "network_interfaces": [
+            {"id": f"eni-{n}", "vswitch": f"vsw-{n}", "private_ips": f"172.{16 + n}.0.0/19"} for n in range(gateways)
+        ],
+    }
+    if rate_limit is not None:
+        world["rate_limit"] = dict(rate_limit)
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "world.yaml")
+        path.write_text(yaml.safe_dump(world), encoding="utf-8")
+        listen = f"127.0.0.1:{port}"
+        program = subprocess.Popen(
+            [sys.executable, "-m", "poddnat", "emulator", "--listen", listen, "--world", str(path)],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            cloud = EmulatedCloud(f"http://{listen}", ids)
+            _wait_for(cloud)
+            yield cloud
+        finally:
+            program.terminate()
+            program.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _entry(rule: ForwardRule, name: str) -> dict[str, str]:
+    return {
+        "external_ip": rule.external_ip,
+        "external_port": str(rule.external_ports),
+        "internal_ip": rule.internal_ip,
+        "internal_port": str(rule.internal_ports),
+        "protocol": rule.protocol.value,
+        "name": name,
+    }
+
+
+def _wait_for(cloud: EmulatedCloud) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            cloud.calls()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return

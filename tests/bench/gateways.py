@@ -1,0 +1,212 @@
+"""How fast forward entries are made, against what the emulated gateway bears and against the per-object way.
+
+Delays are a twentieth of a real gateway's (about 5 s until an entry is Available), so are the per-object way's waits.
+"""
+
+import statistics
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from poddnat.cloud import Cloud, EntryFilter
+from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.gateway import Gateway
+from poddnat.listing import pages_of
+from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
+from poddnat.ownership import Ownership
+from poddnat.plan import Mine
+from poddnat.progress import Done
+from poddnat.throttle import Throttle
+from tests.bench.emulated import CLUSTER, EmulatedCloud, emulated_cloud
+
+SETTLE = 0.25
+_SCALE = 1 / 20
+_PER_OBJECT_SLEEP = 3 * _SCALE
+_PER_OBJECT_WORKERS = 5
+_POLL = 0.02
+OWNERSHIP = Ownership(CLUSTER)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run: wall time against the gateway's own capacity, and calls for each mapping."""
+
+    ratio: float
+    writes: float
+    reads: float
+    seconds: float
+
+    @property
+    def calls(self) -> float:
+        return self.writes + self.reads
+
+
+class Everybody:
+    """Says that all PodDNATs exist."""
+
+    def is_alive(self, _uid: str) -> bool:
+        return True
+
+    def is_gone(self, _uid: str) -> bool:
+        return False
+
+
+def ours(*, mappings: int, at_once: int, gateways: int = 1, release: bool = False) -> Outcome:
+    """Create (and then, if asked, release) so many mappings on each gateway with the driver; measure the last step."""
+    with (
+        emulated_cloud(gateways=gateways, at_once=at_once, settle=SETTLE) as emulated,
+        _drivers(cloud := Cloud(emulated.values)) as drivers,
+    ):
+        wanted = [(driver, *_wish(emulated, g, n)) for g, driver in enumerate(drivers) for n in range(mappings)]
+        emulated.reset_calls()
+        seconds = _until_done(wanted, release=False)
+        if release:
+            emulated.reset_calls()
+            seconds = _until_done(wanted, release=True)
+        return _outcome(emulated, cloud, seconds, mappings, at_once, gateways)
+
+
+def rate_limited(*, calls: int, seconds: float, windows: int) -> tuple[float, float]:
+    """Let the account's rate limit be the bottleneck for some windows: the share of it used, and refusals a window."""
+    limit = {"calls": calls, "seconds": seconds, "per": "account", "tell_time_left": True}
+    with (
+        emulated_cloud(at_once=16, settle=0.02, rate_limit=limit) as emulated,
+        _drivers(cloud := Cloud(emulated.values)) as drivers,
+    ):
+        del cloud
+        wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(2 * calls * windows)]
+        emulated.reset_calls()
+        started_at = time.monotonic()
+        for driver, mine, rules in wanted:
+            driver.ensure(mine, rules)
+        threading.Event().wait(max(0.0, started_at + windows * seconds - time.monotonic()))
+        counts = emulated.calls()
+    refused = sum(n for (_, outcome), n in counts.items() if outcome.startswith("Throttling"))
+    # A window may have been open when the first call came, so one more can have begun.
+    return (sum(counts.values()) - refused) / (calls * (windows + 1)), refused / windows
+
+
+def at_rest(*, mappings: int, interval: float, intervals: int) -> tuple[int, float]:
+    """Watch a settled gateway: writes, and whole readings of its table for each refresh interval."""
+    stub = EmulatedCloud("", ("ngw-bench0",))
+    rules = [stub.rule(0, number) for number in range(mappings)]
+    names = [_wish(stub, 0, number)[0].name for number in range(mappings)]
+    with (
+        emulated_cloud(settle=SETTLE, entries=rules, names=names) as emulated,
+        _drivers(cloud := Cloud(emulated.values), interval) as drivers,
+    ):
+        del cloud
+        wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(mappings)]
+        _until_done(wanted, release=False)
+        emulated.reset_calls()
+        for _ in range(intervals):
+            _until_done(wanted, release=False)
+            threading.Event().wait(interval)
+        counts = emulated.calls()
+    reads = sum(n for (action, _), n in counts.items() if action.startswith("Describe"))
+    return sum(counts.values()) - reads, reads / pages_of(mappings) / intervals
+
+
+@contextmanager
+def _drivers(cloud: Cloud, refresh_interval: float = 300.0) -> Iterator[list[Gateway]]:
+    throttle = Throttle(time.monotonic)
+    drivers = []
+    with ExitStack() as stack:
+        for info in sorted(cloud.describe_gateways(), key=lambda info: info.gateway_id):
+            driver = Gateway(
+                info.gateway_id,
+                cloud,
+                OWNERSHIP,
+                throttle,
+                Everybody(),
+                on_foreign=_ignore,
+                refresh_interval=refresh_interval,
+            )
+            driver.update(info)
+            driver.start()
+            stack.callback(driver.stop)
+            drivers.append(driver)
+        yield drivers
+
+
+def per_object(*, mappings: int, at_once: int) -> Outcome:
+    """Create mappings as per-resource clients do: describe, create, retry after a fixed sleep, describe until there."""
+    with emulated_cloud(at_once=at_once, settle=SETTLE) as emulated:
+        cloud = Cloud(emulated.values)
+        info = cloud.describe_gateways()[0]
+        emulated.reset_calls()
+        started_at = time.monotonic()
+        with ThreadPoolExecutor(_PER_OBJECT_WORKERS) as workers:
+            rules = [emulated.rule(0, number) for number in range(mappings)]
+            each = partial(_one_object, cloud, info.gateway_id, info.table_ids[0])
+            for _ in workers.map(each, rules):
+                pass
+        return _outcome(emulated, cloud, time.monotonic() - started_at, mappings, at_once, 1)
+
+
+def _one_object(cloud: Cloud, gateway_id: str, table_id: str, rule: ForwardRule) -> None:
+    where = EntryFilter(external_ip=rule.external_ip, external_port=str(rule.external_ports))
+    if cloud.list_forward_entries(gateway_id, where=where).entries:
+        return
+    while True:
+        try:
+            cloud.create_forward_entry(
+                table_id=table_id, rule=rule, name="naive", token=uuid.uuid4().hex, port_break=False
+            )
+            break
+        except CloudError as error:
+            if error.meaning is not Meaning.BUSY:
+                raise
+        time.sleep(_PER_OBJECT_SLEEP)
+    while True:
+        listed = cloud.list_forward_entries(gateway_id, where=where).entries
+        if listed and listed[0].status is EntryStatus.AVAILABLE:
+            return
+        time.sleep(_PER_OBJECT_SLEEP)
+
+
+def _wish(emulated: EmulatedCloud, gateway: int, number: int) -> tuple[Mine, tuple[ForwardRule, ...]]:
+    uid = f"{gateway:08x}-0000-4000-8000-{number:012x}"
+    return Mine(uid, OWNERSHIP.name_of(uid)), (emulated.rule(gateway, number),)
+
+
+def _until_done(wanted: Sequence[tuple[Gateway, Mine, tuple[ForwardRule, ...]]], *, release: bool) -> float:
+    started_at = time.monotonic()
+    left = list(wanted)
+    while left:
+        left = [
+            (driver, mine, rules)
+            for driver, mine, rules in left
+            if not isinstance(driver.release(mine) if release else driver.ensure(mine, rules), Done)
+        ]
+        threading.Event().wait(_POLL)
+    return time.monotonic() - started_at
+
+
+def _outcome(
+    emulated: EmulatedCloud, cloud: Cloud, seconds: float, mappings: int, at_once: int, gateways: int
+) -> Outcome:
+    counts = emulated.calls()
+    reads = sum(n for (action, _), n in counts.items() if action.startswith("Describe"))
+    total = mappings * gateways
+    # What the gateway itself needs: each entry's settling and the way of the call that asks for it.
+    bound = mappings * (SETTLE + _latency(cloud)) / at_once
+    return Outcome(seconds / bound, (sum(counts.values()) - reads) / total, reads / total, seconds)
+
+
+def _latency(cloud: Cloud) -> float:
+    times = []
+    for _ in range(21):
+        started_at = time.perf_counter()
+        cloud.describe_gateways()
+        times.append(time.perf_counter() - started_at)
+    return statistics.median(times)
+
+
+def _ignore(_gateway_id: str, _entries: Sequence[ForwardEntry]) -> None:
+    pass

@@ -1,0 +1,219 @@
+"""How long hook calls take, at rest and while the cloud is slow, with thousands of PodDNATs; memory and start-up."""
+
+import copy
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from metacontroller_standin.api import Api
+from metacontroller_standin.memory_api import MemoryApi
+from poddnat.annotations import EXPOSE_PORT, POD_DNAT, READY, RESULT, STATUS, format_result
+from poddnat.files import MANIFESTS, ROOT
+from poddnat.model import EntryStatus, ForwardEntry
+from poddnat.ownership import Ownership
+from poddnat.poddnat_object import Condition, PodDNAT, manifest, status
+from tests.bench.emulated import CLUSTER, EmulatedCloud, emulated_cloud, free_port
+
+RECORDINGS = ROOT / "tests" / "recordings"
+_CONNECTIONS = 5
+_INTERVAL = 10.0
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HookFigures:
+    """Milliseconds for each hook at rest and under a slow cloud; seconds to readiness; MiB resident."""
+
+    pod_ms: list[float]
+    poddnat_ms: list[float]
+    slow_cloud_ms: list[float]
+    start_seconds: float
+    rss_mb: float
+    writes_at_rest: int
+
+
+def measure(poddnats: int) -> HookFigures:
+    """Run ``poddnat serve`` with so many PodDNATs, all settled, and call its hooks as Metacontroller would."""
+    rules = []
+    with MemoryApi() as memory, Api(memory.url) as api:
+        memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
+        stub = EmulatedCloud("", ("ngw-bench0",))
+        objects = [_create(api, stub, number) for number in range(poddnats)]
+        rules = [stub.rule(0, number) for number in range(poddnats)]
+        names = [Ownership(CLUSTER).name_of(poddnat["metadata"]["uid"]) for _, poddnat in objects]
+        with emulated_cloud(settle=0.1, entries=rules, names=names) as emulated:
+            started_at = time.monotonic()
+            with _server(memory.url, emulated) as (url, pid):
+                _settle(url, objects)
+                start_seconds = time.monotonic() - started_at
+                pods = [_pod_request(pod, poddnat) for pod, poddnat in objects]
+                parents = [_poddnat_request(poddnat) for _, poddnat in objects]
+                emulated.reset_calls()
+                pod_ms = _times(url, "/pod/sync", pods)
+                poddnat_ms = _times(url, "/poddnat/sync", parents)
+                counts = emulated.calls()
+                emulated.lay_fault({"kind": "delay", "action": "*", "seconds": 30, "times": None})
+                new = [_pod_request(_new_pod(pod, number), None) for number, (pod, _) in enumerate(objects[:1000])]
+                slow_ms = _times(url, "/pod/sync", new) + _times(url, "/poddnat/sync", parents[:1000])
+                rss = _rss(pid)
+    writes = sum(n for (action, _), n in counts.items() if not action.startswith("Describe"))
+    return HookFigures(pod_ms, poddnat_ms, slow_ms, start_seconds, rss, writes)
+
+
+def percentile(times: list[float], share: int) -> float:
+    return statistics.quantiles(times, n=100)[share - 1]
+
+
+def _create(api: Api, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
+    rule = stub.rule(0, number)
+    entry = ForwardEntry(f"fwd-{number}", "", rule, EntryStatus.AVAILABLE)
+    name = f"pod-{number}"
+    recorded = json.loads((RECORDINGS / "pod-sync-with-poddnat.json").read_text(encoding="utf-8"))["object"]
+    recorded["metadata"] = {
+        "name": name,
+        "namespace": "default",
+        "annotations": {POD_DNAT: "", EXPOSE_PORT: "80", STATUS: READY, RESULT: format_result([rule])},
+        "managedFields": recorded["metadata"].get("managedFields", []),
+    }
+    pod = api.create(api.resource("v1", "pods"), recorded)
+    pod["status"] = {"phase": "Running", "podIP": rule.internal_ip}
+    pod = api.update_status(api.resource("v1", "pods"), pod)
+    asked = PodDNAT("ngw-bench0", rule.internal_ip, (rule,), "eni-0", "vsw-0", "cn-hangzhou-j")
+    wanted = manifest("default", name, asked)
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
+    wanted["metadata"]["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": True}]
+    resource = api.resource("alibabacloud.com/v1", "poddnats")
+    poddnat = api.create(resource, wanted)
+    ready = Condition(ready=True, reason="Ready", message=f"1 forward entry works on {rule.external_ip}.")
+    poddnat["status"] = status({}, [entry], ready, "2026-01-01T00:00:00Z") | {"observedGeneration": 1}
+    return pod, api.update_status(resource, poddnat)
+
+
+@contextmanager
+def _server(api_url: str, emulated: EmulatedCloud) -> Iterator[tuple[str, int]]:
+    listen = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as folder:
+        kubeconfig, values = Path(folder, "kubeconfig"), Path(folder, "values.yaml")
+        kubeconfig.write_text(yaml.safe_dump(_kubeconfig(api_url)), encoding="utf-8")
+        values.write_text(yaml.safe_dump(_values(emulated)), encoding="utf-8")
+        command = ["serve", "--values", str(values), "--listen", listen, "--kubeconfig", str(kubeconfig)]
+        program = subprocess.Popen([sys.executable, "-m", "poddnat", *command], stderr=subprocess.DEVNULL)
+        try:
+            yield f"http://{listen}", program.pid
+        finally:
+            program.kill()
+            program.wait()
+
+
+def _kubeconfig(url: str) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "memory", "cluster": {"server": url}}],
+        "contexts": [{"name": "memory", "context": {"cluster": "memory", "user": "nobody"}}],
+        "users": [{"name": "nobody", "user": {}}],
+        "current-context": "memory",
+    }
+
+
+def _values(emulated: EmulatedCloud) -> Json:
+    values = emulated.values
+    assert values.credential is not None
+    entry = values.pool[0]
+    pool = {
+        "natgwId": entry.gateway_id,
+        "zoneId": entry.zone_id,
+        "portRangeStart": entry.ports.first,
+        "portRangeEnd": entry.ports.last,
+    }
+    return {
+        "clusterID": values.cluster_id,
+        "regionID": values.region_id,
+        "vpcID": values.vpc_id,
+        "networkController": {"natGwPool": [pool]},
+        "credential": {"accessKey": values.credential.key_id, "accessSecret": values.credential.secret},
+        "endpoints": {"vpc": emulated.url, "ecs": emulated.url},
+    }
+
+
+def _settle(url: str, objects: list[tuple[Json, Json]]) -> None:
+    """Wait until the server has read the cluster and the cloud: until it finds a PodDNAT's entry working."""
+    request = _poddnat_request(objects[-1][1])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+            connection.request("POST", "/poddnat/sync", request)
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                return
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.05)
+    raise TimeoutError("the hook server did not become ready")
+
+
+def _times(url: str, path: str, bodies: Iterable[bytes]) -> list[float]:
+    """Send requests over a few lasting connections, as Metacontroller's workers do; milliseconds each."""
+    lanes = [list(bodies)] if _CONNECTIONS == 1 else _deal(list(bodies))
+
+    def lane(mine: list[bytes]) -> list[float]:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+        times = []
+        for body in mine:
+            started_at = time.perf_counter()
+            connection.request("POST", path, body)
+            connection.getresponse().read()
+            times.append((time.perf_counter() - started_at) * 1000)
+        connection.close()
+        return times
+
+    with ThreadPoolExecutor(len(lanes)) as workers:
+        return [ms for times in workers.map(lane, lanes) for ms in times]
+
+
+def _deal(bodies: list[bytes]) -> list[list[bytes]]:
+    return [bodies[start::_CONNECTIONS] for start in range(_CONNECTIONS)]
+
+
+def _pod_request(pod: Json, poddnat: Json | None) -> bytes:
+    recorded = json.loads((RECORDINGS / "pod-sync-with-poddnat.json").read_text(encoding="utf-8"))
+    attached = {} if poddnat is None else {poddnat["metadata"]["name"]: poddnat}
+    recorded |= {"object": pod, "attachments": {"PodDNAT.alibabacloud.com/v1": attached}}
+    return json.dumps(recorded).encode()
+
+
+def _poddnat_request(poddnat: Json) -> bytes:
+    recorded = json.loads((RECORDINGS / "poddnat-sync.json").read_text(encoding="utf-8"))
+    return json.dumps(recorded | {"parent": poddnat}).encode()
+
+
+def _new_pod(pod: Json, number: int) -> Json:
+    new = copy.deepcopy(pod)
+    new["metadata"] |= {
+        "name": f"new-{number}",
+        "uid": f"new-{number}",
+        "annotations": {POD_DNAT: "", EXPOSE_PORT: "80"},
+    }
+    new["status"]["podIP"] = f"172.16.100.{number % 250 + 1}"
+    return new
+
+
+def _rss(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
