@@ -1,6 +1,7 @@
 """Where the files are that ship beside the code: a checkout and the container image share one layout."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ SCHEMAS = ROOT / "schemas"
 MANIFESTS = ROOT / "metacontroller"
 
 
-def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((SCHEMAS / name).read_text(encoding="utf-8"))
-    return content
-
-
 def schema_validator(name: str) -> Draft202012Validator:
     """Load a schema of ``schemas/`` by its file's name; schemas refer to each other by those names too."""
-    registry: Registry[Any] = Registry(
-        retrieve=lambda uri: Resource.from_contents(_read(uri.rsplit("/", 1)[-1]))  # type: ignore[call-arg]
-    )
-    return Draft202012Validator(_read(name), registry=registry)
+    return Draft202012Validator(json.loads((SCHEMAS / name).read_text(encoding="utf-8")), registry=_schemas())
+
+
+@cache
+def _schemas() -> Registry[Any]:
+    """Read all schemas once: hooks check every request, and would otherwise read what is referred to each time."""
+    contents = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(SCHEMAS.glob("*.json")))
+    registry: Registry[Any] = Registry()
+    return registry.with_resources((content["$id"], Resource.from_contents(content)) for content in contents).crawl()
