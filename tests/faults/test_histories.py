@@ -1,0 +1,102 @@
+"""Whatever happens: once it is over, everybody has what they asked for, nothing is left over, nobody was robbed.
+
+Run by hand for long: ``python -m tests.faults.test_histories 2000`` tells how much was tried.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import Counter
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.faults.steps import STEPS, AddPod, Step, heal
+from tests.faults.world import POD_IPS, World, running
+
+RECOVERY_SECONDS = 1000.0
+LAST_WORDS_SECONDS = 30.0
+QUIET_SECONDS = 400.0
+
+_histories = st.one_of(st.lists(STEPS, min_size=1, max_size=8), st.lists(STEPS, min_size=12, max_size=30))
+_gateways = st.fixed_dictionaries(
+    {
+        "settle": st.sampled_from([0.5, 0.0, 5.0]),
+        "at_once": st.sampled_from([1, 4]),
+        "latency": st.sampled_from([0.02, 0.2]),
+        "routed": st.booleans(),
+        "seed": st.integers(0, 3),
+    }
+)
+_settings = settings(
+    max_examples=100,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+class Tally:
+    """How much was tried."""
+
+    def __init__(self) -> None:
+        self.histories = 0
+        self.steps: Counter[str] = Counter()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+
+    def add(self, world: World, steps: list[Step]) -> None:
+        self.histories += 1
+        self.steps.update(type(step).__name__ for step in steps)
+        for call in world.emulator.calls:
+            self.outcomes[call.action, call.outcome if call.answered else f"{call.outcome}, unanswered"] += 1
+        for action, count in world.network.cut_off.items():
+            self.outcomes[action, "timed out"] += count
+
+    def __str__(self) -> str:
+        lines = [f"{self.histories} histories, {self.steps.total()} steps, {self.outcomes.total()} calls", "", "steps:"]
+        lines += [f"{count:8} {name}" for name, count in self.steps.most_common()]
+        lines += ["", "outcomes of calls:"]
+        lines += [f"{count:8} {action} {outcome}" for (action, outcome), count in self.outcomes.most_common()]
+        return "\n".join(lines)
+
+
+def check(steps: list[Step], gateways: dict[str, float], tally: Tally | None = None) -> None:
+    """Let a history happen, end its faults, and see that all comes right."""
+    with running(**gateways) as world:  # type: ignore[arg-type]
+        for step in [AddPod("a", POD_IPS[0]), *steps]:
+            step.do(world)
+            world.check_foreign()
+        heal(world)
+        world.settles(RECOVERY_SECONDS)
+        world.pass_time(LAST_WORDS_SECONDS)
+        world.stays_quiet(QUIET_SECONDS)
+        if tally is not None:
+            tally.add(world, steps)
+
+
+@_settings
+@given(steps=_histories, gateways=_gateways)
+def test_all_comes_right_whatever_happens(steps: list[Step], gateways: dict[str, float]) -> None:
+    check(steps, gateways)
+
+
+def _main(histories: int) -> None:
+    tally = Tally()
+    began = time.monotonic()
+
+    @settings(_settings, max_examples=histories, database=None)
+    @given(steps=_histories, gateways=_gateways)
+    def run(steps: list[Step], gateways: dict[str, float]) -> None:
+        check(steps, gateways, tally)
+
+    logging.disable()
+    try:
+        run()
+    finally:
+        sys.stdout.write(f"{tally}\n{time.monotonic() - began:.0f} seconds\n")
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]))
