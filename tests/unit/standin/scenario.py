@@ -149,29 +149,29 @@ def live_and_die(setting: Setting, hook: Hook) -> dict[str, Json]:
     pods, poddnats = api.resource("v1", "pods"), api.resource(f"{GROUP}/v1", "poddnats")
     setting.apply(point_at(manifests(), hook.url))
     setting.create({**DEPLOYMENT, "metadata": {"name": "example", "namespace": namespace}})
-    wait_until(lambda: hook.seen("/sync-pod"), 15, "a pod without address to be synced")
+    wait_until(lambda: hook.seen("/sync-pod"), 30, "a pod without address to be synced")
     name = name_of(hook.seen("/sync-pod")[0]["object"])
 
     def annotation() -> str | None:
         values: dict[str, str] = api.get(pods, name, namespace)["metadata"].get("annotations", {})
         return values.get(STATUS)
 
-    wait_until(lambda: annotation() == "Pending", 15, "the pod's first annotation")
+    wait_until(lambda: annotation() == "Pending", 30, "the pod's first annotation")
     with setting.kubelet():
-        wait_until(lambda: annotation() == "Ready", 15, "the pod's annotation to say Ready")
+        wait_until(lambda: annotation() == "Ready", 30, "the pod's annotation to say Ready")
     _check_poddnat(api.get(poddnats, name, namespace), api.get(pods, name, namespace))
     _opt_out_and_in(setting, hook, name)
     deployments = api.resource("apps/v1", "deployments")
     api.delete(deployments, "example", namespace)
-    wait_until(lambda: _terminating(hook), 15, "the terminating pod to be synced")
+    wait_until(lambda: _terminating(hook), 30, "the terminating pod to be synced")
     hook.may_finalize = False
     with setting.kubelet():
-        wait_until(lambda: hook.seen("/finalize-poddnat"), 15, "finalize to be called")
+        wait_until(lambda: hook.seen("/finalize-poddnat"), 30, "finalize to be called")
     assert "deletionTimestamp" in api.get(poddnats, name, namespace)["metadata"]
     hook.may_finalize = True
     # `finalized: false` alone brings no further call; any event does.
     api.patch(poddnats, name, {"metadata": {"labels": {"again": "yes"}}}, namespace)
-    wait_until(lambda: not api.exists(poddnats, name, namespace), 15, "the PodDNAT to be gone")
+    wait_until(lambda: not api.exists(poddnats, name, namespace), 30, "the PodDNAT to be gone")
     return _one_of_each(hook)
 
 
@@ -198,14 +198,14 @@ def _opt_out_and_in(setting: Setting, hook: Hook, name: str) -> None:
         api.patch(pods, name, {"metadata": {"annotations": values}}, setting.namespace)
 
     annotate({SWITCH: None})
-    wait_until(lambda: hook.seen("/sync-optout"), 15, "the second decorator to see the pod")
+    wait_until(lambda: hook.seen("/sync-optout"), 30, "the second decorator to see the pod")
 
     def status_is_gone() -> bool:
         return STATUS not in api.get(pods, name, setting.namespace)["metadata"].get("annotations", {})
 
-    wait_until(status_is_gone, 15, "the second decorator to remove the annotation")
+    wait_until(status_is_gone, 30, "the second decorator to remove the annotation")
     annotate({SWITCH: "true"})
-    wait_until(lambda: not status_is_gone(), 15, "the first decorator to write its annotation again")
+    wait_until(lambda: not status_is_gone(), 30, "the first decorator to write its annotation again")
 
 
 def _terminating(hook: Hook) -> list[Json]:
