@@ -24,7 +24,8 @@ _ROUTES_SECONDS = 300.0
 _MISSING_SECONDS = 5.0
 _REMEMBERED = 20_000
 _GATHER_SECONDS = 0.02
-_RETRY_SECONDS = 2.0
+_FIRST_RETRY = 2.0
+_LONGEST_RETRY = 30.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Network:
         self._tables: dict[str, str] = {}
         self._hops: dict[str, tuple[str, str] | None] = {}
         self._routes_until = float("-inf")
-        self._routes_allowed = True
+        self._routes_known = False
         self._thread = threading.Thread(target=self._run, name="network", daemon=True)
 
     def start(self) -> None:
@@ -81,7 +82,7 @@ class Network:
         with self._wake:
             address = self._found.get(key)
             now = self._clock()
-            if address is not None and (now < self._routes_until or not self._routes_allowed):
+            if address is not None and now < self._routes_until:
                 return Located(address, self._route(address))
             if self._missing.get(key, now) > now:
                 return NotYet(_nobody_has(ip))
@@ -90,13 +91,14 @@ class Network:
             return NotYet(self._trouble)
 
     def _route(self, address: Address) -> Route | None:
-        if not self._routes_allowed:
+        if not self._routes_known:
             return None
         table = self._tables.get(address.vswitch, "")
         hop_type, hop_id = self._hops.get(table) or (None, None)
         return Route(table, hop_type, hop_id)
 
     def _run(self) -> None:
+        pause = _FIRST_RETRY
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._wanted or self._stopping)
@@ -108,11 +110,13 @@ class Network:
                 keys = list(self._wanted)[:ADDRESSES_PER_CALL]
             try:
                 self._look_up(keys)
+                pause = _FIRST_RETRY
             except CloudError as error:
                 log.warning("looking up pod addresses: %s", error)
                 with self._wake:
                     self._trouble = of_error(error, "of the pool")
-                    self._wake.wait_for(lambda: self._stopping, timeout=error.retry_after or _RETRY_SECONDS)
+                    self._wake.wait_for(lambda: self._stopping, timeout=error.retry_after or pause)
+                pause = min(pause * 2, _LONGEST_RETRY)
 
     def _look_up(self, keys: list[_Key]) -> None:
         unknown = [key for key in keys if key not in self._found]
@@ -136,7 +140,7 @@ class Network:
                 memory.popitem(last=False)
 
     def _read_routes(self) -> None:
-        if not self._routes_allowed or self._clock() < self._routes_until:
+        if self._clock() < self._routes_until:
             return
         try:
             tables = self._cloud.describe_route_tables()
@@ -144,12 +148,18 @@ class Network:
         except CloudError as error:
             if error.meaning is not Meaning.DENIED:
                 raise
-            log.warning("routes can't be read, so gateways are chosen by zone alone: %s", error)
-            with self._wake:
-                self._routes_allowed = False
+            self._routes_denied(error)
             return
         with self._wake:
             self._tables, self._hops = tables, hops
+            self._routes_known = True
+            self._routes_until = self._clock() + _ROUTES_SECONDS
+
+    def _routes_denied(self, error: CloudError) -> None:
+        """Do with what was read before, or without: whether we are allowed is seen again after a while."""
+        so = "are taken to be as before" if self._routes_known else "are not heeded: gateways are chosen by zone alone"
+        log.warning("routes can't be read and %s: %s", so, error)
+        with self._wake:
             self._routes_until = self._clock() + _ROUTES_SECONDS
 
 

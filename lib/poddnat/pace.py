@@ -43,9 +43,17 @@ class Settling:
 
     _WEIGHT = 1 / 8
     _FLOOR = 0.04
+    _LONGEST_FIRST = 10.0
+    _LONGEST_MULTIPLE = 4.0
 
     def learn(self, shortest: float, longest: float) -> None:
-        """Take over one time, known to lie between two bounds."""
+        """Take over one time, known to lie between two bounds.
+
+        An entry that was stuck for minutes says little about the next ones, which would be awaited as long: a time
+        far beyond what is usual counts as several times the usual one, so that a slow gateway is still found out.
+        """
+        usual = self._LONGEST_FIRST if self.mean is None else max(self.mean, _FIRST_STEP) * self._LONGEST_MULTIPLE
+        shortest, longest = min(shortest, usual), min(longest, usual)
         if self.mean is None:
             self.mean = (shortest + longest) / 2
             self.deviation = self.mean / 6
