@@ -177,8 +177,8 @@ class Gateway:
             self._fail(job, CloudError(Meaning.UNKNOWN, action=type(job).__name__, code="Bug", message=str(error)))
 
     def _create(self, job: Create) -> None:
-        sent_at = self._clock()
         table_id, port_break = self._terms(job.rule)
+        sent_at = self._throttle.sent()
         try:
             entry_id = self._cloud.create_forward_entry(
                 table_id=table_id, rule=job.rule, name=job.name, token=job.token, port_break=port_break
@@ -187,7 +187,7 @@ class Gateway:
             self._fail(job, error, sent_at)
             return
         log.info("gateway %s: asked for %s, %s", self.gateway_id, entry_id, job.rule)
-        self._throttle.passed()
+        self._throttle.passed(sent_at)
         with self._wake:
             self._agenda.created(job, entry_id, self._clock())
             self._wake.notify()
@@ -198,15 +198,15 @@ class Gateway:
                 self._agenda.spared(job, self._clock())
                 self._wake.notify()
             return
-        sent_at = self._clock()
         table_id, _ = self._terms(job.entry.rule)
+        sent_at = self._throttle.sent()
         try:
             self._cloud.delete_forward_entry(table_id=table_id, entry_id=job.entry.entry_id, token=job.token)
         except CloudError as error:
             self._fail(job, error, sent_at)
             return
         log.info("gateway %s: gave up %s, %s", self.gateway_id, job.entry.entry_id, job.entry.rule)
-        self._throttle.passed()
+        self._throttle.passed(sent_at)
         with self._wake:
             self._agenda.deleted(job, self._clock())
             self._wake.notify()
@@ -256,7 +256,7 @@ class Gateway:
     def _page(self, page: int, where: EntryFilter) -> EntryPage:
         """Read one page; a throttled one is asked for again, so that a long listing isn't begun anew."""
         while True:
-            sent_at = self._clock()
+            sent_at = self._throttle.sent()
             try:
                 answer = self._cloud.list_forward_entries(self.gateway_id, page=page, where=where)
             except CloudError as error:
@@ -265,7 +265,7 @@ class Gateway:
                 self._throttle.refused(sent_at, error.retry_after)
                 self._stopping.wait(self._throttle.wait())
             else:
-                self._throttle.passed()
+                self._throttle.passed(sent_at)
                 return answer
 
     def _sweep(self, uids: list[str]) -> None:

@@ -1,14 +1,23 @@
 """The account's rate limit, shared by all gateways: when the cloud says "too many calls", everybody waits.
 
-Writes come first: while the limit bites, reads that can wait are put off.
+Such a limit is a number of calls in any stretch of time of some length. The first refusal that says when the next
+call would pass tells both, because our own calls are remembered; from then on no call is sent just to be refused, but
+for a try now and then, because a limit may be raised. While the limit bites, reads that can wait are put off, so that
+the calls there are go to writes.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 30.0
 _QUIET_AFTER = 4.0
+_LONGEST_STRETCH = 60.0
+"""The API's limits are given as calls in so many seconds, at most a minute."""
+_MARGIN = 0.01
+"""Share of a stretch to wait beyond it: the cloud stamps a call later than we do."""
+_RAISE = 0.05
 
 
 class Throttle:
@@ -18,33 +27,78 @@ class Throttle:
         self._clock = clock
         self._lock = threading.Lock()
         self._closed_until = float("-inf")
-        self._opened_at = float("-inf")
         self._pause = _FIRST_PAUSE
+        self._sent: deque[float] = deque()
+        self._stretch = _LONGEST_STRETCH
+        self._calls: int | None = None
+        self._since_refusal = 0
 
     def wait(self) -> float:
         """Give the seconds until calls may go out; 0 means now."""
         with self._lock:
-            return max(0.0, self._closed_until - self._clock())
+            now = self._clock()
+            if now < self._closed_until:
+                return self._closed_until - now
+            self._forget_before(now - self._stretch * (1 + _MARGIN))
+            if self._calls is None or len(self._sent) < self._calls:
+                return 0.0
+            oldest = self._sent[len(self._sent) - self._calls]
+            return max(0.0, oldest + self._stretch * (1 + _MARGIN) - now)
 
     @property
     def biting(self) -> bool:
         """Whether the limit was met a short while ago, so that only urgent calls should be made."""
         with self._lock:
+            if self._calls is not None and len(self._sent) > self._calls // 2:
+                return True
             return self._clock() < self._closed_until + _QUIET_AFTER * self._pause
+
+    def sent(self) -> float:
+        """Note that a call goes out; returns the time, by which its outcome is told later."""
+        with self._lock:
+            now = self._clock()
+            self._sent.append(now)
+            self._forget_before(now - _LONGEST_STRETCH)
+            return now
 
     def refused(self, sent_at: float, retry_after: float | None) -> None:
         """Note a throttled call, sent at ``sent_at``; ``retry_after`` is the cloud's own wish, in seconds."""
         with self._lock:
-            if sent_at < self._opened_at:
-                return  # Sent before the pause that its companions have caused already.
+            if sent_at in self._sent:
+                self._sent.remove(sent_at)
             now = self._clock()
+            if sent_at < self._closed_until:
+                return  # Sent before the pause that its companions have caused already.
             if retry_after is None:
                 retry_after = self._pause
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            else:
+                self._learn(now + retry_after)
             self._closed_until = max(self._closed_until, now + retry_after)
-            self._opened_at = self._closed_until
+            self._since_refusal = 0
 
-    def passed(self) -> None:
-        """Note a call that was not throttled."""
+    def passed(self, sent_at: float) -> None:
+        """Note a call that was not throttled, sent at ``sent_at``."""
         with self._lock:
             self._pause = max(_FIRST_PAUSE, self._pause * 0.9)
+            self._since_refusal += sent_at >= self._closed_until
+            if self._calls is not None and self._since_refusal > 2 * self._calls:
+                # Twice the limit without a refusal: perhaps it is higher by now.
+                self._calls += max(1, int(self._calls * _RAISE))
+                self._since_refusal = 0
+
+    def _learn(self, free_at: float) -> None:
+        """Take over that all calls there are were made since the one that no longer counts at ``free_at``."""
+        counted = [at for at in self._sent if at > free_at - _LONGEST_STRETCH]
+        if not counted:
+            return
+        if self._calls is None:
+            self._stretch = free_at - counted[0]
+            self._calls = len(counted)
+        else:
+            within = sum(at > free_at - self._stretch for at in counted)
+            self._calls = max(1, min(self._calls, within))
+
+    def _forget_before(self, at: float) -> None:
+        while self._sent and self._sent[0] < at:
+            self._sent.popleft()

@@ -79,13 +79,13 @@ def test_shorter_wish_of_the_cloud_never_opens_the_gate_early(throttle: Throttle
 def test_calls_that_pass_let_the_next_pause_be_shorter(throttle: Throttle, clock: Clock) -> None:
     before = [next_pause(throttle, clock) for _ in range(6)][-1]
     for _ in range(20):
-        throttle.passed()
+        throttle.passed(clock.now)
     assert next_pause(throttle, clock) < before
 
 
 def test_pauses_never_get_shorter_than_the_first(throttle: Throttle, clock: Clock) -> None:
     for _ in range(100):
-        throttle.passed()
+        throttle.passed(clock.now)
     assert next_pause(throttle, clock) == 0.25
 
 
@@ -99,3 +99,65 @@ def test_limit_is_forgotten_after_a_quiet_while(throttle: Throttle, clock: Clock
     throttle.refused(clock.now, None)
     clock.now += 10.0
     assert not throttle.biting
+
+
+LIMIT, STRETCH = 20, 60.0
+
+
+class Account:
+    """An account that may make so many calls in any stretch of time."""
+
+    def __init__(self, throttle: Throttle, clock: Clock) -> None:
+        self.throttle, self.clock = throttle, clock
+        self.limit = LIMIT
+        self.granted: list[float] = []
+        self.refusals = 0
+
+    def call(self) -> None:
+        """Make a call as soon as the gate lets it through."""
+        self.clock.now += self.throttle.wait()
+        sent_at = self.throttle.sent()
+        self.clock.now += 0.01
+        within = [at for at in self.granted if at > self.clock.now - STRETCH]
+        if len(within) < self.limit:
+            self.granted.append(self.clock.now)
+            self.throttle.passed(sent_at)
+        else:
+            self.refusals += 1
+            self.throttle.refused(sent_at, within[-self.limit] + STRETCH - self.clock.now)
+
+
+@pytest.fixture
+def account(throttle: Throttle, clock: Clock) -> Account:
+    return Account(throttle, clock)
+
+
+def test_limit_is_learned_from_a_refusal_so_that_hardly_any_call_is_refused_later(account: Account) -> None:
+    for _ in range(20 * LIMIT):
+        account.call()
+    assert account.refusals <= 20
+
+
+def test_limit_is_used_up(account: Account, clock: Clock) -> None:
+    started_at = clock.now
+    for _ in range(20 * LIMIT):
+        account.call()
+    assert len(account.granted) >= 0.95 * LIMIT * (clock.now - started_at) / STRETCH
+
+
+def test_raised_limit_is_found(account: Account, clock: Clock) -> None:
+    for _ in range(3 * LIMIT):
+        account.call()
+    account.limit = 2 * LIMIT
+    for _ in range(60 * LIMIT):
+        account.call()
+    assert sum(at > clock.now - 5 * STRETCH for at in account.granted) >= 5 * 1.5 * LIMIT
+
+
+def test_reads_are_put_off_only_while_the_limit_is_a_bottleneck(account: Account, clock: Clock) -> None:
+    for _ in range(2 * LIMIT):
+        account.call()
+    assert account.throttle.biting
+    clock.now += 2 * STRETCH
+    account.throttle.wait()
+    assert not account.throttle.biting
