@@ -17,6 +17,7 @@ from poddnat.values import Values, ValuesError, load
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     help="Public ports for annotated pods, on Alibaba Cloud NAT gateways.",
 )
@@ -31,7 +32,7 @@ ValuesOption = Annotated[Path, typer.Option("--values", help="The values file.",
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="poddnat")
 
 
 @app.command()
@@ -116,14 +117,17 @@ def simulate(
     console = _console()
     logging.basicConfig(level=logging.CRITICAL)
     with Simulation(read) as simulation:
-        with console.status("Running the hooks …"):
-            pods = simulation.run(workloads)
+        try:
+            with console.status("Running the hooks …"):
+                pods = simulation.run(workloads)
+        except ManifestsError as error:
+            raise _failure(str(error)) from error
         console.print(screens.pods(pods))
         console.print(screens.forward_table(simulation.entries()))
         with console.status("Deleting the workloads …"):
             clean = simulation.clear()
         console.print(screens.what_is_left(len(simulation.entries()), clean=clean))
-    if not (clean and all(pod.ready for pod in pods)):
+    if not (clean and pods and all(pod.ready for pod in pods)):
         sys.exit(1)
 
 

@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from poddnat import annotations
 from poddnat.poddnat_object import entry_rules
 from poddnat.values import Values
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from vpc_emulator import ForwardEntry
 
 
-def pods(exposed: "Sequence[Exposed]") -> Table:
+def pods(exposed: "Sequence[Exposed]") -> Table | Text:
     """Show pods and their public addresses."""
+    if not exposed:
+        where = f"{annotations.POD_DNAT}; in a Deployment or StatefulSet it belongs under spec.template.metadata"
+        return Text(f"No pod asks for a public port: none has the annotation {where}.", "red")
     table = _table("Pods", "POD", "PUBLIC ADDRESS", "POD ADDRESS", "STATUS")
     for pod in exposed:
         rules = entry_rules(pod.poddnat.get("status") or {}) if pod.poddnat else ()
@@ -32,8 +36,10 @@ def pods(exposed: "Sequence[Exposed]") -> Table:
     return table
 
 
-def forward_table(entries: "Sequence[ForwardEntry]") -> Table:
+def forward_table(entries: "Sequence[ForwardEntry]") -> Table | Text:
     """Show gateways' forward tables."""
+    if not entries:
+        return Text("There is no forward entry.")
     table = _table("Forward tables", "GATEWAY", "ENTRY", "EXTERNAL", "INTERNAL", "PROTOCOL", "STATUS")
     for entry in entries:
         outside = f"{entry.external_ip}:{entry.external_port}"

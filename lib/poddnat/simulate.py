@@ -40,6 +40,8 @@ _NETWORK = ipaddress.IPv4Network("172.16.0.0/12")
 _SETTLE_SECONDS = 0.2
 _POLL_SECONDS = 0.05
 _WAIT_SECONDS = 60.0
+_FIRST_ADDRESS = 10
+_PODS_PER_GATEWAY = 2000
 
 
 class ManifestsError(ValueError):
@@ -61,7 +63,7 @@ def read_workloads(paths: Iterable[Path]) -> list[Manifest]:
         workloads = [d for d in documents if isinstance(d, dict) and d.get("kind") in WORKLOADS]
         for workload in workloads:
             if (problem := _problem(workload)) is not None:
-                raise ManifestsError(f"{path}: {workload['kind']} without {problem}")
+                raise ManifestsError(f"{path}: {workload['kind']} {problem}")
         found += workloads
     if not found:
         raise ManifestsError(f"there is no {', '.join(WORKLOADS)} in the manifests")
@@ -69,7 +71,7 @@ def read_workloads(paths: Iterable[Path]) -> list[Manifest]:
 
 
 def _problem(workload: Manifest) -> str | None:
-    """Name what a workload lacks that an API server would insist on."""
+    """Tell what an API server would refuse a workload for."""
     needed = ["apiVersion", "metadata.name", "spec"]
     if workload["kind"] != "Pod":
         needed += ["spec.selector", "spec.template"]
@@ -78,7 +80,10 @@ def _problem(workload: Manifest) -> str | None:
         for key in path.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if not value:
-            return path
+            return f"without {path}"
+    replicas = workload["spec"].get("replicas", 1)
+    if not isinstance(replicas, int) or replicas < 0:
+        return f"whose spec.replicas is {replicas!r}, not a number of pods"
     return None
 
 
@@ -135,7 +140,7 @@ def _eips(values: Values, gateway_id: str, index: int) -> list[str]:
 
 
 def _pod_range(subnet: ipaddress.IPv4Network) -> ipaddress.IPv4Network:
-    return next(itertools.islice(subnet.subnets(new_prefix=24), 1, None))
+    return next(itertools.islice(subnet.subnets(new_prefix=21), 1, None))
 
 
 def _subnets(values: Values) -> dict[str, ipaddress.IPv4Network]:
@@ -145,8 +150,12 @@ def _subnets(values: Values) -> dict[str, ipaddress.IPv4Network]:
 def _pod_addresses(values: Values) -> Iterator[str]:
     """Give pods addresses of all vSwitches in turn, as a scheduler that spreads them would."""
     ranges = [_pod_range(subnet) for subnet in _subnets(values).values()]
-    for offset in range(10, 250):
+    for offset in range(_FIRST_ADDRESS, _FIRST_ADDRESS + _PODS_PER_GATEWAY):
         yield from (str(part[offset]) for part in ranges)
+
+
+def _count_pods(workloads: Iterable[Manifest]) -> int:
+    return sum(1 if workload["kind"] == "Pod" else workload["spec"].get("replicas", 1) for workload in workloads)
 
 
 @dataclass(frozen=True)
@@ -199,7 +208,15 @@ class Simulation:
         self._stack.close()
 
     def run(self, workloads: Sequence[Manifest]) -> list[Exposed]:
-        """Create workloads and wait until every annotated pod is Ready or refused."""
+        """Create workloads and wait until every annotated pod is Ready or refused.
+
+        Raises:
+            ManifestsError: they ask for more pods than the simulated network has addresses for.
+        """
+        wanted, room = _count_pods(workloads), _PODS_PER_GATEWAY * len(self._values.gateway_ids)
+        if wanted > room:
+            text = f"the simulated network of this pool has room for {room}; lower the replicas"
+            raise ManifestsError(f"the manifests ask for {wanted} pods, but {text}")
         for workload in workloads:
             create(self.api, workload)
         self._workloads = list(workloads)

@@ -1,0 +1,131 @@
+"""README.md says what there is: nothing left out, nothing made up."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from poddnat.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, POD_DNAT, RESULT, STATUS, AnnotationError, parse
+from poddnat.cli import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIRST_CELLS = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `")]
+TOLD = {name for cell in FIRST_CELLS for name in re.findall(r"`([^`]+)`", cell)}
+"""What the tables' first columns name."""
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def keys(schema: dict[str, Any]) -> Iterator[str]:
+    """List the keys that a schema knows, at any depth."""
+    for key, value in schema.get("properties", {}).items():
+        yield key
+        yield from keys(value)
+    if "items" in schema:
+        yield from keys(schema["items"])
+
+
+def reasons() -> Iterator[str]:
+    """Find the reasons that the code gives: constants, and texts given where a reason is wanted."""
+    calls = {"Trouble", "NoGatewayError", "format_status"}
+    for path in sorted((ROOT / "lib" / "poddnat").glob("*.py")):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(module):
+            found: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                found += node.args[:1] if name in calls else []
+                found += [word.value for word in node.keywords if word.arg == "reason"]
+            elif isinstance(node, ast.Assign) and path.name == "troubles.py" and node in module.body:
+                found.append(node.value)
+            for value in found:
+                if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value:
+                    yield value.value
+
+
+def targets() -> set[str]:
+    """Return the Makefile's targets that have a description."""
+    return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_annotations_are_those_of_the_code() -> None:
+    known = {POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, STATUS, RESULT}
+    assert {name for name in TOLD if name.startswith("k8s.aliyun.com/")} == known
+
+
+def test_values_keys_are_all_told() -> None:
+    schema = json.loads((ROOT / "schemas" / "values.json").read_text(encoding="utf-8"))
+    assert set(keys(schema)) <= TOLD
+
+
+def test_reasons_are_those_of_the_code() -> None:
+    found = set(reasons())
+    assert {"Ready", "InvalidAnnotation", "QuotaExceeded", "NoGateway", "Updating"} <= found
+    assert {name for name in TOLD if re.fullmatch(r"([A-Z][a-z]+)+", name)} == found
+
+
+def test_make_targets_are_those_of_the_makefile() -> None:
+    assert set(re.findall(r"\bmake (?:PYTHON=\S+ )?([a-z-]+)", README)) == targets()
+
+
+def test_commands_are_those_of_the_command_line() -> None:
+    named = set(re.findall(r"\.venv/bin/poddnat ([a-z-]+)", README))
+    assert named == set(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_linked_files_are_there() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_links_within_lead_somewhere() -> None:
+    headings = {re.sub(r"[^a-z0-9 -]", "", line.lower()).strip().replace(" ", "-") for line in README.splitlines()}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
+
+
+def test_example_asks_for_what_the_text_says() -> None:
+    (deployment,) = (block for block in map(yaml.safe_load, blocks("yaml")) if block["kind"] == "Deployment")
+    exposure = parse(deployment["spec"]["template"]["metadata"]["annotations"])
+    assert exposure is not None
+    assert [(str(item.ports), item.protocol) for item in exposure.items] == [("7777", "udp"), ("7778", "udp")]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"pod-dnat": "yes"},
+        {"pod-dnat-expose-port": ""},
+        {"pod-dnat-expose-port": "7777,http"},
+        {"pod-dnat-expose-protocol": "sctp"},
+    ],
+    ids=str,
+)
+def test_mistakes_are_answered_as_the_table_says(changed: dict[str, str]) -> None:
+    asked = {"pod-dnat": "true", "pod-dnat-expose-port": "80", **changed}
+    with pytest.raises(AnnotationError) as raised:
+        parse({f"k8s.aliyun.com/{key}": value for key, value in asked.items()})
+    assert f"`InvalidAnnotation: {raised.value}.`" in README
+
+
+def test_policy_has_the_calls_that_are_made() -> None:
+    policy = next(json.loads(block) for block in blocks("json") if "Statement" in block)
+    (statement,) = policy["Statement"]
+    made = re.findall(r'_call\(\s*"(\w+)"', (ROOT / "lib" / "poddnat" / "cloud.py").read_text(encoding="utf-8"))
+    assert sorted(action.split(":")[1] for action in statement["Action"]) == sorted(made)
+    assert (policy["Version"], statement["Effect"]) == ("1", "Allow")
