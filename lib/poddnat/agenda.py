@@ -25,6 +25,9 @@ _FIRST_HOLD = 0.25
 _LONGEST_HOLD = 30.0
 _FULL_RETRY = 60.0
 _FAILURES_TO_TELL = 3
+_VAIN_LOOKS = 4
+_MORE_RARELY = 1.25
+_LONGEST_LOOK_GAP = 10.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,9 @@ class Agenda:
         self._refresh_at = -math.inf
         self._looking = False
         self._look_after = -math.inf
+        self._last_settling: set[ForwardEntry] = set()
+        self._vain_looks = 0
+        # In a row, each showing what waiting PodDNATs' entries were like before.
         self._newest_last = True
         # On which end of a listing new entries show up: the API doesn't say, so it is found out.
         self._unpeeked: set[str] = set()
@@ -100,7 +106,8 @@ class Agenda:
         # PodDNATs that wait for something in the table to change, not for their turn to write.
         self._unclaimed: set[str] = set()
         # Owners of entries that the last whole listing showed though nobody lives who wants them.
-        self._failures = 0
+        self._failures = {"reads": 0, "writes": 0}
+        # In a row, each by itself: that the cloud can be read says nothing about its taking writes.
         self._hold_until = -math.inf
         self._quota: int | None = None
         self._full_until = -math.inf
@@ -312,7 +319,8 @@ class Agenda:
         self._written(job, now)
 
     def _written(self, job: Create | Delete, now: float) -> None:
-        self._recovered()
+        self._recovered("writes")
+        self._look_after = min(self._look_after, now + LONGEST_LOOK_GAP)
         wish = self._wishes[job.uid]
         wish.fulfilled(job.rule if isinstance(job, Create) else job.entry.entry_id)
         wish.forgive()
@@ -339,7 +347,7 @@ class Agenda:
                 wish.fulfilled(job.entry.entry_id)
             case Meaning.UNKNOWN:
                 self._doubt(job, wish, now)
-                self._hold(error, now)
+                self._hold("writes", error, now)
             case Meaning.TAKEN:
                 self._doubt(job, wish, now)
                 wish.put_off(now)
@@ -347,7 +355,7 @@ class Agenda:
                 self._quota = len(self.table)
                 self._full_until = now + _FULL_RETRY
             case Meaning.DENIED | Meaning.UNUSABLE:
-                self._hold(error, now)
+                self._hold("writes", error, now)
             case _:
                 wish.trouble = of_error(error, self.gateway_id)
                 wish.put_off(now, at_least=wish.trouble.retry_after)
@@ -366,32 +374,44 @@ class Agenda:
         else:
             self._refresh_at = now
 
-    def _hold(self, error: CloudError, now: float) -> None:
+    def _hold(self, what: str, error: CloudError, now: float) -> None:
         """Hold everything back, ever longer: the whole gateway is concerned."""
-        self._failures += 1
-        self._hold_until = now + min(_FIRST_HOLD * 2.0 ** (self._failures - 1), _LONGEST_HOLD)
-        if error.meaning is not Meaning.UNKNOWN or self._failures >= _FAILURES_TO_TELL:
-            self.trouble = of_error(error, self.gateway_id)
+        failures = self._failures[what] = self._failures[what] + 1
+        self._hold_until = now + min(_FIRST_HOLD * 2.0 ** (failures - 1), _LONGEST_HOLD)
+        if error.meaning is not Meaning.UNKNOWN or failures >= _FAILURES_TO_TELL:
+            trouble = of_error(error, self.gateway_id)
+            # Reads and writes fail in turn: a text that changed each time would be a status written each time.
+            if self.trouble is None or self.trouble.reason != trouble.reason:
+                self.trouble = trouble
 
-    def _recovered(self) -> None:
-        self._failures = 0
-        self.trouble = None
+    def _recovered(self, what: str) -> None:
+        self._failures[what] = 0
+        if not any(self._failures.values()):
+            self.trouble = None
 
     def look_failed(self, error: CloudError, now: float) -> None:
         """Take over that a look was cut short."""
         self._looking = False
         self._look_after = now + self.pace.look_gap()
         if error.meaning is not Meaning.THROTTLED:
-            self._hold(error, now)
+            self._hold("reads", error, now)
 
     def look_ended(self, now: float) -> None:
         """Take over that a look is complete."""
         self._looking = False
-        self._look_after = now + self.pace.look_gap()
         self.pace.looked()
-        self._recovered()
+        self._recovered("reads")
         for uid in list(self._watching):
             self._place(self._wishes[uid])
+        self._look_after = now + self._look_gap()
+
+    def _look_gap(self) -> float:
+        """Give the seconds until the next look: ever more while nothing moves, as when an entry is stuck."""
+        settling = {entry for uid in self._watching for entry in self._wishes[uid].settling}
+        self._vain_looks = self._vain_looks + 1 if settling and settling == self._last_settling else 0
+        self._last_settling = settling
+        more = _MORE_RARELY ** max(0, self._vain_looks - _VAIN_LOOKS)
+        return min(self.pace.look_gap() * more, _LONGEST_LOOK_GAP)
 
     def listed(self, listing: Listing, *, since: int, started_at: float, now: float) -> list[str]:
         """Take over what a look showed.

@@ -48,6 +48,8 @@ ROUTE_TABLE = "vtb-1"
 OWNERSHIP = Ownership("c-test")
 REFRESH = 300.0
 READ_TIMEOUT = 10.0
+MOST_CALLS = 250
+"""How many calls are too many for a minute in these small worlds."""
 _BIRTH = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 _MODULES = ("poddnat.gateway", "poddnat.fleet", "poddnat.network", "poddnat.cluster")
 
@@ -396,6 +398,7 @@ class World:
     def pass_time(self, seconds: float) -> None:
         self.scheduler.run(lambda: False, seconds)
         self.check_foreign()
+        self.check_pace()
 
     def start(self) -> None:
         self.processes.append(Process(self))
@@ -487,6 +490,13 @@ class World:
                 del self.foreign[entry.id]
             elif there.get(entry.id) != entry:
                 self.fail([f"the foreign entry {entry} was touched"])
+
+    def check_pace(self) -> None:
+        """Nobody asks the cloud in a hot loop."""
+        times = [call.time for call in self.emulator.calls]
+        for first, last in zip(times, times[MOST_CALLS:], strict=False):
+            if last - first < 60:
+                self.fail([f"{MOST_CALLS} calls between {first:.2f} and {last:.2f}"])
 
     def problems(self) -> list[str]:
         """Tell what differs from how it has to be in the end."""
