@@ -1,0 +1,104 @@
+"""The cloud's client: credentials, addresses, and failures that arrive sorted."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.cloud import Cloud
+from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.fleet import Fleet
+from poddnat.ownership import Ownership
+from poddnat.values import Values, parse
+from tests.unit.hooks.world import EIP, GATEWAY, KEY, SECRET, cloud, values
+from vpc_emulator import Emulator, EmulatorServer, Fault
+
+
+@pytest.fixture
+def emulator() -> Emulator:
+    return cloud()
+
+
+@pytest.fixture
+def read(emulator: Emulator) -> Iterator[Values]:
+    with EmulatorServer(emulator) as server:
+        yield parse(values(server.url))
+    assert emulator.bugs == []
+
+
+class Nobody:
+    def is_alive(self, _uid: str) -> bool:
+        return False
+
+    def is_gone(self, _uid: str) -> bool:
+        return True
+
+
+def addresses(read: Values) -> list[str]:
+    fleet = Fleet(read, Cloud(read), Ownership("c"), Nobody(), lambda _gateway, _entries: None)
+    fleet.start()
+    try:
+        wait_until(lambda: fleet.known, 10, "the gateways to be read")
+        return [eip.ip for eip in fleet.addresses(GATEWAY)]
+    finally:
+        fleet.stop()
+
+
+def test_without_an_access_key_the_default_chain_of_credentials_is_used(read: Values) -> None:
+    # The chain reads its environment when it is imported, so it takes a process of its own.
+    program = """
+import sys
+from poddnat.cloud import Cloud
+from poddnat.values import Endpoints, Values
+values = Values("c", "cn-hangzhou", "vpc-1", (), None, Endpoints(sys.argv[1], sys.argv[1]))
+print([gateway.gateway_id for gateway in Cloud(values).describe_gateways()])
+"""
+    key = {"ALIBABA_CLOUD_ACCESS_KEY_ID": KEY, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": SECRET}
+    command = [sys.executable, "-c", program, str(read.endpoints.vpc)]
+    ran = subprocess.run(command, env=os.environ | key, check=False, capture_output=True, text=True, timeout=50)
+    assert ran.stdout.strip() == str([GATEWAY]), ran.stderr
+
+
+def test_only_the_listed_eips_of_a_gateway_belong_to_the_pool(read: Values) -> None:
+    assert addresses(read) == [EIP]
+
+
+def test_all_eips_of_a_gateway_belong_to_the_pool_when_none_is_listed(read: Values) -> None:
+    pool = tuple(replace(entry, eips=None) for entry in read.pool)
+    assert addresses(replace(read, pool=pool)) == [EIP, "203.0.113.99"]
+
+
+def test_eips_of_a_gateway_can_be_asked_for(read: Values) -> None:
+    assert Cloud(read).describe_eips(GATEWAY) == [EIP, "203.0.113.99"]
+
+
+def test_default_route_of_a_vswitch_is_found(read: Values) -> None:
+    client = Cloud(read)
+    assert client.describe_default_route(client.describe_route_tables()["vsw-1"]) == ("NatGateway", GATEWAY)
+
+
+def test_wrong_secret_is_told_as_denied(read: Values) -> None:
+    assert read.credential is not None
+    wrong = replace(read, credential=replace(read.credential, secret="another"))
+    with pytest.raises(CloudError) as caught:
+        Cloud(wrong).describe_gateways()
+    assert caught.value.meaning is Meaning.DENIED
+
+
+def test_lost_answer_is_told_as_unknown(emulator: Emulator, read: Values) -> None:
+    emulator.add_fault(Fault("lose-answer"))
+    with pytest.raises(CloudError) as caught:
+        Cloud(read).describe_gateways()
+    assert caught.value.meaning is Meaning.UNKNOWN
+
+
+def test_time_left_of_a_throttled_call_is_told_in_seconds(emulator: Emulator, read: Values) -> None:
+    emulator.add_fault(Fault("throttle", seconds=7))
+    with pytest.raises(CloudError) as caught:
+        Cloud(read).describe_gateways()
+    assert caught.value.meaning is Meaning.THROTTLED
+    assert caught.value.retry_after == pytest.approx(7, abs=0.1)
