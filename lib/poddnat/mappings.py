@@ -89,7 +89,7 @@ class Mappings:
             if other.gateway_id != wanted.gateway_id and other.concerns(mine):
                 other.release(mine)
         gateway = self._fleet.get(wanted.gateway_id)
-        if gateway is not None and self._is_proven(parent):
+        if gateway is not None and self._fleet.exists(wanted.gateway_id) and self._is_proven(parent):
             done = gateway.working(mine, wanted.rules)
             if done is not None:
                 return self._told(parent, done)

@@ -89,13 +89,17 @@ class Pass(Step):
 
 @dataclass(frozen=True)
 class Kill(Step):
-    """The process is killed; another one starts later."""
-
-    seconds_down: float
+    """The process is killed; nobody does its work until another one starts."""
 
     def do(self, world: World) -> None:
         world.kill()
-        world.pass_time(self.seconds_down)
+
+
+@dataclass(frozen=True)
+class Start(Step):
+    """A process starts where there is none."""
+
+    def do(self, world: World) -> None:
         if not world.processes:
             world.start()
 
@@ -105,7 +109,7 @@ class StartSecond(Step):
     """Another process becomes active while the first one still is, as when a lease is lost and nobody noticed."""
 
     def do(self, world: World) -> None:
-        if len(world.processes) < 2:
+        if len(world.processes) == 1:
             world.start()
 
 
@@ -436,7 +440,9 @@ PODS = st.one_of(
     st.builds(DeletePod, _names, st.sampled_from([False, False, True])),
 )
 PROCESSES = st.one_of(
-    st.builds(Kill, _seconds),
+    st.builds(Kill),
+    st.builds(Start),
+    st.builds(Start),
     st.builds(StartSecond),
     st.builds(ClockJump, st.sampled_from([0.0, 5.0, 4000.0]), st.sampled_from([0.0, -4000.0, 4000.0])),
 )

@@ -219,6 +219,16 @@ def test_pods_follow_the_default_route_when_their_gateway_is_gone() -> None:
         assert entry.gateway_id == GATEWAYS[1]
 
 
+def test_poddnat_that_has_long_been_ready_is_no_longer_when_its_gateway_is_gone() -> None:
+    with running() as world:
+        exposed(world)
+        world.pass_time(4 * REFRESH)
+        GatewayGone().do(world)
+        world.settles(3 * REFRESH)
+        (entry,) = world.entries()
+        assert entry.gateway_id == GATEWAYS[1]
+
+
 def test_stuck_gateway_is_asked_ever_more_rarely() -> None:
     with running(at_once=4, settle=0.0) as world:
         exposed(world)
@@ -301,6 +311,16 @@ def test_process_killed_at_any_moment_of_a_pods_life_leaves_work_that_the_next_o
         assert world.entries() == []
 
 
+def test_entries_of_a_poddnat_that_went_unfinalized_while_no_process_ran_are_swept() -> None:
+    with running() as world:
+        exposed(world)
+        world.kill()
+        world.delete_pod("a", forced=True)
+        world.start()
+        world.settles(2 * REFRESH)
+        assert world.entries() == []
+
+
 def test_two_processes_at_once_expose_each_pod_once() -> None:
     with running() as world:
         world.start()
@@ -350,7 +370,7 @@ _ALONE: list[Step] = [
     Quota(GATEWAYS[0], 1),
     RevokeKey(),
     ClockJump(4000.0, -4000.0),
-    Kill(5.0),
+    Kill(),
     StartSecond(),
 ]
 
