@@ -127,6 +127,12 @@ class Ledger:
                         return self._promise(pod_uid, items, Grant(gateway_id, external_ip, ports))
             return None
 
+    def promise(self, pod_uid: str, items: Sequence[ExposedPort], grant: Grant) -> None:
+        """Promise a pod what it has, so that it gets the same again should it lose it for a moment."""
+        with self._lock:
+            self._expire()
+            self._promise(pod_uid, items, grant)
+
     def _complete(self, keep: Grant, items: Sequence[ExposedPort], kept: Sequence[Ports | None]) -> Grant | None:
         needed = [item for item, ports in zip(items, kept, strict=True) if ports is None]
         staying = [(ports, item.protocol) for item, ports in zip(items, kept, strict=True) if ports is not None]

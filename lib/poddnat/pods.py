@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
+_MOVE_RETRY = 30.0
+"""Seconds after which to look again for another gateway or address."""
+
 
 @dataclass(frozen=True)
 class PodAnswer:
@@ -86,6 +89,7 @@ class Pods:
                 return PodAnswer(annotations=_told(pod, None, None))
             return self._exposed(pod, ip, exposure, observed)
         except AnnotationError as error:
+            self._keep_ports(pod["metadata"]["uid"], observed)
             return self._refused(pod, Trouble("InvalidAnnotation", f"{error}.", retry_after=0.0))
         except _TroubleError as error:
             return self._refused(pod, error.trouble)
@@ -132,7 +136,17 @@ class Pods:
             refused = self._refused(pod, error.trouble)
             return PodAnswer([attachment], refused.annotations, refused.resync_after)
         attachment = manifest(metadata["namespace"], metadata["name"], desired)
-        return PodAnswer([attachment], _judged(pod, attachment, observed))
+        # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
+        again = _MOVE_RETRY if _has_to_move(observed) else 0.0
+        return PodAnswer([attachment], _judged(pod, attachment, observed), again)
+
+    def _keep_ports(self, pod_uid: str, observed: Manifest | None) -> None:
+        """Keep for a while what a pod had, so that mending its annotation gives it the same ports again."""
+        current = _parsed(observed)
+        if current is not None:
+            items = [ExposedPort(rule.internal_ports, rule.protocol) for rule in current.rules]
+            ports = tuple(rule.external_ports for rule in current.rules)
+            self._ledger.promise(pod_uid, items, Grant(current.gateway_id, current.external_ip, ports))
 
     def _remainder(
         self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None

@@ -177,6 +177,17 @@ def test_wrong_annotation_leaves_nothing_exposed_and_is_explained(
     assert sentence in told["annotations"][STATUS]
 
 
+def test_mended_annotation_gives_the_pod_the_same_ports_again(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    wrong = world.annotate(pod, {PORTS: "80,http"})
+    assert answer(lambda: world.sync_pod(wrong, poddnat))["attachments"] == []
+    other = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
+    assert world.attachment(other)["spec"]["portMapping"] != poddnat["spec"]["portMapping"]
+    mended = world.annotate(pod, {PORTS: "80"})
+    assert world.attachment(mended)["spec"] == poddnat["spec"]
+
+
 def test_wrong_annotation_takes_the_result_of_the_right_one_away(world: World) -> None:
     pod = world.make_pod(EXPOSE_80)
     poddnat = world.expose(pod)
