@@ -70,7 +70,7 @@ def check(steps: list[Step], gateways: dict[str, float], tally: Tally | None = N
         heal(world)
         world.settles(RECOVERY_SECONDS)
         world.pass_time(2 * REFRESH)  # What is left of the dead is swept when it was listed twice.
-        world.settles(60.0)
+        world.settles(2 * REFRESH)
         world.stays_quiet(QUIET_SECONDS)
         if tally is not None:
             tally.add(world, steps)

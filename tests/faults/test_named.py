@@ -219,6 +219,16 @@ def test_pods_follow_the_default_route_when_their_gateway_is_gone() -> None:
         assert entry.gateway_id == GATEWAYS[1]
 
 
+def test_pod_moves_when_there_is_somewhere_to_go_long_after_it_had_to() -> None:
+    with running() as world:
+        exposed(world)
+        GatewayGone().do(world)
+        world.emulator.set_default_route(ROUTE_TABLE, "NatGateway", GATEWAYS[0])
+        world.pass_time(5 * REFRESH)
+        world.emulator.set_default_route(ROUTE_TABLE, "NatGateway", GATEWAYS[1])
+        world.settles(2 * REFRESH)
+
+
 def test_poddnat_that_has_long_been_ready_is_no_longer_when_its_gateway_is_gone() -> None:
     with running() as world:
         exposed(world)

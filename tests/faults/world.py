@@ -193,6 +193,8 @@ class SmallCluster(Cluster):
         self.dnats: dict[str, Json] = {}
         self.events: dict[tuple[str, str, str], float] = {}
         self.writes: Counter[str] = Counter()
+        self.told_ids: set[str] = set()
+        """Ids of entries that a PodDNAT's status has ever held."""
         self.changed: Callable[[str, str], None] = lambda _kind, _name: None
         self._scheduler = scheduler
         self._log: list[tuple[str, Json]] = []
@@ -235,6 +237,7 @@ class SmallCluster(Cluster):
     def put(self, kind: str, dnat: Json) -> None:
         """Store a PodDNAT that is new or changed."""
         self.dnats[dnat["metadata"]["name"]] = dnat
+        self.told_ids.update(entry["forwardEntryId"] for entry in (dnat.get("status") or {}).get("entries", ()))
         self._tell(kind, dnat)
 
     def start_deleting(self, name: str) -> None:
@@ -486,7 +489,8 @@ class World:
         """Nobody touches an entry that isn't ours."""
         there = {entry.id: entry for entry in self.entries()}
         for entry in list(self.foreign.values()):
-            if entry.gateway_id not in self.emulator.gateways:
+            # One of ours that was renamed may still get into its PodDNAT's status, which proves it to be ours.
+            if entry.gateway_id not in self.emulator.gateways or entry.id in self.cluster.told_ids:
                 del self.foreign[entry.id]
             elif there.get(entry.id) != entry:
                 self.fail([f"the foreign entry {entry} was touched"])
