@@ -129,6 +129,30 @@ def test_create_that_arrives_after_it_was_given_up_makes_no_second_entry() -> No
         assert len(world.entries()) == 1
 
 
+def test_create_that_arrives_after_it_was_tried_again_and_undone_makes_nothing() -> None:
+    with running() as world:
+        TimeOut(40.0, CREATE).do(world)
+        exposed(world)
+        world.delete_pod("a")
+        world.settles(SOON)
+        assert world.emulator.calls.count(CREATE) == 1
+        world.scheduler.run(lambda: world.emulator.calls.count(CREATE) == 2, 60.0)
+        world.pass_time(1.0)
+        assert world.entries() == []
+
+
+def test_poddnat_whose_create_had_no_answer_is_not_finalized_before_the_table_was_read() -> None:
+    with running() as world:
+        LoseAnswer(CREATE).do(world)
+        world.add_pod("a", IP)
+        world.scheduler.run(lambda: created(world) == 1, SOON)
+        world.pass_time(0.1)
+        world.delete_pod("a")
+        world.scheduler.run(lambda: not world.cluster.dnats, SOON)
+        assert not world.cluster.dnats
+        assert world.entries() == []
+
+
 def test_create_that_arrives_after_its_poddnat_has_gone_is_swept() -> None:
     with running() as world:
         TimeOut(100.0, CREATE).do(world)
