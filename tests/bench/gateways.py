@@ -87,8 +87,7 @@ def rate_limited(*, calls: int, seconds: float, windows: int) -> tuple[float, fl
         threading.Event().wait(max(0.0, started_at + windows * seconds - time.monotonic()))
         counts = emulated.calls()
     refused = sum(n for (_, outcome), n in counts.items() if outcome.startswith("Throttling"))
-    # A window may have been open when the first call came, so one more can have begun.
-    return (sum(counts.values()) - refused) / (calls * (windows + 1)), refused / windows
+    return (sum(counts.values()) - refused) / (calls * windows), refused / windows
 
 
 def at_rest(*, mappings: int, interval: float, intervals: int) -> tuple[int, float]:
