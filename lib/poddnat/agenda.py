@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
 from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.figures import GatewayFigures
 from poddnat.listing import EVERYTHING, Listing, pages_of
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
@@ -146,6 +147,21 @@ class Agenda:
     def is_full(self, now: float) -> bool:
         """Whether the table had no room for an entry, and nothing has been freed since."""
         return now < self._full_until and self._quota is not None and len(self.table) >= self._quota
+
+    def figures(self, now: float) -> GatewayFigures:
+        """Tell how the work stands."""
+        since = {kind: [self._wishes[uid].since for uid in self.lanes.uids(kind)] for kind in Kind}
+        return GatewayFigures(
+            waiting={kind: len(times) for kind, times in since.items()},
+            oldest_seconds={kind: now - min(times, default=now) for kind, times in since.items()},
+            watching=len(self._watching),
+            in_flight=self.pace.in_flight,
+            unsettled=self.pace.unsettled,
+            limit=self.pace.limit,
+            entries=len(self.table),
+            quota=self._quota,
+            loaded=self.loaded,
+        )
 
     def _plan(self, wish: Wish) -> Plan:
         return make_plan(wish.rules, self.table, wish.mine, self._ownership, self._is_alive)
@@ -309,6 +325,8 @@ class Agenda:
         """Take over that the cloud accepted a create."""
         self.pace.accepted(entry_id, Kind.CREATE, now)
         self.table.put(ForwardEntry(entry_id, job.name, job.rule, EntryStatus.PENDING))
+        if self._quota is not None and len(self.table) > self._quota:
+            self._quota = None  # It has been raised.
         self._written(job, now)
 
     def deleted(self, job: Delete, now: float) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 from poddnat.agenda import Agenda, Call, Create, Delete, Look, Peek
 from poddnat.cloud import Cloud, EntryFilter, EntryPage, GatewayInfo
 from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.figures import GatewayFigures
 from poddnat.listing import EVERYTHING, read_listing
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
@@ -144,6 +145,11 @@ class Gateway:
         """Whether the table had no room for an entry, and nothing has been freed since."""
         with self._wake:
             return self._agenda.is_full(self._clock())
+
+    def figures(self) -> GatewayFigures:
+        """Tell how the work stands, for metrics."""
+        with self._wake:
+            return self._agenda.figures(self._clock())
 
     def _run(self) -> None:
         with self._wake:

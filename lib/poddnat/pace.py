@@ -114,6 +114,11 @@ class Pace:
         self._hold_until = -math.inf
         self._blind_looks = 0
 
+    @property
+    def unsettled(self) -> int:
+        """Count the writes that the gateway has accepted and that are not known to have settled."""
+        return len(self._open)
+
     def seconds_per_write(self) -> float:
         """Estimate how long each write occupies the gateway, for telling those who wait."""
         means = [settling.mean for settling in self.settling.values() if settling.mean is not None]

@@ -100,6 +100,10 @@ class Lanes:
         """Count who waits in one lane."""
         return len(self._lanes[kind])
 
+    def uids(self, kind: Kind) -> list[str]:
+        """List who waits in one lane, in their order."""
+        return list(self._lanes[kind])
+
     def add(self, uid: str, kind: Kind, *, front: bool = False) -> None:
         """Queue a PodDNAT, once: a second time changes nothing, but for its lane."""
         for other, lane in self._lanes.items():

@@ -238,3 +238,32 @@ def test_creates_and_deletes_take_turns() -> None:
         gateway.want(number)
     gateway.run(until=lambda: gateway.agenda.lanes.length(Kind.DELETE) <= 3)
     assert 1 <= gateway.agenda.lanes.length(Kind.CREATE) <= 6
+
+
+def test_figures_tell_who_waits_since_when_and_what_is_under_way() -> None:
+    busy = agenda(entry(1), entry(2, entry_id="fwd-2"))
+    busy.want(mine(1), (), 5.0, release=True)
+    for number in (3, 4):
+        busy.want(mine(number), (rule(number),), float(number))
+    call, _ = busy.next(10.0, urgent_only=False)
+    assert isinstance(call, Create)
+    figures = busy.figures(10.0)
+    assert figures.waiting == {Kind.CREATE: 1, Kind.DELETE: 1}
+    assert figures.oldest_seconds == {Kind.CREATE: 6.0, Kind.DELETE: 5.0}
+    assert (figures.in_flight, figures.unsettled, figures.limit, figures.watching) == (1, 0, 1, 1)
+    busy.created(call, "fwd-3", 10.1)
+    assert (busy.figures(10.1).in_flight, busy.figures(10.1).unsettled) == (0, 1)
+
+
+def test_quota_is_told_once_met_and_no_longer_when_it_was_raised() -> None:
+    full = agenda(entry(2))
+    full.want(mine(), (rule(1),), 1.0)
+    call, _ = full.next(1.0, urgent_only=False)
+    assert isinstance(call, Create)
+    assert full.figures(1.0).quota is None
+    full.failed(call, failure(Meaning.FULL), 1.1)
+    assert (full.figures(1.1).quota, full.figures(1.1).entries) == (1, 1)
+    again, _ = full.next(70.0, urgent_only=False)
+    assert isinstance(again, Create)
+    full.created(again, "fwd-9", 70.1)
+    assert full.figures(70.1).quota is None
