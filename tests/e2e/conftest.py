@@ -13,11 +13,14 @@ import pytest
 
 from metacontroller_standin.api import name_of
 from metacontroller_standin.kubelet import Kubelet
+from tests.e2e import world
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.runners import MetacontrollerRunner, Runner, StandInRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.e2e.world import Cluster
 
 ASSETS = pytest.StashKey[Path]()
 REPORTED = pytest.StashKey[bool]()
@@ -81,7 +84,7 @@ def pod_addresses() -> Iterator[str]:
 def kubelet(controlplane: ControlPlane, namespace: str, pod_addresses: Iterator[str]) -> Iterator[Kubelet]:
     """Pods run and end as if there were a node."""
     assert namespace  # cleared only after the kubelet has gone
-    with Kubelet(controlplane.api, pod_addresses, node="node-1") as running:
+    with controlplane.client_of("kubelet") as api, Kubelet(api, pod_addresses, node="node-1") as running:
         yield running
 
 
@@ -99,3 +102,26 @@ def metacontroller(request: pytest.FixtureRequest, controlplane: ControlPlane, n
         runner = MetacontrollerRunner(controlplane, program)
     yield runner
     runner.stop()
+
+
+@pytest.fixture(scope="session")
+def printed(controlplane: ControlPlane) -> str:
+    """What `kubectl apply` printed when the project was installed."""
+    return world.install(controlplane)
+
+
+@pytest.fixture(scope="session")
+def installed(controlplane: ControlPlane, printed: str) -> ControlPlane:
+    """The control plane with the project installed."""
+    assert printed
+    return controlplane
+
+
+@pytest.fixture
+def cluster(
+    installed: ControlPlane, metacontroller: Runner, namespace: str, kubelet: Kubelet, tmp_path: Path
+) -> Iterator[Cluster]:
+    """A namespace in which pods are exposed, by Metacontroller and by its stand-in."""
+    assert kubelet
+    with world.running(installed, metacontroller, namespace, tmp_path) as cluster:
+        yield cluster

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from metacontroller_standin.api import Api, ApiError, name_of, namespace_of
 from metacontroller_standin.waiting import wait_until
+from tests.e2e.audit_log import POLICY as AUDIT_POLICY
+from tests.e2e.audit_log import AuditLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-ADMIN_TOKEN = "the-administrator-of-this-test-run"
+ACTORS = ("admin", "controller-manager", "kubelet", "metacontroller")
+"""Who has a token of its own, so that the audit log tells them apart. All of them may do everything."""
 CONTROLLERS = (
     "garbage-collector-controller,deployment-controller,replicaset-controller,statefulset-controller,"
     "namespace-controller,serviceaccount-controller,clusterrole-aggregation-controller"
@@ -78,9 +81,10 @@ class ControlPlane:
         self._etcd_port, self._peer_port, port = _free_ports(3)
         self.url = f"https://127.0.0.1:{port}"
         self._port = port
-        self.token = ADMIN_TOKEN
+        self.token = token_of("admin")
         self.kubeconfig = folder / "kubeconfig"
         self.ca_file = folder / "certs" / "apiserver.crt"
+        self.audit_log = AuditLog(folder / "audit.log")
         self.api: Api
 
     def start(self) -> None:
@@ -118,7 +122,9 @@ class ControlPlane:
     def _start_api_server(self) -> None:
         key = self._make_key()
         tokens = self.folder / "tokens.csv"
-        tokens.write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n")
+        tokens.write_text("".join(f"{token_of(name)},{name},{name},system:masters\n" for name in ACTORS))
+        policy = self.folder / "audit-policy.yaml"
+        policy.write_text(json.dumps(AUDIT_POLICY))
         self._start(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
@@ -131,6 +137,8 @@ class ControlPlane:
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
             f"--token-auth-file={tokens}",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.audit_log.path}",
             # Pods would wait for the token of a service account that no kubelet mounts.
             "--disable-admission-plugins=ServiceAccount",
         )
@@ -138,7 +146,7 @@ class ControlPlane:
     def _start_controller_manager(self) -> None:
         self._start(
             "kube-controller-manager",
-            f"--kubeconfig={self.kubeconfig}",
+            f"--kubeconfig={self.kubeconfig_of('controller-manager')}",
             f"--controllers={CONTROLLERS}",
             "--leader-elect=false",
             "--secure-port=0",
@@ -174,6 +182,14 @@ class ControlPlane:
         return self.api.ready() and self.api.exists(self.api.resource("v1", "namespaces"), "default")
 
     # What tests use
+
+    def client_of(self, actor: str) -> Api:
+        """Make a client for one of the `ACTORS`; the caller closes it."""
+        return self.client(token_of(actor))
+
+    def kubeconfig_of(self, actor: str) -> Path:
+        """Write a kubeconfig for one of the `ACTORS`."""
+        return self.kubeconfig_for(token_of(actor), self.folder / f"{actor}.kubeconfig")
 
     def client(self, token: str) -> Api:
         """Make a client for another token; the caller closes it."""
@@ -319,6 +335,11 @@ class ControlPlane:
     def logs(self, lines: int = 8) -> str:
         """Return the end of every log."""
         return "\n".join(f"--- {one.log}\n{one.tail(lines)}" for one in self.programs.values())
+
+
+def token_of(actor: str) -> str:
+    """Tell the token of one of the `ACTORS`."""
+    return f"the-{actor}-of-this-test-run"
 
 
 def _free_ports(count: int) -> list[int]:

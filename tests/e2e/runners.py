@@ -35,7 +35,7 @@ class StandInRunner:
     """The stand-in, in this process."""
 
     def __init__(self, controlplane: ControlPlane) -> None:
-        self._api = controlplane.api
+        self._api = controlplane.client_of("metacontroller")
         self.running: list[StandIn] = []
 
     def apply(self, manifests: list[Json]) -> None:
@@ -46,6 +46,7 @@ class StandInRunner:
     def stop(self) -> None:
         while self.running:
             self.running.pop().stop()
+        self._api.close()
 
 
 class MetacontrollerRunner:
@@ -66,7 +67,7 @@ class MetacontrollerRunner:
                 "--discovery-interval=1s",
             ],
             controlplane.folder / "metacontroller.log",
-            env={**os.environ, "KUBECONFIG": str(controlplane.kubeconfig)},
+            env={**os.environ, "KUBECONFIG": str(controlplane.kubeconfig_of("metacontroller"))},
         )
         controlplane.programs["metacontroller"] = self._program
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from metacontroller_standin.waiting import wait_until
-from tests.e2e import world
 from tests.e2e.world import EXAMPLES, Cluster
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, RESULT, STATUS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from metacontroller_standin.kubelet import Kubelet
-    from tests.e2e.controlplane import ControlPlane
-    from tests.e2e.runners import Runner
 
 Json = dict[str, Any]
 
@@ -43,29 +34,6 @@ spec:
 
 # For what does not depend on who calls the hooks.
 over_the_stand_in = pytest.mark.parametrize("metacontroller", ["stand-in"], indirect=True)
-
-
-@pytest.fixture(scope="session")
-def printed(controlplane: ControlPlane) -> str:
-    """What `kubectl apply` printed when the project was installed."""
-    return world.install(controlplane)
-
-
-@pytest.fixture(scope="session")
-def installed(controlplane: ControlPlane, printed: str) -> ControlPlane:
-    """The control plane with the project installed."""
-    assert printed
-    return controlplane
-
-
-@pytest.fixture
-def cluster(
-    installed: ControlPlane, metacontroller: Runner, namespace: str, kubelet: Kubelet, tmp_path: Path
-) -> Iterator[Cluster]:
-    """A namespace in which pods are exposed, by Metacontroller and by its stand-in."""
-    assert kubelet
-    with world.running(installed, metacontroller, namespace, tmp_path) as cluster:
-        yield cluster
 
 
 def test_manifests_install_as_they_are(printed: str) -> None:
