@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from poddnat.model import ForwardRule, Ports, Protocol
-from poddnat.values import AccessKey, Endpoints, PoolEntry, Values
+from poddnat.pool import PoolEntry
+from poddnat.values import AccessKey, Endpoints, Values
 
 REGION, VPC, ZONE, CLUSTER = "cn-hangzhou", "vpc-bench", "cn-hangzhou-j", "bench"
 KEY = AccessKey("bench-key", "bench-secret")

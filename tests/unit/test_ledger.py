@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from poddnat.ledger import Grant, Ledger
 from poddnat.model import ALL_PORTS, ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
-from poddnat.values import PoolEntry, Values
+from poddnat.pool import PoolEntry
+from poddnat.values import Values
 from tests.unit.samples import entry, items
 from tests.unit.samples import rule as forward
 

@@ -14,6 +14,8 @@ from typer.main import get_command
 
 from poddnat.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, POD_DNAT, RESULT, STATUS, AnnotationError, parse
 from poddnat.cli import app
+from poddnat.pool import Limits, Policy
+from poddnat.values import parse as parse_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,10 +102,24 @@ def test_links_within_lead_somewhere() -> None:
 
 
 def test_example_asks_for_what_the_text_says() -> None:
-    (deployment,) = (block for block in map(yaml.safe_load, blocks("yaml")) if block["kind"] == "Deployment")
+    (deployment,) = (block for block in map(yaml.safe_load, blocks("yaml")) if block.get("kind") == "Deployment")
     exposure = parse(deployment["spec"]["template"]["metadata"]["annotations"])
     assert exposure is not None
     assert [(str(item.ports), item.protocol) for item in exposure.items] == [("7777", "udp"), ("7778", "udp")]
+
+
+def test_example_of_values_uses_every_key_of_ours() -> None:
+    (example,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "networkController" in block)
+    acks = yaml.safe_load((ROOT / "metacontroller" / "examples" / "values.yaml").read_text(encoding="utf-8"))
+    values = parse_values({**acks, **example})
+    (entry,) = values.pool
+    assert (entry.policy, entry.quota) == (Policy.UNIFORM, 500)
+    assert values.is_blocked("198.51.100.7")
+    assert values.move_from_blocked
+    assert values.namespaces is not None
+    assert values.namespaces.allows("lobby", {})
+    assert values.namespaces.allows("arena", {"team": "games", "stage": "live"})
+    assert values.limits == Limits(ports_per_pod=20, ports_per_namespace=400)
 
 
 @pytest.mark.parametrize(

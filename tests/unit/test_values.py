@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from poddnat.model import Ports
-from poddnat.values import AccessKey, Endpoints, PoolEntry, Values, ValuesError, load, parse
+from poddnat.pool import Limits, Policy, PoolEntry
+from poddnat.values import AccessKey, Endpoints, Values, ValuesError, load, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +71,16 @@ def pool(*entries: Json) -> Json:
     """Give content whose pool has these entries, each the file's own but for the keys given."""
     first = content()["networkController"]["natGwPool"][0]
     return changed((POOL, [{**first, **entry} for entry in entries]))
+
+
+def network(**keys: object) -> Json:
+    """Give the file's content with more keys under networkController."""
+    return changed(*((("networkController", key), value) for key, value in keys.items()))
+
+
+def expression(**keys: object) -> Json:
+    """Give content whose allowedNamespaces select by one expression."""
+    return network(allowedNamespaces={"selector": {"matchExpressions": [keys]}})
 
 
 def problems(of: object) -> tuple[str, ...]:
@@ -157,6 +168,65 @@ def test_ranges_may_lie_side_by_side(other: Json) -> None:
     assert len(parse(pool({}, other)).pool) == 2
 
 
+def test_pods_are_spread_evenly_unless_the_entry_says_otherwise() -> None:
+    assert [entry.policy for entry in parse(pool({})).pool] == [Policy.UNIFORM]
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_entry_says_how_pods_are_spread(policy: Policy) -> None:
+    assert parse(pool({"policy": policy.value})).pool[0].policy is policy
+
+
+def test_quota_belongs_to_the_gateway_whichever_entry_says_it() -> None:
+    values = parse(pool({}, {"portRangeStart": 2000, "portRangeEnd": 3000, "quota": 50}))
+    assert values.quota_of(GATEWAY) == 50
+    assert values.quota_of("ngw-other") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "blocked"),
+    [("203.0.113.10", True), ("203.0.113.11", False), ("198.51.100.7", True), ("198.51.100.8", False)],
+)
+def test_eips_are_blocked_one_by_one_or_by_network(address: str, blocked: bool) -> None:  # noqa: FBT001
+    values = parse(network(blockedEips=["203.0.113.10", "198.51.100.0/29"]))
+    assert values.is_blocked(address) is blocked
+
+
+@pytest.mark.parametrize(("written", "moves"), [({}, False), ({"moveFromBlockedEips": True}, True)])
+def test_pods_stay_on_blocked_eips_unless_told_to_move(written: Json, moves: bool) -> None:  # noqa: FBT001
+    assert parse(network(**written)).move_from_blocked is moves
+
+
+@pytest.mark.parametrize(
+    "written", [{}, {"blockedEips": None, "allowedNamespaces": None, "limits": None}, {"blockedEips": [], "limits": {}}]
+)
+def test_nothing_is_blocked_or_limited_unless_the_file_says_so(written: Json) -> None:
+    assert parse(network(**written)) == parse(content())
+
+
+def test_limits_are_told_apart() -> None:
+    assert parse(network(limits={"portsPerPod": 4})).limits == Limits(ports_per_pod=4)
+    assert parse(network(limits={"portsPerNamespace": 40})).limits == Limits(ports_per_namespace=40)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "allowed"),
+    [
+        pytest.param("games", {}, True, id="by name"),
+        pytest.param("arena", {"public": "true"}, True, id="by labels"),
+        pytest.param("arena", {"public": "true", "stage": "test"}, False, id="but not all of them"),
+        pytest.param("arena", {}, False, id="by neither"),
+    ],
+)
+def test_namespace_is_allowed(name: str, labels: dict[str, str], allowed: bool) -> None:  # noqa: FBT001
+    expression = {"key": "stage", "operator": "NotIn", "values": ["test", "dev"]}
+    selector = {"matchLabels": {"public": "true"}, "matchExpressions": [expression]}
+    namespaces = parse(network(allowedNamespaces={"names": ["games"], "selector": selector})).namespaces
+    assert namespaces is not None
+    assert namespaces.allows(name, labels) is allowed
+    assert str(namespaces) == "games and those with the labels public=true,stage notin (test,dev)"
+
+
 def test_gateways_are_listed_once_in_the_files_order() -> None:
     values = parse(
         pool({"natgwId": "ngw-b"}, {"natgwId": "ngw-a", "eips": None}, {"natgwId": "ngw-b", "eips": ["203.0.113.99"]})
@@ -241,6 +311,100 @@ def test_pool_without_eips_allows_any_address_of_its_gateway() -> None:
         ),
         pytest.param(
             changed((("credential", "accessSecret"), "")), "credential: only accessKey", "set both", id="half a key"
+        ),
+        pytest.param(
+            pool({"policy": "inorder"}),
+            f"{POOL_0}.policy: 'inorder' is not known",
+            "did you mean InOrder?",
+            id="policy",
+        ),
+        pytest.param(
+            pool({"policy": "Spread"}), f"{POOL_0}.policy: 'Spread' does not fit", "how pods are", id="no policy at all"
+        ),
+        pytest.param(pool({"quota": 0}), f"{POOL_0}.quota: 0 does not fit", "such as 100", id="quota of nothing"),
+        pytest.param(
+            pool({"quota": 100}, {"portRangeStart": 2000, "portRangeEnd": 3000, "quota": 50}),
+            "networkController.natGwPool[1].quota: 50 differs from that of natGwPool[0], 100",
+            "give one quota for a gateway",
+            id="two quotas",
+        ),
+        pytest.param(
+            network(blockedEips=["203.0.113.10/24"]),
+            "networkController.blockedEips[0]: '203.0.113.10/24' has bits set behind its prefix",
+            "write 203.0.113.0/24 for the network, or 203.0.113.10 for the one address",
+            id="host bits",
+        ),
+        pytest.param(
+            network(blockedEips=["203.0.113.0/33"]),
+            "networkController.blockedEips[0]: '203.0.113.0/33' does not fit",
+            "such as 203.0.113.0/28",
+            id="prefix too long",
+        ),
+        pytest.param(
+            network(blockedEips="203.0.113.10"), "networkController.blockedEips: '203.", "a list", id="no list"
+        ),
+        pytest.param(
+            network(blockedEIPs=[]), "networkController.blockedEIPs: unknown key", "mean blockedEips?", id="capitals"
+        ),
+        pytest.param(
+            network(moveFromBlockedEips="yes"),
+            "networkController.moveFromBlockedEips: 'yes' does not fit",
+            "either true",
+            id="word for true",
+        ),
+        pytest.param(
+            network(allowedNamespaces={}),
+            "networkController.allowedNamespaces: it names no namespace",
+            "leave it out to allow all",
+            id="namespaces without any",
+        ),
+        pytest.param(
+            network(allowedNamespaces={"selector": {"matchLabels": {}}}),
+            "networkController.allowedNamespaces.selector: empty",
+            "leave allowedNamespaces out to allow all",
+            id="empty selector",
+        ),
+        pytest.param(
+            network(allowedNamespaces={"names": ["game-*"]}),
+            "networkController.allowedNamespaces.names[0]: 'game-*' does not fit",
+            "for patterns use selector",
+            id="pattern for a namespace",
+        ),
+        pytest.param(
+            network(allowedNamespaces={"selector": {"matchLabels": {"public": True}}}),
+            "networkController.allowedNamespaces.selector.matchLabels.public: True does not fit",
+            "quote true",
+            id="label that is no text",
+        ),
+        pytest.param(
+            expression(key="public", operator="in", values=["true"]),
+            "networkController.allowedNamespaces.selector.matchExpressions[0].operator: 'in' is not known",
+            "did you mean In?",
+            id="operator",
+        ),
+        pytest.param(
+            expression(key="public", operator="In"),
+            "networkController.allowedNamespaces.selector.matchExpressions[0].values: missing",
+            "In needs at least one value",
+            id="no values",
+        ),
+        pytest.param(
+            expression(key="public", operator="Exists", values=["true"]),
+            "networkController.allowedNamespaces.selector.matchExpressions[0].values: Exists takes no values",
+            "leave them out",
+            id="values for Exists",
+        ),
+        pytest.param(
+            network(limits={"portsPerPod": 0}),
+            "networkController.limits.portsPerPod: 0 does not fit",
+            "such as 20",
+            id="limit of nothing",
+        ),
+        pytest.param(
+            network(limits={"portPerPod": 5}),
+            "networkController.limits.portPerPod: unknown key",
+            "did you mean portsPerPod?",
+            id="misspelt limit",
         ),
         pytest.param(None, "the file: it does not fit", "the keys and values of", id="empty file"),
         pytest.param([content()], "the file: it does not fit", "the keys and values of", id="a list"),
@@ -351,6 +515,8 @@ places: st.SearchStrategy[Place] = st.sampled_from(
     [(key,) for key in content()]
     + [POOL, (*POOL, 0)]
     + [(*POOL, 0, key) for key in content()["networkController"]["natGwPool"][0]]
+    + [(*POOL, 0, key) for key in ("policy", "quota")]
+    + [("networkController", key) for key in ("blockedEips", "moveFromBlockedEips", "allowedNamespaces", "limits")]
     + [("credential", "accessKey"), ("credential", "accessSecret"), ("endpoints",)]
 )
 
@@ -359,6 +525,10 @@ places: st.SearchStrategy[Place] = st.sampled_from(
 @example((*POOL, 0, "portRangeStart"), float("inf"))
 @example((*POOL, 0, "portRangeStart"), "9" * 5000)
 @example((*POOL, 0), {"natgwId": None, 7: "seven"})
+@example(
+    ("networkController", "allowedNamespaces"), {"selector": {"matchExpressions": [{"operator": [], "values": 1}]}}
+)
+@example(("networkController", "blockedEips"), [["203.0.113.10/24"], 5, "203.0.113.10/24", "1.2.3.4/1/2"])
 def test_anything_in_any_place_is_either_accepted_or_refused(place: Place, value: object) -> None:
     try:
         values = parse(changed((place, value)))
