@@ -1,14 +1,14 @@
 # "make" or "make help" lists what there is. All of it happens in .venv; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast bench lint format lock clean
+.PHONY: help demo test test-fast bench bench-scale lint format lock clean
 
 PYTHON ?= python3
 bin := .venv/bin
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/runtime ## Show what pods would get, without cluster or cloud
 	@$(bin)/poddnat simulate \
@@ -24,6 +24,9 @@ test-fast: .venv/dev ## Run the tests that need no API server
 
 bench: .venv/dev ## Measure how fast pods get their ports
 	$(bin)/python -m tests.bench
+
+bench-scale: .venv/dev ## Measure a thousand pods on a real API server, created and deleted
+	$(bin)/python -m tests.bench.scale
 
 lint: .venv/dev ## Check style, types, import layers, and shell scripts
 	$(bin)/ruff check

@@ -37,6 +37,20 @@ class EmulatedCloud:
         pool = tuple(PoolEntry(gateway_id, ZONE, PORTS, None) for gateway_id in self.gateway_ids)
         return Values(CLUSTER, REGION, VPC, pool, KEY, Endpoints(self.url, self.url))
 
+    @property
+    def values_file(self) -> dict[str, Any]:
+        """What a user would write to use all of it."""
+        ports = {"portRangeStart": PORTS.first, "portRangeEnd": PORTS.last}
+        pool = [{"natgwId": gateway_id, "zoneId": ZONE, **ports} for gateway_id in self.gateway_ids]
+        return {
+            "clusterID": CLUSTER,
+            "regionID": REGION,
+            "vpcID": VPC,
+            "networkController": {"natGwPool": pool},
+            "credential": {"accessKey": KEY.key_id, "accessSecret": KEY.secret},
+            "endpoints": {"vpc": self.url, "ecs": self.url},
+        }
+
     def rule(self, gateway: int, number: int) -> ForwardRule:
         ip = f"172.{16 + gateway}.{number // 250}.{number % 250 + 1}"
         return ForwardRule(eip_of(gateway), Ports.of(PORTS.first + number), ip, Ports.of(80), Protocol.TCP)
@@ -45,6 +59,10 @@ class EmulatedCloud:
         """Count the calls so far, by action and outcome."""
         counts = self._ask("GET", "calls")["counts"]
         return {(action, outcome): n for action, outcomes in counts.items() for outcome, n in outcomes.items()}
+
+    def entries(self) -> int:
+        """Count the entries of all tables."""
+        return sum(len(gateway["entries"]) for gateway in self._ask("GET", "state")["gateways"].values())
 
     def reset_calls(self) -> None:
         self._ask("POST", "reset-calls")

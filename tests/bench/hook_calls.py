@@ -109,7 +109,7 @@ def _server(api_url: str, emulated: EmulatedCloud) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig, values = Path(folder, "kubeconfig"), Path(folder, "values.yaml")
         kubeconfig.write_text(yaml.safe_dump(_kubeconfig(api_url)), encoding="utf-8")
-        values.write_text(yaml.safe_dump(_values(emulated)), encoding="utf-8")
+        values.write_text(yaml.safe_dump(emulated.values_file), encoding="utf-8")
         command = ["serve", "--values", str(values), "--listen", listen, "--kubeconfig", str(kubeconfig)]
         program = subprocess.Popen([sys.executable, "-m", "poddnat", *command], stderr=subprocess.DEVNULL)
         try:
@@ -127,26 +127,6 @@ def _kubeconfig(url: str) -> Json:
         "contexts": [{"name": "memory", "context": {"cluster": "memory", "user": "nobody"}}],
         "users": [{"name": "nobody", "user": {}}],
         "current-context": "memory",
-    }
-
-
-def _values(emulated: EmulatedCloud) -> Json:
-    values = emulated.values
-    assert values.credential is not None
-    entry = values.pool[0]
-    pool = {
-        "natgwId": entry.gateway_id,
-        "zoneId": entry.zone_id,
-        "portRangeStart": entry.ports.first,
-        "portRangeEnd": entry.ports.last,
-    }
-    return {
-        "clusterID": values.cluster_id,
-        "regionID": values.region_id,
-        "vpcID": values.vpc_id,
-        "networkController": {"natGwPool": [pool]},
-        "credential": {"accessKey": values.credential.key_id, "accessSecret": values.credential.secret},
-        "endpoints": {"vpc": emulated.url, "ecs": emulated.url},
     }
 
 

@@ -78,7 +78,7 @@ class ControlPlane:
         self.folder = folder
         self._assets = assets
         self.programs: dict[str, Program] = {}
-        self._etcd_port, self._peer_port, port = _free_ports(3)
+        self._etcd_port, self._peer_port, port = free_ports(3)
         self.url = f"https://127.0.0.1:{port}"
         self._port = port
         self.token = token_of("admin")
@@ -342,7 +342,8 @@ def token_of(actor: str) -> str:
     return f"the-{actor}-of-this-test-run"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Find ports on loopback that nobody listens on."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

@@ -1,0 +1,237 @@
+"""Many pods on a real API server, created and deleted, by the program as it is shipped: ``make bench-scale``.
+
+Metacontroller's stand-in calls the hooks; then, where it is on ``PATH``, Metacontroller itself. The cloud is emulated:
+four gateways that take 8 writes at a time, with a twentieth of a real gateway's delay (about 5 s), give or take 30 %.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from metacontroller_standin.api import name_of
+from metacontroller_standin.informer import Informer
+from metacontroller_standin.kubelet import Kubelet
+from metacontroller_standin.manifests import point_at
+from metacontroller_standin.waiting import wait_until
+from poddnat.annotations import EXPOSE_PORT, POD_DNAT, READY, STATUS
+from tests.bench.emulated import EmulatedCloud, emulated_cloud
+from tests.bench.gateways import SETTLE
+from tests.e2e import world
+from tests.e2e.audit_log import Write
+from tests.e2e.controlplane import ControlPlane
+from tests.e2e.runners import MetacontrollerRunner, Runner, StandInRunner
+
+Json = dict[str, Any]
+
+BUILD = Path("build")
+GATEWAYS, AT_ONCE = 4, 8
+_REST_SECONDS = 10.0
+_LONGEST = 900.0
+
+
+@dataclass
+class Sight:
+    """When each pod was first seen, and first seen to be Ready."""
+
+    born: dict[str, float] = field(default_factory=dict)
+    ready: dict[str, float] = field(default_factory=dict)
+
+    def note(self, _old: Json | None, new: Json | None) -> None:
+        if new is None:
+            return
+        uid, now = new["metadata"]["uid"], time.monotonic()
+        self.born.setdefault(uid, now)
+        if (new["metadata"].get("annotations") or {}).get(STATUS) == READY:
+            self.ready.setdefault(uid, now)
+
+    def seconds(self) -> list[float]:
+        return [self.ready[uid] - self.born[uid] for uid in self.ready]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All that takes part in one run."""
+
+    controlplane: ControlPlane
+    emulated: EmulatedCloud
+    runner: Runner
+    namespace: str
+    sight: Sight
+
+    def poddnats(self) -> int:
+        api = self.controlplane.api
+        return len(api.list(api.resource("alibabacloud.com/v1", "poddnats"), self.namespace)["items"])
+
+    def writes(self, start: int) -> list[Write]:
+        return self.controlplane.audit_log.ours(self.namespace, start)
+
+    def memory_mb(self, program: str) -> float:
+        """Tell the most memory that a program has held so far."""
+        status = Path(f"/proc/{self.controlplane.programs[program].process.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def measure(stage: Stage, pods: int) -> dict[str, float]:
+    """Create so many pods, leave them alone, delete them."""
+    start, started_at = stage.controlplane.audit_log.end(), time.monotonic()
+    stage.controlplane.kubectl("create", f"--namespace={stage.namespace}", "-f", "-", stdin=_deployment(pods))
+    wait_until(lambda: len(stage.sight.ready) == pods, _LONGEST, f"{pods} pods to be Ready", interval=0.1)
+    seconds = sorted(stage.sight.seconds())
+    figures: dict[str, float] = {
+        "ready_seconds": time.monotonic() - started_at,
+        "gateways_own_seconds": pods * SETTLE / GATEWAYS / AT_ONCE,
+        "pod_ready_p50_seconds": statistics.median(seconds),
+        "pod_ready_p99_seconds": seconds[int(0.99 * (len(seconds) - 1))],
+    }
+    threading.Event().wait(1.0)  # the audit log is a moment behind
+    figures |= _hooks(stage.runner.hook_answers(), pods) | _writes(stage.writes(start), pods)
+    calls = stage.emulated.calls()
+    cloud_writes = sum(n for (action, _), n in calls.items() if not action.startswith("Describe"))
+    figures["cloud_writes_per_entry"] = cloud_writes / pods
+    figures["cloud_reads_per_entry"] = (sum(calls.values()) - cloud_writes) / pods
+
+    start = stage.controlplane.audit_log.end()
+    threading.Event().wait(_REST_SECONDS)
+    figures["api_writes_at_rest"] = len(stage.writes(start))
+
+    before, start, started_at = stage.runner.hook_answers(), stage.controlplane.audit_log.end(), time.monotonic()
+    stage.controlplane.kubectl("delete", f"--namespace={stage.namespace}", "deployment", "web", "--wait=false")
+    wait_until(lambda: not stage.poddnats(), _LONGEST, "all PodDNATs to go", interval=0.5)
+    figures["gone_seconds"] = time.monotonic() - started_at
+    figures["entries_left"] = stage.emulated.entries()
+    threading.Event().wait(1.0)
+    figures["deletion_hook_calls_per_pod"] = (stage.runner.hook_answers() - before).total() / pods
+    figures["deletion_api_writes_per_pod"] = len(stage.writes(start)) / pods
+    for program in ("poddnat", "metacontroller"):
+        if program in stage.controlplane.programs:
+            figures[f"{program}_memory_mb"] = stage.memory_mb(program)
+    return figures
+
+
+def _hooks(answers: Counter[tuple[str, int]], pods: int) -> dict[str, float]:
+    later = sum(n for (_, status), n in answers.items() if status == 429)
+    failed = sum(n for (_, status), n in answers.items() if status not in (200, 429))
+    by_hook = {
+        f"hook_calls_per_pod{path.replace('/', '_')}": sum(n for (to, _), n in answers.items() if to == path) / pods
+        for path in ("/pod/sync", "/poddnat/sync")
+    }
+    return {
+        "hook_calls_per_pod": answers.total() / pods,
+        **by_hook,
+        "hook_calls_per_pod_told_to_come_later": later / pods,
+        "hook_calls_failed": failed,
+    }
+
+
+def _writes(writes: list[Write], pods: int) -> dict[str, float]:
+    done = Counter(f"{write.verb}_{write.resource.replace('/', '_')}" for write in writes if write.code < 400)
+    return {
+        "api_writes_per_pod": len(writes) / pods,
+        **{f"api_writes_per_pod_{kind}": n / pods for kind, n in sorted(done.items())},
+        "api_writes_per_pod_refused": (len(writes) - done.total()) / pods,
+    }
+
+
+def _deployment(pods: int) -> str:
+    labels = {"app": "web"}
+    template: Json = {
+        "metadata": {"labels": labels, "annotations": {POD_DNAT: "true", EXPOSE_PORT: "80"}},
+        "spec": {"containers": [{"name": "web", "image": "nginx"}]},
+    }
+    spec = {"replicas": pods, "selector": {"matchLabels": labels}, "template": template}
+    return json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec})
+
+
+def _addresses() -> Iterator[str]:
+    """Give pods addresses behind one gateway after the other."""
+    return (f"172.{16 + n % GATEWAYS}.{n // GATEWAYS // 250}.{n // GATEWAYS % 250 + 1}" for n in count())
+
+
+@contextmanager
+def _stage(controlplane: ControlPlane, program: str | None) -> Iterator[Stage]:
+    api = controlplane.api
+    named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "scale-"}}
+    namespace = name_of(api.create(api.resource("v1", "namespaces"), named))
+    sight = Sight()
+    pods = Informer(api, api.resource("v1", "pods"))
+    pods.on_change(sight.note)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        emulated_cloud(gateways=GATEWAYS, at_once=AT_ONCE, settle=SETTLE) as emulated,
+        controlplane.client_of("kubelet") as kubelet_api,
+        Kubelet(kubelet_api, _addresses(), node="node-1"),
+    ):
+        server = world.Server(controlplane, emulated.values_file, Path(folder))
+        server.start()
+        runner = MetacontrollerRunner(controlplane, program) if program else StandInRunner(controlplane)
+        pods.start()
+        try:
+            server.wait_ready()
+            runner.apply(point_at(world.CONTROLLERS, server.url))
+            emulated.reset_calls()
+            yield Stage(controlplane, emulated, runner, namespace, sight)
+        finally:
+            runner.stop()
+            server.stop()
+            pods.stop()
+    controlplane.clear_namespace(namespace)
+
+
+def _assets() -> Path:
+    build = Path(__file__).parents[1] / "controlplane" / "build"
+    return Path(subprocess.run([str(build)], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+
+
+def _show(console: Console, pods: int, measured: dict[str, dict[str, float]]) -> None:
+    table = Table(title=f"{pods} pods on a real API server", title_justify="left")
+    table.add_column("figure")
+    for runner in measured:
+        table.add_column(runner, justify="right")
+    for name in dict.fromkeys(name for figures in measured.values() for name in figures):
+        values = [figures.get(name) for figures in measured.values()]
+        table.add_row(name, *("" if value is None else f"{value:.2f}" for value in values))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description="Measure many pods.")
+    parser.add_argument("--pods", type=int, default=1000)
+    pods = parser.parse_args().pods
+    console = Console(highlight=False)
+    program = shutil.which("metacontroller")
+    if program is None:
+        console.print("metacontroller is not on PATH: only its stand-in is measured")
+    measured: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory(prefix="poddnat-scale-") as folder:
+        controlplane = ControlPlane(_assets(), Path(folder))
+        controlplane.start()
+        try:
+            world.install(controlplane)
+            for name, runner in {"stand-in": None, "metacontroller": program}.items():
+                if name == "stand-in" or runner:
+                    with console.status(f"{pods} pods, {name} …"), _stage(controlplane, runner) as stage:
+                        measured[name] = measure(stage, pods)
+        finally:
+            controlplane.stop()
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "scale.json").write_text(json.dumps({"pods": pods} | measured, indent=2) + "\n", encoding="utf-8")
+    _show(console, pods, measured)
+
+
+if __name__ == "__main__":
+    main()
