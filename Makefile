@@ -28,12 +28,13 @@ bench: .venv/dev ## Measure how fast pods get their ports
 bench-scale: .venv/dev ## Measure a thousand pods on a real API server, created and deleted
 	$(bin)/python -m tests.bench.scale
 
-lint: .venv/dev ## Check style, types, import layers, and shell scripts
+lint: .venv/dev ## Check style, types, import layers, shell scripts, and the Dockerfile
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/shellcheck .ci/run tests/controlplane/build
+	$(bin)/hadolint Dockerfile
 
 format: .venv/dev ## Put the code into the one format
 	$(bin)/ruff check --fix
