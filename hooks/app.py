@@ -1,10 +1,11 @@
 """The Flask application: which path is which hook, and how failures are answered."""
 
 import logging
+from collections.abc import Callable
 from functools import partial
 
 import prometheus_client
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from hooks.border import BadRequestError, Border
@@ -22,8 +23,8 @@ _LARGEST_REQUEST = 4 * 1024 * 1024
 _CLUSTER_AWAY_SECONDS = 5
 
 
-def create_app(service: Service) -> Flask:
-    """Make the application around a service that is, or will be, started."""
+def create_app(service: Service, *, active: Callable[[], str] = lambda: "") -> Flask:
+    """Make the application around a service that is, or will be, started; ``active`` names the active replica."""
     app = Flask("poddnat")
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_REQUEST
     hooks = {
@@ -35,7 +36,7 @@ def create_app(service: Service) -> Flask:
     for path, border in hooks.items():
         app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, border), methods=["POST"])
     app.add_url_rule("/healthz", endpoint="healthz", view_func=lambda: _text("ok"))
-    app.add_url_rule("/readyz", endpoint="readyz", view_func=lambda: _readiness(service))
+    app.add_url_rule("/readyz", endpoint="readyz", view_func=lambda: _readiness(service, active()))
     app.add_url_rule("/metrics", endpoint="metrics", view_func=_metrics)
     app.register_error_handler(BadRequestError, _bad_request)
     app.register_error_handler(ClusterError, _cluster_away)
@@ -50,10 +51,13 @@ def _when_ready(service: Service, border: Border) -> Response:
     return border()
 
 
-def _readiness(service: Service) -> Response:
+def _readiness(service: Service, active: str) -> Response:
+    """Tell whether hooks are answered; with ``?standbyok``, whether they could be as soon as it is this one's turn."""
+    if not service.warm:
+        return _text("not ready: the PodDNATs have not been listed yet", 503)
     if service.ready:
         return _text("ok")
-    return _text("not ready: the PodDNATs have not been listed yet", 503)
+    return _text(f"standby: {active or 'nobody yet'} is active", 200 if "standbyok" in request.args else 503)
 
 
 def _metrics() -> Response:

@@ -86,7 +86,8 @@ class Agenda:
         self.pace = Pace()
         self.lanes = Lanes()
         self.loaded = False
-        """Whether the table has been listed since the start."""
+        """Whether the table has been listed since the start, or since ``start_afresh``."""
+        self._fresh_from = -math.inf
         self.trouble: Trouble | None = None
         """What is the matter with the gateway as a whole."""
         self._ownership = ownership
@@ -112,6 +113,13 @@ class Agenda:
         self._hold_until = -math.inf
         self._quota: int | None = None
         self._full_until = -math.inf
+
+    def start_afresh(self, now: float) -> None:
+        """Believe the table only once a listing that begins from now on shows it: somebody else may have written."""
+        self.loaded = False
+        self._fresh_from = now
+        self._refresh_at = -math.inf
+        self._unclaimed = set()
 
     # What is wanted.
 
@@ -208,7 +216,7 @@ class Agenda:
 
     # What to do next.
 
-    def next(self, now: float, *, urgent_only: bool) -> tuple[Call | None, float]:
+    def next(self, now: float, *, urgent_only: bool, may_write: bool = True) -> tuple[Call | None, float]:
         """Choose the next call, or say in how many seconds to ask again; ``urgent_only`` puts off mere looks."""
         if now < self._hold_until:
             return None, self._hold_until - now
@@ -218,7 +226,7 @@ class Agenda:
             if look is not None:
                 self._looking = True
                 return look, 0.0
-        if not self.loaded or not len(self.lanes):
+        if not may_write or not self.loaded or not len(self.lanes):
             return None, wait
         pace = self.pace.wait(now)
         if pace > 0:
@@ -442,6 +450,8 @@ class Agenda:
         for uid in self._watching:
             self._take_notice(self._wishes[uid], listing, started_at, now)
         if listing.where != EVERYTHING:
+            return []
+        if started_at < self._fresh_from:
             return []
         self.loaded = True
         self._refresh_at = now + (self._refresh_interval if listing.whole else LONGEST_LOOK_GAP)

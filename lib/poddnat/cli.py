@@ -3,7 +3,6 @@
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -42,37 +41,35 @@ def serve(
     kubeconfig: Annotated[
         Path | None, typer.Option(help="A kubeconfig file; the pod's service account when left out.")
     ] = None,
+    lease: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME",
+            help="One of several replicas: the one that holds this Lease is active. Always active when left out.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the hooks."""
-    from hooks.app import create_app
-    from hooks.server import HookServer
-    from poddnat.cloud import Cloud
-    from poddnat.cluster import Cluster, ClusterError, connect
-    from poddnat.service import Service
+    from hooks.replica import Replica
+    from poddnat.cluster import ClusterError, connect
 
     _log_to_stderr()
     read = _read(values)
     host, port = _address(listen)
     try:
-        service = Service(read, Cluster(connect(kubeconfig)), Cloud(read))
-        server = HookServer(create_app(service), host, port)
+        replica = Replica(read, connect(kubeconfig), host, port, _lease(lease))
     except ClusterError as error:
         raise _failure(str(error)) from error
     except OSError as error:
         raise _failure(f"--listen {listen}: {error.strerror or error}") from error
-    stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
+        replica.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    service.start()
-    server.start()
-    logging.getLogger(__name__).info("answering on %s", server.url)
-    stopping.wait()
-    server.stop()
-    service.stop()
+    if not replica.run():
+        raise typer.Exit(code=1)
 
 
 @app.command()
@@ -160,6 +157,15 @@ def _address(listen: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
         raise _failure(f"--listen {listen}: give an address and a port, such as 0.0.0.0:8080")
     return host, int(port)
+
+
+def _lease(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise _failure(f"--lease {text}: give a namespace and a name, such as poddnat-system/poddnat")
+    return namespace, name
 
 
 def _log_to_stderr() -> None:

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,14 @@ def connect(kubeconfig: Path | None) -> client.ApiClient:
     Raises:
         ClusterError: neither tells where the API server is.
     """
+    configuration = client.Configuration()
+    # Whoever asks has a time limit, and decides about the next try.
+    configuration.retries = False
     try:
         if kubeconfig is not None:
-            api: client.ApiClient = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
-            return api
-        config.load_incluster_config()  # type: ignore[no-untyped-call]
+            config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())
         if kubeconfig is None:
@@ -55,7 +59,7 @@ def connect(kubeconfig: Path | None) -> client.ApiClient:
                 f"there is no service account here; outside a cluster use --kubeconfig ({why})"
             ) from error
         raise ClusterError(f"{kubeconfig} is not a kubeconfig that can be used: {why}") from error
-    return client.ApiClient()
+    return client.ApiClient(configuration)
 
 
 def connect_to(url: str) -> client.ApiClient:
@@ -168,6 +172,8 @@ class Cluster:
                 resource_version=resource_version,
                 timeout_seconds=_WATCH_SECONDS,
                 allow_watch_bookmarks=True,
+                # A connection that has died in silence tells nothing, not even that the watch is over.
+                _request_timeout=(_REQUEST_SECONDS, _WATCH_SECONDS + _REQUEST_SECONDS),
             ):
                 resource_version = event["object"]["metadata"]["resourceVersion"]
                 if event["type"] != "BOOKMARK":
@@ -219,21 +225,26 @@ class PodDNATs:
         self._lock = threading.Lock()
         self._uids: dict[str, Manifest] = {}
         self._names: dict[tuple[str, str], str] = {}
+        self._turn = threading.Lock()
         self._stopping = threading.Event()
         self._synced = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="poddnats", daemon=True)
 
     def start(self) -> None:
-        """Start listing and watching."""
-        self._thread.start()
+        """Start listing and watching; once more: list afresh, and take what was known only for what it is."""
+        with self._turn:
+            self._stopping.set()
+            self._stopping, self._synced = threading.Event(), threading.Event()
+            run = partial(self._run, self._stopping, self._synced)
+        threading.Thread(target=run, name="poddnats", daemon=True).start()
 
     def stop(self) -> None:
         """Stop; the watch itself ends with the process."""
-        self._stopping.set()
+        with self._turn:
+            self._stopping.set()
 
     @property
     def synced(self) -> bool:
-        """Whether all PodDNATs have been listed since the start."""
+        """Whether all PodDNATs have been listed since the last start."""
         return self._synced.is_set()
 
     def is_alive(self, uid: str) -> bool:
@@ -256,31 +267,38 @@ class PodDNATs:
             uid = self._names.get((namespace, name))
             return None if uid is None else self._uids.get(uid)
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event, synced: threading.Event) -> None:
         version = ""
-        while not self._stopping.is_set():
+        event = partial(self._event, stopping)
+        while not stopping.is_set():
             try:
                 if not version:
                     items, version = self._cluster.poddnats()
-                    self._replace(items)
-                    self._synced.set()
-                version = self._cluster.watch_poddnats(version, self._event)
+                    self._replace(items, event)
+                    synced.set()
+                version = self._cluster.watch_poddnats(version, event)
             except ClusterError as error:
-                if not self._stopping.is_set():
+                if not stopping.is_set():
                     log.warning("following PodDNATs: %s", error)
                 version = ""
-                self._stopping.wait(_RETRY_SECONDS)
+                stopping.wait(_RETRY_SECONDS)
 
-    def _replace(self, items: list[Manifest]) -> None:
+    def _replace(self, items: list[Manifest], event: Callable[[str, Manifest], None]) -> None:
         listed = {item["metadata"]["uid"] for item in items}
         with self._lock:
             gone = [known for uid, known in self._uids.items() if uid not in listed]
         for item in items:
-            self._event("ADDED", item)
+            event("ADDED", item)
         for item in gone:
-            self._event("DELETED", item)
+            event("DELETED", item)
 
-    def _event(self, kind: str, item: Manifest) -> None:
+    def _event(self, stopping: threading.Event, kind: str, item: Manifest) -> None:
+        with self._turn:
+            # A watch of before the last start may still have something old to tell.
+            if not stopping.is_set():
+                self._take(kind, item)
+
+    def _take(self, kind: str, item: Manifest) -> None:
         metadata = item["metadata"]
         metadata.pop("managedFields", None)
         name = (metadata["namespace"], metadata["name"])

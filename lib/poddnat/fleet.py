@@ -35,6 +35,7 @@ class Fleet:
         liveness: Liveness,
         on_foreign: Callable[[str, Sequence[ForwardEntry]], None],
         *,
+        may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         refresh_interval: float = 300.0,
     ) -> None:
@@ -44,6 +45,7 @@ class Fleet:
         self._ownership = ownership
         self._liveness = liveness
         self._on_foreign = on_foreign
+        self._may_write = may_write
         self._clock = clock
         self._refresh_interval = refresh_interval
         self._throttle = Throttle(clock)
@@ -66,6 +68,11 @@ class Fleet:
         self._thread.join()
         for gateway in self.gateways():
             gateway.stop()
+
+    def start_afresh(self) -> None:
+        """List all tables again before anything is written: until now, somebody else was writing."""
+        for gateway in self.gateways():
+            gateway.start_afresh()
 
     def gateways(self) -> list[Gateway]:
         """List all drivers."""
@@ -117,6 +124,7 @@ class Fleet:
                 self._throttle,
                 self._liveness,
                 on_foreign=self._on_foreign,
+                may_write=self._may_write,
                 clock=self._clock,
                 refresh_interval=self._refresh_interval,
             )

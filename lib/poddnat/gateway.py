@@ -40,6 +40,10 @@ class Liveness(Protocol):
         """Whether a PodDNAT surely doesn't exist; may ask the API server."""
 
 
+class _StoppedError(Exception):
+    """The rest of a long listing is not waited for at the end."""
+
+
 class Gateway:
     """Brings one gateway's table to what PodDNATs want. Safe to use from several threads."""
 
@@ -52,12 +56,14 @@ class Gateway:
         liveness: Liveness,
         *,
         on_foreign: Callable[[str, Sequence[ForwardEntry]], None],
+        may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         refresh_interval: float = 300.0,
     ) -> None:
         """Make a driver that is not started yet.
 
         ``on_foreign`` is told the gateway's id and its entries that are not this cluster's, when they change.
+        ``may_write`` tells whether this process is the active one; others read only.
         ``refresh_interval``: seconds between two listings of the whole table when nothing else asks for one.
         """
         self.gateway_id = gateway_id
@@ -67,6 +73,7 @@ class Gateway:
         self._ownership = ownership
         self._throttle = throttle
         self._liveness = liveness
+        self._may_write = may_write
         self._clock = clock
         self._on_foreign = on_foreign
         self._foreign: list[ForwardEntry] = []
@@ -110,7 +117,7 @@ class Gateway:
         """Release what a PodDNAT has left behind that went without a finalize call."""
         with self._wake:
             self._wake.notify()
-            if self._agenda.concerns(mine):
+            if self._may_write() and self._agenda.concerns(mine):
                 self._agenda.abandon(mine, self._clock())
 
     def concerns(self, mine: Mine) -> bool:
@@ -123,6 +130,12 @@ class Gateway:
         with self._wake:
             there = mine.entries(self._agenda.table)
         return [entry for entry in there if entry.status is not EntryStatus.DELETING]
+
+    def start_afresh(self) -> None:
+        """List the table again before anything is written: until now, somebody else was writing."""
+        with self._wake:
+            self._agenda.start_afresh(self._clock())
+            self._wake.notify()
 
     def update(self, info: GatewayInfo | None) -> None:
         """Take over what DescribeNatGateways says; None: no such gateway."""
@@ -165,9 +178,12 @@ class Gateway:
             return None, math.inf
         if (closed := self._throttle.wait()) > 0:
             return None, closed
-        return self._agenda.next(self._clock(), urgent_only=self._throttle.biting)
+        biting = self._throttle.biting
+        return self._agenda.next(self._clock(), urgent_only=biting, may_write=self._may_write())
 
     def _perform(self, job: Call) -> None:
+        if isinstance(job, Create | Delete) and not self._may_write():
+            return  # Overtaken by the loss of the lease, after which this process ends.
         try:
             match job:
                 case Create():
@@ -178,6 +194,8 @@ class Gateway:
                     self._look(job)
                 case Peek():
                     self._peek(job)
+        except _StoppedError:
+            pass
         except Exception as error:  # a bug in one call must not stop the gateway's other work
             log.exception("gateway %s: unexpected failure of %s", self.gateway_id, job)
             self._fail(job, CloudError(Meaning.UNKNOWN, action=type(job).__name__, code="Bug", message=str(error)))
@@ -262,11 +280,13 @@ class Gateway:
     def _page(self, page: int, where: EntryFilter) -> EntryPage:
         """Read one page; a throttled one is asked for again, so that a long listing isn't begun anew."""
         while True:
+            if self._stopping.is_set():
+                raise _StoppedError
             sent_at = self._throttle.sent()
             try:
                 answer = self._cloud.list_forward_entries(self.gateway_id, page=page, where=where)
             except CloudError as error:
-                if error.meaning is not Meaning.THROTTLED or self._stopping.is_set():
+                if error.meaning is not Meaning.THROTTLED:
                     raise
                 self._throttle.refused(sent_at, error.retry_after)
                 self._stopping.wait(self._throttle.wait())
@@ -276,7 +296,7 @@ class Gateway:
 
     def _sweep(self, uids: list[str]) -> None:
         for uid in uids:
-            if self._liveness.is_gone(uid):
+            if self._may_write() and self._liveness.is_gone(uid):
                 log.warning("gateway %s: sweeping entries of PodDNAT %s, which is gone", self.gateway_id, uid)
                 with self._wake:
                     self._agenda.abandon(Mine(uid, self._ownership.name_of(uid)), self._clock())

@@ -25,10 +25,15 @@ class Service:
         cluster: Cluster,
         cloud: Cloud,
         *,
+        may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         refresh_interval: float = 300.0,
     ) -> None:
-        """``refresh_interval``: seconds after which the cloud's side is read again when nothing else asks for it."""
+        """``may_write`` tells whether this process is the active one: others answer no hook and write nothing.
+
+        ``refresh_interval``: seconds after which the cloud's side is read again when nothing else asks for it.
+        """
+        self._may_write = may_write
         ownership = Ownership(values.cluster_id)
         ledger = Ledger(values, clock=clock)
         self.poddnats = PodDNATs(
@@ -42,6 +47,7 @@ class Service:
             ownership,
             self.poddnats,
             ledger.foreign_seen,
+            may_write=may_write,
             clock=clock,
             refresh_interval=refresh_interval,
         )
@@ -53,6 +59,16 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether hooks may be answered: all PodDNATs are known, so no port in use is given out."""
+        return self.may_write and self.warm
+
+    @property
+    def may_write(self) -> bool:
+        """Whether this process is the active one."""
+        return self._may_write()
+
+    @property
+    def warm(self) -> bool:
+        """Whether this process could be the active one: all PodDNATs have been listed."""
         return self.poddnats.synced
 
     def start(self) -> None:
@@ -60,6 +76,11 @@ class Service:
         self.poddnats.start()
         self.fleet.start()
         self.network.start()
+
+    def take_over(self) -> None:
+        """Become the active one: what another process may have written until a moment ago is read again first."""
+        self.poddnats.start()
+        self.fleet.start_afresh()
 
     def stop(self) -> None:
         """Stop; calls to the cloud that are under way are waited for."""

@@ -13,6 +13,7 @@ import yaml
 
 from hooks.app import create_app
 from poddnat.poddnat_object import API_VERSION, KIND, PLURAL
+from poddnat.signpost import PORT_NAME
 from poddnat.values import ValuesError, load
 
 Json = dict[str, Any]
@@ -181,14 +182,14 @@ def test_ports_match_from_service_to_server() -> None:
 def test_labels_lead_to_the_server() -> None:
     labels = pod_template()["metadata"]["labels"]
     assert the("Deployment")["spec"]["selector"]["matchLabels"] == labels
-    assert the("Service")["spec"]["selector"] == labels
+    assert the("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert the("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
 
 
 def test_probes_ask_for_health_and_readiness() -> None:
     paths = [container()[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")]
-    assert paths == ["/readyz", "/healthz"]
-    assert set(paths) <= served("GET")
+    assert paths == ["/readyz?standbyok", "/healthz"]
+    assert {urlsplit(path).path for path in paths} <= served("GET")
 
 
 def test_server_reads_the_values_from_the_secret() -> None:
@@ -198,7 +199,20 @@ def test_server_reads_the_values_from_the_secret() -> None:
     assert generated["namespace"] == NAMESPACE
     assert volume["secret"]["secretName"] == generated["name"]
     assert mount["name"] == volume["name"]
-    assert container()["args"] == ["serve", "--values", f"{mount['mountPath']}/{generated['files'][0]}"]
+    assert container()["args"][:3] == ["serve", "--values", f"{mount['mountPath']}/{generated['files'][0]}"]
+
+
+def test_replicas_share_the_lease_of_the_services_name_and_know_who_they_are() -> None:
+    service = the("Service")
+    assert container()["args"][3:] == ["--lease", f"{service['metadata']['namespace']}/{service['metadata']['name']}"]
+    fields = {one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"] for one in container()["env"]}
+    assert fields == {"POD_NAME": "metadata.name", "POD_IP": "status.podIP"}
+
+
+def test_service_is_led_to_the_active_replica_alone() -> None:
+    spec = the("Service")["spec"]
+    assert "selector" not in spec
+    assert [port["name"] for port in spec["ports"]] == [PORT_NAME]
 
 
 def test_server_runs_with_no_more_rights_than_it_needs() -> None:
@@ -228,7 +242,8 @@ def test_rights_in_the_cluster_are_few() -> None:
         ("", "events"): ["create"],
     }
     assert the("Role")["rules"] == [
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "create", "update"]},
     ]
 
 

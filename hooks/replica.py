@@ -1,0 +1,87 @@
+"""One replica of the server: the hooks, what runs behind them, and whether it is this one's turn."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from hooks.app import create_app
+from hooks.server import HookServer
+from poddnat.cloud import Cloud
+from poddnat.cluster import Cluster
+from poddnat.lease import Election
+from poddnat.service import Service
+from poddnat.signpost import Signpost
+from poddnat.values import Values
+
+log = logging.getLogger(__name__)
+
+_LINGER_SECONDS = 3.0
+"""How long hooks are still answered with "ask again" after the lease is given back, until they are led elsewhere."""
+
+
+class Replica:
+    """Serves until it is told to stop, or has lost its lease."""
+
+    def __init__(self, values: Values, api: Any, host: str, port: int, lease: tuple[str, str] | None) -> None:
+        """Make it; ``api`` is what ``poddnat.cluster.connect`` gives, ``lease`` a namespace and a name.
+
+        Without a lease it is always active. In a pod, the environment tells who it is: POD_NAME and POD_IP.
+
+        Raises:
+            OSError: the address can't be had.
+        """
+        self._resigned = False
+        self._lost = False
+        self._stopping = threading.Event()
+        self.service = Service(values, Cluster(api), Cloud(values), may_write=self._may_write)
+        self._election = None if lease is None else self._make_election(api, lease, port)
+        app = create_app(self.service, active=lambda: self._election.holder if self._election else "")
+        self._server = HookServer(app, host, port)
+
+    def _make_election(self, api: Any, lease: tuple[str, str], port: int) -> Election:
+        namespace, name = lease
+        ip = os.environ.get("POD_IP")
+        signpost = Signpost(api, namespace=namespace, service=name, ip=ip, port=port) if ip else None
+        return Election(
+            api,
+            namespace=namespace,
+            name=name,
+            identity=os.environ.get("POD_NAME") or f"{socket.gethostname()}_{os.getpid()}",
+            on_gained=self.service.take_over,
+            on_renewed=signpost.point_here if signpost else lambda: None,
+            on_lost=self._on_lost,
+        )
+
+    def _may_write(self) -> bool:
+        return not self._resigned and (self._election is None or self._election.active)
+
+    def _on_lost(self) -> None:
+        self._lost = True
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Make ``run`` return; for signal handlers."""
+        self._stopping.set()
+
+    def run(self) -> bool:
+        """Serve; false when it ends because another replica has taken over, which is for the next start to get over."""
+        self.service.start()
+        self._server.start()
+        if self._election is not None:
+            self._election.start()
+        log.info("answering on %s", self._server.url)
+        self._stopping.wait()
+        self._hand_over()
+        return not self._lost
+
+    def _hand_over(self) -> None:
+        """Write nothing more, see what was being written through, and only then let another one write."""
+        self._resigned = True
+        self.service.stop()
+        if self._election is not None:
+            self._election.stop()
+            time.sleep(_LINGER_SECONDS)
+        self._server.stop()
