@@ -102,6 +102,10 @@ class Mappings:
             self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
             return Later(1.0)
         trouble = self._fleet.trouble(wanted.gateway_id)
+        seen = gateway is not None and gateway.loaded
+        if not seen and self._fleet.exists(wanted.gateway_id) and _is_ready(parent):
+            # Just started: until the table is seen, nothing is known that would make the status untrue.
+            return PodDNATAnswer(parent["status"], resync_after=trouble.retry_after) if trouble else Later(1.0)
         if gateway is None or trouble is not None:
             return self._blocked(parent, trouble or of_missing(wanted.gateway_id))
         rules = wanted.rules
@@ -203,6 +207,12 @@ class Mappings:
 
     def _status(self, parent: Manifest, entries: Sequence[ForwardEntry], condition: Condition) -> Manifest:
         return status(parent.get("status") or {}, entries, condition, _written(self._today()))
+
+
+def _is_ready(parent: Manifest) -> bool:
+    """Whether its status says Ready, and of its present spec."""
+    told = parent.get("status") or {}
+    return ready_since(told) is not None and told.get("observedGeneration") == parent["metadata"].get("generation")
 
 
 def _ready(entries: Sequence[ForwardEntry]) -> Condition:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from metacontroller_standin.waiting import wait_until
-from tests.unit.hooks.world import EXPOSE_80, World, answer, restarted, running
+from tests.unit.hooks.world import EXPOSE_80, GATEWAY, World, answer, restarted, running
+from vpc_emulator import Fault
 
 
 def test_restarted_server_says_the_same_of_a_poddnat_without_a_write(world: World) -> None:
@@ -13,6 +14,23 @@ def test_restarted_server_says_the_same_of_a_poddnat_without_a_write(world: Worl
         status = answer(lambda: again.sync_poddnat(poddnat))["status"]
     assert {**status, "observedGeneration": 1} == poddnat["status"]
     assert world.cloud_writes() == writes
+
+
+def test_restarted_server_does_not_call_a_poddnat_unready_before_it_has_seen_the_table(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    world.emulator.add_fault(Fault("delay", action="DescribeForwardTableEntries", seconds=0.5))
+    with restarted(world) as again:
+        assert again.sync_poddnat(poddnat).status_code == 429
+
+
+def test_restarted_server_leaves_a_status_as_it_is_while_the_cloud_is_away(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    world.emulator.add_fault(Fault("error", code="ServiceUnavailable", times=None))
+    with restarted(world) as again:
+        wait_until(lambda: again.service.fleet.trouble(GATEWAY), 10, "the cloud's absence to be noticed")
+        response = again.sync_poddnat(poddnat).get_json()
+        assert response["status"] == poddnat["status"]
+        assert response["resyncAfterSeconds"] > 0
 
 
 def test_restarted_server_gives_nobody_a_port_in_use(world: World) -> None:
