@@ -32,7 +32,7 @@ from poddnat.annotations import EXPOSE_PORT, POD_DNAT, READY, STATUS
 from tests.bench.emulated import EmulatedCloud, emulated_cloud
 from tests.bench.gateways import SETTLE
 from tests.e2e import world
-from tests.e2e.audit_log import Write
+from tests.e2e.audit_log import SERVER, Write
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.runners import MetacontrollerRunner, Runner, StandInRunner
 
@@ -143,6 +143,7 @@ def _writes(writes: list[Write], pods: int) -> dict[str, float]:
     return {
         "api_writes_per_pod": len(writes) / pods,
         **{f"api_writes_per_pod_{kind}": n / pods for kind, n in sorted(done.items())},
+        "api_writes_per_pod_by_the_server": sum(write.user == SERVER for write in writes) / pods,
         "api_writes_per_pod_refused": (len(writes) - done.total()) / pods,
     }
 

@@ -36,7 +36,8 @@ class Write:
     """When it arrived."""
 
 
-OURS = ("metacontroller", "system:serviceaccount:poddnat-system:poddnat")
+SERVER = "system:serviceaccount:poddnat-system:poddnat"
+OURS = ("metacontroller", SERVER)
 """Whose requests are ours: those of the hook server itself, and those that its answers cause."""
 
 
