@@ -90,6 +90,8 @@ class Agenda:
         self._fresh_from = -math.inf
         self.trouble: Trouble | None = None
         """What is the matter with the gateway as a whole."""
+        self.limit: int | None = None
+        """How many entries the table may have, whatever the cloud allows."""
         self._ownership = ownership
         self._known_alive = is_alive
         self._refresh_interval = refresh_interval
@@ -153,8 +155,26 @@ class Agenda:
         return mine.uid in self._wishes or bool(mine.entries(self.table))
 
     def is_full(self, now: float) -> bool:
-        """Whether the table had no room for an entry, and nothing has been freed since."""
-        return now < self._full_until and self._quota is not None and len(self.table) >= self._quota
+        """Whether the table has no room for an entry: by its limit, or by a refusal since which nothing was freed."""
+        entries = len(self.table)
+        refused = now < self._full_until and self._quota is not None and entries >= self._quota
+        return refused or (self.limit is not None and entries >= self.limit)
+
+    @property
+    def quota(self) -> int | None:
+        """How many entries the table takes, as far as is known."""
+        return min((quota for quota in (self.limit, self._quota) if quota is not None), default=None)
+
+    def _room_at(self, now: float) -> float:
+        """Tell when the next create may be sent, as far as room goes; inf: only after something has changed.
+
+        No more are sent at once than there is room for: they would overtake each other.
+        """
+        quota = self.quota
+        if quota is None or len(self.table) + self.pace.in_flight < quota:
+            return now
+        limited = self.limit is not None and len(self.table) + self.pace.in_flight >= self.limit
+        return math.inf if limited or self.pace.in_flight else self._full_until
 
     def figures(self, now: float) -> GatewayFigures:
         """Tell how the work stands."""
@@ -167,7 +187,7 @@ class Agenda:
             unsettled=self.pace.unsettled,
             limit=self.pace.limit,
             entries=len(self.table),
-            quota=self._quota,
+            quota=self.quota,
             loaded=self.loaded,
         )
 
@@ -187,7 +207,8 @@ class Agenda:
         working = tuple(entry for entry in entries if entry.status is EntryStatus.AVAILABLE)
         trouble = wish.trouble or of_conflicts(plan, self._ownership)
         if trouble is None and plan.creates and self.is_full(now):
-            trouble = of_full(self.gateway_id, self._quota)
+            waiting = [self._wishes[uid].missing for uid in self.lanes.uids(Kind.CREATE)]
+            trouble = of_full(self.gateway_id, self.quota, len(waiting), sum(waiting))
         if (trouble := trouble or self.trouble) is not None:
             return Blocked(trouble, working)
         # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
@@ -198,10 +219,11 @@ class Agenda:
         """Put a wish where it belongs: in a lane when it has something to write, else among those that watch."""
         plan = self._plan(wish)
         wish.settling = plan.settling
+        wish.missing = len(plan.creates)
         uid = wish.mine.uid
         if (write := wish.next_write(plan)) is not None:
             self._watching.pop(uid, None)
-            self.lanes.add(uid, write[0], front=front)
+            self.lanes.add(uid, write[0], since=wish.since, front=front)
         else:
             self.lanes.remove(uid)
             self._watching[uid] = None
@@ -307,7 +329,7 @@ class Agenda:
                 self._place(wish)
                 continue
             kind, what = write
-            ready_at = max(wish.retry_at, self._full_until if kind is Kind.CREATE and self.is_full(now) else now)
+            ready_at = max(wish.retry_at, self._room_at(now) if kind is Kind.CREATE else now)
             if now < ready_at:
                 kept.append((uid, kind))
                 wait = min(wait, ready_at - now)
@@ -317,7 +339,7 @@ class Agenda:
             self.pace.sent()
             self._place(wish, front=True)
         for uid, kind in reversed(kept):
-            self.lanes.add(uid, kind, front=True)
+            self.lanes.add(uid, kind, since=self._wishes[uid].since, front=True)
         return taken, wait
 
     def _call(self, wish: Wish, what: ForwardRule | ForwardEntry) -> Create | Delete:

@@ -8,12 +8,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
 
 from poddnat.cloud import Cloud, Eip, GatewayInfo
 from poddnat.cloud_errors import CloudError
 from poddnat.gateway import Gateway, Liveness
 from poddnat.model import ForwardEntry
 from poddnat.ownership import Ownership
+from poddnat.placement import Candidate, Place
 from poddnat.progress import Trouble
 from poddnat.throttle import Throttle
 from poddnat.troubles import of_error, of_missing
@@ -103,15 +105,27 @@ class Fleet:
             return self._trouble
         return None if gateway_id in self._infos else of_missing(gateway_id)
 
-    def addresses(self, gateway_id: str) -> list[Eip]:
-        """List a gateway's external addresses that belong to the pool."""
+    def candidates(self) -> list[Candidate]:
+        """List the pool's gateways, with the places that they offer to pods."""
+        return [self._candidate(gateway_id) for gateway_id in self._values.gateway_ids]
+
+    def serves(self, gateway_id: str, external_ip: str) -> bool:
+        """Whether a gateway has an external address, as far as the cloud has told."""
         info = (self._infos or {}).get(gateway_id)
-        entries = [entry for entry in self._values.pool if entry.gateway_id == gateway_id]
-        return [
-            eip
-            for eip in (info.eips if info is not None else ())
-            if any(entry.eips is None or eip.ip in entry.eips for entry in entries)
-        ]
+        return info is None or any(eip.ip == external_ip for eip in info.eips)
+
+    def _candidate(self, gateway_id: str) -> Candidate:
+        info = (self._infos or {}).get(gateway_id)
+        there = sorted((eip.ip for eip in info.eips), key=IPv4Address) if info is not None else []
+        driver = self._gateways.get(gateway_id)
+        capacity = 0 if driver is not None and driver.full else self._values.quota_of(gateway_id)
+        places: dict[str, Place] = {}
+        for entry in self._values.entries_of(gateway_id):
+            for ip in entry.eips or there:
+                if ip in there:
+                    places.setdefault(ip, Place(gateway_id, ip, entry.policy, capacity))
+        usable = tuple(place for place in places.values() if not self._values.is_blocked(place.external_ip))
+        return Candidate(gateway_id, info.zone if info is not None else "", usable, len(places) - len(usable))
 
     def _add(self, gateway_id: str) -> Gateway:
         with self._lock:
@@ -128,6 +142,7 @@ class Fleet:
                 clock=self._clock,
                 refresh_interval=self._refresh_interval,
             )
+            gateway.limit(self._values.quota_of(gateway_id))
             gateway.update((self._infos or {}).get(gateway_id))
             self._gateways[gateway_id] = gateway
         gateway.start()

@@ -137,6 +137,12 @@ class Gateway:
             self._agenda.start_afresh(self._clock())
             self._wake.notify()
 
+    def limit(self, quota: int | None) -> None:
+        """Let the table get no longer than this, whatever the cloud allows; None: as long as it allows."""
+        with self._wake:
+            self._agenda.limit = quota
+            self._wake.notify()
+
     def update(self, info: GatewayInfo | None) -> None:
         """Take over what DescribeNatGateways says; None: no such gateway."""
         with self._wake:

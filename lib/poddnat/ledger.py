@@ -6,11 +6,13 @@ is remembered by the pod's uid until the PodDNAT shows it, or for a while. Every
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from poddnat.allocator import PortBook, Slot
 from poddnat.model import ExposedPort, ForwardEntry, ForwardRule, Ports
+from poddnat.placement import Place, line_up
 from poddnat.values import Values
 
 _PROMISE_SECONDS = 600.0
@@ -51,6 +53,9 @@ class Ledger:
         self._promises: dict[str, _Promise] = {}
         self._homes: dict[str, _Home] = {}
         self._foreign: dict[str, dict[str, _Home]] = {}
+        self._held: dict[tuple[_Home, Hashable], int] = {}
+        self._entries: Counter[str] = Counter()
+        # Forward entries that a gateway has, or is to have, for all that is known here.
 
     def poddnat_seen(self, uid: str, pod_uid: str, gateway_id: str, rules: Sequence[ForwardRule]) -> None:
         """Note what an existing PodDNAT asks for; ``rules`` has at least one, all of one external address."""
@@ -58,9 +63,9 @@ class Ledger:
             home = (gateway_id, rules[0].external_ip)
             slots = [(rule.external_ports, rule.protocol) for rule in rules]
             if self._homes.get(uid, home) != home:
-                self._book(self._homes[uid]).release(("poddnat", uid))
+                self._claim(self._homes[uid], ("poddnat", uid), ())
             self._homes[uid] = home
-            self._book(home).claim(("poddnat", uid), slots)
+            self._claim(home, ("poddnat", uid), slots)
             promise = self._promises.get(pod_uid)
             if promise is not None and (promise.grant.home, _slots(promise)) == (home, slots):
                 self._forget(pod_uid)
@@ -69,7 +74,7 @@ class Ledger:
         """Note that a PodDNAT has gone, and its entries with it."""
         with self._lock:
             if (home := self._homes.pop(uid, None)) is not None:
-                self._book(home).release(("poddnat", uid))
+                self._claim(home, ("poddnat", uid), ())
 
     def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
         """Note all entries on a gateway that are not ours: their ports are never offered."""
@@ -77,10 +82,10 @@ class Ledger:
             now = {entry.entry_id: (gateway_id, entry.rule.external_ip) for entry in entries}
             for entry_id, home in self._foreign.get(gateway_id, {}).items():
                 if now.get(entry_id) != home:
-                    self._book(home).release(("entry", entry_id))
+                    self._claim(home, ("entry", entry_id), ())
             for entry in entries:
                 slot = (entry.rule.external_ports, entry.rule.protocol)
-                self._book(now[entry.entry_id]).claim(("entry", entry.entry_id), [slot])
+                self._claim(now[entry.entry_id], ("entry", entry.entry_id), [slot])
             self._foreign[gateway_id] = now
 
     def keepable(self, grant: Grant, items: Sequence[ExposedPort], *, uid: str, pod_uid: str) -> list[bool]:
@@ -105,27 +110,38 @@ class Ledger:
         self,
         pod_uid: str,
         items: Sequence[ExposedPort],
-        places: Sequence[tuple[str, Sequence[str]]],
+        tiers: Sequence[Sequence[Place]],
         *,
         keep: Grant | None = None,
         kept: Sequence[Ports | None] = (),
     ) -> Grant | None:
-        """Give a pod an address and ports, and promise them to it; None when there is no room.
+        """Give a pod an address and ports, and promise them to it; None when there are no such ports free.
 
-        ``places``: gateways, best first, each with its usable addresses. ``keep`` names the address to stay on, and
-        ``kept`` the ports to keep there, None for each item that needs another one.
+        ``tiers``: where the pod can be put, the best first. ``keep`` names the address to stay on, and ``kept`` the
+        ports to keep there, None for each item that needs another one. A gateway without room for more entries is
+        the last resort: there the pod waits for its turn.
         """
         with self._lock:
             self._expire()
             if keep is not None and (stay := self._complete(keep, items, kept)) is not None:
                 return self._promise(pod_uid, items, stay)
-            for gateway_id, addresses in places:
-                # The address that fewest use: an attack on one address then meets few pods.
-                for external_ip in sorted(addresses, key=lambda ip: (self._book((gateway_id, ip)).holders, ip)):
-                    ports = self._book((gateway_id, external_ip)).choose(items)
-                    if ports is not None:
-                        return self._promise(pod_uid, items, Grant(gateway_id, external_ip, ports))
-            return None
+            found = self._find(pod_uid, items, tiers)
+            return self._promise(pod_uid, items, found) if found is not None else None
+
+    def _find(self, pod_uid: str, items: Sequence[ExposedPort], tiers: Sequence[Sequence[Place]]) -> Grant | None:
+        places = [place for tier in tiers for place in line_up(tier, self._usage, pod_uid)]
+        # Where there is room comes first; both kinds keep their order.
+        for place in sorted(places, key=lambda place: not self._has_room(place, len(items))):
+            ports = self._book((place.gateway_id, place.external_ip)).choose(items)
+            if ports is not None:
+                return Grant(place.gateway_id, place.external_ip, ports)
+        return None
+
+    def _usage(self, place: Place) -> int:
+        return self._book((place.gateway_id, place.external_ip)).holders
+
+    def _has_room(self, place: Place, entries: int) -> bool:
+        return place.capacity is None or self._entries[place.gateway_id] + entries <= place.capacity
 
     def promise(self, pod_uid: str, items: Sequence[ExposedPort], grant: Grant) -> None:
         """Promise a pod what it has, so that it gets the same again should it lose it for a moment."""
@@ -147,12 +163,12 @@ class Ledger:
         self._forget(pod_uid)
         promise = _Promise(grant, tuple(items), self._clock() + _PROMISE_SECONDS)
         self._promises[pod_uid] = promise
-        self._book(grant.home).claim(("pod", pod_uid), _slots(promise))
+        self._claim(grant.home, ("pod", pod_uid), _slots(promise))
         return grant
 
     def _forget(self, pod_uid: str) -> None:
         if (promise := self._promises.pop(pod_uid, None)) is not None:
-            self._book(promise.grant.home).release(("pod", pod_uid))
+            self._claim(promise.grant.home, ("pod", pod_uid), ())
 
     def _expire(self) -> None:
         now = self._clock()
@@ -161,6 +177,13 @@ class Ledger:
             if promise.expires_at > now:
                 break  # Later promises expire later.
             self._forget(pod_uid)
+
+    def _claim(self, home: _Home, holder: Hashable, slots: Sequence[Slot]) -> None:
+        """Let a holder claim exactly these slots of an address; each is one forward entry."""
+        self._book(home).claim(holder, slots)
+        self._entries[home[0]] += len(slots) - self._held.pop((home, holder), 0)
+        if slots:
+            self._held[home, holder] = len(slots)
 
     def _book(self, home: _Home) -> PortBook:
         book = self._books.get(home)

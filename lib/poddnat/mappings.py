@@ -199,10 +199,13 @@ class Mappings:
                 return PodDNATAnswer(self._status(parent, entries, waiting), resync_after=_later(seconds).seconds)
 
     def _blocked(self, parent: Manifest, trouble: Trouble, entries: Sequence[ForwardEntry] = ()) -> PodDNATAnswer:
-        condition = Condition(ready=False, reason=trouble.reason, message=trouble.message)
-        if observed_condition(parent.get("status") or {}) != condition:
+        before = observed_condition(parent.get("status") or {})
+        told = before is not None and before.reason == trouble.reason and before.message.startswith(trouble.message)
+        if not told or (before is not None and before.ready):
             log.warning("PodDNAT %s: %s", _name(parent), trouble.message)
             self._cluster.warn(parent, trouble.reason, trouble.message)
+        message = f"{trouble.message} {trouble.figures}".rstrip()
+        condition = Condition(ready=False, reason=trouble.reason, message=message)
         return PodDNATAnswer(self._status(parent, entries, condition), resync_after=trouble.retry_after)
 
     def _status(self, parent: Manifest, entries: Sequence[ForwardEntry], condition: Condition) -> Manifest:

@@ -1,13 +1,16 @@
-"""Which gateway can serve a pod: the way that replies take decides, then the zone, then room.
+"""Where a pod is put: which gateways can serve it, and in which order their external addresses are tried.
 
-Pure: from what is known about the pod's address and the gateways to an order of candidates, or to a sentence that
-says why there is none.
+The way that replies take decides on the gateway, then the zone; among the addresses of gateways that are alike, the
+pool's policies decide. Whether there is room is the ledger's to know. Pure.
 """
 
-from collections.abc import Sequence
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from poddnat.model import Address
+from poddnat.pool import Policy
 
 
 class NoGatewayError(Exception):
@@ -30,18 +33,30 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Place:
+    """One external address where pods may be put."""
+
+    gateway_id: str
+    external_ip: str
+    policy: Policy = Policy.UNIFORM
+    capacity: int | None = None
+    """How many forward entries the whole gateway may hold, 0 while it takes no more; None: not known."""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A gateway of the pool, as far as placement cares."""
 
     gateway_id: str
     zone: str
-    usable: bool
-    """Whether the gateway is known to exist, and has an external address."""
-    full: bool
+    places: tuple[Place, ...]
+    """Its addresses that pods may get, in the pool's order; none when the cloud knows no such gateway."""
+    blocked: int = 0
+    """How many more addresses it has that are out of service."""
 
 
-def order(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> list[str]:
-    """Order the gateways that can serve a pod, best first; ``route`` is None where it can't be known.
+def tiers(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> list[tuple[Place, ...]]:
+    """Sort the places that can serve a pod into tiers, the best first; ``route`` is None where it can't be known.
 
     Raises:
         NoGatewayError: none can.
@@ -49,13 +64,31 @@ def order(address: Address, route: Route | None, candidates: Sequence[Candidate]
     fitting = [candidate for candidate in candidates if _on_the_way(route, candidate)]
     if not fitting:
         raise NoGatewayError("NoGateway", _no_way(address, route, candidates))
-    usable = [candidate for candidate in fitting if candidate.usable]
-    if not usable:
-        names = ", ".join(candidate.gateway_id for candidate in fitting)
-        message = f"NAT gateway {names} has no external address or was not found; an operator has to check the values"
-        raise NoGatewayError("GatewayUnusable", f"{message}.")
-    ranked = sorted(usable, key=lambda candidate: (candidate.full, candidate.zone != address.zone))
-    return [candidate.gateway_id for candidate in ranked]
+    if not any(candidate.places for candidate in fitting):
+        raise NoGatewayError("GatewayUnusable", _no_address(fitting))
+    near = tuple(place for one in fitting if one.zone == address.zone for place in one.places)
+    far = tuple(place for one in fitting if one.zone != address.zone for place in one.places)
+    return [tier for tier in (near, far) if tier]
+
+
+def line_up(tier: Sequence[Place], usage: Callable[[Place], int], pod_uid: str) -> Iterator[Place]:
+    """Put the places of a tier in the order in which to try them for a pod.
+
+    ``usage`` tells how many use a place. Neighbours in the pool of the same policy are one group; groups keep the
+    pool's order. The random order is another one for each pod, and always the same for one.
+    """
+    for policy, group in itertools.groupby(tier, key=lambda place: place.policy):
+        match policy:
+            case Policy.UNIFORM:
+                yield from sorted(group, key=usage)
+            case Policy.IN_ORDER:
+                yield from group
+            case Policy.RANDOM:
+                yield from sorted(group, key=lambda place: _lot(pod_uid, place))
+
+
+def _lot(pod_uid: str, place: Place) -> bytes:
+    return hashlib.sha256(f"{pod_uid}/{place.gateway_id}/{place.external_ip}".encode()).digest()
 
 
 def _on_the_way(route: Route | None, candidate: Candidate) -> bool:
@@ -73,3 +106,10 @@ def _no_way(address: Address, route: Route | None, candidates: Sequence[Candidat
         where = f"{subject} leads to {route.hop_type} {route.hop_id}"
     needed = f"replies have to leave by a NAT gateway of the pool: {pool}; an operator has to act"
     return f"{where[0].upper()}{where[1:]}, but {needed}."
+
+
+def _no_address(fitting: Sequence[Candidate]) -> str:
+    names = ", ".join(candidate.gateway_id for candidate in fitting)
+    if any(candidate.blocked for candidate in fitting):
+        return f"All external addresses of NAT gateway {names} are blocked; an operator has to unblock or add one."
+    return f"NAT gateway {names} has no external address or was not found; an operator has to check the values."

@@ -17,7 +17,7 @@ from poddnat.ledger import Grant, Ledger
 from poddnat.model import Address, ExposedPort, Exposure, ForwardRule, Ports
 from poddnat.network import Located, Network
 from poddnat.nodes import Nodes
-from poddnat.placement import Candidate, NoGatewayError, order
+from poddnat.placement import NoGatewayError, Place, tiers
 from poddnat.poddnat_object import (
     PodDNAT,
     SpecError,
@@ -169,9 +169,7 @@ class Pods:
         promised = self._ledger.promised(pod_uid, items)
         located = self._network.locate(pod_uid, ip)
         if not isinstance(located, Located):
-            if located.trouble is not None:
-                raise _TroubleError(located.trouble)
-            raise _LaterError
+            raise _unknown(located.trouble)
         if promised is not None and leave not in (promised.gateway_id, promised.external_ip):
             return _poddnat(promised, items, located.address)
         keep, kept = None, []
@@ -199,29 +197,30 @@ class Pods:
         fine = {item for (item, _), ok in zip(known, keepable, strict=True) if ok}
         return [port if item in fine else None for item, port in zip(items, ports, strict=True)]
 
-    def _places(self, located: Located, avoid: str) -> list[tuple[str, list[str]]]:
-        """List gateways that can serve a pod, best first, with their addresses."""
-        candidates = []
-        addresses: dict[str, list[str]] = {}
-        for gateway in self._fleet.gateways():
-            ips = [eip.ip for eip in self._fleet.addresses(gateway.gateway_id) if eip.ip != avoid]
-            addresses[gateway.gateway_id] = ips
-            zone = gateway.info.zone if gateway.info is not None else ""
-            full = gateway.full or gateway.gateway_id == avoid
-            candidates.append(Candidate(gateway.gateway_id, zone, bool(ips), full))
-            if not gateway.loaded and self._fleet.trouble(gateway.gateway_id) is None:
-                raise _LaterError  # Foreign entries hold ports; without the table, none can be promised.
+    def _places(self, located: Located, avoid: str) -> list[list[Place]]:
+        """List in tiers where a pod can be put, the best first, but not on the gateway or address to avoid."""
+        if not self._fleet.known:
+            raise _unknown(self._fleet.trouble(avoid))
         try:
-            ranked = order(located.address, located.route, candidates)
+            ranked = tiers(located.address, located.route, self._fleet.candidates())
         except NoGatewayError as error:
             raise _TroubleError(Trouble(error.reason, error.message)) from error
-        return [(gateway_id, addresses[gateway_id]) for gateway_id in ranked if gateway_id != avoid]
+        for gateway_id in {place.gateway_id for tier in ranked for place in tier}:
+            gateway = self._fleet.get(gateway_id)
+            if gateway is None or not gateway.loaded:
+                raise _LaterError  # Foreign entries hold ports; without the table, none can be promised.
+        return [[place for place in tier if avoid not in (place.gateway_id, place.external_ip)] for tier in ranked]
 
     def _refused(self, pod: Manifest, trouble: Trouble) -> PodAnswer:
         told = _told(pod, annotations.format_status(trouble.reason, trouble.message), None)
         if told:
             self._cluster.warn(pod, trouble.reason, trouble.message)
         return PodAnswer(annotations=told, resync_after=trouble.retry_after)
+
+
+def _unknown(trouble: Trouble | None) -> Exception:
+    """Say that something isn't known yet, or why it can't be."""
+    return _LaterError() if trouble is None else _TroubleError(trouble)
 
 
 def _parsed(observed: Manifest | None) -> PodDNAT | None:

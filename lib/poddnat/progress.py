@@ -13,6 +13,8 @@ class Trouble:
     message: str
     retry_after: float = 60.0
     """Seconds after which asking again makes sense."""
+    figures: str = ""
+    """A sentence more, with figures that change though the matter is the same: not worth telling anew."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 Each sentence says what it is about and who has to act: the user, an operator, or nobody.
 """
 
+import itertools
+
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.ownership import Ownership
 from poddnat.plan import Plan, Side
@@ -16,6 +18,9 @@ REJECTED = "Rejected"
 GATEWAY = "GatewayUnusable"
 DENIED = "AccessDenied"
 CLOUD = "CloudUnavailable"
+
+_COUNTED = 10
+"""Numbers up to this are told as they are."""
 
 MOVE_AWAY = frozenset({PORT_TAKEN, QUOTA, ADDRESS, GATEWAY})
 """Reasons that another external address or port can cure."""
@@ -47,10 +52,24 @@ def of_missing(gateway_id: str) -> Trouble:
     return Trouble(GATEWAY, f"NAT gateway {gateway_id} {text}.")
 
 
-def of_full(gateway_id: str, quota: int | None) -> Trouble:
-    """Explain that a gateway's table has no room."""
+def of_full(gateway_id: str, quota: int | None, pods: int, entries: int) -> Trouble:
+    """Explain that a gateway's table has no room: so many pods wait for so many entries."""
     text = f"NAT gateway {gateway_id} has reached its quota of {quota} forward entries"
-    return Trouble(QUOTA, f"{text}; an operator can raise the quota or add a gateway.", retry_after=30.0)
+    pods_wait = "1 pod waits" if pods == 1 else f"{_about(pods)} pods wait"
+    needed = "1 more entry" if entries == 1 else f"{_about(entries)} more entries"
+    return Trouble(
+        QUOTA,
+        f"{text}; an operator can raise the quota or add a gateway.",
+        retry_after=30.0,
+        figures=f"{pods_wait} for {needed} there.",
+    )
+
+
+def _about(number: int) -> str:
+    """Round a number up to 1, 2 or 5 and zeros: a text that follows each change is a status written each time."""
+    steps = (step * 10**zeros for zeros in itertools.count() for step in (1, 2, 5))
+    rounded = next(step for step in steps if step >= number)
+    return str(number) if number <= _COUNTED else f"up to {rounded}"
 
 
 def of_conflicts(plan: Plan, ownership: Ownership) -> Trouble | None:

@@ -64,7 +64,11 @@ class Values:
 
     def allows(self, gateway_id: str, external_ip: str, ports: Ports) -> bool:
         """Whether the pool lets pods have these ports."""
-        return any(entry.gateway_id == gateway_id and entry.offers(external_ip, ports) for entry in self.pool)
+        return any(entry.offers(external_ip, ports) for entry in self.entries_of(gateway_id))
+
+    def entries_of(self, gateway_id: str) -> Iterator[PoolEntry]:
+        """Go through a gateway's entries of the pool, in the file's order."""
+        return (entry for entry in self.pool if entry.gateway_id == gateway_id)
 
     def is_blocked(self, external_ip: str) -> bool:
         """Whether an EIP is out of service."""
@@ -72,7 +76,7 @@ class Values:
 
     def quota_of(self, gateway_id: str) -> int | None:
         """How many forward entries a gateway takes, as far as the file says."""
-        return next((e.quota for e in self.pool if e.gateway_id == gateway_id and e.quota is not None), None)
+        return next((entry.quota for entry in self.entries_of(gateway_id) if entry.quota is not None), None)
 
 
 def load(path: Path) -> Values:

@@ -3,9 +3,10 @@
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 
 from poddnat.model import ForwardEntry, ForwardRule
-from poddnat.pace import Kind
+from poddnat.pace import MOST_AT_ONCE, Kind
 from poddnat.plan import Mine, Plan
 from poddnat.progress import Trouble
 
@@ -33,6 +34,8 @@ class Wish:
     """Rules whose create may have been done or is blocked by somebody: to be looked up before the next try."""
     settling: tuple[ForwardEntry, ...] = ()
     """Entries that the last plan had to wait for."""
+    missing: int = 0
+    """How many entries the last plan had to create."""
     trouble: Trouble | None = None
     retry_at: float = float("-inf")
     failures: int = 0
@@ -90,6 +93,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._lanes: dict[Kind, OrderedDict[str, int]] = {kind: OrderedDict() for kind in Kind}
+        self._since: dict[str, float] = {}
         self._last_ticket = dict.fromkeys(Kind, 0)
         self._turn = Kind.CREATE
 
@@ -104,23 +108,31 @@ class Lanes:
         """List who waits in one lane, in their order."""
         return list(self._lanes[kind])
 
-    def add(self, uid: str, kind: Kind, *, front: bool = False) -> None:
-        """Queue a PodDNAT, once: a second time changes nothing, but for its lane."""
+    def add(self, uid: str, kind: Kind, *, since: float = 0.0, front: bool = False) -> None:
+        """Queue a PodDNAT, once: a second time changes nothing, but for its lane.
+
+        ``front``: it had its turn and goes on. Of several that come back together, those that have waited longer,
+        ``since`` an earlier time, stay ahead.
+        """
         for other, lane in self._lanes.items():
             if other is not kind:
                 lane.pop(uid, None)
         lane = self._lanes[kind]
         if uid in lane:
             return
+        self._since[uid] = since
         if front:
-            lane[uid] = next(iter(lane.values()), self._last_ticket[kind] + 1) - 1
-            lane.move_to_end(uid, last=False)
+            longer = [*takewhile(lambda other: self._since[other] < since, islice(lane, MOST_AT_ONCE))]
+            lane[uid] = lane[longer[-1]] if longer else next(iter(lane.values()), self._last_ticket[kind] + 1) - 1
+            for each in (uid, *reversed(longer)):
+                lane.move_to_end(each, last=False)
         else:
             self._last_ticket[kind] += 1
             lane[uid] = self._last_ticket[kind]
 
     def remove(self, uid: str) -> None:
         """Take a PodDNAT out of the queue."""
+        self._since.pop(uid, None)
         for lane in self._lanes.values():
             lane.pop(uid, None)
 

@@ -9,6 +9,7 @@ from poddnat.model import EntryStatus, ForwardEntry
 from poddnat.pace import Kind
 from poddnat.plan import Mine
 from poddnat.progress import Blocked, Done, Waiting
+from poddnat.troubles import of_full
 from tests.unit.gateway_model import OWNERSHIP, ModelGateway, rule
 
 MAPPINGS = 200
@@ -155,6 +156,64 @@ def test_a_full_table_blocks_with_the_reason_and_is_tried_again_when_an_entry_ha
     full.table.remove("fwd-1")
     again, _ = full.next(1.3, urgent_only=False)
     assert isinstance(again, Create)
+
+
+def send_all(made: Agenda, now: float) -> list[Create]:
+    """Take all creates that may be sent at this moment."""
+    sent = []
+    while (call := made.next(now, urgent_only=True)[0]) is not None:
+        if isinstance(call, Create):
+            sent.append(call)
+    return sent
+
+
+def generous(made: Agenda) -> Agenda:
+    """Let an agenda believe that its gateway bears many writes at once."""
+    made.pace.limit = 8
+    return made
+
+
+def test_room_that_appears_goes_to_those_who_have_waited_longest() -> None:
+    full = generous(agenda(entry(9), entry(8, entry_id="fwd-2")))
+    for number in (1, 2, 3):
+        full.want(mine(number), (rule(number),), float(number))
+    sent = send_all(full, 4.0)
+    assert len(sent) > 1
+    for refused in sent:
+        full.failed(refused, failure(Meaning.FULL), 4.1)
+    full.table.remove("fwd-1")
+    assert [call.uid for call in send_all(full, 100.0)] == ["uid-1"]
+
+
+def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() -> None:
+    limited = generous(agenda(entry(9)))
+    limited.limit = 3
+    for number in (1, 2, 3):
+        limited.want(mine(number), (rule(number),), 1.0)
+    first, second = send_all(limited, 2.0)
+    assert (first.uid, second.uid) == ("uid-1", "uid-2")
+    limited.created(first, "fwd-7", 2.1)
+    limited.created(second, "fwd-8", 2.1)
+    assert send_all(limited, 100.0) == []
+    assert limited.is_full(100.0)
+    limited.table.remove("fwd-1")
+    assert [call.uid for call in send_all(limited, 100.1)] == ["uid-3"]
+
+
+def test_full_table_tells_how_many_wait_for_how_much() -> None:
+    limited = agenda()
+    limited.limit = 0
+    limited.want(mine(1), (rule(1), rule(2)), 1.0)
+    blocked = limited.want(mine(3), (rule(3),), 1.0)
+    assert isinstance(blocked, Blocked)
+    assert blocked.trouble.message.startswith("NAT gateway ngw-1 has reached its quota of 0 forward entries")
+    assert blocked.trouble.figures == "2 pods wait for 3 more entries there."
+
+
+def test_figures_change_seldom_while_many_wait() -> None:
+    told = {of_full("ngw-1", 100, pods, 2 * pods).figures for pods in range(11, 1000)}
+    assert "up to 20 pods wait for up to 50 more entries there." in told
+    assert len(told) <= 12
 
 
 def test_refused_content_is_told_and_not_sent_again_at_once() -> None:

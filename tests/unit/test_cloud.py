@@ -43,7 +43,7 @@ def addresses(read: Values) -> list[str]:
     fleet.start()
     try:
         wait_until(lambda: fleet.known, 10, "the gateways to be read")
-        return [eip.ip for eip in fleet.addresses(GATEWAY)]
+        return [place.external_ip for candidate in fleet.candidates() for place in candidate.places]
     finally:
         fleet.stop()
 

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from poddnat.ledger import Grant, Ledger
 from poddnat.model import ALL_PORTS, ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
-from poddnat.pool import PoolEntry
+from poddnat.placement import Place
+from poddnat.pool import Policy, PoolEntry
 from poddnat.values import Values
 from tests.unit.samples import entry, items
 from tests.unit.samples import rule as forward
@@ -42,8 +43,15 @@ def offer(gateway_id: str, ports: str = "512/514", *eips: str) -> PoolEntry:
 
 
 TWO_GATEWAYS = pool(offer(A), offer(B))
-AT_A = [(A, [IP_1])]
-AT_BOTH = [(A, [IP_1]), (B, [IP_2])]
+
+
+def at(*homes: tuple[str, str], policy: Policy = Policy.IN_ORDER, capacity: int | None = None) -> list[list[Place]]:
+    """Give one tier of places."""
+    return [[Place(gateway_id, external_ip, policy, capacity) for gateway_id, external_ip in homes]]
+
+
+AT_A = at((A, IP_1))
+AT_BOTH = at((A, IP_1), (B, IP_2))
 
 
 @pytest.fixture
@@ -78,10 +86,10 @@ def foreign(port: str, entry_id: str = "fwd-1", external_ip: str = IP_1) -> Forw
     return entry(entry_id, "web", forward(port, "9/9" if "/" not in port else port, external_ip=external_ip))
 
 
-def left(ledger: Ledger, *, at: str = A, ip: str = IP_1) -> list[int]:
+def left(ledger: Ledger, *, on: str = A, ip: str = IP_1) -> list[int]:
     """Give every port that can still be had at an address."""
     found: list[int] = []
-    while (more := ledger.grant(f"filler {at} {ip} {len(found)}", WEB, [(at, [ip])])) is not None:
+    while (more := ledger.grant(f"filler {on} {ip} {len(found)}", WEB, at((on, ip)))) is not None:
         found.append(more.ports[0].first)
     return sorted(found)
 
@@ -173,7 +181,7 @@ def test_poddnat_that_moves_gives_back_what_it_had_elsewhere(ledger: Ledger) -> 
     ledger.poddnat_seen("uid-1", "pod-1", A, [forward("512", external_ip=IP_1)])
     ledger.poddnat_seen("uid-1", "pod-1", B, [forward("512", external_ip=IP_2)])
     assert left(ledger) == [512, 513, 514]
-    assert left(ledger, at=B, ip=IP_2) == [513, 514]
+    assert left(ledger, on=B, ip=IP_2) == [513, 514]
 
 
 def test_end_of_an_unknown_poddnat_is_nothing(ledger: Ledger) -> None:
@@ -225,7 +233,7 @@ def test_address_that_moves_leaves_its_foreign_entries_behind(ledger: Ledger) ->
     ledger.foreign_seen(A, [foreign("512")])
     ledger.foreign_seen(A, [])
     ledger.foreign_seen(B, [foreign("513", "fwd-2")])
-    assert left(ledger, at=B, ip=IP_1) == [512, 514]
+    assert left(ledger, on=B, ip=IP_1) == [512, 514]
 
 
 def test_foreign_entry_whose_address_is_another_now_gives_the_old_one_back(ledger: Ledger) -> None:
@@ -245,25 +253,72 @@ def test_poddnat_can_not_keep_an_address_that_its_gateway_may_not_use() -> None:
 # Where
 
 
-def test_first_gateway_with_room_is_taken(ledger: Ledger) -> None:
-    homes = [ledger.grant(f"pod-{number}", WEB_AND_TLS, AT_BOTH) for number in range(3)]
-    assert [home and home.home for home in homes] == [(A, IP_1), (B, IP_2), None]
+def homes(ledger: Ledger, tiers: list[list[Place]], *asked: tuple[ExposedPort, ...]) -> list[str | None]:
+    """Let pods ask one after the other, and tell which addresses they get."""
+    granted = [ledger.grant(f"pod-{number}", each, tiers) for number, each in enumerate(asked)]
+    return [None if one is None else one.external_ip for one in granted]
 
 
-def test_address_that_fewest_use_is_taken(ledger: Ledger) -> None:
-    homes = [ledger.grant(f"pod-{number}", WEB, [(A, [IP_1, IP_2, IP_3])]) for number in range(4)]
-    assert [home and home.external_ip for home in homes] == [IP_1, IP_2, IP_3, IP_1]
+def test_better_tier_is_filled_first(ledger: Ledger) -> None:
+    assert homes(ledger, at((A, IP_1)) + at((B, IP_2)), *[WEB_AND_TLS] * 3) == [IP_1, IP_2, None]
+
+
+def test_uniform_takes_the_address_that_fewest_use_over_all_gateways(ledger: Ledger) -> None:
+    places = at((A, IP_1), (A, IP_2), (B, IP_3), policy=Policy.UNIFORM)
+    assert homes(ledger, places, *[WEB] * 4) == [IP_1, IP_2, IP_3, IP_1]
+
+
+def test_in_order_fills_one_address_before_the_next(ledger: Ledger) -> None:
+    assert homes(ledger, at((A, IP_1), (A, IP_2)), *[WEB] * 7) == [IP_1, IP_1, IP_1, IP_2, IP_2, IP_2, None]
+
+
+def test_in_order_packs_small_pods_behind_a_large_one_that_did_not_fit(ledger: Ledger) -> None:
+    assert homes(ledger, at((A, IP_1), (A, IP_2)), WEB_AND_TLS, WEB_AND_TLS, WEB) == [IP_1, IP_2, IP_1]
 
 
 def test_all_ports_of_a_pod_are_on_one_address() -> None:
     ledger = Ledger(pool(offer(A, "512/513")))
-    ledger.grant("pod-1", WEB, [(A, [IP_1])])
-    assert ledger.grant("pod-2", WEB_AND_TLS, [(A, [IP_1, IP_2])]) == grant(A, IP_2, 512, 513)
+    ledger.grant("pod-1", WEB, at((A, IP_1)))
+    assert ledger.grant("pod-2", WEB_AND_TLS, at((A, IP_1), (A, IP_2))) == grant(A, IP_2, 512, 513)
 
 
 def test_address_that_the_pool_does_not_list_offers_nothing() -> None:
     ledger = Ledger(pool(offer(A, "512", IP_1)))
-    assert ledger.grant("pod-1", WEB, [(A, [IP_2])]) is None
+    assert ledger.grant("pod-1", WEB, at((A, IP_2))) is None
+
+
+# Room for entries
+
+
+def full_after(entries: int) -> list[list[Place]]:
+    """Give a gateway that takes so many entries, and one further away that takes any number."""
+    return at((A, IP_1), capacity=entries) + at((B, IP_2))
+
+
+def test_gateway_without_room_for_all_entries_of_a_pod_is_skipped(ledger: Ledger) -> None:
+    assert homes(ledger, full_after(3), WEB_AND_TLS, WEB_AND_TLS, WEB, WEB) == [IP_1, IP_2, IP_1, IP_2]
+
+
+def test_entries_of_poddnats_and_foreign_ones_take_room_too(ledger: Ledger) -> None:
+    ledger.poddnat_seen("uid-1", "pod-8", A, [forward("514", external_ip=IP_1)])
+    ledger.foreign_seen(A, [foreign("9000", external_ip="203.0.113.9")])
+    assert homes(ledger, full_after(3), WEB, WEB) == [IP_1, IP_2]
+
+
+def test_poddnat_takes_no_more_room_than_the_promise_that_it_fulfils(ledger: Ledger) -> None:
+    ledger.poddnat_seen("uid-1", "pod-1", A, rules_of(given(ledger)))
+    assert homes(ledger, full_after(2), WEB, WEB) == [IP_1, IP_2]
+
+
+def test_gateway_is_taken_again_once_something_was_freed_there(ledger: Ledger) -> None:
+    ledger.poddnat_seen("uid-1", "pod-8", A, [forward("514", external_ip=IP_1)])
+    assert homes(ledger, full_after(1), WEB) == [IP_2]
+    ledger.poddnat_gone("uid-1")
+    assert homes(ledger, full_after(1), items("81")) == [IP_1]
+
+
+def test_gateway_that_takes_no_more_is_the_last_resort_not_a_refusal(ledger: Ledger) -> None:
+    assert homes(ledger, at((A, IP_1), capacity=0), WEB) == [IP_1]
 
 
 def test_nothing_is_given_out_without_a_place(ledger: Ledger) -> None:
@@ -294,7 +349,7 @@ def test_port_can_be_kept(port: int, keeps: bool) -> None:  # noqa: FBT001
 
 
 def test_pod_stays_on_its_address_and_keeps_what_it_can(ledger: Ledger) -> None:
-    stay = ledger.grant("pod-1", WEB_AND_TLS, [(B, [IP_2])], keep=grant(A, IP_1), kept=[Ports(513, 513), None])
+    stay = ledger.grant("pod-1", WEB_AND_TLS, at((B, IP_2)), keep=grant(A, IP_1), kept=[Ports(513, 513), None])
     assert stay == grant(A, IP_1, 513, 512)
 
 
@@ -314,7 +369,11 @@ def test_pod_moves_when_its_address_has_no_room_for_the_rest(ledger: Ledger) -> 
 Held = set[tuple[str, str, int, Protocol]]
 PODS = st.sampled_from(["pod-1", "pod-2", "pod-3", "pod-4"])
 ASKED = st.sampled_from([items("80"), items("81"), items("53/udp"), items("80", "443"), items("80", "81", "443")])
-PLACES = st.permutations([(A, [IP_1, IP_2]), (B, [IP_3])])
+POLICIES = st.sampled_from(Policy)
+HOMES = st.permutations([(A, IP_1), (A, IP_2), (B, IP_3)])
+PLACES = st.builds(
+    lambda homes, policy, most: at(*homes, policy=policy, capacity=most), HOMES, POLICIES, st.integers(0, 9)
+)
 FOREIGN = st.lists(st.tuples(st.sampled_from([IP_1, IP_2]), st.integers(510, 515)), max_size=2, unique=True)
 
 
@@ -363,7 +422,7 @@ class Pods(RuleBasedStateMachine):
         self.promises[pod_uid] = Promise(granted, asked, self.clock.now + PROMISED_FOR)
 
     @rule(pod_uid=PODS, asked=ASKED, places=PLACES)
-    def ask(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[tuple[str, list[str]]]) -> None:
+    def ask(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[list[Place]]) -> None:
         known = self.promises.get(pod_uid)
         promised = self.ledger.promised(pod_uid, asked)
         if known is not None and known.asked == asked and known.until > self.clock.now:
@@ -373,7 +432,7 @@ class Pods(RuleBasedStateMachine):
             self.take(pod_uid, asked, self.ledger.grant(pod_uid, asked, places))
 
     @rule(pod_uid=PODS, asked=ASKED, places=PLACES)
-    def ask_to_stay(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[tuple[str, list[str]]]) -> None:
+    def ask_to_stay(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[list[Place]]) -> None:
         if pod_uid not in self.shown:
             return
         had, before = self.shown[pod_uid]
