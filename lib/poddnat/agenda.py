@@ -6,7 +6,7 @@ is told by the hooks what is wanted.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
@@ -26,7 +26,7 @@ _FIRST_HOLD = 0.25
 _LONGEST_HOLD = 30.0
 _FULL_RETRY = 60.0
 _FAILURES_TO_TELL = 3
-_VAIN_LOOKS = 4
+_VAIN_LOOKS = 15
 _MORE_RARELY = 1.25
 _LONGEST_LOOK_GAP = 10.0
 
@@ -105,6 +105,8 @@ class Agenda:
         # On which end of a listing new entries show up: the API doesn't say, so it is found out.
         self._unpeeked: set[str] = set()
         # Entries that a peek didn't show where they were expected.
+        self._late_elsewhere = False
+        # Whether a peek left out an entry on another page that had been due for long.
         self._wishes: dict[str, Wish] = {}
         self._watching: dict[str, None] = {}
         # PodDNATs that wait for something in the table to change, not for their turn to write.
@@ -266,7 +268,7 @@ class Agenda:
         if now < patient:
             return None, min(wait, patient - now)
         filters: dict[EntryFilter, None] = {}
-        pending: list[str] = []
+        pending: dict[str, float] = {}
         for uid in self._watching:
             for due, where in self._worth_a_look(self._wishes[uid]):
                 if due > now:
@@ -274,10 +276,10 @@ class Agenda:
                     continue
                 filters[where] = None
                 if where.entry_id is not None:
-                    pending.append(where.entry_id)
+                    pending[where.entry_id] = now - due
         return self._cheapest_look(filters, pending), wait
 
-    def _cheapest_look(self, filters: Collection[EntryFilter], pending: Collection[str]) -> Look | Peek | None:
+    def _cheapest_look(self, filters: Collection[EntryFilter], pending: Mapping[str, float]) -> Look | Peek | None:
         """Choose between looking one by one, at the page of the newest entries, and at everything."""
         pages = pages_of(len(self.table))
         if 1 < len(pending) == len(filters) and pages > 1:
@@ -287,15 +289,21 @@ class Agenda:
             return Look((EVERYTHING,))
         return Look(tuple(filters)) if filters else None
 
-    def _peek(self, pending: Collection[str]) -> Peek:
-        """Choose the page that most likely shows most of these entries."""
+    def _peek(self, pending: Mapping[str, float]) -> Peek:
+        """Choose the page that most likely shows the entry waited for the longest, and those beside it.
+
+        ``pending``: entries in the order in which they are waited for, and for how many seconds they have been due.
+        """
         places = self.table.counted_from_newest(pending)
         total = len(self.table)
         at: dict[int, set[str]] = {}
         for entry_id, place in places.items():
             index = total - 1 - place if self._newest_last else place
             at.setdefault(index // ENTRIES_PER_PAGE + 1, set()).add(entry_id)
-        page = max(at, key=lambda page: len(at[page]))
+        # Not the page with most of them: another one's would wait as long as there are always more here.
+        longest = next(iter(pending))
+        page = next(page for page, ids in at.items() if longest in ids)
+        self._late_elsewhere = any(late > LONGEST_LOOK_GAP for i, late in pending.items() if i not in at[page])
         return Peek(page, frozenset(at[page]))
 
     def _worth_a_look(self, wish: Wish) -> Iterator[tuple[float, EntryFilter]]:
@@ -455,6 +463,9 @@ class Agenda:
 
     def _look_gap(self) -> float:
         """Give the seconds until the next look: ever more while nothing moves, as when an entry is stuck."""
+        if self._unpeeked or self._late_elsewhere:
+            self._late_elsewhere = False
+            return 0.0  # A peek at another page has told nothing of them yet.
         settling = {entry for uid in self._watching for entry in self._wishes[uid].settling}
         self._vain_looks = self._vain_looks + 1 if settling and settling == self._last_settling else 0
         self._last_settling = settling
@@ -472,6 +483,7 @@ class Agenda:
         for uid in self._watching:
             self._take_notice(self._wishes[uid], listing, started_at, now)
         if listing.where != EVERYTHING:
+            self._unpeeked.discard(listing.where.entry_id or "")
             return []
         if started_at < self._fresh_from:
             return []

@@ -13,7 +13,7 @@ from enum import Enum
 
 # More writes at once than any gateway is known to bear.
 MOST_AT_ONCE = 16
-LONGEST_LOOK_GAP = 1.0
+LONGEST_LOOK_GAP = 0.8
 """Who waits for an entry learns within about this many seconds that it works."""
 _LOOKS_PER_SETTLING = 2.0
 _FIRST_STEP = 0.05

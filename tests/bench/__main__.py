@@ -7,10 +7,12 @@ import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import gateways, hook_calls
+from tests.bench import gateways, hook_calls, in_virtual_time
+from tests.bench.in_virtual_time import Learning
 
 BUILD = Path("build")
 PODDNATS = 5000
+CYCLES = 50_000
 
 
 def main() -> None:
@@ -56,6 +58,26 @@ def main() -> None:
         "rest_writes": rest_writes + hooks.writes_at_rest,
         "rest_reads_per_interval": rest_reads,
     }
+    with console.status("200 entries deleted at once …"):
+        deleted = gateways.ours(mappings=200, at_once=1, release=True)
+    with console.status("a workload that starts while another one goes …"):
+        creating = gateways.sharing(mappings=40, others=160, release=False)
+        deleting = gateways.sharing(mappings=40, others=160, release=True)
+    with console.status("pods that wait for their turn …"):
+        lags = {pods: in_virtual_time.ready_lag(pods, at_once=at_once) for pods, at_once in ((1, 1), (50, 1), (500, 8))}
+    with console.status("a gateway that changes its mind …"):
+        learning = in_virtual_time.learning()
+    with console.status(f"{CYCLES:,} pods come and go …"):
+        growth = in_virtual_time.memory_growth(CYCLES)
+    figures |= {
+        "delete_create_ratio": deleted.seconds / serial.seconds,
+        "fairness_create_ratio": creating,
+        "fairness_delete_ratio": deleting,
+        **{f"ready_lag_{pods}_s": lag for pods, lag in lags.items()},
+        "refusals_until_serial": learning.refused_until_serial,
+        "refusals_until_eight": learning.refused_until_eight,
+        "rss_growth_mb_50000_cycles": growth,
+    }
     (BUILD / "bench.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     table = Table(title="poddnat benchmarks", title_justify="left")
     table.add_column("figure")
@@ -64,6 +86,7 @@ def main() -> None:
         table.add_row(name, f"{value:.2f}")
     console.print(table)
     _plot({"gateway's capacity": 1.0, "poddnat": serial.ratio, "per object": naive.ratio}, BUILD / "bench.png")
+    _plot_learning(learning, BUILD / "learning.png")
 
 
 def _plot(bars: dict[str, float], path: Path) -> None:
@@ -74,6 +97,20 @@ def _plot(bars: dict[str, float], path: Path) -> None:
     axes.barh(list(bars), list(bars.values()))
     axes.set_xlabel("time for 200 entries on an old gateway, against what the gateway itself needs")
     axes.invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def _plot_learning(learning: Learning, path: Path) -> None:
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of a backend that needs no screen
+
+    figure, axes = plt.subplots(figsize=(7, 3))
+    for points, label in ((learning.bears, "what the gateway bears"), (learning.limits, "what poddnat has learned")):
+        axes.step([at for at, _ in points], [value for _, value in points], where="post", label=label)
+    axes.set_xlabel("seconds, with about 5 s until an entry is Available")
+    axes.set_ylabel("writes at once")
+    axes.legend()
     figure.tight_layout()
     figure.savefig(path)
 

@@ -71,6 +71,28 @@ def ours(*, mappings: int, at_once: int, gateways: int = 1, release: bool = Fals
         return _outcome(emulated, cloud, seconds, mappings, at_once, gateways)
 
 
+def sharing(*, mappings: int, others: int, release: bool) -> float:
+    """Tell how much longer mappings take when others, already queued on the same old gateway, want the opposite.
+
+    ``release``: ours are deleted while others are created; else ours are created while others are deleted.
+    """
+    return _sharing(mappings, others, release=release) / _sharing(mappings, 0, release=release)
+
+
+def _sharing(mappings: int, others: int, *, release: bool) -> float:
+    with (
+        emulated_cloud(settle=SETTLE) as emulated,
+        _drivers(Cloud(emulated.values)) as drivers,
+    ):
+        wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(mappings + others)]
+        ours, theirs = wanted[:mappings], wanted[mappings:]
+        # One as well where there are none, so that the gateway's pace is known in both runs.
+        _until_done((ours if release else theirs) or wanted[-1:], release=False)
+        for driver, mine, rules in theirs:
+            _ = driver.ensure(mine, rules) if release else driver.release(mine)
+        return _until_done(ours, release=release)
+
+
 def rate_limited(*, calls: int, seconds: float, windows: int) -> tuple[float, float]:
     """Let the account's rate limit be the bottleneck for some windows: the share of it used, and refusals a window."""
     limit = {"calls": calls, "seconds": seconds, "per": "account", "tell_time_left": True}

@@ -69,7 +69,7 @@ def measure(poddnats: int) -> HookFigures:
                 emulated.lay_fault({"kind": "delay", "action": "*", "seconds": 30, "times": None})
                 new = [_pod_request(_new_pod(pod, number), None) for number, (pod, _) in enumerate(objects[:1000])]
                 slow_ms = _times(url, "/pod/sync", new) + _times(url, "/poddnat/sync", parents[:1000])
-                rss = _rss(pid)
+                rss = resident_mb(Path(f"/proc/{pid}/statm"))
     writes = sum(n for (action, _), n in counts.items() if not action.startswith("Describe"))
     return HookFigures(pod_ms, poddnat_ms, slow_ms, start_seconds, rss, writes)
 
@@ -194,6 +194,7 @@ def _new_pod(pod: Json, number: int) -> Json:
     return new
 
 
-def _rss(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+def resident_mb(statm: Path) -> float:
+    """Read how much memory a process has, from its file ``/proc/…/statm``."""
+    pages = int(statm.read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -58,14 +58,23 @@ class BrokenInvariantError(AssertionError):
     """Something that must hold whatever happens did not; the text tells what, and what was called."""
 
 
-def values(url: str) -> Values:
+@dataclass(frozen=True)
+class Size:
+    """How large a world is: small, so that histories meet its limits, or large, to measure what many pods cost."""
+
+    last_port: int = LAST_PORT
+    private_ips: str = "172.16.1.0/28"
+    quota: int = 100
+
+
+def values(url: str, size: Size = Size()) -> Values:
     """Read a values file whose pool has both gateways."""
     pool = [
         {
             "natgwId": gateway,
             "zoneId": "cn-hangzhou-j",
             "portRangeStart": FIRST_PORT,
-            "portRangeEnd": LAST_PORT,
+            "portRangeEnd": size.last_port,
             "eips": list(EIPS[gateway]),
         }
         for gateway in GATEWAYS
@@ -83,7 +92,9 @@ def values(url: str) -> Values:
     )
 
 
-def emulated(clock: ManualClock, *, settle: float, at_once: int, routed: bool, seed: int) -> Emulator:
+def emulated(
+    clock: ManualClock, *, settle: float, at_once: int, routed: bool, seed: int, size: Size = Size()
+) -> Emulator:
     """Make a cloud with two gateways; replies leave by the first one, unless no route can be read at all."""
     world = {
         "regions": ["cn-hangzhou"],
@@ -110,10 +121,11 @@ def emulated(clock: ManualClock, *, settle: float, at_once: int, routed: bool, s
                 "writes_at_once": at_once,
                 "settle_seconds": settle,
                 "settle_jitter": 0.3,
+                "quota": size.quota,
             }
             for gateway in GATEWAYS
         ],
-        "network_interfaces": [{"id": "eni-1", "vswitch": "vsw-1", "private_ips": "172.16.1.0/28"}],
+        "network_interfaces": [{"id": "eni-1", "vswitch": "vsw-1", "private_ips": size.private_ips}],
     }
     emulator = Emulator(EmulatedWorld.from_dict(world), clock=clock, seed=seed)
     if not routed:
@@ -367,7 +379,7 @@ class Process:
         self.service = Service(
             world.values,
             world.cluster,
-            DistantCloud(world.values, world.network),
+            world.cloud(world),
             clock=lambda: scheduler.clock.now + self.clock_jump,
             refresh_interval=REFRESH,
         )
@@ -379,10 +391,21 @@ class Process:
 class World:
     """Everything, and short words for what happens to it."""
 
-    def __init__(self, server: EmulatorServer, scheduler: Scheduler, *, latency: float, seed: int) -> None:
+    def __init__(
+        self,
+        server: EmulatorServer,
+        scheduler: Scheduler,
+        *,
+        latency: float = 0.02,
+        seed: int = 0,
+        size: Size = Size(),
+        cloud: Callable[[World], Cloud] | None = None,
+    ) -> None:
+        """``cloud`` makes a process' way to the cloud; the network's own when left out."""
         self.emulator = server.emulator
         self.scheduler = scheduler
-        self.values = values(server.url)
+        self.values = values(server.url, size)
+        self.cloud = cloud or (lambda world: DistantCloud(world.values, world.network))
         self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self.network = Network(scheduler, self.random, latency)
         self.cluster = SmallCluster(scheduler)
@@ -616,11 +639,13 @@ def running(
     routed: bool = True,
     seed: int = 0,
     started: bool = True,
+    size: Size = Size(),
+    cloud: Callable[[World], Cloud] | None = None,
 ) -> Iterator[World]:
     """Run a world with one process in it."""
     clock = ManualClock(1000.0)
     scheduler = Scheduler(clock)
-    emulator = emulated(clock, settle=settle, at_once=at_once, routed=routed, seed=seed)
+    emulator = emulated(clock, settle=settle, at_once=at_once, routed=routed, seed=seed, size=size)
     pool = lambda size, **about: Pool(scheduler, size, **about)  # noqa: E731
     with (
         EmulatorServer(emulator) as server,
@@ -628,7 +653,7 @@ def running(
         patch("poddnat.gateway.ThreadPoolExecutor", pool),
         patch("poddnat.network.time.sleep", scheduler.sleep),
     ):
-        world = World(server, scheduler, latency=latency, seed=seed)
+        world = World(server, scheduler, latency=latency, seed=seed, size=size, cloud=cloud)
         try:
             if started:
                 world.start()

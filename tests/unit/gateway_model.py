@@ -60,6 +60,11 @@ class ModelGateway:
             while self._answers and self._answers[0][0] <= self.now:
                 heapq.heappop(self._answers)[2]()
 
+    def longest_lag(self) -> float:
+        """Tell how long after its entry worked a PodDNAT was told so, at the longest."""
+        works = {entry.name: at for entry, at in self._entries.values() if entry.status is EntryStatus.AVAILABLE}
+        return max(at - works[OWNERSHIP.name_of(uid)] for uid, at in self.done_at.items())
+
     def unsettled(self) -> int:
         return sum(1 for entry, _ in self._entries.values() if entry.status is not EntryStatus.AVAILABLE)
 

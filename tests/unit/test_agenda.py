@@ -6,7 +6,7 @@ from poddnat.agenda import Agenda, Create, Delete, Look
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.listing import EVERYTHING, Listing
 from poddnat.model import EntryStatus, ForwardEntry
-from poddnat.pace import Kind
+from poddnat.pace import LONGEST_LOOK_GAP, Kind
 from poddnat.plan import Mine
 from poddnat.progress import Blocked, Done, Waiting
 from poddnat.troubles import of_full
@@ -95,6 +95,12 @@ def test_nothing_is_called_at_rest_until_the_next_refresh() -> None:
     call, wait = resting.next(1.0, urgent_only=False)
     assert call is None
     assert wait == pytest.approx(299.0)
+
+
+def test_each_entry_is_seen_to_work_soon_on_whichever_page_it_is_listed() -> None:
+    gateway = ModelGateway(at_once=8, settle=5.0)
+    run(gateway)
+    assert gateway.longest_lag() < 3 * LONGEST_LOOK_GAP
 
 
 def test_a_poddnat_released_while_its_create_is_queued_is_never_created() -> None:

@@ -1,0 +1,153 @@
+"""What would take hours on a clock: the whole controller in virtual time, against the emulator.
+
+Delays are a real gateway's here, about 5 s until an entry is Available. What is measured is seconds of that time, or
+memory; how busy this machine is has no part in it.
+"""
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alibabacloud_ecs20140526 import models as ecs_models
+from alibabacloud_tea_openapi.utils import Utils
+from alibabacloud_vpc20160428 import models as vpc_models
+
+from poddnat.cloud import Cloud
+from poddnat.cloud_errors import CloudError, meaning_of
+from poddnat.poddnat_object import ready_since
+from tests.bench.hook_calls import resident_mb
+from tests.faults.world import GATEWAYS, Size, World, running
+from tests.unit.gateway_model import ModelGateway
+from vpc_emulator.exceptions import ApiError
+
+SETTLE = 5.0
+_SAMPLE = 0.1
+_LARGE = Size(last_port=20_000, private_ips="172.16.0.0/20", quota=100_000)
+_GENERATION = 100
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How many writes at once a gateway was taken to bear, over time, and how often it refused one."""
+
+    limits: list[tuple[float, int]]
+    bears: list[tuple[float, int]]
+    refused_until_serial: int
+    refused_until_eight: int
+
+
+def learning(*, mappings: int = 400) -> Learning:
+    """Let a gateway bear one write, then eight, then one again, with work enough all the time."""
+    gateway = ModelGateway(at_once=1, settle=SETTLE)
+    bears, refused = [(0.0, 1)], []
+    for number in range(mappings):
+        gateway.want(number)
+    gateway.run(until=lambda: gateway.calls["written"] >= mappings // 8)
+    for at_once, writes in ((8, mappings), (1, mappings // 4)):
+        gateway.at_once = at_once
+        bears.append((gateway.now, at_once))
+        gateway.calls.clear()
+        if at_once == 1:
+            for number in range(mappings):
+                gateway.want(number, release=True)
+        gateway.run(until=lambda at_once=at_once: gateway.agenda.pace.limit == at_once)  # type: ignore[misc]
+        refused.append(gateway.calls["refused"])
+        gateway.run(until=lambda writes=writes: gateway.calls["written"] >= writes * 3 // 4)  # type: ignore[misc]
+    limits = [(0.0, 1), *gateway.limits, (gateway.now, gateway.agenda.pace.limit)]
+    return Learning(limits, [*bears, (gateway.now, 1)], refused[1], refused[0])
+
+
+def ready_lag(pods: int, *, at_once: int) -> float:
+    """Let so many pods wait for one gateway: the longest time from an entry's being Available to Ready, in seconds."""
+    available: dict[str, float] = {}
+    ready: dict[str, float] = {}
+    with running(settle=SETTLE, at_once=at_once, size=_LARGE) as world:
+
+        def sample() -> None:
+            while True:
+                now = world.scheduler.clock.now
+                for entry in world.emulator.forward_entries(GATEWAYS[0]):
+                    if entry.status == "Available":
+                        available.setdefault(entry.internal_ip, now)
+                for dnat in world.cluster.dnats.values():
+                    if ready_since(dnat.get("status") or {}) is not None:
+                        ready.setdefault(dnat["spec"]["internalIP"], now)
+                world.scheduler.sleep(_SAMPLE)
+
+        world.scheduler.spawn(sample, "sampler", owner=world)
+        for number in range(pods):
+            world.add_pod(f"pod-{number}", _ip(number))
+        world.scheduler.run(lambda: len(ready) == pods, limit=10 * SETTLE * pods + 100)
+    return max(ready[ip] - available[ip] for ip in available)
+
+
+class DirectCloud(Cloud):
+    """The real SDK's requests and answers without the wire between them, for very many calls."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.values)
+        self._emulator = world.emulator
+        self._scheduler = world.scheduler
+
+    def _call(self, action: str, call: Any, request: Any) -> Any:  # noqa: ARG002 - the SDK's own way is left out
+        self._scheduler.sleep(0.02)
+        emulator = self._emulator
+        method = "".join(f"_{c.lower()}" if c.isupper() else c for c in action).lstrip("_")
+        parameters = Utils.query(request.to_map())
+        try:
+            with emulator.lock:
+                answer = emulator.once(action, parameters, getattr(emulator, method))
+        except ApiError as error:
+            meaning = meaning_of(error.code, str(error), error.status)
+            raise CloudError(meaning, action=action, code=error.code, message=str(error)) from error
+        models = ecs_models if action == "DescribeNetworkInterfaces" else vpc_models
+        return getattr(models, f"{action}ResponseBody")().from_map(answer)
+
+
+def memory_growth(cycles: int) -> float:
+    """Create and delete pods so many times, a hundred at a time; MiB by which this process grows, after a tenth."""
+    with running(settle=0.0, at_once=16, size=_LARGE, cloud=DirectCloud) as world:
+        warm = max(cycles // 10, _GENERATION)
+        _cycle(world, warm)
+        before = _settled_mb(world)
+        _cycle(world, cycles - warm)
+        return _settled_mb(world) - before
+
+
+def _cycle(world: World, cycles: int) -> None:
+    for first in range(0, cycles, _GENERATION):
+        for number in range(_GENERATION):
+            world.add_pod(f"pod-{first + number}", _ip((first + number) % 3000))
+        world.scheduler.run(lambda: len(_working(world)) == _GENERATION, limit=600)
+        for name in list(world.cluster.pods):
+            world.delete_pod(name)
+        world.scheduler.run(lambda: not world.cluster.dnats, limit=600)
+        if world.cluster.dnats or world.entries():
+            raise RuntimeError(f"after {first} cycles something is left: {list(world.cluster.dnats)[:3]}")
+        _forget(world)
+
+
+def _working(world: World) -> list[str]:
+    return [name for name, dnat in world.cluster.dnats.items() if ready_since(dnat.get("status") or {}) is not None]
+
+
+def _forget(world: World) -> None:
+    """Let the emulator and the played cluster, which keep all that ever happened, not be taken for ours."""
+    world.emulator.calls.clear()
+    world.emulator._tokens.clear()
+    world.cluster.told_ids.clear()
+    world.cluster.events.clear()
+    seen = len(world.cluster._log) - 1000
+    world.cluster._log[: max(0, seen)] = [("", {})] * max(0, seen)
+
+
+def _settled_mb(world: World) -> float:
+    world.pass_time(700.0)
+    _forget(world)
+    gc.collect()
+    return resident_mb(Path("/proc/self/statm"))
+
+
+def _ip(number: int) -> str:
+    return f"172.16.{number // 250}.{number % 250 + 1}"
