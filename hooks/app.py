@@ -13,20 +13,23 @@ from hooks.pod_opt_out import pod_opt_out
 from hooks.pod_sync import pod_sync
 from hooks.poddnat_finalize import poddnat_finalize
 from hooks.poddnat_sync import poddnat_sync
+from hooks.server import LARGEST_REQUEST
+from hooks.tokens import Tokens
 from poddnat.cluster import ClusterError
 from poddnat.service import Service
 
 log = logging.getLogger(__name__)
 
-# etcd holds no object of more than about 1.5 MiB; a request carries two at most, and the controller.
-_LARGEST_REQUEST = 4 * 1024 * 1024
 _CLUSTER_AWAY_SECONDS = 5
 
 
-def create_app(service: Service, *, active: Callable[[], str] = lambda: "") -> Flask:
-    """Make the application around a service that is, or will be, started; ``active`` names the active replica."""
+def create_app(service: Service, *, active: Callable[[], str] = lambda: "", tokens: Tokens | None = None) -> Flask:
+    """Make the application around a service that is, or will be, started.
+
+    ``active`` names the active replica; hooks want one of the ``tokens``.
+    """
     app = Flask("poddnat")
-    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_REQUEST
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     hooks = {
         "/pod/sync": Border("pod-sync", partial(pod_sync, service.pods)),
         "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pods)),
@@ -35,6 +38,9 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "") -> F
     }
     for path, border in hooks.items():
         app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, border), methods=["POST"])
+    if tokens is not None:
+        app.before_request(partial(_authenticate, tokens, frozenset(hooks)))
+    # Probes carry no token, nor do most scrapers; none of these tells a secret.
     app.add_url_rule("/healthz", endpoint="healthz", view_func=lambda: _text("ok"))
     app.add_url_rule("/readyz", endpoint="readyz", view_func=lambda: _readiness(service, active()))
     app.add_url_rule("/metrics", endpoint="metrics", view_func=_metrics)
@@ -43,6 +49,15 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "") -> F
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
     return app
+
+
+def _authenticate(tokens: Tokens, hooks: frozenset[str]) -> Response | None:
+    if request.endpoint not in hooks or tokens.accept(request.headers.get("Authorization", "")):
+        return None
+    log.warning("refused a call of %s from %s: it has no valid bearer token", request.path, request.remote_addr)
+    answer = _text("no valid bearer token: Metacontroller sends the one that its webhook's authorization names", 401)
+    answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
 
 
 def _when_ready(service: Service, border: Border) -> Response:

@@ -8,7 +8,9 @@ import time
 from typing import Any
 
 from hooks.app import create_app
+from hooks.certificate import Certificate
 from hooks.server import HookServer
+from hooks.tokens import Tokens
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster
 from poddnat.lease import Election
@@ -25,9 +27,20 @@ _LINGER_SECONDS = 3.0
 class Replica:
     """Serves until it is told to stop, or has lost its lease."""
 
-    def __init__(self, values: Values, api: Any, host: str, port: int, lease: tuple[str, str] | None) -> None:
+    def __init__(
+        self,
+        values: Values,
+        api: Any,
+        host: str,
+        port: int,
+        lease: tuple[str, str] | None,
+        *,
+        tokens: Tokens | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
         """Make it; ``api`` is what ``poddnat.cluster.connect`` gives, ``lease`` a namespace and a name.
 
+        Callers have to show one of the ``tokens``, and are shown the ``certificate``.
         Without a lease it is always active. In a pod, the environment tells who it is: POD_NAME and POD_IP.
 
         Raises:
@@ -38,8 +51,8 @@ class Replica:
         self._stopping = threading.Event()
         self.service = Service(values, Cluster(api), Cloud(values), may_write=self._may_write)
         self._election = None if lease is None else self._make_election(api, lease, port)
-        app = create_app(self.service, active=lambda: self._election.holder if self._election else "")
-        self._server = HookServer(app, host, port)
+        app = create_app(self.service, active=lambda: self._election.holder if self._election else "", tokens=tokens)
+        self._server = HookServer(app, host, port, certificate=certificate)
 
     def _make_election(self, api: Any, lease: tuple[str, str], port: int) -> Election:
         namespace, name = lease

@@ -1,41 +1,72 @@
 """The production server around the application: one process, many threads."""
 
+import logging
+import socket
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from cheroot.makefile import StreamReader, StreamWriter
+from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
 from flask import Flask
 
+from hooks.certificate import Certificate
+
+log = logging.getLogger(__name__)
+
+# etcd holds no object of more than about 1.5 MiB; a request carries two at most, and the controller.
+LARGEST_REQUEST = 4 * 1024 * 1024
+
+_LARGEST_HEADER = 32 * 1024
 # Metacontroller calls with 5 workers for each of three controllers by default; people raise that.
 _THREADS = 24
 _QUEUE = 256
 
 
 class HookServer:
-    """Serves an application over HTTP. The port is open as soon as the server is made."""
+    """Serves an application over HTTP, or HTTPS. The port is open as soon as the server is made."""
 
-    def __init__(self, app: Flask, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Port 0 takes a free one.
+    def __init__(
+        self,
+        app: Flask,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        certificate: Certificate | None = None,
+        patience: int = 5,
+    ) -> None:
+        """Port 0 takes a free one; with a certificate, TLS is spoken and nothing else.
+
+        ``patience``: seconds to wait for the next bytes of a request, so that a silent caller holds no thread.
 
         Raises:
             OSError: the address can't be had.
         """
-        self._server = Server(
+        self._server = _Server(
             (host, port),
             app,
             numthreads=_THREADS,
             request_queue_size=_QUEUE,
             server_name="poddnat",
             shutdown_timeout=5,
+            timeout=patience,
         )
+        self._server.max_request_header_size = _LARGEST_HEADER
+        self._server.max_request_body_size = LARGEST_REQUEST
+        self._server.ConnectionClass = _Connection
+        if certificate is not None:
+            self._server.ssl_adapter = _Tls(certificate)
+            self._server.ConnectionClass = _TlsConnection
+        self._scheme = "https" if certificate else "http"
         self._server.prepare()
 
     @property
     def url(self) -> str:
         """Where it answers."""
         host, port = self._server.bind_addr[:2]
-        return f"http://{host}:{port}"
+        return f"{self._scheme}://{host}:{port}"
 
     def serve(self) -> None:
         """Answer requests until ``stop`` is called from another thread."""
@@ -55,3 +86,63 @@ class HookServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
+
+
+class _Server(Server):
+    """Says through the log what it has to say."""
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002
+        # Below that it is about callers, who may do as they please without filling the log.
+        log.log(level, "%s", msg, exc_info=traceback and level >= logging.ERROR)
+
+
+class _Request(HTTPRequest):
+    """A request whose length is told: what is left unread of a chunked one would be taken for the next request."""
+
+    def read_request_headers(self) -> bool:
+        if not super().read_request_headers():  # type: ignore[no-untyped-call]
+            return False
+        if self.chunked_read:
+            self.simple_response("411 Length Required", "Give the length of the request's body.")
+            return False
+        return True
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
+
+class _Tls(Adapter):
+    """Wraps connections; unlike Cheroot's own adapter, without waiting for the caller where all are accepted."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self._certificate = certificate
+
+    def bind(self, sock: socket.socket) -> socket.socket:
+        return sock
+
+    def wrap(self, sock: socket.socket) -> tuple[socket.socket, dict[str, str]]:
+        wrapped = self._certificate.context().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return wrapped, {}
+
+    def get_environ(self) -> dict[str, str]:
+        return {}
+
+    def makefile(self, sock: socket.socket, mode: str = "r", bufsize: int = -1) -> Any:
+        return (StreamReader if "r" in mode else StreamWriter)(sock, mode, bufsize)
+
+
+class _TlsConnection(_Connection):
+    """A connection that begins with a handshake, on the thread that serves it."""
+
+    _is_new = True
+
+    def communicate(self) -> bool:
+        if self._is_new:
+            self._is_new = False
+            try:
+                self.socket.do_handshake()
+            except OSError as error:
+                log.info("no TLS with %s: %s", self.remote_addr, error)
+                return False
+        return bool(super().communicate())  # type: ignore[no-untyped-call]

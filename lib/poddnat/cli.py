@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.console import Console
 from poddnat import screens
 from poddnat.model import HIGHEST_PORT
 from poddnat.values import Values, ValuesError, load
+
+if TYPE_CHECKING:
+    from hooks.certificate import Certificate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,20 +51,35 @@ def serve(
             help="One of several replicas: the one that holds this Lease is active. Always active when left out.",
         ),
     ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="Bearer tokens, one a line: callers of the hooks have to show one. Read again on change."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Speak TLS, with this certificate (PEM). Read again on change.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
 ) -> None:
     """Serve the hooks."""
+    from hooks.certificate import CertificateError
     from hooks.replica import Replica
+    from hooks.tokens import TokenFileError, Tokens
     from poddnat.cluster import ClusterError, connect
 
     _log_to_stderr()
     read = _read(values)
     host, port = _address(listen)
     try:
-        replica = Replica(read, connect(kubeconfig), host, port, _lease(lease))
-    except ClusterError as error:
+        tokens = Tokens(token_file) if token_file else None
+        certificate = _certificate(tls_cert, tls_key)
+        replica = Replica(read, connect(kubeconfig), host, port, _lease(lease), tokens=tokens, certificate=certificate)
+    except (ClusterError, TokenFileError, CertificateError) as error:
         raise _failure(str(error)) from error
     except OSError as error:
         raise _failure(f"--listen {listen}: {error.strerror or error}") from error
+    if tokens is None:
+        text = "no --token-file: whoever reaches this server may call its hooks; a NetworkPolicy is the only guard"
+        logging.getLogger(__name__).warning(text)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         replica.stop()
@@ -166,6 +184,16 @@ def _lease(text: str | None) -> tuple[str, str] | None:
     if not namespace or not name or "/" in name:
         raise _failure(f"--lease {text}: give a namespace and a name, such as poddnat-system/poddnat")
     return namespace, name
+
+
+def _certificate(cert: Path | None, key: Path | None) -> "Certificate | None":
+    from hooks.certificate import Certificate
+
+    if cert is not None and key is not None:
+        return Certificate(cert, key)
+    if cert is not None or key is not None:
+        raise _failure("--tls-cert and --tls-key: give both, or neither")
+    return None
 
 
 def _log_to_stderr() -> None:

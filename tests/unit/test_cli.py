@@ -219,3 +219,26 @@ def test_serve_is_alive_but_not_ready_while_the_cluster_does_not_answer(kubeconf
             urllib.request.urlopen(f"{url}/readyz", timeout=10)
         program.terminate()
         assert program.wait(20) == 0
+
+
+# serve
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--tls-key"])
+def test_serve_wants_certificate_and_key_together(tmp_path: Path, option: str) -> None:
+    result = run("serve", "--values", VALUES, option, tmp_path / "file")
+    assert result.exit_code == 2
+    assert result.output == "--tls-cert and --tls-key: give both, or neither\n"
+
+
+def test_serve_refuses_a_certificate_that_is_not_there(tmp_path: Path) -> None:
+    result = run("serve", "--values", VALUES, "--tls-cert", tmp_path / "tls.crt", "--tls-key", tmp_path / "tls.key")
+    assert result.exit_code == 2
+    assert result.output == f"{tmp_path}/tls.crt can't be read: No such file or directory\n"
+
+
+def test_serve_refuses_a_token_file_without_a_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("\n")
+    result = run("serve", "--values", VALUES, "--token-file", tmp_path / "token")
+    assert result.exit_code == 2
+    assert "has no token in it; put one in, such as openssl rand -hex 32 makes" in result.output
