@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-import prometheus_client
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from hooks.border import BadRequestError, Border
+from hooks.observation import observe
 from hooks.pod_opt_out import pod_opt_out
 from hooks.pod_sync import pod_sync
 from hooks.poddnat_finalize import poddnat_finalize
@@ -16,6 +16,7 @@ from hooks.poddnat_sync import poddnat_sync
 from hooks.server import LARGEST_REQUEST
 from hooks.tokens import Tokens
 from poddnat.cluster import ClusterError
+from poddnat.metrics import CONTENT_TYPE
 from poddnat.service import Service
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,14 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "", toke
     }
     for path, border in hooks.items():
         app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, border), methods=["POST"])
+    # First of all, so that refused calls are counted too.
+    observe(app, {path: border.name for path, border in hooks.items()}, service.metrics)
     if tokens is not None:
         app.before_request(partial(_authenticate, tokens, frozenset(hooks)))
     # Probes carry no token, nor do most scrapers; none of these tells a secret.
     app.add_url_rule("/healthz", endpoint="healthz", view_func=lambda: _text("ok"))
     app.add_url_rule("/readyz", endpoint="readyz", view_func=lambda: _readiness(service, active()))
-    app.add_url_rule("/metrics", endpoint="metrics", view_func=_metrics)
+    app.add_url_rule("/metrics", endpoint="metrics", view_func=lambda: _metrics(service))
     app.register_error_handler(BadRequestError, _bad_request)
     app.register_error_handler(ClusterError, _cluster_away)
     app.register_error_handler(HTTPException, _http_error)
@@ -75,8 +78,8 @@ def _readiness(service: Service, active: str) -> Response:
     return _text(f"standby: {active or 'nobody yet'} is active", 200 if "standbyok" in request.args else 503)
 
 
-def _metrics() -> Response:
-    return Response(prometheus_client.generate_latest(), content_type=prometheus_client.CONTENT_TYPE_LATEST)
+def _metrics(service: Service) -> Response:
+    return Response(service.metrics.render(), content_type=CONTENT_TYPE)
 
 
 def _text(text: str, status: int = 200) -> Response:

@@ -26,7 +26,7 @@ class Border:
 
     def __init__(self, name: str, hook: Hook) -> None:
         """``name`` is that of the hook's schemas: ``<name>-request.json`` and ``<name>-answer.json``."""
-        self._name = name
+        self.name = name
         self._hook = hook
         self._request = schema_validator(f"{name}-request.json")
         self._answer = schema_validator(f"{name}-answer.json")
@@ -38,7 +38,7 @@ class Border:
             # A whole number: Metacontroller takes a fraction for 0, which means at once.
             return Response(status=429, headers={"Retry-After": str(max(1, round(answer.seconds)))})
         if (problem := _problem(self._answer, answer)) is not None:
-            raise RuntimeError(f"the answer of {self._name} breaks its own schema: {problem}")
+            raise RuntimeError(f"the answer of {self.name} breaks its own schema: {problem}")
         return Response(json.dumps(answer), mimetype="application/json")
 
     def _body(self) -> Json:
@@ -47,7 +47,7 @@ class Border:
         except (ValueError, RecursionError) as error:
             raise BadRequestError(f"the request's body is not JSON: {error}") from error
         if (problem := _problem(self._request, body)) is not None:
-            raise BadRequestError(f"this is not a request for {self._name}: {problem}")
+            raise BadRequestError(f"this is not a request for {self.name}: {problem}")
         content: Json = body
         return content
 

@@ -5,6 +5,7 @@ Every method is one page or one write; nothing here retries, waits or remembers.
 interfaces, the ECS API (2014-05-26).
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ _EIPS_PER_PAGE = 100
 _ROUTE_TABLES_PER_PAGE = 50
 _DEFAULT_ROUTE = "0.0.0.0/0"
 
+Observer = Callable[[str, str, str, float], None]
 _Answer = TypeVar("_Answer")
 
 
@@ -93,6 +95,7 @@ class Cloud:
 
     def __init__(self, values: Values, *, connect_timeout: float = 5.0, read_timeout: float = 10.0) -> None:
         """Timeouts in seconds, for one call; a call cut off by them may still have been done."""
+        self._observer: Observer = lambda _action, _outcome, _code, _seconds: None
         self._region = values.region_id
         self._vpc_id = values.vpc_id
         # The SDK's own retries would hide lost answers; every retry here is somebody's decision.
@@ -103,6 +106,10 @@ class Cloud:
         )
         self._vpc = VpcClient(_config(values, values.endpoints.vpc))
         self._ecs = EcsClient(_config(values, values.endpoints.ecs))
+
+    def observe(self, observer: Observer) -> None:
+        """Tell somebody of every call: the action, "ok" or what the error means, the code, and the seconds it took."""
+        self._observer = observer
 
     def create_forward_entry(self, *, table_id: str, rule: ForwardRule, name: str, token: str, port_break: bool) -> str:
         """Ask for an entry and return its id; it is Pending for a while. ``token`` stands for one intent."""
@@ -226,6 +233,17 @@ class Cloud:
         }
 
     def _call(self, action: str, call: Callable[[Any, Any], Any], request: object) -> Any:
+        started_at = time.perf_counter()
+        outcome, code = "ok", "OK"
+        try:
+            return self._ask(action, call, request)
+        except CloudError as error:
+            outcome, code = error.meaning.value, error.code
+            raise
+        finally:
+            self._observer(action, outcome, code, time.perf_counter() - started_at)
+
+    def _ask(self, action: str, call: Callable[[Any, Any], Any], request: object) -> Any:
         try:
             return call(request, self._runtime).body
         except AlibabaCloudException as error:

@@ -261,6 +261,11 @@ class PodDNATs:
             return False
         return all(item["metadata"]["uid"] != uid for item in items)
 
+    def all(self) -> list[Manifest]:
+        """List all PodDNATs as last seen."""
+        with self._lock:
+            return list(self._uids.values())
+
     def named(self, namespace: str, name: str) -> Manifest | None:
         """Find a PodDNAT by its name, as last seen."""
         with self._lock:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from poddnat.allocator import PortBook, Slot
-from poddnat.model import ExposedPort, ForwardEntry, ForwardRule, Ports
+from poddnat.model import ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
 from poddnat.placement import Place, line_up
 from poddnat.values import Values
 
@@ -142,6 +142,13 @@ class Ledger:
 
     def _has_room(self, place: Place, entries: int) -> bool:
         return place.capacity is None or self._entries[place.gateway_id] + entries <= place.capacity
+
+    def room(self, gateway_id: str, external_ip: str, protocol: Protocol) -> tuple[int, int]:
+        """Count the ports of an address that could be given out for a protocol, and all that the pool has there."""
+        with self._lock:
+            self._expire()
+            book = self._book((gateway_id, external_ip))
+            return book.free_ports(protocol), sum(ports.size for ports in book.offered)
 
     def promise(self, pod_uid: str, items: Sequence[ExposedPort], grant: Grant) -> None:
         """Promise a pod what it has, so that it gets the same again should it lose it for a moment."""

@@ -29,6 +29,7 @@ from poddnat.poddnat_object import (
     status,
 )
 from poddnat.progress import Blocked, Done, Later, Progress, Trouble, Waiting
+from poddnat.stopwatch import Stopwatch
 from poddnat.troubles import of_missing
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Mappings:
         fleet: Fleet,
         ledger: Ledger,
         permissions: Permissions,
+        stopwatch: Stopwatch,
         *,
         today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
@@ -68,6 +70,7 @@ class Mappings:
         self._fleet = fleet
         self._ledger = ledger
         self._permissions = permissions
+        self._stopwatch = stopwatch
         self._today = today
 
     def sync(self, parent: Manifest) -> PodDNATAnswer | Later:
@@ -145,6 +148,8 @@ class Mappings:
         for gateway in self._fleet.gateways():
             gateway.abandon(self._mine(parent))
         self._ledger.poddnat_gone(uid)
+        if (owner := controller_of(parent["metadata"])) is not None:
+            self._stopwatch.forget(owner.uid)
 
     def _is_proven(self, parent: Manifest) -> bool:
         """Whether its pod need not be asked again while its entries work.
@@ -185,6 +190,8 @@ class Mappings:
         match progress:
             case Done(entries):
                 ready = _ready(entries)
+                if ready.ready and (owner := controller_of(parent["metadata"])) is not None:
+                    self._stopwatch.stop(owner.uid)
                 return PodDNATAnswer(self._status(parent, entries, ready))
             case Blocked(trouble, entries):
                 return self._blocked(parent, trouble, entries)

@@ -29,6 +29,7 @@ from poddnat.poddnat_object import (
     spec_of,
 )
 from poddnat.progress import Later, Trouble
+from poddnat.stopwatch import Stopwatch
 from poddnat.troubles import MOVE_AWAY
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,14 @@ class Pods:
     """Answers the pod hooks. Safe to use from several threads."""
 
     def __init__(
-        self, cluster: Cluster, poddnats: PodDNATs, fleet: Fleet, network: Network, ledger: Ledger, nodes: Nodes
+        self,
+        cluster: Cluster,
+        poddnats: PodDNATs,
+        fleet: Fleet,
+        network: Network,
+        ledger: Ledger,
+        nodes: Nodes,
+        stopwatch: Stopwatch,
     ) -> None:
         self._cluster = cluster
         self._poddnats = poddnats
@@ -73,6 +81,7 @@ class Pods:
         self._network = network
         self._ledger = ledger
         self._nodes = nodes
+        self._stopwatch = stopwatch
 
     def sync(self, pod: Manifest, observed: Manifest | None) -> PodAnswer | Later:
         """Tell what a pod should have; ``observed`` is the PodDNAT that it has."""
@@ -185,6 +194,7 @@ class Pods:
             raise _TroubleError(
                 Trouble("NoFreePorts", f"{text}; an operator has to widen a port range or add EIPs.", 30)
             )
+        self._stopwatch.start(pod_uid)
         return _poddnat(grant, items, located.address)
 
     def _kept(self, uid: str, pod_uid: str, current: PodDNAT, items: Sequence[ExposedPort]) -> list[Ports | None]:

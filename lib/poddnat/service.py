@@ -1,18 +1,23 @@
 """All parts of the controller, put together, started and stopped."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from prometheus_client.core import GaugeMetricFamily
+
+from poddnat import gauges
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster, PodDNATs
 from poddnat.fleet import Fleet
 from poddnat.ledger import Ledger
 from poddnat.mappings import Mappings
+from poddnat.metrics import Metrics
 from poddnat.network import Network
 from poddnat.nodes import Nodes
 from poddnat.ownership import Ownership
 from poddnat.permission import Permissions
 from poddnat.pods import Pods
+from poddnat.stopwatch import Stopwatch
 from poddnat.values import Values
 
 
@@ -34,8 +39,12 @@ class Service:
         ``refresh_interval``: seconds after which the cloud's side is read again when nothing else asks for it.
         """
         self._may_write = may_write
+        self.metrics = Metrics()
+        self.metrics.watch(self._gauges)
+        cloud.observe(self.metrics.cloud_called)
+        self._ledger = ledger = Ledger(values, clock=clock)
+        stopwatch = Stopwatch(self.metrics.exposed, clock=clock)
         ownership = Ownership(values.cluster_id)
-        ledger = Ledger(values, clock=clock)
         self.poddnats = PodDNATs(
             cluster,
             on_seen=lambda poddnat: self.mappings.seen(poddnat),  # noqa: PLW0108  # made below
@@ -52,9 +61,11 @@ class Service:
             refresh_interval=refresh_interval,
         )
         self.network = Network(cloud, clock=clock)
-        self.pods = Pods(cluster, self.poddnats, self.fleet, self.network, ledger, Nodes(cluster, clock=clock))
+        self.pods = Pods(
+            cluster, self.poddnats, self.fleet, self.network, ledger, Nodes(cluster, clock=clock), stopwatch
+        )
         permissions = Permissions(values, cluster, clock=clock)
-        self.mappings = Mappings(ownership, cluster, self.fleet, ledger, permissions)
+        self.mappings = Mappings(ownership, cluster, self.fleet, ledger, permissions, stopwatch)
 
     @property
     def ready(self) -> bool:
@@ -70,6 +81,12 @@ class Service:
     def warm(self) -> bool:
         """Whether this process could be the active one: all PodDNATs have been listed."""
         return self.poddnats.synced
+
+    def _gauges(self) -> Iterator[GaugeMetricFamily]:
+        yield from gauges.of_process(active=self.ready, warm=self.warm)
+        yield from gauges.of_poddnats(self.poddnats)
+        yield from gauges.of_gateways(self.fleet)
+        yield from gauges.of_ports(self.fleet, self._ledger)
 
     def start(self) -> None:
         """Start everything that runs in the background."""

@@ -1,0 +1,131 @@
+"""What Prometheus is told: counters that are kept as things happen, and gauges that are read off when it asks.
+
+Nothing here decides anything. Label values are bounded: gateways and EIPs of the pool, actions of the API, the cloud's
+error codes, hooks and reasons; never a pod or a PodDNAT.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+_CODE = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
+_CALL_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_HOOK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_EXPOSURE_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
+
+# Without these, each counter is told a second time, with the time at which it was made.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+Gauges = Callable[[], Iterable[GaugeMetricFamily]]
+
+
+class Metrics:
+    """All figures of one process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+        self._calls = Counter(
+            "poddnat_cloud_calls",
+            "Calls of the cloud's API, by what came of them: ok, or what the error means, and the cloud's own code.",
+            ["action", "outcome", "code"],
+            registry=self._registry,
+        )
+        self._call_seconds = Histogram(
+            "poddnat_cloud_call_duration_seconds",
+            "How long the cloud took to answer a call.",
+            ["action"],
+            buckets=_CALL_SECONDS,
+            registry=self._registry,
+        )
+        self._hooks = Counter(
+            "poddnat_hook_calls",
+            "Calls of the hooks, by HTTP status; 429 means that Metacontroller was told to ask again later.",
+            ["hook", "code"],
+            registry=self._registry,
+        )
+        self._hook_seconds = Histogram(
+            "poddnat_hook_duration_seconds",
+            "How long a hook took to answer.",
+            ["hook"],
+            buckets=_HOOK_SECONDS,
+            registry=self._registry,
+        )
+        self._exposure_seconds = Histogram(
+            "poddnat_exposure_duration_seconds",
+            "From the moment that a pod was given public ports until all its forward entries worked. Pods that were "
+            "given theirs before this process started are not counted.",
+            buckets=_EXPOSURE_SECONDS,
+            registry=self._registry,
+        )
+        self._swept = Counter(
+            "poddnat_swept",
+            "PodDNATs that were gone without a trace, and whose forward entries were swept up.",
+            ["gateway"],
+            registry=self._registry,
+        )
+        self._lost = Counter(
+            "poddnat_lost",
+            "PodDNATs whose forward entries were deleted or changed by somebody else.",
+            ["gateway"],
+            registry=self._registry,
+        )
+
+    def cloud_called(self, action: str, outcome: str, code: str, seconds: float) -> None:
+        """Count a call of the cloud."""
+        self._calls.labels(action, outcome, code if _CODE.fullmatch(code) else "other").inc()
+        self._call_seconds.labels(action).observe(seconds)
+
+    def hook_called(self, hook: str, status: int, seconds: float) -> None:
+        """Count a call of a hook."""
+        self._hooks.labels(hook, str(status)).inc()
+        self._hook_seconds.labels(hook).observe(seconds)
+
+    def exposed(self, seconds: float) -> None:
+        """Note how long a pod waited for its ports."""
+        self._exposure_seconds.observe(seconds)
+
+    def swept(self, gateway_id: str) -> None:
+        """Count a PodDNAT that is gone and whose entries are swept up."""
+        self._swept.labels(gateway_id).inc()
+
+    def lost(self, gateway_id: str) -> None:
+        """Count a PodDNAT whose entries somebody else took away."""
+        self._lost.labels(gateway_id).inc()
+
+    def watch(self, gauges: Gauges) -> None:
+        """Ask for these at every scrape, too."""
+        self._registry.register(_Read(gauges))
+
+    def render(self) -> bytes:
+        """Write everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Read(Collector):
+    def __init__(self, gauges: Gauges) -> None:
+        self._gauges = gauges
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Keep the registry from asking already when this is registered."""
+        return iter(())
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        return self._gauges()

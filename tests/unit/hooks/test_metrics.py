@@ -1,0 +1,143 @@
+"""What /metrics tells, after real hook calls against a real cloud on loopback."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.files import ROOT
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, PORTS, World, running
+
+
+def figures(world: World) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Scrape, and return each sample by its name and labels."""
+    response = world.client.get("/metrics")
+    assert response.status_code == 200
+    families = text_string_to_metric_families(response.text)
+    return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def figure(world: World, name: str, **labels: str) -> float | None:
+    """Scrape one figure; None: it isn't told."""
+    return figures(world).get((name, frozenset(labels.items())))
+
+
+def wait_for(world: World, value: float, name: str, **labels: str) -> None:
+    """Wait until a figure has a value."""
+    wait_until(lambda: figure(world, name, **labels) == value, 10, f"{name} to be {value}")
+
+
+def test_calls_of_the_cloud_are_counted_once_each(world: World) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
+    counted = {
+        (dict(labels)["action"], value)
+        for (name, labels), value in figures(world).items()
+        if name == "poddnat_cloud_calls_total"
+    }
+    made = {(action, float(world.emulator.calls.count(action))) for action, _ in counted}
+    assert counted == made
+    assert ("CreateForwardEntry", 1.0) in counted
+    assert figure(world, "poddnat_cloud_calls_total", action="CreateForwardEntry", outcome="ok", code="OK") == 1
+
+
+def test_failed_calls_are_told_by_what_they_mean_and_by_code(world: World) -> None:
+    world.emulator.set_quota(GATEWAY, 0)
+    poddnat = world.make_poddnat(world.attachment(pod := world.make_pod(EXPOSE_80))["spec"], owner=pod)
+    labels = {"action": "CreateForwardEntry", "outcome": "full", "code": "QuotaExceeded.ForwardEntry"}
+    world.sync_poddnat(poddnat)
+    wait_for(world, 1, "poddnat_cloud_calls_total", **labels)
+    assert figure(world, "poddnat_gateway_entries_quota", gateway=GATEWAY) == 0
+
+
+def test_hook_calls_are_counted_by_answer(world: World) -> None:
+    world.client.post("/pod/sync", data="nonsense")
+    world.client.get("/healthz")
+    hooks = {
+        tuple(sorted(labels)): value
+        for (name, labels), value in figures(world).items()
+        if name.startswith("poddnat_hook_calls_t")
+    }
+    assert hooks == {(("code", "400"), ("hook", "pod-sync")): 1.0}
+    assert figure(world, "poddnat_hook_duration_seconds_count", hook="pod-sync") == 1
+
+
+def test_time_until_a_pod_is_exposed_is_told_once(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    world.sync_poddnat(poddnat)
+    assert figure(world, "poddnat_exposure_duration_seconds_count") == 1
+    assert (figure(world, "poddnat_exposure_duration_seconds_sum") or 0) > 0
+
+
+def test_pod_deleted_while_it_waits_is_not_counted_as_exposed(world: World) -> None:
+    world.emulator.set_quota(GATEWAY, 0)
+    poddnat = world.make_poddnat(world.attachment(pod := world.make_pod(EXPOSE_80))["spec"], owner=pod)
+    world.service.mappings.gone(poddnat)
+    assert figure(world, "poddnat_exposure_duration_seconds_count") == 0
+
+
+def test_free_ports_are_told_for_each_address_and_protocol(world: World) -> None:
+    world.expose(world.make_pod({**EXPOSE_80, PORTS: "80,81"}))
+    labels = {"gateway": GATEWAY, "eip": EIP}
+    assert figure(world, "poddnat_eip_ports", **labels, protocol="tcp") == 513
+    assert figure(world, "poddnat_eip_free_ports", **labels, protocol="tcp") == 511
+    assert figure(world, "poddnat_eip_free_ports", **labels, protocol="udp") == 513
+
+
+def test_poddnats_are_counted_by_reason(world: World) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
+    wait_for(world, 1, "poddnat_poddnats", ready="true", reason="Ready")
+    assert figure(world, "poddnat_poddnats", ready="false", reason="Waiting") is None
+
+
+def test_queue_of_a_gateway_is_told_with_the_age_of_its_oldest() -> None:
+    with running(settle_seconds=30) as world:
+        world.emulator.set_writes_at_once(GATEWAY, 1)
+        for number in range(1, 5):
+            pod = world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}")
+            spec = world.attachment(pod)["spec"]
+            world.sync_poddnat(world.make_poddnat(spec, owner=pod, name=f"web-{number}"))
+        labels = {"gateway": GATEWAY, "kind": "create"}
+        wait_for(world, 1, "poddnat_gateway_writes_unsettled", gateway=GATEWAY)
+        assert figure(world, "poddnat_gateway_waiting", **labels) == 3
+        assert (figure(world, "poddnat_gateway_oldest_waiting_seconds", **labels) or 0) > 0
+        assert figure(world, "poddnat_gateway_concurrency", gateway=GATEWAY) == 1
+        assert figure(world, "poddnat_gateway_entries", gateway=GATEWAY) == 1
+
+
+@pytest.mark.parametrize(("started", "expected"), [(True, 1), (False, 0)])
+def test_active_is_the_one_that_answers(*, started: bool, expected: int) -> None:
+    with running(started=started) as world:
+        assert figure(world, "poddnat_active") == expected
+
+
+def test_no_pod_is_named_and_every_name_follows_the_conventions(world: World) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
+    text = world.client.get("/metrics").text
+    assert "web-1" not in text
+    ours = [f for f in text_string_to_metric_families(text) if f.name.startswith("poddnat_")]
+    assert all(family.documentation.endswith(".") for family in ours)
+    labels = set(itertools.chain.from_iterable(s.labels for family in ours for s in family.samples))
+    assert labels <= {
+        "action",
+        "outcome",
+        "code",
+        "hook",
+        "gateway",
+        "eip",
+        "protocol",
+        "kind",
+        "ready",
+        "reason",
+        "le",
+    }
+
+
+def test_readme_lists_every_metric(world: World) -> None:
+    told = set(re.findall(r"^\| `(poddnat_\w+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    families = text_string_to_metric_families(world.client.get("/metrics").text)
+    names = {f"{f.name}_total" if f.type == "counter" else f.name for f in families if f.name.startswith("poddnat_")}
+    assert told == names
