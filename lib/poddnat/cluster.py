@@ -92,6 +92,14 @@ class Cluster:
         """
         return self._read(self._core.read_node, name)
 
+    def namespace(self, name: str) -> Manifest | None:
+        """Read a namespace; None: there is none.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        return self._read(self._core.read_namespace, name)
+
     def poddnats(self) -> tuple[list[Manifest], str]:
         """List all PodDNATs, with the resource version to watch from.
 

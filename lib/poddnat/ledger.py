@@ -99,6 +99,10 @@ class Ledger:
                 for ports, item in zip(grant.ports, items, strict=True)
             ]
 
+    def shuns(self, external_ip: str) -> bool:
+        """Whether pods should leave an address."""
+        return self._values.move_from_blocked and self._values.is_blocked(external_ip)
+
     def promised(self, pod_uid: str, items: Sequence[ExposedPort]) -> Grant | None:
         """Recall what a pod was promised for these items."""
         with self._lock:

@@ -19,6 +19,7 @@ from poddnat.permission import Permissions, Verdict
 from poddnat.plan import Mine
 from poddnat.poddnat_object import (
     Condition,
+    PodDNAT,
     SpecError,
     controller_of,
     entry_ids,
@@ -30,7 +31,7 @@ from poddnat.poddnat_object import (
 )
 from poddnat.progress import Blocked, Done, Later, Progress, Trouble, Waiting
 from poddnat.stopwatch import Stopwatch
-from poddnat.troubles import of_missing
+from poddnat.troubles import of_left, of_missing
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class Mappings:
             # It had its entries there before it was moved.
             if other.gateway_id != wanted.gateway_id and other.concerns(mine):
                 other.release(mine)
+        if (misplaced := self._misplaced(parent, mine, wanted)) is not None:
+            return misplaced
         gateway = self._fleet.get(wanted.gateway_id)
         if gateway is not None and self._fleet.exists(wanted.gateway_id) and self._is_proven(parent):
             done = gateway.working(mine, wanted.rules)
@@ -116,6 +119,16 @@ class Mappings:
             present = {entry.rule for entry in gateway.entries_of(mine)}
             rules = tuple(rule for rule in rules if rule in present)
         return self._told(parent, gateway.ensure(mine, rules))
+
+    def _misplaced(self, parent: Manifest, mine: Mine, wanted: PodDNAT) -> PodDNATAnswer | None:
+        """Tell what is wrong with where a PodDNAT is; None: nothing."""
+        outside = self._permissions.outside(parent["metadata"], wanted)
+        if outside is not None:
+            self._withdraw(mine)
+            return self._blocked(parent, outside)
+        if not self._fleet.serves(wanted.gateway_id, wanted.external_ip):
+            return self._blocked(parent, of_left(wanted.gateway_id, wanted.external_ip))
+        return None
 
     def finalize(self, parent: Manifest) -> PodDNATAnswer | Later:
         """Take a PodDNAT's entries off the cloud; finalized once a listing shows none."""
@@ -189,7 +202,7 @@ class Mappings:
     def _told(self, parent: Manifest, progress: Progress) -> PodDNATAnswer | Later:
         match progress:
             case Done(entries):
-                ready = _ready(entries)
+                ready = self._ready(entries)
                 if ready.ready and (owner := controller_of(parent["metadata"])) is not None:
                     self._stopwatch.stop(owner.uid)
                 return PodDNATAnswer(self._status(parent, entries, ready))
@@ -204,6 +217,16 @@ class Mappings:
                     ready=False, reason="Updating", message="Forward entries are being brought up to date."
                 )
                 return PodDNATAnswer(self._status(parent, entries, waiting), resync_after=_later(seconds).seconds)
+
+    def _ready(self, entries: Sequence[ForwardEntry]) -> Condition:
+        if not entries:
+            return Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
+        external_ip = entries[0].rule.external_ip
+        count = f"{len(entries)} forward entries work" if len(entries) > 1 else "1 forward entry works"
+        text = f"{count} on {external_ip}."
+        if self._ledger.shuns(external_ip):
+            text += " The address is blocked: the pod moves to another one as soon as there is room."
+        return Condition(ready=True, reason="Ready", message=text)
 
     def _blocked(self, parent: Manifest, trouble: Trouble, entries: Sequence[ForwardEntry] = ()) -> PodDNATAnswer:
         before = observed_condition(parent.get("status") or {})
@@ -223,13 +246,6 @@ def _is_ready(parent: Manifest) -> bool:
     """Whether its status says Ready, and of its present spec."""
     told = parent.get("status") or {}
     return ready_since(told) is not None and told.get("observedGeneration") == parent["metadata"].get("generation")
-
-
-def _ready(entries: Sequence[ForwardEntry]) -> Condition:
-    if not entries:
-        return Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
-    count = f"{len(entries)} forward entries work" if len(entries) > 1 else "1 forward entry works"
-    return Condition(ready=True, reason="Ready", message=f"{count} on {entries[0].rule.external_ip}.")
 
 
 def _written(time: dt.datetime) -> str:

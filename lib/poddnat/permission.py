@@ -16,6 +16,7 @@ from poddnat import annotations, pod_facts
 from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster
 from poddnat.model import ExposedPort
+from poddnat.namespaces import Namespaces
 from poddnat.poddnat_object import PodDNAT, controller_of
 from poddnat.progress import Trouble
 from poddnat.values import Values
@@ -44,15 +45,30 @@ class _Granted:
 class Permissions:
     """Asks pods, and remembers for a moment what they said. Safe to use from several threads."""
 
-    def __init__(self, values: Values, cluster: Cluster, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, values: Values, cluster: Cluster, namespaces: Namespaces, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._values = values
         self._cluster = cluster
+        self._namespaces = namespaces
         self._clock = clock
         self._lock = threading.Lock()
         self._granted: dict[str, _Granted] = {}
 
+    def update(self, values: Values) -> None:
+        """Go by other values from now on."""
+        self._values = values
+
+    def outside(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Trouble | None:
+        """Tell why the values file does not let a PodDNAT have what it wants; None: it does.
+
+        Raises:
+            ClusterError: the API server did not tell the namespace's labels.
+        """
+        return self._namespaces.refusal(metadata["namespace"]) or self._outside_pool(wanted)
+
     def check(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Verdict | Trouble:
-        """Tell whether the PodDNAT with this metadata may have what it wants; a refusal says why not.
+        """Tell whether its pod lets the PodDNAT with this metadata have what it wants; a refusal says why not.
 
         Raises:
             ClusterError: the API server did not tell.
@@ -62,7 +78,7 @@ class Permissions:
             granted = self._granted.get(uid)
         if granted is not None and granted.poddnat == wanted and now < granted.until:
             return granted.verdict
-        answer = self._outside_pool(wanted) or self._ask(metadata, wanted)
+        answer = self._ask(metadata, wanted)
         with self._lock:
             if isinstance(answer, Verdict):
                 self._granted[uid] = _Granted(wanted, answer, now + _VALID_SECONDS)

@@ -15,6 +15,7 @@ from poddnat.cluster import Cluster, ClusterError, PodDNATs
 from poddnat.fleet import Fleet
 from poddnat.ledger import Grant, Ledger
 from poddnat.model import Address, ExposedPort, Exposure, ForwardRule, Ports
+from poddnat.namespaces import Namespaces
 from poddnat.network import Located, Network
 from poddnat.nodes import Nodes
 from poddnat.placement import NoGatewayError, Place, tiers
@@ -73,6 +74,7 @@ class Pods:
         network: Network,
         ledger: Ledger,
         nodes: Nodes,
+        namespaces: Namespaces,
         stopwatch: Stopwatch,
     ) -> None:
         self._cluster = cluster
@@ -82,6 +84,7 @@ class Pods:
         self._ledger = ledger
         self._nodes = nodes
         self._stopwatch = stopwatch
+        self._namespaces = namespaces
 
     def sync(self, pod: Manifest, observed: Manifest | None) -> PodAnswer | Later:
         """Tell what a pod should have; ``observed`` is the PodDNAT that it has."""
@@ -93,6 +96,9 @@ class Pods:
             if exposure is None:
                 return PodAnswer(annotations=_told(pod, None, None))
             self._check(pod)
+            if (trouble := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
+                self._keep_ports(pod["metadata"]["uid"], observed)
+                return self._refused(pod, trouble)
             ip = pod_facts.address_of(pod)
             if ip is None:
                 return PodAnswer(annotations=_told(pod, None, None))
@@ -146,8 +152,13 @@ class Pods:
             return PodAnswer([attachment], refused.annotations, refused.resync_after)
         attachment = manifest(metadata["namespace"], metadata["name"], desired)
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
-        again = _MOVE_RETRY if _has_to_move(observed) else 0.0
+        again = _MOVE_RETRY if self._has_to_leave(observed) else 0.0
         return PodAnswer([attachment], _judged(pod, attachment, observed), again)
+
+    def _has_to_leave(self, observed: Manifest | None) -> str:
+        """Name the gateway or the address that a pod has to leave; else empty."""
+        external_ip = str(spec_of(observed).get("externalIP", "")) if observed else ""
+        return external_ip if external_ip and self._ledger.shuns(external_ip) else _has_to_move(observed)
 
     def _keep_ports(self, pod_uid: str, observed: Manifest | None) -> None:
         """Keep for a while what a pod had, so that mending its annotation gives it the same ports again."""
@@ -170,7 +181,7 @@ class Pods:
 
     def _desired(self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None) -> PodDNAT:
         current = _parsed(observed)
-        leave = _has_to_move(observed)
+        leave = self._has_to_leave(observed)
         if current is not None and observed is not None and not leave:
             kept = self._kept(observed["metadata"]["uid"], pod_uid, current, items)
             if current.internal_ip == ip and all(kept) and len(current.rules) == len(items):

@@ -12,6 +12,7 @@ from poddnat.fleet import Fleet
 from poddnat.ledger import Ledger
 from poddnat.mappings import Mappings
 from poddnat.metrics import Metrics
+from poddnat.namespaces import Namespaces
 from poddnat.network import Network
 from poddnat.nodes import Nodes
 from poddnat.ownership import Ownership
@@ -61,10 +62,10 @@ class Service:
             refresh_interval=refresh_interval,
         )
         self.network = Network(cloud, clock=clock)
-        self.pods = Pods(
-            cluster, self.poddnats, self.fleet, self.network, ledger, Nodes(cluster, clock=clock), stopwatch
-        )
-        permissions = Permissions(values, cluster, clock=clock)
+        namespaces = Namespaces(values, cluster, clock=clock)
+        nodes = Nodes(cluster, clock=clock)
+        self.pods = Pods(cluster, self.poddnats, self.fleet, self.network, ledger, nodes, namespaces, stopwatch)
+        permissions = Permissions(values, cluster, namespaces, clock=clock)
         self.mappings = Mappings(ownership, cluster, self.fleet, ledger, permissions, stopwatch)
 
     @property

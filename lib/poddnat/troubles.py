@@ -52,6 +52,12 @@ def of_missing(gateway_id: str) -> Trouble:
     return Trouble(GATEWAY, f"NAT gateway {gateway_id} {text}.")
 
 
+def of_left(gateway_id: str, external_ip: str) -> Trouble:
+    """Explain that an address is no longer a gateway's."""
+    text = f"{external_ip} is not an address of NAT gateway {gateway_id} any more"
+    return Trouble(ADDRESS, f"{text}; another one will be used.", retry_after=30.0)
+
+
 def of_full(gateway_id: str, quota: int | None, pods: int, entries: int) -> Trouble:
     """Explain that a gateway's table has no room: so many pods wait for so many entries."""
     text = f"NAT gateway {gateway_id} has reached its quota of {quota} forward entries"

@@ -1,6 +1,7 @@
 """The configuration file: ACK's own values file for its ``natgw`` controller, and a few keys more."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -72,7 +73,9 @@ class Values:
 
     def is_blocked(self, external_ip: str) -> bool:
         """Whether an EIP is out of service."""
-        return any(IPv4Address(external_ip) in network for network in self.blocked)
+        with suppress(ValueError):  # A PodDNAT written by hand may hold anything.
+            return any(IPv4Address(external_ip) in network for network in self.blocked)
+        return False
 
     def quota_of(self, gateway_id: str) -> int | None:
         """How many forward entries a gateway takes, as far as the file says."""

@@ -238,6 +238,7 @@ def test_rights_in_the_cluster_are_few() -> None:
     assert rights == {
         ("", "pods"): ["get"],
         ("", "nodes"): ["get"],
+        ("", "namespaces"): ["get"],
         ("alibabacloud.com", "poddnats"): ["get", "list", "watch", "delete"],
         ("", "events"): ["create"],
     }

@@ -185,7 +185,13 @@ def test_quota_belongs_to_the_gateway_whichever_entry_says_it() -> None:
 
 @pytest.mark.parametrize(
     ("address", "blocked"),
-    [("203.0.113.10", True), ("203.0.113.11", False), ("198.51.100.7", True), ("198.51.100.8", False)],
+    [
+        ("203.0.113.10", True),
+        ("203.0.113.11", False),
+        ("198.51.100.7", True),
+        ("198.51.100.8", False),
+        ("no address", False),
+    ],
 )
 def test_eips_are_blocked_one_by_one_or_by_network(address: str, blocked: bool) -> None:  # noqa: FBT001
     values = parse(network(blockedEips=["203.0.113.10", "198.51.100.0/29"]))

@@ -57,16 +57,19 @@ _HASTE = 20
 _MOMENT = 0.02
 
 
-def values(url: str, *, last_port: int = 1024) -> Json:
-    """Write a values file for the gateway of `cloud`, whose API is at this address."""
+def values(url: str, *, last_port: int = 1024, entry: Json | None = None, network: Json | None = None) -> Json:
+    """Write a values file for the gateway of `cloud`, whose API is at this address.
+
+    `entry` has more keys for the pool's entry, `network` for what stands beside the pool.
+    """
     ports = {"portRangeStart": 512, "portRangeEnd": last_port}
-    pool = {"natgwId": GATEWAY, "zoneId": "cn-hangzhou-j", **ports, "eips": [EIP]}
+    pool = {"natgwId": GATEWAY, "zoneId": "cn-hangzhou-j", **ports, "eips": [EIP], **(entry or {})}
     return {
         "clusterID": "c-test",
         "regionID": "cn-hangzhou",
         "vpcID": "vpc-1",
         "enableControllers": ["natgw"],
-        "networkController": {"natGwPool": [pool]},
+        "networkController": {"natGwPool": [pool], **(network or {})},
         "credential": {"accessKey": KEY, "accessSecret": SECRET},
         "endpoints": {"vpc": url, "ecs": url},
     }
@@ -253,11 +256,16 @@ def running(
     haste: float = _HASTE,
     refresh_interval: float = 300.0,
     started: bool = True,
+    entry: Json | None = None,
+    network: Json | None = None,
 ) -> Iterator[World]:
-    """Run a world; `started=False` leaves the service as it is before its first list of PodDNATs."""
+    """Run a world; `entry` and `network` are as in `values`.
+
+    `started=False` leaves the service as it is before its first list of PodDNATs.
+    """
     with EmulatorServer(cloud(settle_seconds=settle_seconds)) as server, MemoryApi() as memory:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
-        read = parse(values(server.url, last_port=last_port))
+        read = parse(values(server.url, last_port=last_port, entry=entry, network=network))
         serving = _serving(read, memory, haste=haste, refresh_interval=refresh_interval, started=started)
         with Api(memory.url) as api, serving as service:
             yield World(server.emulator, memory, api, read, service, create_app(service).test_client())

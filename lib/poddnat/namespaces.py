@@ -1,0 +1,56 @@
+"""Whose pods may have public ports, by the values file: namespaces by name, or by their labels."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from poddnat.cluster import Cluster
+from poddnat.progress import Trouble
+from poddnat.values import Values
+
+_REMEMBER_SECONDS = 60.0
+_REMEMBERED = 10_000
+
+
+class Namespaces:
+    """Reads namespaces' labels, and remembers them for a minute. Safe to use from several threads."""
+
+    def __init__(self, values: Values, cluster: Cluster, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._allowed = values.namespaces
+        self._cluster = cluster
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[Mapping[str, str], float]] = OrderedDict()
+
+    def update(self, values: Values) -> None:
+        """Go by other values from now on."""
+        self._allowed = values.namespaces
+
+    def refusal(self, name: str) -> Trouble | None:
+        """Tell why the pods of a namespace may have no public ports; None: they may.
+
+        Raises:
+            ClusterError: the API server did not tell the namespace's labels.
+        """
+        allowed = self._allowed
+        if allowed is None or name in allowed.names:
+            return None
+        if allowed.selector is not None and allowed.allows(name, self._labels(name)):
+            return None
+        text = f"Namespace {name} may not have public ports; allowedNamespaces in the values allows {allowed}"
+        return Trouble("NamespaceNotAllowed", f"{text}; an operator has to add it.", _REMEMBER_SECONDS)
+
+    def _labels(self, name: str) -> Mapping[str, str]:
+        with self._lock:
+            known = self._known.get(name)
+        if known is not None and self._clock() < known[1]:
+            return known[0]
+        namespace = self._cluster.namespace(name) or {}
+        labels: Mapping[str, str] = namespace.get("metadata", {}).get("labels") or {}
+        with self._lock:
+            self._known[name] = (labels, self._clock() + _REMEMBER_SECONDS)
+            self._known.move_to_end(name)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return labels
