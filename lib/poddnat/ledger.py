@@ -7,30 +7,30 @@ is remembered by the pod's uid until the PodDNAT shows it, or for a while. Every
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from poddnat.allocator import PortBook, Slot
-from poddnat.model import ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
+from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Ports, Protocol
 from poddnat.placement import Place, line_up
 from poddnat.values import Values
 
 _PROMISE_SECONDS = 600.0
 
-_Home = tuple[str, str]
+Home = tuple[str, str]
 """A gateway's id and one of its addresses: an address may move from one gateway to another."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """The external side that a pod gets: one address, and ports for its items in their order."""
+    """The external side that a pod gets: one address, and ports there for its items in their order."""
 
     gateway_id: str
     external_ip: str
-    ports: tuple[Ports, ...]
+    mappings: tuple[PortMapping, ...]
 
     @property
-    def home(self) -> _Home:
+    def home(self) -> Home:
         """Whose port book it is written in."""
         return self.gateway_id, self.external_ip
 
@@ -38,7 +38,6 @@ class Grant:
 @dataclass(frozen=True)
 class _Promise:
     grant: Grant
-    items: tuple[ExposedPort, ...]
     expires_at: float
 
 
@@ -49,25 +48,24 @@ class Ledger:
         self._values = values
         self._clock = clock
         self._lock = threading.Lock()
-        self._books: dict[_Home, PortBook] = {}
+        self._books: dict[Home, PortBook] = {}
         self._promises: dict[str, _Promise] = {}
-        self._homes: dict[str, _Home] = {}
-        self._foreign: dict[str, dict[str, _Home]] = {}
-        self._held: dict[tuple[_Home, Hashable], int] = {}
+        self._homes: dict[str, Home] = {}
+        self._foreign: dict[str, dict[str, Home]] = {}
+        self._held: dict[tuple[Home, Hashable], int] = {}
         self._entries: Counter[str] = Counter()
         # Forward entries that a gateway has, or is to have, for all that is known here.
 
-    def poddnat_seen(self, uid: str, pod_uid: str, gateway_id: str, rules: Sequence[ForwardRule]) -> None:
-        """Note what an existing PodDNAT asks for; ``rules`` has at least one, all of one external address."""
+    def poddnat_seen(self, uid: str, pod_uid: str, home: Home, mappings: Sequence[PortMapping]) -> None:
+        """Note what an existing PodDNAT asks for."""
         with self._lock:
-            home = (gateway_id, rules[0].external_ip)
-            slots = [(rule.external_ports, rule.protocol) for rule in rules]
+            slots = _slots(mappings)
             if self._homes.get(uid, home) != home:
                 self._claim(self._homes[uid], ("poddnat", uid), ())
             self._homes[uid] = home
             self._claim(home, ("poddnat", uid), slots)
             promise = self._promises.get(pod_uid)
-            if promise is not None and (promise.grant.home, _slots(promise)) == (home, slots):
+            if promise is not None and (promise.grant.home, _slots(promise.grant.mappings)) == (home, slots):
                 self._forget(pod_uid)
 
     def poddnat_gone(self, uid: str) -> None:
@@ -88,16 +86,33 @@ class Ledger:
                 self._claim(now[entry.entry_id], ("entry", entry.entry_id), [slot])
             self._foreign[gateway_id] = now
 
-    def keepable(self, grant: Grant, items: Sequence[ExposedPort], *, uid: str, pod_uid: str) -> list[bool]:
-        """Tell for each item whether the pod can go on with the ports it has: nobody else claims them."""
+    def kept(self, had: Grant, items: Sequence[ExposedPort], *, uid: str, pod_uid: str) -> list[PortMapping | None]:
+        """Tell for each item which of its external ports a pod can keep, None where it needs others.
+
+        An item that has changed its protocol only keeps its ports as well, where they are free for the new one.
+        """
         own = (("poddnat", uid), ("pod", pod_uid))
+        known: dict[Ports, list[PortMapping]] = {}
+        for mapping in had.mappings:
+            known.setdefault(mapping.internal, []).append(mapping)
+        found: list[PortMapping | None] = [None] * len(items)
+        taken: list[Slot] = []
+        # Those that stay as they are come first: they must not lose a port to one that has changed.
+        changed = [item not in {mapping.item for mapping in known.get(item.ports, ())} for item in items]
         with self._lock:
-            book = self._book(grant.home)
-            return [
-                self._values.allows(grant.gateway_id, grant.external_ip, ports)
-                and book.is_free((ports, item.protocol), but=own)
-                for ports, item in zip(grant.ports, items, strict=True)
-            ]
+            book = self._book(had.home)
+            for index in sorted(range(len(items)), key=changed.__getitem__):
+                item = items[index]
+                for mapping in known.get(item.ports, ()):
+                    same = _mapping(mapping.external, item)
+                    if not item.overlaps(mapping.item) or _overlap(same.slots, taken):
+                        continue
+                    fits = self._values.allows(*had.home, same.external)
+                    if fits and all(book.is_free(slot, but=own) for slot in same.slots):
+                        found[index] = same
+                        taken += same.slots
+                        break
+        return found
 
     def shuns(self, external_ip: str) -> bool:
         """Whether pods should leave an address."""
@@ -108,7 +123,9 @@ class Ledger:
         with self._lock:
             self._expire()
             promise = self._promises.get(pod_uid)
-            return promise.grant if promise is not None and promise.items == tuple(items) else None
+            if promise is None or [mapping.item for mapping in promise.grant.mappings] != list(items):
+                return None
+            return promise.grant
 
     def grant(
         self,
@@ -116,29 +133,30 @@ class Ledger:
         items: Sequence[ExposedPort],
         tiers: Sequence[Sequence[Place]],
         *,
-        keep: Grant | None = None,
-        kept: Sequence[Ports | None] = (),
+        keep: Home | None = None,
+        kept: Sequence[PortMapping | None] = (),
     ) -> Grant | None:
         """Give a pod an address and ports, and promise them to it; None when there are no such ports free.
 
-        ``tiers``: where the pod can be put, the best first. ``keep`` names the address to stay on, and ``kept`` the
-        ports to keep there, None for each item that needs another one. A gateway without room for more entries is
-        the last resort: there the pod waits for its turn.
+        ``tiers``: where the pod can be put, the best first. ``keep`` is where to stay, and ``kept`` what to keep there
+        for each item, None where it needs other ports. A gateway without room for more entries is the last resort:
+        there the pod waits for its turn.
         """
         with self._lock:
             self._expire()
             if keep is not None and (stay := self._complete(keep, items, kept)) is not None:
-                return self._promise(pod_uid, items, stay)
+                return self._promise(pod_uid, stay)
             found = self._find(pod_uid, items, tiers)
-            return self._promise(pod_uid, items, found) if found is not None else None
+            return self._promise(pod_uid, found) if found is not None else None
 
     def _find(self, pod_uid: str, items: Sequence[ExposedPort], tiers: Sequence[Sequence[Place]]) -> Grant | None:
+        entries = sum(len(item.transport.protocols) for item in items)
         places = [place for tier in tiers for place in line_up(tier, self._usage, pod_uid)]
         # Where there is room comes first; both kinds keep their order.
-        for place in sorted(places, key=lambda place: not self._has_room(place, len(items))):
+        for place in sorted(places, key=lambda place: not self._has_room(place, entries)):
             ports = self._book((place.gateway_id, place.external_ip)).choose(items)
             if ports is not None:
-                return Grant(place.gateway_id, place.external_ip, ports)
+                return Grant(place.gateway_id, place.external_ip, tuple(map(_mapping, ports, items)))
         return None
 
     def _usage(self, place: Place) -> int:
@@ -154,27 +172,25 @@ class Ledger:
             book = self._book((gateway_id, external_ip))
             return book.free_ports(protocol), sum(ports.size for ports in book.offered)
 
-    def promise(self, pod_uid: str, items: Sequence[ExposedPort], grant: Grant) -> None:
+    def promise(self, pod_uid: str, grant: Grant) -> None:
         """Promise a pod what it has, so that it gets the same again should it lose it for a moment."""
         with self._lock:
             self._expire()
-            self._promise(pod_uid, items, grant)
+            self._promise(pod_uid, grant)
 
-    def _complete(self, keep: Grant, items: Sequence[ExposedPort], kept: Sequence[Ports | None]) -> Grant | None:
-        needed = [item for item, ports in zip(items, kept, strict=True) if ports is None]
-        staying = [(ports, item.protocol) for item, ports in zip(items, kept, strict=True) if ports is not None]
-        found = self._book(keep.home).choose(needed, besides=staying)
+    def _complete(self, home: Home, items: Sequence[ExposedPort], kept: Sequence[PortMapping | None]) -> Grant | None:
+        needed = [item for item, mapping in zip(items, kept, strict=True) if mapping is None]
+        staying = _slots(mapping for mapping in kept if mapping is not None)
+        found = self._book(home).choose(needed, besides=staying)
         if found is None:
             return None
-        fresh = iter(found)
-        ports = tuple(old if old is not None else next(fresh) for old in kept)
-        return Grant(keep.gateway_id, keep.external_ip, ports)
+        fresh = iter(map(_mapping, found, needed))
+        return Grant(*home, tuple(mapping or next(fresh) for mapping in kept))
 
-    def _promise(self, pod_uid: str, items: Sequence[ExposedPort], grant: Grant) -> Grant:
+    def _promise(self, pod_uid: str, grant: Grant) -> Grant:
         self._forget(pod_uid)
-        promise = _Promise(grant, tuple(items), self._clock() + _PROMISE_SECONDS)
-        self._promises[pod_uid] = promise
-        self._claim(grant.home, ("pod", pod_uid), _slots(promise))
+        self._promises[pod_uid] = _Promise(grant, self._clock() + _PROMISE_SECONDS)
+        self._claim(grant.home, ("pod", pod_uid), _slots(grant.mappings))
         return grant
 
     def _forget(self, pod_uid: str) -> None:
@@ -189,14 +205,14 @@ class Ledger:
                 break  # Later promises expire later.
             self._forget(pod_uid)
 
-    def _claim(self, home: _Home, holder: Hashable, slots: Sequence[Slot]) -> None:
+    def _claim(self, home: Home, holder: Hashable, slots: Sequence[Slot]) -> None:
         """Let a holder claim exactly these slots of an address; each is one forward entry."""
         self._book(home).claim(holder, slots)
         self._entries[home[0]] += len(slots) - self._held.pop((home, holder), 0)
         if slots:
             self._held[home, holder] = len(slots)
 
-    def _book(self, home: _Home) -> PortBook:
+    def _book(self, home: Home) -> PortBook:
         book = self._books.get(home)
         if book is None:
             gateway_id, external_ip = home
@@ -206,5 +222,13 @@ class Ledger:
         return book
 
 
-def _slots(promise: _Promise) -> list[Slot]:
-    return [(ports, item.protocol) for ports, item in zip(promise.grant.ports, promise.items, strict=True)]
+def _mapping(external: Ports, item: ExposedPort) -> PortMapping:
+    return PortMapping(external, item.ports, item.transport)
+
+
+def _slots(mappings: Iterable[PortMapping]) -> list[Slot]:
+    return [slot for mapping in mappings for slot in mapping.slots]
+
+
+def _overlap(some: Sequence[Slot], others: Sequence[Slot]) -> bool:
+    return any(kind is other and ports.overlaps(part) for ports, kind in some for part, other in others)

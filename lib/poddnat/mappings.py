@@ -13,7 +13,7 @@ from typing import Any
 from poddnat.cluster import Cluster
 from poddnat.fleet import Fleet
 from poddnat.ledger import Ledger
-from poddnat.model import ForwardEntry
+from poddnat.model import ForwardEntry, WorkingPort
 from poddnat.ownership import Ownership
 from poddnat.permission import Permissions, Verdict
 from poddnat.plan import Mine
@@ -86,7 +86,7 @@ class Mappings:
         except SpecError as error:
             self._withdraw(mine)
             act = "the user has to correct or delete this PodDNAT"
-            return self._blocked(parent, Trouble("InvalidSpec", f"{str(error).capitalize()}; {act}."))
+            return self._blocked(parent, Trouble("InvalidSpec", f"{error}; {act}."))
         self.seen(parent)
         for other in self._fleet.gateways():
             # It had its entries there before it was moved.
@@ -98,7 +98,7 @@ class Mappings:
         if gateway is not None and self._fleet.exists(wanted.gateway_id) and self._is_proven(parent):
             done = gateway.working(mine, wanted.rules)
             if done is not None:
-                return self._told(parent, done)
+                return self._told(parent, wanted, done)
         verdict = self._permissions.check(parent["metadata"], wanted)
         if isinstance(verdict, Trouble):
             self._withdraw(mine)
@@ -118,7 +118,7 @@ class Mappings:
         if verdict is Verdict.LEAVING:
             present = {entry.rule for entry in gateway.entries_of(mine)}
             rules = tuple(rule for rule in rules if rule in present)
-        return self._told(parent, gateway.ensure(mine, rules))
+        return self._told(parent, wanted, gateway.ensure(mine, rules))
 
     def _misplaced(self, parent: Manifest, mine: Mine, wanted: PodDNAT) -> PodDNATAnswer | None:
         """Tell what is wrong with where a PodDNAT is; None: nothing."""
@@ -137,7 +137,7 @@ class Mappings:
         outcomes = [self._released(gateway_id, mine) for gateway_id in self._places(parent, mine)]
         for outcome in outcomes:
             if isinstance(outcome, Blocked):
-                return self._blocked(parent, outcome.trouble, outcome.entries)
+                return self._blocked(parent, outcome.trouble, _working(_wanted(parent), outcome.entries))
         waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
         if waits:
             return _later(max(waits))
@@ -145,14 +145,12 @@ class Mappings:
 
     def seen(self, parent: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
-        try:
-            wanted = parse_spec(spec_of(parent))
-        except SpecError:
+        wanted = _wanted(parent)
+        if wanted is None:
             return
         owner = controller_of(parent["metadata"])
-        self._ledger.poddnat_seen(
-            parent["metadata"]["uid"], owner.uid if owner else "", wanted.gateway_id, wanted.rules
-        )
+        home = (wanted.gateway_id, wanted.external_ip)
+        self._ledger.poddnat_seen(parent["metadata"]["uid"], owner.uid if owner else "", home, wanted.mappings)
 
     def gone(self, parent: Manifest) -> None:
         """Note that a PodDNAT has gone, perhaps without a finalize call."""
@@ -199,16 +197,17 @@ class Mappings:
             if gateway.concerns(mine):
                 gateway.ensure(mine, ())
 
-    def _told(self, parent: Manifest, progress: Progress) -> PodDNATAnswer | Later:
+    def _told(self, parent: Manifest, wanted: PodDNAT, progress: Progress) -> PodDNATAnswer | Later:
+        working = wanted.working(progress.entries)
         match progress:
-            case Done(entries):
-                ready = self._ready(entries)
+            case Done():
+                ready = self._ready(working)
                 if ready.ready and (owner := controller_of(parent["metadata"])) is not None:
                     self._stopwatch.stop(owner.uid)
-                return PodDNATAnswer(self._status(parent, entries, ready))
-            case Blocked(trouble, entries):
-                return self._blocked(parent, trouble, entries)
-            case Waiting(seconds, entries):
+                return PodDNATAnswer(self._status(parent, working, ready))
+            case Blocked(trouble):
+                return self._blocked(parent, trouble, working)
+            case Waiting(seconds):
                 before = observed_condition(parent.get("status") or {})
                 if before is None or not before.ready:
                     return _later(seconds)
@@ -216,19 +215,20 @@ class Mappings:
                 waiting = Condition(
                     ready=False, reason="Updating", message="Forward entries are being brought up to date."
                 )
-                return PodDNATAnswer(self._status(parent, entries, waiting), resync_after=_later(seconds).seconds)
+                return PodDNATAnswer(self._status(parent, working, waiting), resync_after=_later(seconds).seconds)
 
-    def _ready(self, entries: Sequence[ForwardEntry]) -> Condition:
-        if not entries:
+    def _ready(self, working: Sequence[WorkingPort]) -> Condition:
+        if not working:
             return Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
-        external_ip = entries[0].rule.external_ip
-        count = f"{len(entries)} forward entries work" if len(entries) > 1 else "1 forward entry works"
+        entries = sum(len(port.entry_ids) for port in working)
+        count = f"{entries} forward entries work" if entries > 1 else "1 forward entry works"
+        external_ip = working[0].external_ip
         text = f"{count} on {external_ip}."
         if self._ledger.shuns(external_ip):
             text += " The address is blocked: the pod moves to another one as soon as there is room."
         return Condition(ready=True, reason="Ready", message=text)
 
-    def _blocked(self, parent: Manifest, trouble: Trouble, entries: Sequence[ForwardEntry] = ()) -> PodDNATAnswer:
+    def _blocked(self, parent: Manifest, trouble: Trouble, working: Sequence[WorkingPort] = ()) -> PodDNATAnswer:
         before = observed_condition(parent.get("status") or {})
         told = before is not None and before.reason == trouble.reason and before.message.startswith(trouble.message)
         if not told or (before is not None and before.ready):
@@ -236,16 +236,27 @@ class Mappings:
             self._cluster.warn(parent, trouble.reason, trouble.message)
         message = f"{trouble.message} {trouble.figures}".rstrip()
         condition = Condition(ready=False, reason=trouble.reason, message=message)
-        return PodDNATAnswer(self._status(parent, entries, condition), resync_after=trouble.retry_after)
+        return PodDNATAnswer(self._status(parent, working, condition), resync_after=trouble.retry_after)
 
-    def _status(self, parent: Manifest, entries: Sequence[ForwardEntry], condition: Condition) -> Manifest:
-        return status(parent.get("status") or {}, entries, condition, _written(self._today()))
+    def _status(self, parent: Manifest, working: Sequence[WorkingPort], condition: Condition) -> Manifest:
+        return status(parent.get("status") or {}, working, condition, _written(self._today()))
 
 
 def _is_ready(parent: Manifest) -> bool:
     """Whether its status says Ready, and of its present spec."""
     told = parent.get("status") or {}
     return ready_since(told) is not None and told.get("observedGeneration") == parent["metadata"].get("generation")
+
+
+def _wanted(parent: Manifest) -> PodDNAT | None:
+    try:
+        return parse_spec(spec_of(parent))
+    except SpecError:
+        return None
+
+
+def _working(wanted: PodDNAT | None, entries: Sequence[ForwardEntry]) -> tuple[WorkingPort, ...]:
+    return wanted.working(entries) if wanted is not None else ()
 
 
 def _written(time: dt.datetime) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 LOWEST_PORT = 1
 HIGHEST_PORT = 65535
 
-_PORTS = re.compile(r"([0-9]{1,5})(?:/([0-9]{1,5}))?")
+_PORTS = re.compile(r"([0-9]{1,5})(?:[/-]([0-9]{1,5}))?")
 
 
 class Protocol(StrEnum):
@@ -21,6 +21,19 @@ class Protocol(StrEnum):
     TCP = "tcp"
     UDP = "udp"
     ANY = "any"
+
+
+class Transport(StrEnum):
+    """What a pod's port is reached by: one protocol, or both under the same public port."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    TCPUDP = "tcpudp"
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols of the forward entries that it takes, one entry each."""
+        return (Protocol.TCP, Protocol.UDP) if self is Transport.TCPUDP else (Protocol(self.value),)
 
 
 class Ports(NamedTuple):
@@ -43,7 +56,7 @@ class Ports(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the API's spelling: ``80``, or ``10/20`` for a range.
+        """Read ``80``, or a range as the API spells it (``10/20``) or as people do (``10-20``).
 
         Raises:
             ValueError: the text is neither.
@@ -54,7 +67,13 @@ class Ports(NamedTuple):
         return cls.of(int(found[1]), int(found[2] or found[1]))
 
     def __str__(self) -> str:
+        """Write the API's spelling."""
         return str(self.first) if self.first == self.last else f"{self.first}/{self.last}"
+
+    @property
+    def shown(self) -> str:
+        """The spelling for people: ``80``, or ``10-20`` for a range."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
     @property
     def size(self) -> int:
@@ -64,6 +83,10 @@ class Ports(NamedTuple):
     def overlaps(self, other: "Ports") -> bool:
         """Whether some port lies in both."""
         return self.first <= other.last and other.first <= self.last
+
+    def contains(self, other: "Ports") -> bool:
+        """Whether all ports of the other lie in this."""
+        return self.first <= other.first and other.last <= self.last
 
 
 ALL_PORTS = Ports(LOWEST_PORT, HIGHEST_PORT)
@@ -95,8 +118,8 @@ class ForwardRule(NamedTuple):
         return alike and mine.overlaps(theirs)
 
     def __str__(self) -> str:
-        outside = f"{self.external_ip}:{self.external_ports}"
-        return f"{outside} to {self.internal_ip}:{self.internal_ports} ({self.protocol})"
+        outside = f"{self.external_ip}:{self.external_ports.shown}"
+        return f"{outside} to {self.internal_ip}:{self.internal_ports.shown} ({self.protocol})"
 
 
 class EntryStatus(StrEnum):
@@ -129,7 +152,60 @@ class ExposedPort(NamedTuple):
     """One item of a pod's list of ports to expose."""
 
     ports: Ports
-    protocol: Protocol
+    transport: Transport
+
+    def covers(self, other: "ExposedPort") -> bool:
+        """Whether asking for this asks for all of the other."""
+        carried = set(other.transport.protocols) <= set(self.transport.protocols)
+        return carried and self.ports.contains(other.ports)
+
+    def overlaps(self, other: "ExposedPort") -> bool:
+        """Whether both ask for some port under the same protocol."""
+        shared = set(self.transport.protocols) & set(other.transport.protocols)
+        return bool(shared) and self.ports.overlaps(other.ports)
+
+    def __str__(self) -> str:
+        """Write it as the pod's annotation may: ``80/tcp``, ``9000-9010/udp``."""
+        return f"{self.ports.shown}/{self.transport}"
+
+
+class PortMapping(NamedTuple):
+    """An item of a pod's list with the public ports that it was given; both sides have the same length."""
+
+    external: Ports
+    internal: Ports
+    transport: Transport
+
+    @property
+    def item(self) -> ExposedPort:
+        """What the pod asks for."""
+        return ExposedPort(self.internal, self.transport)
+
+    @property
+    def slots(self) -> tuple[tuple[Ports, Protocol], ...]:
+        """What it takes of the external address."""
+        return tuple((self.external, protocol) for protocol in self.transport.protocols)
+
+    def rules(self, external_ip: str, internal_ip: str) -> tuple[ForwardRule, ...]:
+        """Give the forward entries that it takes: one, or for both protocols two, TCP first."""
+        return tuple(
+            ForwardRule(external_ip, self.external, internal_ip, self.internal, protocol)
+            for protocol in self.transport.protocols
+        )
+
+    def __str__(self) -> str:
+        """Write it for people: ``512->80/tcp``."""
+        return f"{self.external.shown}->{self.internal.shown}/{self.transport}"
+
+
+class WorkingPort(NamedTuple):
+    """An item that can be reached from outside: what a PodDNAT's status lists, and what its pod is told."""
+
+    external_ip: str
+    internal_ip: str
+    mapping: PortMapping
+    entry_ids: tuple[str, ...]
+    """The forward entries, one for each protocol."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from typing import Any
 from poddnat import annotations, pod_facts
 from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster
-from poddnat.model import ExposedPort
 from poddnat.namespaces import Namespaces
 from poddnat.poddnat_object import PodDNAT, controller_of
 from poddnat.progress import Trouble
@@ -92,9 +91,9 @@ class Permissions:
             self._granted.pop(uid, None)
 
     def _outside_pool(self, wanted: PodDNAT) -> Trouble | None:
-        for rule in wanted.rules:
-            if not self._values.allows(wanted.gateway_id, rule.external_ip, rule.external_ports):
-                outside = f"{rule.external_ip}:{rule.external_ports} on {wanted.gateway_id}"
+        for mapping in wanted.mappings:
+            if not self._values.allows(wanted.gateway_id, wanted.external_ip, mapping.external):
+                outside = f"{wanted.external_ip}:{mapping.external.shown} on {wanted.gateway_id}"
                 text = f"{outside} is not in the configured pool"
                 return Trouble("NotInPool", f"{text}; nobody has to act when the pod's sync corrects it.", _ASK_AGAIN)
         return None
@@ -120,9 +119,10 @@ def _ports_allowed(pod: Mapping[str, Any], name: str, wanted: PodDNAT) -> Verdic
         return _refusal(f"pod {name} asks for something impossible: {error}")
     if exposure is None:
         return Verdict.OPTED_OUT
-    for rule in wanted.rules:
-        if ExposedPort(rule.internal_ports, rule.protocol) not in exposure.items:
-            return _refusal(f"pod {name} does not ask for port {rule.internal_ports}/{rule.protocol}")
+    for mapping in wanted.mappings:
+        # Less than what is asked for is allowed too: the pod may have asked for more a moment ago.
+        if not any(item.covers(mapping.item) for item in exposure.items):
+            return _refusal(f"pod {name} does not ask for port {mapping.item}")
     return Verdict.LEAVING if pod_facts.is_terminating(pod) else Verdict.ALLOWED
 
 

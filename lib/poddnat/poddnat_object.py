@@ -1,7 +1,8 @@
 """The PodDNAT object: between what Kubernetes stores and what the logic works with.
 
 The fields are those of ACK's CRD, all strings, as other programs read them; ``protocol`` inside ``portMapping`` and
-the conditions are ours.
+the conditions are ours. One item of the pod's list is one ``portMapping`` and, when it works, one of ``entries``,
+also where it takes two forward entries: OpenKruiseGame counts them.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poddnat.model import ForwardEntry, ForwardRule, Ports, Protocol
+from poddnat.model import ForwardEntry, ForwardRule, PortMapping, Ports, Transport, WorkingPort
 
 GROUP = "alibabacloud.com"
 API_VERSION = f"{GROUP}/v1"
@@ -37,37 +38,51 @@ class PodDNAT:
     """What a PodDNAT asks for: the external side that a pod was given, and where it leads."""
 
     gateway_id: str
+    external_ip: str
     internal_ip: str
-    rules: tuple[ForwardRule, ...]
+    mappings: tuple[PortMapping, ...]
     eni: str = ""
     vswitch: str = ""
     zone: str = ""
 
     @property
-    def external_ip(self) -> str:
-        """The one external address of all its rules."""
-        return self.rules[0].external_ip
+    def rules(self) -> tuple[ForwardRule, ...]:
+        """The forward entries that it takes, in the order of its mappings."""
+        return tuple(rule for mapping in self.mappings for rule in mapping.rules(self.external_ip, self.internal_ip))
+
+    def working(self, entries: Sequence[ForwardEntry]) -> tuple[WorkingPort, ...]:
+        """Find the mappings all of whose forward entries are among those that work, in order."""
+        ids = {entry.rule: entry.entry_id for entry in entries}
+        found = []
+        for mapping in self.mappings:
+            needed = mapping.rules(self.external_ip, self.internal_ip)
+            if all(rule in ids for rule in needed):
+                held = tuple(ids[rule] for rule in needed)
+                found.append(WorkingPort(self.external_ip, self.internal_ip, mapping, held))
+        return tuple(found)
 
     def spec(self) -> dict[str, Any]:
         """Write it as a manifest's ``spec``."""
-        protocol = self.rules[0].protocol
+        # One protocol in the place where ACK's controller has it, also for readers who know nothing of both at once.
+        single = (mapping.transport for mapping in self.mappings if mapping.transport is not Transport.TCPUDP)
+        usual = next(single, Transport.TCP)
         return {
             "eni": self.eni,
             "externalIP": self.external_ip,
             "internalIP": self.internal_ip,
-            "portMapping": [_mapping(rule, protocol) for rule in self.rules],
-            "protocol": protocol.value,
+            "portMapping": [_mapping(mapping, usual) for mapping in self.mappings],
+            "protocol": usual.value,
             "tableId": self.gateway_id,
             "vswitch": self.vswitch,
             "zoneID": self.zone,
         }
 
 
-def _mapping(rule: ForwardRule, usual: Protocol) -> dict[str, str]:
-    mapping = {"externalPort": str(rule.external_ports), "internalPort": str(rule.internal_ports)}
-    if rule.protocol is not usual:
-        mapping["protocol"] = rule.protocol.value
-    return mapping
+def _mapping(mapping: PortMapping, usual: Transport) -> dict[str, str]:
+    written = {"externalPort": str(mapping.external), "internalPort": str(mapping.internal)}
+    if mapping.transport is not usual:
+        written["protocol"] = mapping.transport.value
+    return written
 
 
 def parse_spec(spec: Mapping[str, Any]) -> PodDNAT:
@@ -77,21 +92,21 @@ def parse_spec(spec: Mapping[str, Any]) -> PodDNAT:
         SpecError: a field is missing or not of its form.
     """
     usual = spec.get("protocol") or "tcp"
-    rules = []
+    mappings: list[PortMapping] = []
     for index, mapping in enumerate(spec.get("portMapping") or []):
         where = f"spec.portMapping[{index}]"
         external = _ports(mapping, "externalPort", where)
         internal = _ports(mapping, "internalPort", where)
         if external.size != internal.size:
             raise SpecError(f"{where} maps {external.size} ports to {internal.size}; both sides need the same number")
-        protocol = _protocol(mapping.get("protocol") or usual, where)
-        rules.append(ForwardRule(_field(spec, "externalIP"), external, _field(spec, "internalIP"), internal, protocol))
-    if not rules:
+        mappings.append(PortMapping(external, internal, _transport(mapping.get("protocol") or usual, where)))
+    if not mappings:
         raise SpecError("spec.portMapping is empty; it has to list at least one port")
     return PodDNAT(
         gateway_id=_field(spec, "tableId"),
+        external_ip=_field(spec, "externalIP"),
         internal_ip=_field(spec, "internalIP"),
-        rules=tuple(rules),
+        mappings=tuple(mappings),
         eni=spec.get("eni", ""),
         vswitch=spec.get("vswitch", ""),
         zone=spec.get("zoneID", ""),
@@ -112,10 +127,11 @@ def _ports(mapping: Mapping[str, Any], name: str, where: str) -> Ports:
         raise SpecError(f"{where}.{name}: {error}") from error
 
 
-def _protocol(value: str, where: str) -> Protocol:
-    if value.lower() not in {Protocol.TCP, Protocol.UDP}:
-        raise SpecError(f'{where}: protocol "{value}" is neither tcp nor udp')
-    return Protocol(value.lower())
+def _transport(value: str, where: str) -> Transport:
+    try:
+        return Transport(value.lower())
+    except ValueError:
+        raise SpecError(f'{where}: protocol "{value}" is none of tcp, udp and tcpudp') from None
 
 
 def spec_of(poddnat: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -151,7 +167,7 @@ class Condition:
 
 
 def status(
-    observed: Mapping[str, Any], entries: Sequence[ForwardEntry], condition: Condition, now: str
+    observed: Mapping[str, Any], working: Sequence[WorkingPort], condition: Condition, now: str
 ) -> dict[str, Any]:
     """Write the whole ``status`` of a PodDNAT.
 
@@ -159,22 +175,20 @@ def status(
     sync would cause a write. ``now`` is the time (RFC 3339) for a condition that changes.
     """
     return {
-        "entries": [_entry(entry) for entry in entries],
-        "ports": ",".join(
-            f"{entry.rule.external_ports}->{entry.rule.internal_ports}/{entry.rule.protocol}" for entry in entries
-        ),
+        "entries": [_entry(port) for port in working],
+        "ports": ",".join(str(port.mapping) for port in working),
         "conditions": [_condition(observed, condition, now)],
     }
 
 
-def _entry(entry: ForwardEntry) -> dict[str, str]:
+def _entry(port: WorkingPort) -> dict[str, str]:
     return {
-        "externalIP": entry.rule.external_ip,
-        "externalPort": str(entry.rule.external_ports),
-        "forwardEntryId": entry.entry_id,
-        "internalIP": entry.rule.internal_ip,
-        "internalPort": str(entry.rule.internal_ports),
-        "ipProtocol": entry.rule.protocol.value,
+        "externalIP": port.external_ip,
+        "externalPort": str(port.mapping.external),
+        "forwardEntryId": ",".join(port.entry_ids),
+        "internalIP": port.internal_ip,
+        "internalPort": str(port.mapping.internal),
+        "ipProtocol": port.mapping.transport.value,
     }
 
 
@@ -212,22 +226,20 @@ def ready_since(status: Mapping[str, Any]) -> str | None:
 
 
 def entry_ids(status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the ids of the entries that a status holds."""
-    return tuple(e["forwardEntryId"] for e in status.get("entries") or [] if e.get("forwardEntryId"))
+    """Read the ids of the forward entries that a status holds."""
+    return tuple(entry_id for entry in status.get("entries") or [] for entry_id in _ids(entry))
 
 
-def entry_rules(status: Mapping[str, Any]) -> tuple[ForwardRule, ...]:
-    """Read the rules of the entries that a status holds, in order; entries that make no sense are left out."""
-    rules = []
+def _ids(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(filter(None, (entry.get("forwardEntryId") or "").split(",")))
+
+
+def working_ports(status: Mapping[str, Any]) -> tuple[WorkingPort, ...]:
+    """Read the ports that a status says to work, in order; entries that make no sense are left out."""
+    found = []
     for entry in status.get("entries") or []:
         with contextlib.suppress(KeyError, ValueError, AttributeError):
-            rules.append(
-                ForwardRule(
-                    entry["externalIP"],
-                    Ports.parse(entry["externalPort"]),
-                    entry["internalIP"],
-                    Ports.parse(entry["internalPort"]),
-                    Protocol(entry["ipProtocol"].lower()),
-                )
-            )
-    return tuple(rules)
+            external, internal = Ports.parse(entry["externalPort"]), Ports.parse(entry["internalPort"])
+            mapping = PortMapping(external, internal, Transport(entry["ipProtocol"].lower()))
+            found.append(WorkingPort(entry["externalIP"], entry["internalIP"], mapping, _ids(entry)))
+    return tuple(found)

@@ -5,16 +5,17 @@ answer. Nothing here is exposed: that is the PodDNAT's own sync, which trusts no
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from poddnat import annotations, pod_facts
+from poddnat import annotations, pod_facts, port_list
 from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster, ClusterError, PodDNATs
 from poddnat.fleet import Fleet
 from poddnat.ledger import Grant, Ledger
-from poddnat.model import Address, ExposedPort, Exposure, ForwardRule, Ports
+from poddnat.model import Address, ExposedPort, Exposure, PortMapping
 from poddnat.namespaces import Namespaces
 from poddnat.network import Located, Network
 from poddnat.nodes import Nodes
@@ -23,11 +24,11 @@ from poddnat.poddnat_object import (
     PodDNAT,
     SpecError,
     controller_of,
-    entry_rules,
     manifest,
     observed_condition,
     parse_spec,
     spec_of,
+    working_ports,
 )
 from poddnat.progress import Later, Trouble
 from poddnat.stopwatch import Stopwatch
@@ -164,9 +165,7 @@ class Pods:
         """Keep for a while what a pod had, so that mending its annotation gives it the same ports again."""
         current = _parsed(observed)
         if current is not None:
-            items = [ExposedPort(rule.internal_ports, rule.protocol) for rule in current.rules]
-            ports = tuple(rule.external_ports for rule in current.rules)
-            self._ledger.promise(pod_uid, items, Grant(current.gateway_id, current.external_ip, ports))
+            self._ledger.promise(pod_uid, _grant_of(current))
 
     def _remainder(
         self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None
@@ -175,48 +174,41 @@ class Pods:
         current = _parsed(observed)
         if current is None or observed is None or current.internal_ip != ip:
             return None
-        kept = self._kept(observed["metadata"]["uid"], pod_uid, current, items)
-        had = [item for item, ports in zip(items, kept, strict=True) if ports is not None]
-        return _poddnat(_grant_of(current, kept), had, _address_of(current)) if had else None
+        had = [mapping.item for item in items for mapping in current.mappings if item.covers(mapping.item)]
+        kept = self._ledger.kept(_grant_of(current), had, uid=observed["metadata"]["uid"], pod_uid=pod_uid)
+        mappings = tuple(mapping for mapping in kept if mapping is not None)
+        return replace(current, mappings=mappings) if mappings else None
 
     def _desired(self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None) -> PodDNAT:
         current = _parsed(observed)
         leave = self._has_to_leave(observed)
-        if current is not None and observed is not None and not leave:
-            kept = self._kept(observed["metadata"]["uid"], pod_uid, current, items)
-            if current.internal_ip == ip and all(kept) and len(current.rules) == len(items):
-                return _poddnat(_grant_of(current, kept), items, _address_of(current))
+        kept: list[PortMapping | None] = []
+        if current is not None and observed is not None:
+            kept = self._ledger.kept(_grant_of(current), items, uid=observed["metadata"]["uid"], pod_uid=pod_uid)
+            whole = tuple(mapping for mapping in kept if mapping is not None)
+            settled = len(whole) == len(items) and _takes_nothing_new(whole, current)
+            if settled and current.internal_ip == ip and not leave:
+                return replace(current, mappings=whole)
         promised = self._ledger.promised(pod_uid, items)
         located = self._network.locate(pod_uid, ip)
         if not isinstance(located, Located):
             raise _unknown(located.trouble)
         if promised is not None and leave not in (promised.gateway_id, promised.external_ip):
-            return _poddnat(promised, items, located.address)
-        keep, kept = None, []
-        if current is not None and observed is not None and leave not in (current.gateway_id, current.external_ip):
-            kept = self._kept(observed["metadata"]["uid"], pod_uid, current, items)
-            keep = Grant(current.gateway_id, current.external_ip, ())
+            return _poddnat(promised, located.address)
+        keep = None
+        if current is not None and leave not in (current.gateway_id, current.external_ip):
+            keep = _grant_of(current).home
         grant = self._ledger.grant(pod_uid, items, self._places(located, avoid=leave), keep=keep, kept=kept)
         if grant is None and leave and current is not None:
             # Nowhere better to go: stay and wait.
             return current
         if grant is None:
-            text = f"No {len(items)} external ports are free on one address of the pool's gateways"
+            text = f"No address of the pool's gateways has all that the pod needs free: {_needs(items)}"
             raise _TroubleError(
                 Trouble("NoFreePorts", f"{text}; an operator has to widen a port range or add EIPs.", 30)
             )
         self._stopwatch.start(pod_uid)
-        return _poddnat(grant, items, located.address)
-
-    def _kept(self, uid: str, pod_uid: str, current: PodDNAT, items: Sequence[ExposedPort]) -> list[Ports | None]:
-        """Find the external ports that a pod can keep, for each item; None where it needs another one."""
-        had = {ExposedPort(rule.internal_ports, rule.protocol): rule.external_ports for rule in current.rules}
-        ports = [had.get(item) for item in items]
-        known = [(item, port) for item, port in zip(items, ports, strict=True) if port is not None]
-        grant = Grant(current.gateway_id, current.external_ip, tuple(port for _, port in known))
-        keepable = self._ledger.keepable(grant, [item for item, _ in known], uid=uid, pod_uid=pod_uid)
-        fine = {item for (item, _), ok in zip(known, keepable, strict=True) if ok}
-        return [port if item in fine else None for item, port in zip(items, ports, strict=True)]
+        return _poddnat(grant, located.address)
 
     def _places(self, located: Located, avoid: str) -> list[list[Place]]:
         """List in tiers where a pod can be put, the best first, but not on the gateway or address to avoid."""
@@ -273,20 +265,26 @@ def _has_to_move(observed: Manifest | None) -> str:
     return str(spec_of(observed).get(leaves.get(condition.reason, "tableId"), ""))
 
 
-def _poddnat(grant: Grant, items: Sequence[ExposedPort], address: Address) -> PodDNAT:
-    rules = tuple(
-        ForwardRule(grant.external_ip, ports, address.ip, item.ports, item.protocol)
-        for ports, item in zip(grant.ports, items, strict=True)
+def _poddnat(grant: Grant, address: Address) -> PodDNAT:
+    return PodDNAT(*grant.home, address.ip, grant.mappings, address.eni, address.vswitch, address.zone)
+
+
+def _grant_of(current: PodDNAT) -> Grant:
+    return Grant(current.gateway_id, current.external_ip, current.mappings)
+
+
+def _takes_nothing_new(mappings: Sequence[PortMapping], current: PodDNAT) -> bool:
+    had = {slot for mapping in current.mappings for slot in mapping.slots}
+    return had.issuperset(slot for mapping in mappings for slot in mapping.slots)
+
+
+def _needs(items: Sequence[ExposedPort]) -> str:
+    """Tell what to look for on an address, however long the list."""
+    wanted = Counter(
+        f"{item.ports.size} {item.transport} ports in a row" if item.ports.size > 1 else f"{item.transport} port"
+        for item in items
     )
-    return PodDNAT(grant.gateway_id, address.ip, rules, address.eni, address.vswitch, address.zone)
-
-
-def _grant_of(current: PodDNAT, kept: Sequence[Ports | None]) -> Grant:
-    return Grant(current.gateway_id, current.external_ip, tuple(ports for ports in kept if ports is not None))
-
-
-def _address_of(current: PodDNAT) -> Address:
-    return Address(current.internal_ip, current.eni, current.vswitch, current.zone)
+    return port_list.brief([f"{count} x {what}" for what, count in sorted(wanted.items())], quote="")
 
 
 def _as_desired(observed: Manifest) -> Manifest:
@@ -310,7 +308,7 @@ def _judged(pod: Manifest, desired: Manifest, observed: Manifest | None) -> dict
     if condition is None:
         return {}
     if condition.ready:
-        return _told(pod, annotations.READY, annotations.format_result(entry_rules(observed["status"])))
+        return _told(pod, annotations.READY, annotations.format_result(working_ports(observed["status"])))
     return _told(pod, annotations.format_status(condition.reason, condition.message), None)
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from poddnat import annotations
-from poddnat.poddnat_object import entry_rules
+from poddnat.poddnat_object import working_ports
 from poddnat.values import Values
 
 if TYPE_CHECKING:
@@ -24,14 +24,15 @@ def pods(exposed: "Sequence[Exposed]") -> Table | Text:
         return Text(f"No pod asks for a public port: none has the annotation {where}.", "red")
     table = _table("Pods", "POD", "PUBLIC ADDRESS", "POD ADDRESS", "STATUS")
     for pod in exposed:
-        rules = entry_rules(pod.poddnat.get("status") or {}) if pod.poddnat else ()
+        working = working_ports(pod.poddnat.get("status") or {}) if pod.poddnat else ()
         status = Text("Ready", "green") if pod.ready else Text(pod.status or "waiting", "red")
         name = f"{pod.namespace}/{pod.name}"
-        if not rules:
+        if not working:
             table.add_row(name, "-", pod.ip or "-", status)
-        for index, rule in enumerate(rules):
-            public = Text(f"{rule.external_ip}:{rule.external_ports}/{rule.protocol}", "bold")
-            inside = f"{rule.internal_ip}:{rule.internal_ports}"
+        for index, port in enumerate(working):
+            mapping = port.mapping
+            public = Text(f"{port.external_ip}:{mapping.external.shown}/{mapping.transport}", "bold")
+            inside = f"{port.internal_ip}:{mapping.internal.shown}"
             table.add_row(*(("", public, inside, "") if index else (name, public, inside, status)))
     return table
 
@@ -59,8 +60,9 @@ def pool(values: Values) -> Table:
     """Show what a values file offers to pods."""
     table = _table(f"Pool of cluster {values.cluster_id}", "GATEWAY", "ZONE", "PORTS", "EXTERNAL ADDRESSES")
     for entry in values.pool:
-        ports = f"{entry.ports.first}-{entry.ports.last}"
-        table.add_row(entry.gateway_id, entry.zone_id, ports, ", ".join(entry.eips or ["all of the gateway"]))
+        table.add_row(
+            entry.gateway_id, entry.zone_id, entry.ports.shown, ", ".join(entry.eips or ["all of the gateway"])
+        )
     return table
 
 

@@ -87,8 +87,12 @@ def of_conflicts(plan: Plan, ownership: Ownership) -> Trouble | None:
     holder = f"PodDNAT {conflict.holder}" if conflict.holder else "somebody else"
     of_cluster = "" if ownership.owner_in(entry.name) else ", which is not ours to touch"
     if conflict.side is Side.EXTERNAL:
-        text = f"{rule.external_ip}:{rule.external_ports} belongs to {holder} by entry {entry.entry_id}{of_cluster}"
+        text = (
+            f"{rule.external_ip}:{rule.external_ports.shown} belongs to {holder} by entry {entry.entry_id}{of_cluster}"
+        )
         return Trouble(PORT_TAKEN, f"{text}; another port will be used.", retry_after=30.0)
-    text = f"{rule.internal_ip}:{rule.internal_ports} is mapped for {holder} by entry {entry.entry_id}{of_cluster}"
+    text = (
+        f"{rule.internal_ip}:{rule.internal_ports.shown} is mapped for {holder} by entry {entry.entry_id}{of_cluster}"
+    )
     act = "it is tried again once that has gone" if conflict.holder else "an operator has to delete it"
     return Trouble(INTERNAL_TAKEN, f"{text}; {act}.", retry_after=30.0)

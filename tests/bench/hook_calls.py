@@ -23,7 +23,7 @@ from metacontroller_standin.api import Api
 from metacontroller_standin.memory_api import MemoryApi
 from poddnat.annotations import EXPOSE_PORT, POD_DNAT, READY, RESULT, STATUS, format_result
 from poddnat.files import MANIFESTS, ROOT
-from poddnat.model import EntryStatus, ForwardEntry
+from poddnat.model import PortMapping, Transport, WorkingPort
 from poddnat.ownership import Ownership
 from poddnat.poddnat_object import Condition, PodDNAT, manifest, status
 from tests.bench.emulated import CLUSTER, EmulatedCloud, emulated_cloud, free_port
@@ -80,26 +80,27 @@ def percentile(times: list[float], share: int) -> float:
 
 def _create(api: Api, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
     rule = stub.rule(0, number)
-    entry = ForwardEntry(f"fwd-{number}", "", rule, EntryStatus.AVAILABLE)
+    mapping = PortMapping(rule.external_ports, rule.internal_ports, Transport.TCP)
+    working = [WorkingPort(rule.external_ip, rule.internal_ip, mapping, (f"fwd-{number}",))]
     name = f"pod-{number}"
     recorded = json.loads((RECORDINGS / "pod-sync-with-poddnat.json").read_text(encoding="utf-8"))["object"]
     recorded["metadata"] = {
         "name": name,
         "namespace": "default",
-        "annotations": {POD_DNAT: "", EXPOSE_PORT: "80", STATUS: READY, RESULT: format_result([rule])},
+        "annotations": {POD_DNAT: "", EXPOSE_PORT: "80", STATUS: READY, RESULT: format_result(working)},
         "managedFields": recorded["metadata"].get("managedFields", []),
     }
     pod = api.create(api.resource("v1", "pods"), recorded)
     pod["status"] = {"phase": "Running", "podIP": rule.internal_ip}
     pod = api.update_status(api.resource("v1", "pods"), pod)
-    asked = PodDNAT("ngw-bench0", rule.internal_ip, (rule,), "eni-0", "vsw-0", "cn-hangzhou-j")
+    asked = PodDNAT("ngw-bench0", rule.external_ip, rule.internal_ip, (mapping,), "eni-0", "vsw-0", "cn-hangzhou-j")
     wanted = manifest("default", name, asked)
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
     wanted["metadata"]["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": True}]
     resource = api.resource("alibabacloud.com/v1", "poddnats")
     poddnat = api.create(resource, wanted)
     ready = Condition(ready=True, reason="Ready", message=f"1 forward entry works on {rule.external_ip}.")
-    poddnat["status"] = status({}, [entry], ready, "2026-01-01T00:00:00Z") | {"observedGeneration": 1}
+    poddnat["status"] = status({}, working, ready, "2026-01-01T00:00:00Z") | {"observedGeneration": 1}
     return pod, api.update_status(resource, poddnat)
 
 

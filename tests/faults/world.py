@@ -550,7 +550,8 @@ class World:
         ready = [condition for condition in status.get("conditions", ()) if condition["status"] == "True"]
         if not ready or status.get("observedGeneration") != dnat["metadata"]["generation"]:
             return [f"{name} is not Ready: {status.get('conditions')}"]
-        told = {(e["externalIP"], e["externalPort"], e["forwardEntryId"]) for e in status["entries"]}
+        shown = status["entries"]
+        told = {(e["externalIP"], e["externalPort"], i) for e in shown for i in e["forwardEntryId"].split(",")}
         there = {
             (entry.external_ip, entry.external_port, entry.id)
             for entry in self.entries()
@@ -562,7 +563,7 @@ class World:
                 for r in wanted.rules
             )
         }
-        if told != there or len(told) != items or wanted.internal_ip != pod["status"]["podIP"]:
+        if told != there or len(shown) != items or wanted.internal_ip != pod["status"]["podIP"]:
             return [f"{name} (wants {items} of {wanted}) is told {told}, and the cloud has {there}"]
         if pod["metadata"]["annotations"].get(STATUS) != READY:
             return [f"{name}'s pod is not told that it is ready: {pod['metadata']['annotations']}"]

@@ -13,8 +13,11 @@ from poddnat.model import (
     ExposedPort,
     ForwardEntry,
     ForwardRule,
+    PortMapping,
     Ports,
     Protocol,
+    Transport,
+    WorkingPort,
 )
 
 if TYPE_CHECKING:
@@ -46,13 +49,24 @@ def entry(
 
 
 def items(*texts: str) -> tuple[ExposedPort, ...]:
-    """Make items of a pod's list from texts such as ``80/udp``; tcp when left out."""
+    """Make items of a pod's list from texts such as ``80/udp`` or ``10-20``; tcp when left out."""
     return tuple(map(_item, texts))
 
 
 def _item(text: str) -> ExposedPort:
-    port, _, protocol = text.partition("/")
-    return ExposedPort(Ports.of(int(port)), Protocol(protocol or "tcp"))
+    ports, _, transport = text.partition("/")
+    return ExposedPort(Ports.parse(ports), Transport(transport or "tcp"))
+
+
+def mapping(text: str) -> PortMapping:
+    """Make an item with its external ports from a text such as ``512->80/udp``."""
+    external, _, internal = text.partition("->")
+    return PortMapping(Ports.parse(external), *_item(internal))
+
+
+def working(text: str, *entry_ids: str) -> WorkingPort:
+    """Make an item that works, from a text such as ``512->80/udp``."""
+    return WorkingPort(EIP, POD, mapping(text), entry_ids or ("fwd-1",))
 
 
 def all_ports(highest: int = HIGHEST_PORT) -> st.SearchStrategy[Ports]:
@@ -60,6 +74,11 @@ def all_ports(highest: int = HIGHEST_PORT) -> st.SearchStrategy[Ports]:
     singles = st.integers(LOWEST_PORT, highest).map(Ports.of)
     ends = st.tuples(st.integers(LOWEST_PORT, highest), st.integers(LOWEST_PORT, highest))
     return singles | ends.map(sorted).map(lambda pair: Ports.of(*pair))
+
+
+def all_items(highest: int = 12) -> st.SearchStrategy[ExposedPort]:
+    """Items close together, so that many overlap."""
+    return st.builds(ExposedPort, all_ports(highest), st.sampled_from(Transport))
 
 
 def rules(

@@ -40,8 +40,8 @@ def taken(from_: PortBook, *wanted: str) -> list[str]:
         chosen = from_.choose([item])
         if chosen is None:
             break
-        from_.claim(f"holder {number}", [(chosen[0], item.protocol)])
-        given.append(str(chosen[0]))
+        from_.claim(f"holder {number}", [(chosen[0], protocol) for protocol in item.transport.protocols])
+        given.append(chosen[0].shown)
     return given
 
 
@@ -84,6 +84,84 @@ def test_port_that_has_been_free_the_longest_comes_first() -> None:
     one.release("b")
     one.release("a")
     assert taken(one, "80", "80", "80") == ["514", "513", "512"]
+
+
+def test_range_gets_as_many_ports_in_a_row() -> None:
+    assert taken(book("512/524"), "9000-9004/udp", "9000-9004/udp", "9000-9004/udp") == ["512-516", "517-521"]
+
+
+def test_range_does_not_reach_over_the_end_of_an_offered_range() -> None:
+    assert taken(book("512/514", "515/518"), "9000-9003", "80") == ["515-518", "512"]
+
+
+def test_range_is_found_between_ports_that_are_taken() -> None:
+    one = book("512/530")
+    one.claim("others", slots("514", "517", "521", "528", "530"))
+    assert taken(one, "9000-9005", "9000-9005") == ["522-527"]
+
+
+def test_both_protocols_get_the_same_port() -> None:
+    one = book("512/516")
+    one.claim("tcp", slots("512"))
+    one.claim("udp", slots("513 udp"))
+    assert taken(one, "80/tcpudp", "80/tcpudp", "80/tcpudp", "80/tcpudp") == ["514", "515", "516"]
+    assert one.choose(items("80/udp", "80/tcp")) == (Ports(512, 512), Ports(513, 513))
+
+
+def test_range_of_both_protocols_is_free_for_both() -> None:
+    one = book("512/520")
+    one.claim("tcp", slots("512/513"))
+    one.claim("udp", slots("516 udp"))
+    assert taken(one, "80-82/tcpudp") == ["517-519"]
+
+
+def test_range_of_which_every_port_has_been_free_the_longest_comes_first() -> None:
+    one = book("512/517")
+    one.claim("a", slots("512/513"))
+    one.claim("b", slots("514/515"))
+    one.claim("c", slots("516/517"))
+    for holder in "bac":
+        one.release(holder)
+    assert taken(one, "80-81", "80-81", "80-81") == ["514-515", "512-513", "516-517"]
+
+
+def test_range_is_as_young_as_its_youngest_port() -> None:
+    one = book("512/515")
+    one.claim("a", slots("512"))
+    one.release("a")
+    assert taken(one, "80-81") == ["513-514"]
+
+
+def test_room_for_ranges_is_spared_where_another_port_is_as_old() -> None:
+    one = book("512/530")
+    one.claim("others", slots("523", "525"))
+    assert taken(one, "80", "9000-9010") == ["524", "512-522"]
+
+
+def test_items_are_placed_so_that_all_fit() -> None:
+    one = book("512/515")
+    one.claim("a", slots("512"))
+    one.claim("b", slots("513/514"))
+    one.release("b")
+    one.release("a")
+    # The longest free port is 515; the longest free pair, without it, leaves two single ports.
+    assert one.choose(items("80-81", "90-91")) == (Ports(512, 513), Ports(514, 515))
+
+
+def test_large_items_are_placed_before_small_ones_take_their_room() -> None:
+    one = book("512/514")
+    assert one.choose(items("53/udp", "80", "90-91", "70/tcpudp")) is None
+    assert one.choose(items("80", "90-91")) == (Ports(514, 514), Ports(512, 513))
+
+
+def test_any_number_of_kinds_of_items_can_be_asked_for() -> None:
+    one = book("512/2000")
+    sizes = [*range(1, 40), 2, 1, 30]
+    for size in sizes:
+        one.claim(size, slots("600"))
+        assert one.choose(items(f"1000-{999 + size}")) is not None
+        one.release(size)
+    assert taken(one, "80") == ["512"]
 
 
 def test_ports_chosen_beside_others_are_not_those_others() -> None:
@@ -198,11 +276,13 @@ def test_ports_are_offered_when_one_range_has_them_all(ports: str, offered: bool
 
 # Whatever happens
 
-OFFERED = (Ports(3, 6), Ports(9, 10))
-EVERY_PORT = (3, 4, 5, 6, 9, 10)
-holders = st.sampled_from("abc")
-some_slots = st.lists(st.tuples(all_ports(highest=12), st.sampled_from(Protocol)), max_size=3)
-some_items = st.lists(st.sampled_from(items("80/tcp", "80/udp")), max_size=4)
+OFFERED = (Ports(3, 6), Ports(7, 8), Ports(11, 14))
+EVERY_PORT = (3, 4, 5, 6, 7, 8, 11, 12, 13, 14)
+holders = st.sampled_from("abcd")
+some_slots = st.lists(st.tuples(all_ports(highest=16), st.sampled_from(Protocol)), max_size=3)
+few_slots = st.lists(st.tuples(st.integers(2, 15).map(Ports.of), st.sampled_from(CARRIED)), max_size=4)
+KINDS = items("80/tcp", "80/udp", "80/tcpudp", "80-81/tcp", "80-81/tcpudp", "80-82/udp", "80-83/tcp", "80-83/tcpudp")
+some_items = st.lists(st.sampled_from(KINDS), max_size=4)
 
 
 class Books(RuleBasedStateMachine):
@@ -223,6 +303,17 @@ class Books(RuleBasedStateMachine):
     def is_mapped_whole(self) -> bool:
         return any(claimed is ANY for many in self.claims.values() for _, claimed in many)
 
+    def windows(self, item: ExposedPort) -> dict[Ports, int]:
+        """Find every place for an item, and since when it has been free."""
+        found: dict[Ports, int] = {}
+        for part in OFFERED:
+            for first in range(part.first, part.last + 2 - item.ports.size):
+                ports = Ports(first, first + item.ports.size - 1)
+                keys = [(kind, port) for kind in item.transport.protocols for port in range(first, ports.last + 1)]
+                if all(port in self.free[kind] for kind, port in keys) and not self.is_mapped_whole():
+                    found[ports] = max(self.free[kind][port] for kind, port in keys)
+        return found
+
     def note_what_became_free(self) -> None:
         self.step += 1
         claimed = {
@@ -235,7 +326,7 @@ class Books(RuleBasedStateMachine):
             free = (port for port in EVERY_PORT if (port, kind) not in claimed)
             self.free[kind] = {port: since.get(port, self.step) for port in free}
 
-    @rule(holder=holders, wanted=some_slots)
+    @rule(holder=holders, wanted=some_slots | few_slots)
     def claim(self, holder: str, wanted: list[Slot]) -> None:
         self.book.claim(holder, wanted)
         self.claims[holder] = wanted
@@ -247,26 +338,40 @@ class Books(RuleBasedStateMachine):
         self.claims.pop(holder, None)
         self.note_what_became_free()
 
-    @rule(holder=holders, wanted=some_items)
-    def choose_and_claim(self, holder: str, wanted: list[ExposedPort]) -> None:
-        chosen = self.book.choose(wanted)
+    @rule(holder=holders, wanted=some_items, besides=few_slots)
+    def choose_and_claim(self, holder: str, wanted: list[ExposedPort], besides: list[Slot]) -> None:
+        chosen = self.book.choose(wanted, besides=besides)
         if chosen is None:
             return
-        new = [(ports, item.protocol) for ports, item in zip(chosen, wanted, strict=True)]
-        assert len(set(new)) == len(new)
-        for ports, kind in new:
-            assert ports.first in EVERY_PORT
-            assert not self.is_claimed((ports, kind))
+        new: list[Slot] = []
+        for ports, item in zip(chosen, wanted, strict=True):
+            assert ports in self.windows(item)
+            new += [(ports, kind) for kind in item.transport.protocols]
+        singles = [(port, kind) for ports, kind in new for port in range(ports.first, ports.last + 1)]
+        assert len(set(singles)) == len(singles)
+        assert not set(singles) & {(ports.first, kind) for ports, kind in besides}
         self.claim(holder, new)
 
-    @rule(wanted=some_items)
-    def choose(self, wanted: list[ExposedPort]) -> None:
-        room = all(sum(item.protocol is kind for item in wanted) <= len(self.free[kind]) for kind in CARRIED)
-        assert (self.book.choose(wanted) is not None) == (room and not self.is_mapped_whole())
+    @rule(item=st.sampled_from(KINDS), wanted=st.integers(1, 4))
+    def choose_several_of_a_kind(self, item: ExposedPort, wanted: int) -> None:
+        room, after = 0, 0
+        for ports in sorted(self.windows(item)):
+            if ports.first > after:
+                room, after = room + 1, ports.last
+        assert (self.book.choose([item] * wanted) is not None) == (wanted <= room)
 
-    @rule(slot=st.tuples(all_ports(highest=12), st.sampled_from(CARRIED)), but=st.sets(holders))
+    @rule(slot=st.tuples(all_ports(highest=16), st.sampled_from(CARRIED)), but=st.sets(holders))
     def ask(self, slot: Slot, but: set[str]) -> None:
         assert self.book.is_free(slot, but=but) == (not self.is_claimed(slot, but=but))
+
+    @rule(item=st.sampled_from(KINDS))
+    def next_ports_have_been_free_the_longest(self, item: ExposedPort) -> None:
+        chosen = self.book.choose([item])
+        there = self.windows(item)
+        if chosen is None:
+            assert not there
+        else:
+            assert there[chosen[0]] == min(there.values())
 
     @invariant()
     def free_ports_are_those_that_nobody_claims(self) -> None:
@@ -277,9 +382,9 @@ class Books(RuleBasedStateMachine):
     def next_port_has_been_free_the_longest(self) -> None:
         for item in items("80/tcp", "80/udp"):
             chosen = self.book.choose([item])
-            since = self.free[item.protocol]
+            since = self.free[item.transport.protocols[0]]
             assert chosen is None or since[chosen[0].first] == min(since.values())
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
+TestBooks.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)

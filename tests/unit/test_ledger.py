@@ -9,12 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from poddnat.ledger import Grant, Ledger
+from poddnat.ledger import Grant, Home, Ledger
 from poddnat.model import ALL_PORTS, ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
 from poddnat.placement import Place
 from poddnat.pool import Policy, PoolEntry
 from poddnat.values import Values
-from tests.unit.samples import entry, items
+from tests.unit.samples import entry, items, mapping
 from tests.unit.samples import rule as forward
 
 A, B = "ngw-a", "ngw-b"
@@ -50,6 +50,8 @@ def at(*homes: tuple[str, str], policy: Policy = Policy.IN_ORDER, capacity: int 
     return [[Place(gateway_id, external_ip, policy, capacity) for gateway_id, external_ip in homes]]
 
 
+AT_A_1: Home = (A, IP_1)
+AT_B_2: Home = (B, IP_2)
 AT_A = at((A, IP_1))
 AT_BOTH = at((A, IP_1), (B, IP_2))
 
@@ -64,16 +66,14 @@ def ledger(clock: Clock) -> Ledger:
     return Ledger(TWO_GATEWAYS, clock=clock)
 
 
-def grant(gateway_id: str, external_ip: str, *ports: int) -> Grant:
-    return Grant(gateway_id, external_ip, tuple(Ports(port, port) for port in ports))
+def grant(home: Home, *mappings: str) -> Grant:
+    """Make a grant of mappings such as ``512->80``."""
+    return Grant(*home, tuple(map(mapping, mappings)))
 
 
-def rules_of(given: Grant, asked: tuple[ExposedPort, ...] = WEB, pod_ip: str = "172.16.0.7") -> list[ForwardRule]:
-    """Give the rules of the PodDNAT that a pod's grant leads to."""
-    return [
-        ForwardRule(given.external_ip, ports, pod_ip, item.ports, item.protocol)
-        for ports, item in zip(given.ports, asked, strict=True)
-    ]
+def show(ledger: Ledger, pod: str, granted: Grant) -> None:
+    """Show the ledger the PodDNAT of a pod."""
+    ledger.poddnat_seen(f"of {pod}", pod, granted.home, granted.mappings)
 
 
 def given(ledger: Ledger, pod_uid: str = "pod-1", asked: tuple[ExposedPort, ...] = WEB) -> Grant:
@@ -90,7 +90,7 @@ def left(ledger: Ledger, *, on: str = A, ip: str = IP_1) -> list[int]:
     """Give every port that can still be had at an address."""
     found: list[int] = []
     while (more := ledger.grant(f"filler {on} {ip} {len(found)}", WEB, at((on, ip)))) is not None:
-        found.append(more.ports[0].first)
+        found.append(more.mappings[0].external.first)
     return sorted(found)
 
 
@@ -121,7 +121,7 @@ def test_promise_holds_its_ports(ledger: Ledger) -> None:
 
 def test_new_promise_takes_the_place_of_the_old(ledger: Ledger) -> None:
     given(ledger, asked=WEB)
-    assert given(ledger, asked=WEB_AND_TLS).ports == (Ports(513, 513), Ports(514, 514))
+    assert given(ledger, asked=WEB_AND_TLS) == grant(AT_A_1, "513->80", "514->443")
     assert left(ledger) == [512]
 
 
@@ -153,33 +153,33 @@ def test_renewed_promise_does_not_keep_others_from_expiring(ledger: Ledger, cloc
 
 def test_poddnat_takes_over_what_its_pod_was_promised(ledger: Ledger, clock: Clock) -> None:
     promised = given(ledger)
-    ledger.poddnat_seen("uid-1", "pod-1", A, rules_of(promised))
+    show(ledger, "pod-1", promised)
     clock.now += PROMISED_FOR
     assert left(ledger) == [513, 514]
 
 
 def test_poddnat_that_is_gone_gives_its_ports_back(ledger: Ledger) -> None:
-    ledger.poddnat_seen("uid-1", "pod-1", A, rules_of(given(ledger)))
-    ledger.poddnat_gone("uid-1")
+    show(ledger, "pod-1", given(ledger))
+    ledger.poddnat_gone("of pod-1")
     assert left(ledger) == [512, 513, 514]
 
 
 def test_poddnat_that_shows_something_else_leaves_the_promise(ledger: Ledger) -> None:
     promised = given(ledger)
-    ledger.poddnat_seen("uid-1", "pod-1", A, [forward("513", external_ip=IP_1)])
+    show(ledger, "pod-1", grant(AT_A_1, "513->80"))
     assert ledger.promised("pod-1", WEB) == promised
     assert left(ledger) == [514]
 
 
 def test_poddnat_that_changes_gives_back_what_it_had(ledger: Ledger) -> None:
-    ledger.poddnat_seen("uid-1", "pod-1", A, [forward("512", external_ip=IP_1)])
-    ledger.poddnat_seen("uid-1", "pod-1", A, [forward("513", external_ip=IP_1)])
+    show(ledger, "pod-1", grant(AT_A_1, "512->80"))
+    show(ledger, "pod-1", grant(AT_A_1, "513->80"))
     assert left(ledger) == [512, 514]
 
 
 def test_poddnat_that_moves_gives_back_what_it_had_elsewhere(ledger: Ledger) -> None:
-    ledger.poddnat_seen("uid-1", "pod-1", A, [forward("512", external_ip=IP_1)])
-    ledger.poddnat_seen("uid-1", "pod-1", B, [forward("512", external_ip=IP_2)])
+    show(ledger, "pod-1", grant(AT_A_1, "512->80"))
+    show(ledger, "pod-1", grant(AT_B_2, "512->80"))
     assert left(ledger) == [512, 513, 514]
     assert left(ledger, on=B, ip=IP_2) == [513, 514]
 
@@ -245,9 +245,9 @@ def test_foreign_entry_whose_address_is_another_now_gives_the_old_one_back(ledge
 
 def test_poddnat_can_not_keep_an_address_that_its_gateway_may_not_use() -> None:
     ledger = Ledger(pool(offer(A, "512/514", IP_1), offer(B, "512/514", IP_2)))
-    moved = grant(B, IP_1, 512)
-    ledger.poddnat_seen("uid-1", "pod-1", B, rules_of(moved))
-    assert ledger.keepable(moved, WEB, uid="uid-1", pod_uid="pod-1") == [False]
+    moved = grant((B, IP_1), "512->80")
+    show(ledger, "pod-1", moved)
+    assert keeps(ledger, moved) == [None]
 
 
 # Where
@@ -279,7 +279,7 @@ def test_in_order_packs_small_pods_behind_a_large_one_that_did_not_fit(ledger: L
 def test_all_ports_of_a_pod_are_on_one_address() -> None:
     ledger = Ledger(pool(offer(A, "512/513")))
     ledger.grant("pod-1", WEB, at((A, IP_1)))
-    assert ledger.grant("pod-2", WEB_AND_TLS, at((A, IP_1), (A, IP_2))) == grant(A, IP_2, 512, 513)
+    assert ledger.grant("pod-2", WEB_AND_TLS, at((A, IP_1), (A, IP_2))) == grant((A, IP_2), "512->80", "513->443")
 
 
 def test_address_that_the_pool_does_not_list_offers_nothing() -> None:
@@ -299,21 +299,25 @@ def test_gateway_without_room_for_all_entries_of_a_pod_is_skipped(ledger: Ledger
     assert homes(ledger, full_after(3), WEB_AND_TLS, WEB_AND_TLS, WEB, WEB) == [IP_1, IP_2, IP_1, IP_2]
 
 
+def test_range_takes_the_room_of_one_entry_and_both_protocols_that_of_two(ledger: Ledger) -> None:
+    assert homes(ledger, full_after(2), items("80-81"), items("80/tcpudp"), items("80/udp")) == [IP_1, IP_2, IP_1]
+
+
 def test_entries_of_poddnats_and_foreign_ones_take_room_too(ledger: Ledger) -> None:
-    ledger.poddnat_seen("uid-1", "pod-8", A, [forward("514", external_ip=IP_1)])
+    show(ledger, "pod-8", grant(AT_A_1, "514->80"))
     ledger.foreign_seen(A, [foreign("9000", external_ip="203.0.113.9")])
     assert homes(ledger, full_after(3), WEB, WEB) == [IP_1, IP_2]
 
 
 def test_poddnat_takes_no_more_room_than_the_promise_that_it_fulfils(ledger: Ledger) -> None:
-    ledger.poddnat_seen("uid-1", "pod-1", A, rules_of(given(ledger)))
+    show(ledger, "pod-1", given(ledger))
     assert homes(ledger, full_after(2), WEB, WEB) == [IP_1, IP_2]
 
 
 def test_gateway_is_taken_again_once_something_was_freed_there(ledger: Ledger) -> None:
-    ledger.poddnat_seen("uid-1", "pod-8", A, [forward("514", external_ip=IP_1)])
+    show(ledger, "pod-8", grant(AT_A_1, "514->80"))
     assert homes(ledger, full_after(1), WEB) == [IP_2]
-    ledger.poddnat_gone("uid-1")
+    ledger.poddnat_gone("of pod-8")
     assert homes(ledger, full_after(1), items("81")) == [IP_1]
 
 
@@ -328,47 +332,101 @@ def test_nothing_is_given_out_without_a_place(ledger: Ledger) -> None:
 # What a pod keeps
 
 
+def keeps(ledger: Ledger, had: Grant, *asked: str) -> list[str | None]:
+    """Tell what pod-1 keeps of what it had; it asks for the same when nothing else is said."""
+    wanted = items(*asked) if asked else [each.item for each in had.mappings]
+    kept = ledger.kept(had, wanted, uid="of pod-1", pod_uid="pod-1")
+    return [str(each) if each else None for each in kept]
+
+
 @pytest.mark.parametrize(
-    ("port", "keeps"),
+    ("port", "kept"),
     [
-        pytest.param(512, True, id="its own"),
-        pytest.param(513, False, id="also another PodDNAT's"),
-        pytest.param(514, False, id="also promised to another pod"),
-        pytest.param(515, False, id="also a foreign entry's"),
-        pytest.param(516, True, id="nobody's yet"),
-        pytest.param(9000, False, id="outside the pool"),
+        pytest.param("512", True, id="its own"),
+        pytest.param("513", False, id="also another PodDNAT's"),
+        pytest.param("514", False, id="also promised to another pod"),
+        pytest.param("515", False, id="also a foreign entry's"),
+        pytest.param("516", True, id="nobody's yet"),
+        pytest.param("9000", False, id="outside the pool"),
     ],
 )
-def test_port_can_be_kept(port: int, keeps: bool) -> None:  # noqa: FBT001
+def test_port_can_be_kept(port: str, kept: bool) -> None:  # noqa: FBT001
     ledger = Ledger(pool(offer(A, "512/519")))
-    ledger.poddnat_seen("uid-1", "pod-1", A, [forward(str(each), external_ip=IP_1) for each in (512, 513, 514, 515)])
-    ledger.poddnat_seen("uid-2", "pod-2", A, [forward("513", external_ip=IP_1)])
+    show(ledger, "pod-1", grant(AT_A_1, "512->80", "513->81", "514->82", "515->83"))
+    show(ledger, "pod-2", grant(AT_A_1, "513->80"))
     ledger.foreign_seen(A, [foreign("515")])
-    ledger.grant("pod-3", WEB, [], keep=grant(A, IP_1), kept=[Ports(514, 514)])
-    assert ledger.keepable(grant(A, IP_1, port), WEB, uid="uid-1", pod_uid="pod-1") == [keeps]
+    ledger.grant("pod-3", WEB, [], keep=AT_A_1, kept=[mapping("514->80")])
+    assert keeps(ledger, grant(AT_A_1, f"{port}->80")) == [f"{port}->80/tcp" if kept else None]
+
+
+HAD = grant(AT_A_1, "512->80/tcp", "516-518->7000-7002/udp", "513->53/tcpudp")
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        pytest.param(
+            ["53/tcpudp", "80", "7000-7002/udp"],
+            ["513->53/tcpudp", "512->80/tcp", "516-518->7000-7002/udp"],
+            id="another order",
+        ),
+        pytest.param(["81", "7000-7002/udp"], [None, "516-518->7000-7002/udp"], id="another port in one item"),
+        pytest.param(["80", "7000-7003/udp"], ["512->80/tcp", None], id="a longer range"),
+        pytest.param(["80/tcpudp"], ["512->80/tcpudp"], id="both protocols instead of one"),
+        pytest.param(["53/udp", "53/tcp"], ["513->53/udp", "513->53/tcp"], id="one by one instead of both"),
+        pytest.param(["80/udp"], [None], id="the other protocol"),
+    ],
+)
+def test_pod_that_asks_for_something_else_keeps_what_it_still_asks_for(
+    asked: list[str], kept: list[str | None]
+) -> None:
+    ledger = Ledger(pool(offer(A, "512/519")))
+    show(ledger, "pod-1", HAD)
+    assert keeps(ledger, HAD, *asked) == kept
+
+
+def test_item_can_not_keep_its_port_for_both_protocols_when_one_is_somebody_elses() -> None:
+    ledger = Ledger(pool(offer(A, "512/519")))
+    show(ledger, "pod-1", HAD)
+    show(ledger, "pod-2", grant(AT_A_1, "512->9/udp"))
+    assert keeps(ledger, HAD, "80/tcpudp") == [None]
+
+
+def test_item_that_changes_does_not_take_a_port_that_another_item_keeps() -> None:
+    ledger = Ledger(pool(offer(A, "512/519")))
+    had = grant(AT_A_1, "512->80/tcp", "512->53/udp")
+    show(ledger, "pod-1", had)
+    assert keeps(ledger, had, "80/tcpudp", "53/udp") == [None, "512->53/udp"]
 
 
 def test_pod_stays_on_its_address_and_keeps_what_it_can(ledger: Ledger) -> None:
-    stay = ledger.grant("pod-1", WEB_AND_TLS, at((B, IP_2)), keep=grant(A, IP_1), kept=[Ports(513, 513), None])
-    assert stay == grant(A, IP_1, 513, 512)
+    stay = ledger.grant("pod-1", WEB_AND_TLS, at((B, IP_2)), keep=AT_A_1, kept=[mapping("513->80"), None])
+    assert stay == grant(AT_A_1, "513->80", "512->443")
 
 
 def test_port_that_is_kept_is_not_given_out_a_second_time(ledger: Ledger) -> None:
-    stay = ledger.grant("pod-1", WEB_AND_TLS, [], keep=grant(A, IP_1), kept=[Ports(512, 512), None])
-    assert stay == grant(A, IP_1, 512, 513)
+    stay = ledger.grant("pod-1", WEB_AND_TLS, [], keep=AT_A_1, kept=[mapping("512->80"), None])
+    assert stay == grant(AT_A_1, "512->80", "513->443")
 
 
 def test_pod_moves_when_its_address_has_no_room_for_the_rest(ledger: Ledger) -> None:
-    ledger.poddnat_seen("uid-2", "pod-2", A, [forward(str(port), external_ip=IP_1) for port in (513, 514)])
-    moved = ledger.grant("pod-1", WEB_AND_TLS, AT_BOTH, keep=grant(A, IP_1), kept=[Ports(512, 512), None])
-    assert moved == grant(B, IP_2, 512, 513)
+    show(ledger, "pod-2", grant(AT_A_1, "513->80", "514->81"))
+    moved = ledger.grant("pod-1", WEB_AND_TLS, AT_BOTH, keep=AT_A_1, kept=[mapping("512->80"), None])
+    assert moved == grant(AT_B_2, "512->80", "513->443")
+
+
+def test_range_and_both_protocols_are_granted_together() -> None:
+    ledger = Ledger(pool(offer(A, "512/530")))
+    granted = ledger.grant("pod-1", items("27015/tcpudp", "9000-9010/udp", "80"), AT_A)
+    assert granted == grant(AT_A_1, "523->27015/tcpudp", "512-522->9000-9010/udp", "512->80/tcp")
 
 
 # Whatever happens
 
 Held = set[tuple[str, str, int, Protocol]]
 PODS = st.sampled_from(["pod-1", "pod-2", "pod-3", "pod-4"])
-ASKED = st.sampled_from([items("80"), items("81"), items("53/udp"), items("80", "443"), items("80", "81", "443")])
+LISTS = [["80"], ["81"], ["53/udp"], ["80", "443"], ["80", "81", "443"], ["80/tcpudp"], ["90-91"], ["80", "90-91/udp"]]
+ASKED = st.sampled_from([items(*texts) for texts in LISTS])
 POLICIES = st.sampled_from(Policy)
 HOMES = st.permutations([(A, IP_1), (A, IP_2), (B, IP_3)])
 PLACES = st.builds(
@@ -382,13 +440,20 @@ class Promise:
     """What a pod was last given, and until when it counts without a PodDNAT."""
 
     grant: Grant
-    asked: tuple[ExposedPort, ...]
     until: float
 
 
-def held(given: Grant, asked: tuple[ExposedPort, ...]) -> Held:
-    pairs = zip(given.ports, asked, strict=True)
-    return {(given.gateway_id, given.external_ip, ports.first, item.protocol) for ports, item in pairs}
+def asked_by(granted: Grant) -> tuple[ExposedPort, ...]:
+    return tuple(each.item for each in granted.mappings)
+
+
+def held(granted: Grant) -> Held:
+    return {
+        (*granted.home, port, protocol)
+        for each in granted.mappings
+        for ports, protocol in each.slots
+        for port in range(ports.first, ports.last + 1)
+    }
 
 
 class Pods(RuleBasedStateMachine):
@@ -399,33 +464,35 @@ class Pods(RuleBasedStateMachine):
         self.clock = Clock()
         self.ledger = Ledger(TWO_GATEWAYS, clock=self.clock)
         self.promises: dict[str, Promise] = {}
-        self.shown: dict[str, tuple[Grant, tuple[ExposedPort, ...]]] = {}
+        self.shown: dict[str, Grant] = {}
         self.foreign: Held = set()
 
     def of_others(self, pod_uid: str) -> Held:
         found = set(self.foreign)
         for other, promise in self.promises.items():
             if other != pod_uid and promise.until > self.clock.now:
-                found |= held(promise.grant, promise.asked)
-        for other, (shown, asked) in self.shown.items():
+                found |= held(promise.grant)
+        for other, shown in self.shown.items():
             if other != pod_uid:
-                found |= held(shown, asked)
+                found |= held(shown)
         return found
 
     def take(self, pod_uid: str, asked: tuple[ExposedPort, ...], granted: Grant | None) -> None:
         if granted is None:
             return
-        ports = held(granted, asked)
-        assert len(ports) == len(asked)
+        ports = held(granted)
+        assert asked_by(granted) == asked
+        assert all(each.external.size == each.internal.size for each in granted.mappings)
+        assert len(ports) == sum(item.ports.size * len(item.transport.protocols) for item in asked)
         assert not ports & self.of_others(pod_uid)
-        assert all(TWO_GATEWAYS.allows(granted.gateway_id, granted.external_ip, part) for part in granted.ports)
-        self.promises[pod_uid] = Promise(granted, asked, self.clock.now + PROMISED_FOR)
+        assert all(TWO_GATEWAYS.allows(*granted.home, each.external) for each in granted.mappings)
+        self.promises[pod_uid] = Promise(granted, self.clock.now + PROMISED_FOR)
 
     @rule(pod_uid=PODS, asked=ASKED, places=PLACES)
     def ask(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[list[Place]]) -> None:
         known = self.promises.get(pod_uid)
         promised = self.ledger.promised(pod_uid, asked)
-        if known is not None and known.asked == asked and known.until > self.clock.now:
+        if known is not None and asked_by(known.grant) == asked and known.until > self.clock.now:
             assert promised == known.grant
         else:
             assert promised is None
@@ -435,32 +502,34 @@ class Pods(RuleBasedStateMachine):
     def ask_to_stay(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[list[Place]]) -> None:
         if pod_uid not in self.shown:
             return
-        had, before = self.shown[pod_uid]
-        ports = dict(zip(before, had.ports, strict=True))
-        fine = self.ledger.keepable(had, before, uid=f"of {pod_uid}", pod_uid=pod_uid)
-        keeps = {item for item, ok in zip(before, fine, strict=True) if ok}
-        kept = [ports[item] if item in keeps else None for item in asked]
-        granted = self.ledger.grant(pod_uid, asked, places, keep=Grant(*had.home, ()), kept=kept)
+        had = self.shown[pod_uid]
+        kept = self.ledger.kept(had, asked, uid=f"of {pod_uid}", pod_uid=pod_uid)
+        granted = self.ledger.grant(pod_uid, asked, places, keep=had.home, kept=kept)
         if granted is not None and granted.home == had.home:
-            assert all(old in (None, new) for old, new in zip(kept, granted.ports, strict=True))
+            assert all(old in (None, new) for old, new in zip(kept, granted.mappings, strict=True))
         self.take(pod_uid, asked, granted)
+
+    @rule(pod_uid=PODS)
+    def stay_as_it_is(self, pod_uid: str) -> None:
+        if pod_uid in self.shown and not held(self.shown[pod_uid]) & self.of_others(pod_uid):
+            had = self.shown[pod_uid]
+            assert self.ledger.kept(had, asked_by(had), uid=f"of {pod_uid}", pod_uid=pod_uid) == list(had.mappings)
 
     @rule(pod_uid=PODS)
     def show(self, pod_uid: str) -> None:
         promise = self.promises.get(pod_uid)
         if promise is not None and promise.until > self.clock.now:
             del self.promises[pod_uid]
-            self.shown[pod_uid] = promise.grant, promise.asked
-            rules = rules_of(promise.grant, promise.asked)
-            self.ledger.poddnat_seen(f"of {pod_uid}", pod_uid, promise.grant.gateway_id, rules)
+            self.shown[pod_uid] = promise.grant
+            show(self.ledger, pod_uid, promise.grant)
 
     @rule(pod_uid=PODS)
     def show_again(self, pod_uid: str) -> None:
         if pod_uid in self.shown:
-            shown, asked = self.shown[pod_uid]
+            shown = self.shown[pod_uid]
             promise = self.promises.get(pod_uid)
-            if promise is None or held(promise.grant, promise.asked) != held(shown, asked):
-                self.ledger.poddnat_seen(f"of {pod_uid}", pod_uid, shown.gateway_id, rules_of(shown, asked))
+            if promise is None or promise.grant != shown:
+                show(self.ledger, pod_uid, shown)
 
     @rule(pod_uid=PODS)
     def delete(self, pod_uid: str) -> None:

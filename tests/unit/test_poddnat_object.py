@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poddnat.model import ForwardRule, Ports, Protocol
+from poddnat.model import PortMapping, Ports, Transport
 from poddnat.poddnat_object import (
     Condition,
     PodDNAT,
@@ -16,23 +17,26 @@ from poddnat.poddnat_object import (
     SpecError,
     controller_of,
     entry_ids,
-    entry_rules,
     manifest,
     observed_condition,
     parse_spec,
     ready_since,
     spec_of,
     status,
+    working_ports,
 )
-from tests.unit.samples import all_ports, entry, rule
+from tests.unit.samples import all_ports, entry, working
+from tests.unit.samples import mapping as port_mapping
 
 Json = dict[str, Any]
 
 NOON, LATER = "2026-01-01T12:00:00Z", "2026-01-01T13:00:00Z"
 DONE = Condition(ready=True, reason="Ready", message="All ports work.")
 FULL = Condition(ready=False, reason="QuotaExceeded", message="The table is full.")
-WEB = entry("fwd-1", "web", rule("512", "80"))
-DNS = entry("fwd-2", "web", rule("512", "53", protocol=Protocol.UDP))
+WEB = working("512->80/tcp", "fwd-1")
+DNS = working("512->53/udp", "fwd-2")
+VOICE = working("700-710->9000-9010/udp", "fwd-3")
+QUERY = working("513->27015/tcpudp", "fwd-4", "fwd-5")
 
 
 def spec(**changes: object) -> Json:
@@ -50,6 +54,11 @@ def spec(**changes: object) -> Json:
     return {key: value for key, value in (usual | changes).items() if value is not ...}
 
 
+def asking(*texts: str) -> PodDNAT:
+    """Make a PodDNAT with items such as ``512->80/udp``."""
+    return PodDNAT("ngw-a", "203.0.113.10", "172.16.0.7", tuple(map(port_mapping, texts)))
+
+
 def mapping(**changes: object) -> list[Json]:
     return [{key: value for key, value in {"externalPort": "512", "internalPort": "80", **changes}.items() if value}]
 
@@ -58,9 +67,7 @@ def mapping(**changes: object) -> list[Json]:
 
 
 def test_spec_of_acks_controller_is_understood() -> None:
-    assert parse_spec(spec()) == PodDNAT(
-        "ngw-a", "172.16.0.7", (rule("512", "80"),), eni="eni-1", vswitch="vsw-1", zone="cn-hangzhou-k"
-    )
+    assert parse_spec(spec()) == replace(asking("512->80/tcp"), eni="eni-1", vswitch="vsw-1", zone="cn-hangzhou-k")
 
 
 def test_spec_is_written_as_acks_controller_does() -> None:
@@ -68,7 +75,7 @@ def test_spec_is_written_as_acks_controller_does() -> None:
 
 
 def test_only_a_protocol_that_differs_is_written_beside_its_ports() -> None:
-    both = PodDNAT("ngw-a", "172.16.0.7", (rule("512", "53"), rule("513", "54", protocol=Protocol.UDP)))
+    both = asking("512->53/tcp", "513->54/udp")
     assert both.spec()["protocol"] == "tcp"
     assert both.spec()["portMapping"] == [
         {"externalPort": "512", "internalPort": "53"},
@@ -76,32 +83,62 @@ def test_only_a_protocol_that_differs_is_written_beside_its_ports() -> None:
     ]
 
 
+def test_range_is_written_as_the_api_spells_it() -> None:
+    (written,) = asking("700-710->9000-9010/udp").spec()["portMapping"]
+    assert written == {"externalPort": "700/710", "internalPort": "9000/9010"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "usual"),
+    [(["512->80/tcpudp"], "tcp"), (["512->80/tcpudp", "513->53/udp"], "udp"), (["512->80/tcpudp", "513->53"], "tcp")],
+)
+def test_both_protocols_at_once_are_only_written_beside_their_ports(texts: list[str], usual: str) -> None:
+    written = asking(*texts).spec()
+    assert written["protocol"] == usual
+    assert written["portMapping"][0]["protocol"] == "tcpudp"
+
+
 @st.composite
-def some_rules(draw: st.DrawFn) -> ForwardRule:
+def some_mappings(draw: st.DrawFn) -> PortMapping:
     external = draw(all_ports())
     first = draw(st.integers(1, 65536 - external.size))
-    protocol = draw(st.sampled_from([Protocol.TCP, Protocol.UDP]))
-    return ForwardRule("203.0.113.10", external, "172.16.0.7", Ports.of(first, first + external.size - 1), protocol)
+    transport = draw(st.sampled_from(Transport))
+    return PortMapping(external, Ports.of(first, first + external.size - 1), transport)
 
 
-@given(st.lists(some_rules(), min_size=1, max_size=4))
-def test_spec_is_read_back_as_written(rules: list[ForwardRule]) -> None:
-    poddnat = PodDNAT("ngw-a", "172.16.0.7", tuple(rules), eni="eni-1", vswitch="vsw-1", zone="z")
+@given(st.lists(some_mappings(), min_size=1, max_size=4))
+def test_spec_is_read_back_as_written(mappings: list[PortMapping]) -> None:
+    poddnat = replace(asking(), mappings=tuple(mappings), eni="eni-1", vswitch="vsw-1", zone="z")
     assert parse_spec(poddnat.spec()) == poddnat
+
+
+def test_range_that_is_spelled_as_people_do_is_understood() -> None:
+    written = spec(portMapping=mapping(externalPort="700-710", internalPort="9000-9010"))
+    assert parse_spec(written).mappings == asking("700-710->9000-9010").mappings
+
+
+def test_item_takes_one_forward_entry_for_each_protocol() -> None:
+    rules = asking("512->80/tcpudp", "700-710->9000-9010/udp").rules
+    assert [(str(rule.external_ports), str(rule.internal_ports), rule.protocol) for rule in rules] == [
+        ("512", "80", "tcp"),
+        ("512", "80", "udp"),
+        ("700/710", "9000/9010", "udp"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("written", "protocol"),
     [
-        pytest.param(spec(protocol="udp"), Protocol.UDP, id="udp"),
-        pytest.param(spec(protocol="UDP"), Protocol.UDP, id="upper case"),
-        pytest.param(spec(protocol=...), Protocol.TCP, id="left out"),
-        pytest.param(spec(protocol=""), Protocol.TCP, id="empty"),
-        pytest.param(spec(portMapping=mapping(protocol="UDP")), Protocol.UDP, id="of the ports"),
+        pytest.param(spec(protocol="udp"), Transport.UDP, id="udp"),
+        pytest.param(spec(protocol="UDP"), Transport.UDP, id="upper case"),
+        pytest.param(spec(protocol=...), Transport.TCP, id="left out"),
+        pytest.param(spec(protocol=""), Transport.TCP, id="empty"),
+        pytest.param(spec(portMapping=mapping(protocol="UDP")), Transport.UDP, id="of the ports"),
+        pytest.param(spec(portMapping=mapping(protocol="TCPUDP")), Transport.TCPUDP, id="both"),
     ],
 )
-def test_protocol_is(written: Json, protocol: Protocol) -> None:
-    assert parse_spec(written).rules[0].protocol is protocol
+def test_protocol_is(written: Json, protocol: Transport) -> None:
+    assert parse_spec(written).mappings[0].transport is protocol
 
 
 def test_what_only_informs_may_be_left_out() -> None:
@@ -116,7 +153,7 @@ def test_what_only_informs_may_be_left_out() -> None:
         pytest.param(spec(tableId=...), "spec.tableId is missing", id="no gateway"),
         pytest.param(spec(externalIP=""), "spec.externalIP is missing", id="no external address"),
         pytest.param(spec(internalIP=...), "spec.internalIP is missing", id="no internal address"),
-        pytest.param(spec(protocol="any"), r'spec.portMapping\[0\]: protocol "any" is neither tcp nor udp', id="any"),
+        pytest.param(spec(protocol="any"), r'spec.portMapping\[0\]: protocol "any" is none of tcp, udp and', id="any"),
         pytest.param(spec(portMapping=mapping(externalPort="")), r"\[0\].externalPort: '' is not a port", id="no port"),
         pytest.param(
             spec(portMapping=mapping(internalPort="70000")), r"\[0\].internalPort: .* not within 1-65535", id="too high"
@@ -174,8 +211,27 @@ def test_status_lists_the_entries_as_other_programs_read_them() -> None:
     ]
 
 
+def test_item_of_both_protocols_is_one_entry_with_both_ids() -> None:
+    (shown,) = status({}, [QUERY], DONE, NOON)["entries"]
+    assert (shown["ipProtocol"], shown["forwardEntryId"]) == ("tcpudp", "fwd-4,fwd-5")
+
+
+def test_range_is_one_entry_as_the_api_spells_it() -> None:
+    (shown,) = status({}, [VOICE], DONE, NOON)["entries"]
+    assert (shown["externalPort"], shown["internalPort"]) == ("700/710", "9000/9010")
+
+
 def test_status_shows_the_ports_in_brief() -> None:
-    assert status({}, [WEB, DNS], DONE, NOON)["ports"] == "512->80/tcp,512->53/udp"
+    told = status({}, [WEB, VOICE, QUERY], DONE, NOON)["ports"]
+    assert told == "512->80/tcp,700-710->9000-9010/udp,513->27015/tcpudp"
+
+
+def test_items_work_when_all_their_entries_do() -> None:
+    poddnat = asking("513->27015/tcpudp", "512->80/tcp", "700-710->9000-9010/udp")
+    query_tcp, query_udp, web, voice = (entry(f"fwd-{n}", of=rule) for n, rule in enumerate(poddnat.rules))
+    ids = [port.entry_ids for port in poddnat.working([voice, web, query_udp, query_tcp])]
+    assert ids == [("fwd-0", "fwd-1"), ("fwd-2",), ("fwd-3",)]
+    assert [port.mapping.internal.first for port in poddnat.working([query_udp, web])] == [80]
 
 
 def test_status_without_entries_is_written_in_full() -> None:
@@ -241,19 +297,25 @@ def test_status_that_judges_nothing_has_no_condition(observed: Json) -> None:
     assert observed_condition(observed) is None
 
 
-def test_entries_are_read_back_as_written() -> None:
-    written = status({}, [WEB, DNS], DONE, NOON)
-    assert entry_ids(written) == ("fwd-1", "fwd-2")
-    assert entry_rules(written) == (WEB.rule, DNS.rule)
+def test_working_ports_are_read_back_as_written() -> None:
+    written = status({}, [WEB, DNS, VOICE, QUERY], DONE, NOON)
+    assert entry_ids(written) == ("fwd-1", "fwd-2", "fwd-3", "fwd-4", "fwd-5")
+    assert working_ports(written) == (WEB, DNS, VOICE, QUERY)
 
 
 def test_protocol_of_an_entry_is_read_in_any_case() -> None:
     written = status({}, [DNS], DONE, NOON)
     written["entries"][0]["ipProtocol"] = "UDP"
-    assert entry_rules(written) == (DNS.rule,)
+    assert working_ports(written) == (DNS,)
+
+
+def test_entry_that_makes_no_sense_is_passed_over() -> None:
+    written = status({}, [DNS, WEB], DONE, NOON)
+    written["entries"][0]["externalPort"] = "http"
+    assert working_ports(written) == (WEB,)
 
 
 @pytest.mark.parametrize("observed", [{}, {"entries": None}, {"entries": []}])
-def test_status_without_entries_has_no_ids_and_no_rules(observed: Json) -> None:
+def test_status_without_entries_has_no_ids_and_no_ports(observed: Json) -> None:
     assert entry_ids(observed) == ()
-    assert entry_rules(observed) == ()
+    assert working_ports(observed) == ()

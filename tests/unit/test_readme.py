@@ -105,7 +105,17 @@ def test_example_asks_for_what_the_text_says() -> None:
     (deployment,) = (block for block in map(yaml.safe_load, blocks("yaml")) if block.get("kind") == "Deployment")
     exposure = parse(deployment["spec"]["template"]["metadata"]["annotations"])
     assert exposure is not None
-    assert [(str(item.ports), item.protocol) for item in exposure.items] == [("7777", "udp"), ("7778", "udp")]
+    assert [(str(item.ports), item.transport) for item in exposure.items] == [("7777", "udp"), ("7778", "udp")]
+
+
+def test_lists_of_ports_take_as_many_entries_as_the_table_says() -> None:
+    section = README.split("### Ports\n")[1].strip().split("\n\n")[0]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in section.splitlines()[2:]]
+    assert len(rows) >= 6
+    for text, _, count in rows:
+        exposure = parse({POD_DNAT: "true", EXPOSE_PORT: text})
+        assert exposure is not None
+        assert sum(len(item.transport.protocols) for item in exposure.items) == int(count)
 
 
 def test_example_of_values_uses_every_key_of_ours() -> None:
@@ -128,6 +138,8 @@ def test_example_of_values_uses_every_key_of_ours() -> None:
         {"pod-dnat": "yes"},
         {"pod-dnat-expose-port": ""},
         {"pod-dnat-expose-port": "7777,http"},
+        {"pod-dnat-expose-port": "10/20"},
+        {"pod-dnat-expose-port": "9000-9010,9005"},
         {"pod-dnat-expose-protocol": "sctp"},
     ],
     ids=str,

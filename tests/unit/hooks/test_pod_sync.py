@@ -76,6 +76,58 @@ def test_pod_with_another_port_list_keeps_the_ports_that_it_still_lists(world: W
     ]
 
 
+MIXED = "27015/tcpudp, 9000-9010/udp, 80"
+
+
+def test_item_is_one_mapping_whatever_its_form(world: World) -> None:
+    spec = world.attachment(world.make_pod({POD_DNAT: "true", PORTS: MIXED}))["spec"]
+    assert spec["protocol"] == "udp"
+    assert spec["portMapping"] == [
+        {"externalPort": "523", "internalPort": "27015", "protocol": "tcpudp"},
+        {"externalPort": "512/522", "internalPort": "9000/9010"},
+        {"externalPort": "512", "internalPort": "80", "protocol": "tcp"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        pytest.param("80,9000-9010/udp,27015/tcpudp", ["512", "512/522", "523"], id="another order"),
+        pytest.param("27015/tcpudp,9000-9010/udp,81", ["523", "512/522", "513"], id="another port"),
+        pytest.param("27015/tcpudp,9000-9011/udp,80", ["523", "524/535", "512"], id="a longer range"),
+        pytest.param("27015/udp,9000-9010/udp,80", ["523", "512/522", "512"], id="one protocol of both"),
+        pytest.param("27015/tcpudp,80", ["523", "512"], id="one item fewer"),
+    ],
+)
+def test_pod_with_another_list_keeps_the_items_that_it_still_lists(world: World, changed: str, kept: list[str]) -> None:
+    pod = world.make_pod({POD_DNAT: "true", PORTS: MIXED})
+    poddnat = world.expose(pod)
+    pod = world.annotate(pod, {PORTS: changed})
+    assert [each["externalPort"] for each in world.attachment(pod, poddnat)["spec"]["portMapping"]] == kept
+
+
+def test_item_that_wants_both_protocols_now_keeps_its_port(world: World) -> None:
+    pod = world.make_pod({POD_DNAT: "true", PORTS: "80"})
+    poddnat = world.expose(pod)
+    pod = world.annotate(pod, {PORTS: "80/tcpudp"})
+    (mapping,) = world.attachment(pod, poddnat)["spec"]["portMapping"]
+    assert mapping == {"externalPort": "512", "internalPort": "80", "protocol": "tcpudp"}
+    other = world.make_pod({POD_DNAT: "true", PORTS: "53/udp"}, name="web-2", ip="172.16.1.8")
+    assert world.attachment(other)["spec"]["portMapping"][0]["externalPort"] == "513"
+
+
+def test_item_that_can_not_have_both_protocols_keeps_the_one_that_it_has() -> None:
+    with running(last_port=512) as world:
+        pod = world.make_pod({POD_DNAT: "true", PORTS: "80"})
+        poddnat = world.expose(pod)
+        world.expose(world.make_pod({POD_DNAT: "true", PORTS: "53/udp"}, name="web-2", ip="172.16.1.8"))
+        pod = world.annotate(pod, {PORTS: "80/tcpudp"})
+        given = answer(lambda: world.sync_pod(pod, poddnat))
+    assert given["attachments"][0]["spec"] == poddnat["spec"]
+    assert given["annotations"][STATUS].startswith("NoFreePorts: ")
+    assert "1 x tcpudp port" in given["annotations"][STATUS]
+
+
 def test_a_port_that_can_not_be_had_does_not_cost_the_ports_that_the_pod_has() -> None:
     with running(last_port=513) as world:
         pod = world.make_pod({POD_DNAT: "true", PORTS: "80,443"})
@@ -164,6 +216,7 @@ def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(worl
         ({POD_DNAT: "true", PORTS: "80,http"}, f"{PORTS} has"),
         ({POD_DNAT: "true", PORTS: "0"}, f"{PORTS} has"),
         ({POD_DNAT: "true", PORTS: "80,80"}, f"{PORTS} lists"),
+        ({POD_DNAT: "true", PORTS: "10/20"}, "write a range with a hyphen, such as 10-20"),
         ({POD_DNAT: "true", PORTS: "80", PROTOCOL: "sctp"}, f'{PROTOCOL} is "sctp"'),
     ],
 )

@@ -72,6 +72,41 @@ def test_udp_ports_become_udp_entries(world: World) -> None:
     assert {(entry.protocol, entry.internal_port) for entry in world.entries()} == {("udp", "7777"), ("udp", "7778")}
 
 
+def test_range_is_one_entry_on_the_gateway(world: World) -> None:
+    poddnat = world.expose(world.make_pod({POD_DNAT: "true", PORTS: "9000-9010/udp"}))
+    assert [(e.external_port, e.internal_port, e.protocol) for e in world.entries()] == [
+        ("512/522", "9000/9010", "udp")
+    ]
+    assert poddnat["status"]["ports"] == "512-522->9000-9010/udp"
+
+
+def test_item_of_both_protocols_is_two_entries_on_the_gateway_and_one_of_the_status(world: World) -> None:
+    poddnat = world.expose(world.make_pod({POD_DNAT: "true", PORTS: "27015/tcpudp"}))
+    tcp, udp = sorted(world.entries(), key=lambda entry: entry.protocol)
+    assert (tcp.external_port, tcp.protocol, udp.external_port, udp.protocol) == ("512", "tcp", "512", "udp")
+    (shown,) = poddnat["status"]["entries"]
+    assert (shown["ipProtocol"], shown["forwardEntryId"]) == ("tcpudp", f"{tcp.id},{udp.id}")
+    assert condition(poddnat) == ("True", "Ready", f"2 forward entries work on {EIP}.")
+
+
+def test_item_of_both_protocols_is_not_shown_while_only_one_works(world: World) -> None:
+    pod = world.make_pod({POD_DNAT: "true", PORTS: "27015/tcpudp,80"})
+    poddnat = exposed(world, pod)
+    world.emulator.add_entry(
+        GATEWAY, external_ip=EIP, external_port=600, internal_ip=POD_IP, internal_port=27015, protocol="udp"
+    )
+    told = answer(lambda: world.sync_poddnat(poddnat))
+    assert condition(told)[:2] == ("False", "InternalAddressTaken")
+    assert [entry["internalPort"] for entry in told["status"]["entries"]] == ["80"]
+
+
+def test_poddnat_for_less_than_its_pod_asks_for_now_goes_on_working(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    world.annotate(pod, {PORTS: "80/tcpudp"})
+    assert condition(answer(lambda: world.sync_poddnat(poddnat)))[:2] == ("True", "Ready")
+
+
 def test_asked_again_gives_the_same_status_to_the_letter(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     status = answer(lambda: world.sync_poddnat(poddnat))["status"]
@@ -140,7 +175,13 @@ def test_poddnat_for_another_pods_ip_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"portMapping": [{"externalPort": "512", "internalPort": "22"}]}, {"protocol": "udp"}]
+    "changes",
+    [
+        {"portMapping": [{"externalPort": "512", "internalPort": "22"}]},
+        {"portMapping": [{"externalPort": "512", "internalPort": "80", "protocol": "tcpudp"}]},
+        {"portMapping": [{"externalPort": "512/513", "internalPort": "80/81"}]},
+        {"protocol": "udp"},
+    ],
 )
 def test_poddnat_for_a_port_that_the_pod_does_not_list_is_refused(world: World, changes: Json) -> None:
     reason, message = refusal(world, exposed(world, world.make_pod(EXPOSE_80), **changes))
