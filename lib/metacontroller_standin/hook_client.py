@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import ssl
 import threading
 from collections import Counter
 from email.utils import parsedate_to_datetime
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from metacontroller_standin.api import Api
-    from metacontroller_standin.manifests import SecretKey, Webhook
+    from metacontroller_standin.manifests import Authorities, SecretKey, Webhook
 
 Json = dict[str, Any]
 Answer = TypeVar("Answer")
@@ -47,26 +48,39 @@ class HookClient:
     def __init__(self, api: Api, workers: int) -> None:
         """Take the `api` that has the secrets with bearer tokens."""
         self._api = api
-        self._pool = urllib3.PoolManager(maxsize=4 * workers, retries=False)
+        self._workers = workers
+        self._pools: dict[Authorities | None, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
         self._headers: dict[Webhook, dict[str, str]] = {}
         self.calls: Counter[tuple[str, int]] = Counter()
         """How often each URL answered with each status; 0 stands for no answer."""
 
     def prepare(self, webhook: Webhook) -> None:
-        """Read a webhook's token. Like Metacontroller once, at the start."""
+        """Read a webhook's token and authorities. Like Metacontroller once, at the start."""
         headers = {"Content-Type": "application/json", "User-Agent": "Go-http-client/1.1"}
         if webhook.authorization is not None:
             headers["Authorization"] = self._authorization(webhook.authorization)
         self._headers[webhook] = headers
+        if webhook.authorities not in self._pools:
+            self._pools[webhook.authorities] = self._pool(webhook.authorities)
 
     def _authorization(self, where: SecretKey) -> str:
+        return f"{where.scheme} {self._secret(where).strip()}"
+
+    def _pool(self, authorities: Authorities | None) -> urllib3.PoolManager:
+        context = None
+        if authorities is not None:
+            pem = self._secret(authorities.secret) if authorities.secret else authorities.pem
+            context = ssl.create_default_context(cadata=pem)
+        return urllib3.PoolManager(maxsize=4 * self._workers, retries=False, ssl_context=context)
+
+    def _secret(self, where: SecretKey) -> str:
         secret = self._api.get(self._api.resource("v1", "secrets"), where.name, where.namespace)
         data = secret.get("data") or {}
         if where.key not in data:
             message = f"secret {where.namespace}/{where.name} has no key {where.key}"
             raise HookError(message)
-        return f"{where.scheme} {base64.b64decode(data[where.key]).decode().strip()}"
+        return base64.b64decode(data[where.key]).decode()
 
     def ask(self, webhook: Webhook, request: Json, read: Callable[[bytes], Answer]) -> Answer:
         """Call a hook and `read` its answer; raise for all else than a 200 that can be read."""
@@ -79,7 +93,7 @@ class HookClient:
 
     def _call(self, webhook: Webhook, request: Json) -> bytes:
         try:
-            response = self._pool.request(
+            response = self._pools[webhook.authorities].request(
                 "POST",
                 webhook.url,
                 body=json.dumps(request, separators=(",", ":")).encode(),
@@ -106,7 +120,8 @@ class HookClient:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._pool.clear()
+        for pool in self._pools.values():
+            pool.clear()
 
 
 def retry_after(header: str) -> int:

@@ -1,8 +1,8 @@
 """DecoratorController and CompositeController manifests: what the stand-in takes from them.
 
 It understands what a controller of annotated objects needs. What Metacontroller knows besides (customize
-hooks, children of composites, finalize hooks of decorators, hook version v2, TLS settings) is refused, not
-ignored.
+hooks, children of composites, finalize hooks of decorators, hook version v2, client certificates) is refused,
+not ignored.
 """
 
 from __future__ import annotations
@@ -43,6 +43,14 @@ class SecretKey:
 
 
 @dataclass(frozen=True)
+class Authorities:
+    """Which certificate authorities a hook's server may have: given as PEM, or by where that is kept."""
+
+    pem: str = ""
+    secret: SecretKey | None = None
+
+
+@dataclass(frozen=True)
 class Webhook:
     """One hook: `sync` or `finalize`, and its address."""
 
@@ -50,6 +58,8 @@ class Webhook:
     url: str
     timeout: float = DEFAULT_TIMEOUT
     authorization: SecretKey | None = None
+    authorities: Authorities | None = None
+    """None: those that the system trusts."""
 
 
 @dataclass(frozen=True)
@@ -208,12 +218,13 @@ def _webhook(manifest: Json, name: str) -> Webhook:
         message = f"{manifest['metadata']['name']}: only hook version v1 is known here"
         raise ManifestError(message)
     webhook = hook["webhook"]
-    _refuse(manifest, webhook, "service", "etag", "basicAuth", "clientTLS", "caBundle")
+    _refuse(manifest, webhook, "service", "etag", "basicAuth", "clientTLS")
     return Webhook(
         name=name,
         url=webhook["url"],
         timeout=_seconds(webhook["timeout"]) if "timeout" in webhook else DEFAULT_TIMEOUT,
         authorization=_secret_key(webhook.get("authorization")),
+        authorities=_authorities(manifest, webhook.get("caBundle")),
     )
 
 
@@ -222,6 +233,16 @@ def _secret_key(authorization: Json | None) -> SecretKey | None:
         return None
     ref = authorization["secretRef"]
     return SecretKey(ref["namespace"], ref["name"], ref["key"], authorization.get("type") or "Bearer")
+
+
+def _authorities(manifest: Json, bundle: Json | None) -> Authorities | None:
+    if bundle is None:
+        return None
+    _refuse(manifest, bundle, "configMapRef")
+    if "inline" in bundle:
+        return Authorities(pem=bundle["inline"])
+    ref = bundle["secretRef"]
+    return Authorities(secret=SecretKey(ref["namespace"], ref["name"], ref.get("key") or "ca.crt"))
 
 
 def _seconds(duration: str) -> float:

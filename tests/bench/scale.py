@@ -26,7 +26,6 @@ from rich.table import Table
 from metacontroller_standin.api import name_of
 from metacontroller_standin.informer import Informer
 from metacontroller_standin.kubelet import Kubelet
-from metacontroller_standin.manifests import point_at
 from metacontroller_standin.waiting import wait_until
 from poddnat.annotations import EXPOSE_PORT, POD_DNAT, READY, STATUS
 from tests.bench.emulated import EmulatedCloud, emulated_cloud
@@ -183,7 +182,7 @@ def _stage(controlplane: ControlPlane, program: str | None) -> Iterator[Stage]:
         pods.start()
         try:
             server.wait_ready()
-            runner.apply(point_at(world.CONTROLLERS, server.url))
+            runner.apply(world.controllers(controlplane, server.url))
             emulated.reset_calls()
             yield Stage(controlplane, emulated, runner, namespace, sight)
         finally:

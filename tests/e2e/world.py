@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import sys
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
 
     from tests.e2e.controlplane import ControlPlane
     from tests.e2e.runners import Runner
+    from tests.unit.hooks.certificates import Files as Certificate
 
 Json = dict[str, Any]
 
 MANIFESTS = Path(__file__).parents[2] / "metacontroller"
 EXAMPLES = MANIFESTS / "examples"
 SYSTEM = "poddnat-system"
+TOKEN = "the-token-that-hooks-want-in-this-test-run"
+"""What the hook server accepts."""
 
 
 def read(path: Path) -> list[Json]:
@@ -58,10 +62,29 @@ def install(controlplane: ControlPlane) -> str:
     return printed
 
 
+def controllers(controlplane: ControlPlane, url: str, *, token: str = TOKEN, ca: Path | None = None) -> list[Json]:
+    """Give the shipped controllers, for a server at this address, with a token and an authority to show and check.
+
+    They are as `metacontroller/token` and `metacontroller/tls` make them.
+    """
+    kept = {"token": token, **({"ca.crt": ca.read_text(encoding="utf-8")} if ca else {})}
+    name = f"hooks-{hashlib.sha256(repr(kept).encode()).hexdigest()[:8]}"
+    metadata = {"name": name, "namespace": SYSTEM}
+    controlplane.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": kept})
+    manifests = point_at(CONTROLLERS, url)
+    for webhook in (hook["webhook"] for item in manifests for hook in item["spec"]["hooks"].values()):
+        webhook["authorization"] = {"type": "Bearer", "secretRef": {**metadata, "key": "token"}}
+        if ca:
+            webhook["caBundle"] = {"secretRef": {**metadata, "key": "ca.crt"}}
+    return manifests
+
+
 class Server:
     """The hook server as a program of its own, with the rights of its service account."""
 
-    def __init__(self, controlplane: ControlPlane, values: Json, folder: Path) -> None:
+    def __init__(
+        self, controlplane: ControlPlane, values: Json, folder: Path, *, certificate: Certificate | None = None
+    ) -> None:
         """Write its files; `start` starts it."""
         token = controlplane.service_account_token(SYSTEM, "poddnat")
         controlplane.wait_allowed(token, "list", controlplane.api.resource("alibabacloud.com/v1", "poddnats"))
@@ -70,8 +93,15 @@ class Server:
         file.write_text(yaml.safe_dump(values))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        options = ["--values", str(file), "--listen", self.url.removeprefix("http://"), "--kubeconfig", str(kubeconfig)]
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.url = f"{'https' if certificate else 'http'}://{address}"
+        self._context = certificate.trusting() if certificate else None
+        token_file = folder / "token"
+        token_file.write_text(f"{TOKEN}\n")
+        options = ["--values", str(file), "--listen", address, "--kubeconfig", str(kubeconfig)]
+        options += ["--token-file", str(token_file)]
+        if certificate:
+            options += ["--tls-cert", str(certificate.cert), "--tls-key", str(certificate.key)]
         self._command = [sys.executable, "-m", "poddnat", "serve", *options]
         self._controlplane = controlplane
         self._log = folder / "poddnat.log"
@@ -111,7 +141,7 @@ class Server:
         assert self._program is not None
         self._program.check()
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5, context=self._context):
                 return True
         except (urllib.error.URLError, OSError):
             return False
@@ -194,14 +224,23 @@ class Cluster:
 
 
 @contextmanager
-def running(controlplane: ControlPlane, runner: Runner, namespace: str, folder: Path) -> Iterator[Cluster]:
-    """Run the cloud, the hook server, and the shipped controllers that call it."""
+def running(
+    controlplane: ControlPlane,
+    runner: Runner,
+    namespace: str,
+    folder: Path,
+    *,
+    token: str = TOKEN,
+    certificate: Certificate | None = None,
+) -> Iterator[Cluster]:
+    """Run the cloud, the hook server, and the shipped controllers that call it, showing this token."""
     with EmulatorServer(small.cloud(settle_seconds=0.2)) as cloud:
-        server = Server(controlplane, small.values(cloud.url), folder)
+        server = Server(controlplane, small.values(cloud.url), folder, certificate=certificate)
         server.start()
         try:
             server.wait_ready()
-            runner.apply(point_at(CONTROLLERS, server.url))
+            ca = certificate.cert if certificate else None
+            runner.apply(controllers(controlplane, server.url, token=token, ca=ca))
             yield Cluster(controlplane, namespace, cloud.emulator, server)
         finally:
             runner.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,17 @@ def test_kustomization_lists_every_manifest() -> None:
     assert set(KUSTOMIZATION["resources"]) == files
 
 
+def kustomize(folder: Path) -> dict[tuple[str, str], Json]:
+    """Build a kustomization; return its manifests by kind and name."""
+    assets = subprocess.run([str(BUILD)], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    command = [f"{assets}/kubectl", "kustomize", str(folder)]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(printed)}
+
+
 @pytest.mark.controlplane
 def test_kustomize_changes_nothing_but_image_and_secret() -> None:
-    assets = subprocess.run([str(BUILD)], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    command = [f"{assets}/kubectl", "kustomize", str(FOLDER)]
-    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    built = {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(printed)}
+    built = kustomize(FOLDER)
     secret = built.pop(next(key for key in built if key[0] == "Secret"))
     expected = {(item["kind"], item["metadata"]["name"]): item for item in MANIFESTS}
     deployment = built.pop(("Deployment", "poddnat"))
@@ -85,6 +91,78 @@ def test_kustomize_changes_nothing_but_image_and_secret() -> None:
     spec = deployment["spec"]["template"]["spec"]
     assert spec["volumes"][0]["secret"]["secretName"] == secret["metadata"]["name"]
     assert spec["containers"][0]["image"] == "poddnat:0.1.0"
+
+
+# The components
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Json]:
+    """What is installed with both components, their files made as they say."""
+    folder = tmp_path_factory.mktemp("secured") / "metacontroller"
+    shutil.copytree(FOLDER, folder)
+    files = {"token": ("token", "accepted"), "tls": ("tls.crt", "tls.key", "ca.crt")}
+    for component, names in files.items():
+        for name in names:
+            (folder / component / name).write_text(f"what is in {name}")
+    with (folder / "kustomization.yaml").open("a") as kustomization:
+        kustomization.write("components:\n  - token\n  - tls\n")
+    return kustomize(folder)
+
+
+@pytest.mark.controlplane
+def test_components_let_every_webhook_show_the_token_and_check_the_certificate(
+    secured: dict[tuple[str, str], Json],
+) -> None:
+    secrets = {"token": ("poddnat-token", "token"), "ca": ("poddnat-tls", "ca.crt")}
+    refs = {
+        what: {"secretRef": {"namespace": NAMESPACE, "name": name, "key": key}} for what, (name, key) in secrets.items()
+    }
+    controllers = [item for (kind, _), item in secured.items() if kind.endswith("Controller")]
+    hooks = [hook["webhook"] for item in controllers for hook in item["spec"]["hooks"].values()]
+    assert {webhook["url"] for webhook in hooks} == {
+        webhook["url"].replace("http:", "https:") for webhook in webhooks().values()
+    }
+    for webhook in hooks:
+        assert webhook["authorization"] == {"type": "Bearer", **refs["token"]}
+        assert webhook["caBundle"] == refs["ca"]
+    for name, key in secrets.values():
+        assert key in secured["Secret", name]["data"]
+
+
+@pytest.mark.controlplane
+def test_components_give_the_server_its_files(secured: dict[tuple[str, str], Json]) -> None:
+    spec = secured["Deployment", "poddnat"]["spec"]["template"]["spec"]
+    (server,) = spec["containers"]
+    given = dict(argument[2:].split("=") for argument in server["args"] if "=" in argument)
+    assert given == {
+        "token-file": "/etc/poddnat-token/accepted",
+        "tls-cert": "/etc/poddnat-tls/tls.crt",
+        "tls-key": "/etc/poddnat-tls/tls.key",
+    }
+    mounts = {mount["name"]: mount for mount in server["volumeMounts"]}
+    volumes = {volume["name"]: volume["secret"] for volume in spec["volumes"]}
+    for name, items in {"token": ["accepted"], "tls": ["tls.crt", "tls.key"]}.items():
+        assert mounts[name] == {"name": name, "mountPath": f"/etc/poddnat-{name}", "readOnly": True}
+        assert volumes[name]["secretName"] == f"poddnat-{name}"
+        assert set(items) <= set(secured["Secret", f"poddnat-{name}"]["data"])
+        assert [item["key"] for item in volumes[name]["items"]] == items
+        assert volumes[name]["defaultMode"] == 0o440
+
+
+@pytest.mark.controlplane
+def test_probes_speak_tls_where_the_server_does(secured: dict[tuple[str, str], Json]) -> None:
+    (server,) = secured["Deployment", "poddnat"]["spec"]["template"]["spec"]["containers"]
+    assert {server[probe]["httpGet"]["scheme"] for probe in ("readinessProbe", "livenessProbe")} == {"HTTPS"}
+
+
+def test_secrets_of_users_stay_out_of_the_image_and_the_repository() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
+    left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8")
+    for path in ("token/token", "token/accepted", "tls/*.crt", "tls/*.key"):
+        assert f"/metacontroller/{path}\n" in ignored
+        assert f"\nmetacontroller/{path}\n" in left_out
+    assert "\nmetacontroller/values.yaml\n" in left_out
 
 
 # The controllers

@@ -8,7 +8,7 @@ import pytest
 
 from metacontroller_standin.api import ApiError
 from metacontroller_standin.hook_client import retry_after
-from metacontroller_standin.manifests import ManifestError, ParentRule, parse, point_at
+from metacontroller_standin.manifests import Authorities, ManifestError, ParentRule, SecretKey, parse, point_at
 from metacontroller_standin.selectors import matches
 from metacontroller_standin.standin import StandIn
 from metacontroller_standin.waiting import wait_until
@@ -132,3 +132,10 @@ def test_a_webhooks_token_comes_from_its_secret(api: Api) -> None:
 def test_a_missing_secret_is_told_at_the_start(api: Api) -> None:
     with pytest.raises(ApiError, match="hooks"), StandIn(api, with_token("http://127.0.0.1:9")):
         pass
+
+
+def test_a_webhooks_authorities_come_from_the_manifest_or_a_secret() -> None:
+    ref = {"name": "tls", "namespace": "default"}
+    webhooks = [{"url": "https://x", "caBundle": bundle} for bundle in ({"inline": "PEM"}, {"secretRef": ref})]
+    found = [parse(changed(0, "hooks", "sync", "webhook", to=webhook)).sync.authorities for webhook in webhooks]
+    assert found == [Authorities(pem="PEM"), Authorities(secret=SecretKey("default", "tls", "ca.crt"))]
