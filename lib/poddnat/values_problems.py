@@ -178,9 +178,10 @@ def _quarrels(pool: Iterable[tuple[int, PoolEntry]]) -> Iterator[str]:
 def _blocked_problems(network: dict[str, Any]) -> Iterator[str]:
     blocked = network.get("blockedEips")
     for index, text in enumerate(blocked if isinstance(blocked, list) else []):
-        with suppress(TypeError, ValueError):
-            whole = ipaddress.IPv4Interface(text)
-            if isinstance(text, str) and "/" in text and whole.ip != whole.network.network_address:
+        # Python takes numbers for addresses too; the schema has refused them by now.
+        with suppress(ValueError):
+            whole = ipaddress.IPv4Interface(str(text))
+            if "/" in str(text) and whole.ip != whole.network.network_address:
                 right = f"write {whole.network} for the network, or {whole.ip} for the one address"
                 yield f"networkController.blockedEips[{index}]: {text!r} has bits set behind its prefix; {right}"
 
