@@ -31,6 +31,7 @@ class PortBook:
         self._claims: Counter[tuple[int, Protocol]] = Counter()
         self._slots: dict[Hashable, tuple[Slot, ...]] = {}
         self._whole: set[Hashable] = set()
+        self._room = dict.fromkeys(CARRIED, 0)
         self._now = 0
         self._kinds: OrderedDict[_Kind, FreeWindows] = OrderedDict()
         # From these, the ages of all other kinds of windows can be found.
@@ -47,6 +48,8 @@ class PortBook:
         if wanted == before and holder not in self._whole:
             return
         self._now += 1
+        for kind in _kinds(wanted):
+            self._windows(kind)  # Now, while little is taken, it is cheap; and whoever has it may come again.
         for slot in wanted:
             self._count(slot, +1)
         for slot in before:
@@ -94,7 +97,7 @@ class PortBook:
 
     def free_ports(self, protocol: Protocol) -> int:
         """Count the ports that could be given out for a protocol."""
-        return 0 if self._whole else self._taken[protocol].count(0)
+        return 0 if self._whole else self._room[protocol]
 
     @property
     def holders(self) -> int:
@@ -171,12 +174,14 @@ class PortBook:
 
     def _take(self, ports: Ports, protocol: Protocol) -> None:
         _mark(self._taken[protocol], ports, 1)
+        self._room[protocol] -= ports.size
         for (size, transport), windows in self._kinds.items():
             if protocol in transport.protocols:
                 windows.cut(ports.first - size + 1, ports.last)
 
     def _free(self, ports: Ports, protocol: Protocol) -> None:
         _mark(self._taken[protocol], ports, 0)
+        self._room[protocol] += ports.size
         for kind, windows in self._kinds.items():
             if protocol in kind[1].protocols:
                 self._add(windows, kind, self._taken, ports, self._now)
@@ -194,6 +199,19 @@ class PortBook:
             last = min(_find(one, 1, run.last + 1, high + 1) for one in maps) - size
             if first <= last:
                 windows.add(first, last, since)
+
+
+def _kinds(slots: Iterable[Slot]) -> set[_Kind]:
+    """Tell of what kinds the items are that take these slots."""
+    protocols: dict[Ports, set[Protocol]] = {}
+    for ports, protocol in slots:
+        protocols.setdefault(ports, set()).add(protocol)
+    return {
+        (ports.size, transport)
+        for ports, found in protocols.items()
+        for transport in Transport
+        if found == set(transport.protocols)
+    }
 
 
 def _ease(item: ExposedPort) -> tuple[int, int]:

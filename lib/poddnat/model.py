@@ -33,7 +33,14 @@ class Transport(StrEnum):
     @property
     def protocols(self) -> tuple[Protocol, ...]:
         """The protocols of the forward entries that it takes, one entry each."""
-        return (Protocol.TCP, Protocol.UDP) if self is Transport.TCPUDP else (Protocol(self.value),)
+        return _CARRIED[self]
+
+
+_CARRIED = {
+    Transport.TCP: (Protocol.TCP,),
+    Transport.UDP: (Protocol.UDP,),
+    Transport.TCPUDP: (Protocol.TCP, Protocol.UDP),
+}
 
 
 class Ports(NamedTuple):

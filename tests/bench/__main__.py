@@ -7,7 +7,7 @@ import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import gateways, hook_calls, in_virtual_time
+from tests.bench import allocation, gateways, hook_calls, in_virtual_time
 from tests.bench.in_virtual_time import Learning
 
 BUILD = Path("build")
@@ -31,6 +31,8 @@ def main() -> None:
         "start_seconds": hooks.start_seconds,
         "rss_mb": hooks.rss_mb,
     }
+    with console.status("an address with 60,000 ports in use …"):
+        figures |= allocation.measure()
     with console.status("an old gateway, 200 entries …"):
         serial = gateways.ours(mappings=200, at_once=1)
     with console.status("the same in the per-object way …"):

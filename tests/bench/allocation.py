@@ -1,0 +1,81 @@
+"""How long a pod waits for its public ports to be chosen, on an address that has given out 60,000."""
+
+import random
+import time
+from statistics import median
+
+from poddnat.allocator import CARRIED, PortBook, Slot
+from poddnat.model import ExposedPort, Ports, Transport
+
+OFFERED = Ports(1024, 65535)
+IN_USE = 60_000
+_ROUNDS = 400
+_LEAVE = 0.3
+
+SINGLE = ExposedPort(Ports(80, 80), Transport.TCP)
+RANGE = ExposedPort(Ports(9000, 9010), Transport.UDP)
+BOTH = ExposedPort(Ports(27015, 27015), Transport.TCPUDP)
+
+
+def measure() -> dict[str, float]:
+    """Time what the ledger does for a pod: choose, claim, and give back what an earlier pod had."""
+    busy = _busy()
+    figures = {
+        f"allocate_{name}_us": _times(busy, item)
+        for name, item in (("port", SINGLE), ("range", RANGE), ("tcpudp", BOTH))
+    }
+    fragmented = _fragmented()
+    figures |= {
+        f"allocate_{name}_fragmented_us": _times(fragmented, item)
+        for name, item in (("port", SINGLE), ("range", RANGE), ("tcpudp", BOTH))
+    }
+    return figures
+
+
+def _busy() -> PortBook:
+    """Make a book that pods with a list of each form have filled, and then left in any order."""
+    book = PortBook([OFFERED])
+    rng = random.Random(1)  # noqa: S311
+    holders: list[str] = []
+    while OFFERED.size - min(map(book.free_ports, CARRIED)) < IN_USE:
+        item = rng.choice((SINGLE, RANGE, BOTH))
+        chosen = book.choose([item])
+        assert chosen is not None
+        holders.append(f"pod {len(holders)}")
+        book.claim(holders[-1], _slots(item, chosen[0]))
+        if rng.random() < _LEAVE:
+            at = rng.randrange(len(holders))
+            book.release(holders[at])
+            holders[at] = holders[-1]
+            holders.pop()
+    return book
+
+
+def _fragmented() -> PortBook:
+    """Make a book in which every second port is taken, but for one row of free ones."""
+    book = PortBook([OFFERED])
+    row = Ports(40_000, 40_200)
+    every_second = (Ports.of(port) for port in range(OFFERED.first, OFFERED.last + 1, 2))
+    taken = [ports for ports in every_second if not row.contains(ports)]
+    book.claim("others", [(ports, protocol) for ports in taken for protocol in CARRIED])
+    return book
+
+
+def _times(book: PortBook, item: ExposedPort) -> float:
+    """Return the microseconds (median) for one pod that comes and one that goes."""
+    assert book.choose([item]) is not None  # the first of its kind puts in order what is free
+    times = []
+    for number in range(_ROUNDS):
+        start = time.perf_counter()
+        chosen = book.choose([item])
+        assert chosen is not None
+        book.claim(("new", number), _slots(item, chosen[0]))
+        book.release(("new", number - 10))
+        times.append(time.perf_counter() - start)
+    for number in range(_ROUNDS):
+        book.release(("new", number))
+    return median(times) * 1e6
+
+
+def _slots(item: ExposedPort, ports: Ports) -> list[Slot]:
+    return [(ports, protocol) for protocol in item.transport.protocols]
