@@ -8,18 +8,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from poddnat import screens
+from poddnat import operate, screens
 from poddnat.model import HIGHEST_PORT
-from poddnat.values import Values, ValuesError, load
+from poddnat.terminal import ValuesOption, console, failure, read_values
 
 if TYPE_CHECKING:
     from hooks.certificate import Certificate
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Public ports for annotated pods, on Alibaba Cloud NAT gateways.",
 )
@@ -27,14 +25,15 @@ app = typer.Typer(
 # Metacontroller calls from another node, so all addresses of the pod are listened on.
 EVERYWHERE = "0.0.0.0:8080"
 
-_WIDE = 140
-
-ValuesOption = Annotated[Path, typer.Option("--values", help="The values file.", show_default=False)]
-
 
 def main() -> None:
     """Run the command line."""
     app(prog_name="poddnat")
+
+
+def plugin() -> None:
+    """Run the same commands as ``kubectl poddnat``."""
+    app(prog_name="kubectl poddnat")
 
 
 @app.command()
@@ -67,16 +66,16 @@ def serve(
     from poddnat.cluster import ClusterError, connect
 
     _log_to_stderr()
-    read = _read(values)
+    read = read_values(values)
     host, port = _address(listen)
     try:
         tokens = Tokens(token_file) if token_file else None
         certificate = _certificate(tls_cert, tls_key)
         replica = Replica(read, connect(kubeconfig), host, port, _lease(lease), tokens=tokens, certificate=certificate)
     except (ClusterError, TokenFileError, CertificateError) as error:
-        raise _failure(str(error)) from error
+        raise failure(str(error)) from error
     except OSError as error:
-        raise _failure(f"--listen {listen}: {error.strerror or error}") from error
+        raise failure(f"--listen {listen}: {error.strerror or error}") from error
     if tokens is None:
         text = "no --token-file: whoever reaches this server may call its hooks; a NetworkPolicy is the only guard"
         logging.getLogger(__name__).warning(text)
@@ -103,12 +102,12 @@ def emulator(
         loaded = World.load(world) if world else World.example()
         server = EmulatorServer(Emulator(loaded), host=host, port=port)
     except WorldError as error:
-        raise _failure(str(error)) from error
+        raise failure(str(error)) from error
     except UnicodeDecodeError as error:
-        raise _failure(f"{world} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise failure(f"{world} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except OSError as error:
         what = f"{world} can't be read" if error.filename else f"--listen {listen}"
-        raise _failure(f"{what}: {error.strerror or error}") from error
+        raise failure(f"{what}: {error.strerror or error}") from error
     typer.echo(f"VPC and ECS API on {server.url}; stop with Ctrl-C")
     try:
         server.serve_forever()
@@ -124,56 +123,37 @@ def simulate(
     """Show what would come of manifests, without a cluster or a cloud."""
     from poddnat.simulate import ManifestsError, Simulation, read_workloads
 
-    read = _read(values)
+    read = read_values(values)
     try:
         workloads = read_workloads(manifests)
     except ManifestsError as error:
-        raise _failure(str(error)) from error
-    console = _console()
+        raise failure(str(error)) from error
+    screen = console()
     logging.basicConfig(level=logging.CRITICAL)
     with Simulation(read) as simulation:
         try:
-            with console.status("Running the hooks …"):
+            with screen.status("Running the hooks …"):
                 pods = simulation.run(workloads)
         except ManifestsError as error:
-            raise _failure(str(error)) from error
-        console.print(screens.pods(pods))
-        console.print(screens.forward_table(simulation.entries()))
-        with console.status("Deleting the workloads …"):
+            raise failure(str(error)) from error
+        screen.print(screens.pods(pods))
+        screen.print(screens.forward_table(simulation.entries()))
+        with screen.status("Deleting the workloads …"):
             clean = simulation.clear()
-        console.print(screens.what_is_left(len(simulation.entries()), clean=clean))
+        screen.print(screens.what_is_left(len(simulation.entries()), clean=clean))
     if not (clean and pods and all(pod.ready for pod in pods)):
         sys.exit(1)
 
 
-@app.command("check-config")
-def check_config(values: ValuesOption) -> None:
-    """Check a values file."""
-    read = _read(values)
-    _console().print(screens.pool(read))
-
-
-def _read(path: Path) -> Values:
-    try:
-        return load(path)
-    except ValuesError as error:
-        raise _failure(str(error)) from error
-
-
-def _console() -> Console:
-    # Piped into a file or a pager there is no width to respect, and folded tables are hard to read.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
-
-
-def _failure(text: str) -> typer.Exit:
-    typer.echo(text, err=True)
-    return typer.Exit(code=2)
+app.command("check-config")(operate.check_config)
+app.command("ports")(operate.ports)
+app.command("audit")(operate.audit)
 
 
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
-        raise _failure(f"--listen {listen}: give an address and a port, such as 0.0.0.0:8080")
+        raise failure(f"--listen {listen}: give an address and a port, such as 0.0.0.0:8080")
     return host, int(port)
 
 
@@ -182,7 +162,7 @@ def _lease(text: str | None) -> tuple[str, str] | None:
         return None
     namespace, _, name = text.partition("/")
     if not namespace or not name or "/" in name:
-        raise _failure(f"--lease {text}: give a namespace and a name, such as poddnat-system/poddnat")
+        raise failure(f"--lease {text}: give a namespace and a name, such as poddnat-system/poddnat")
     return namespace, name
 
 
@@ -192,7 +172,7 @@ def _certificate(cert: Path | None, key: Path | None) -> "Certificate | None":
     if cert is not None and key is not None:
         return Certificate(cert, key)
     if cert is not None or key is not None:
-        raise _failure("--tls-cert and --tls-key: give both, or neither")
+        raise failure("--tls-cert and --tls-key: give both, or neither")
     return None
 
 

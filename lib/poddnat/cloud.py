@@ -111,8 +111,13 @@ class Cloud:
         """Tell somebody of every call: the action, "ok" or what the error means, the code, and the seconds it took."""
         self._observer = observer
 
-    def create_forward_entry(self, *, table_id: str, rule: ForwardRule, name: str, token: str, port_break: bool) -> str:
-        """Ask for an entry and return its id; it is Pending for a while. ``token`` stands for one intent."""
+    def create_forward_entry(
+        self, *, table_id: str, rule: ForwardRule, name: str, token: str, port_break: bool, dry_run: bool = False
+    ) -> str:
+        """Ask for an entry and return its id; it is Pending for a while. ``token`` stands for one intent.
+
+        With ``dry_run`` nothing is made, and the call always fails; with the code DryRunOperation where it would pass.
+        """
         request = vpc_models.CreateForwardEntryRequest(
             region_id=self._region,
             forward_table_id=table_id,
@@ -124,6 +129,7 @@ class Cloud:
             forward_entry_name=name,
             client_token=token,
             port_break=True if port_break else None,
+            dry_run=True if dry_run else None,
         )
         answer = self._call("CreateForwardEntry", self._vpc.create_forward_entry_with_options, request)
         return str(answer.forward_entry_id)

@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +20,7 @@ import yaml
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.poddnat_object import GROUP, PLURAL
+from poddnat.poddnat_object import GROUP, NUDGED_AT, PLURAL
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,23 @@ def connect(kubeconfig: Path | None) -> client.ApiClient:
             ) from error
         raise ClusterError(f"{kubeconfig} is not a kubeconfig that can be used: {why}") from error
     return client.ApiClient(configuration)
+
+
+def connect_as_user(kubeconfig: Path | None, context: str | None) -> client.ApiClient:
+    """Connect as kubectl does: by the file given, or KUBECONFIG, or ~/.kube/config; in a pod, else, as its account.
+
+    Raises:
+        ClusterError: none of them tells where the API server is.
+    """
+    try:
+        api: client.ApiClient = config.new_client_from_config(  # type: ignore[no-untyped-call]
+            config_file=None if kubeconfig is None else str(kubeconfig), context=context
+        )
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
+        if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            return connect(None)
+        raise ClusterError(f"there is no kubeconfig that can be used: {' '.join(str(error).split())}") from error
+    return api
 
 
 def connect_to(url: str) -> client.ApiClient:
@@ -130,6 +148,15 @@ class Cluster:
             cause = error.__cause__
             if not (isinstance(cause, ApiException) and cause.status in (_NOT_FOUND, _CONFLICT)):
                 raise
+
+    def nudge(self, namespace: str, name: str, now: str) -> None:
+        """Have a PodDNAT synced at once: a changed annotation is noticed by Metacontroller. ``now`` is the time.
+
+        Raises:
+            ClusterError: the API server did not do it.
+        """
+        patch = {"metadata": {"annotations": {NUDGED_AT: now}}}
+        self._ask(self._custom.patch_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, name, patch)
 
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
         """Attach a Warning event to an object, once for each different text; failing to do so is only logged."""

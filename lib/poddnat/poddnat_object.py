@@ -19,6 +19,9 @@ PLURAL = "poddnats"
 
 READY = "Ready"
 
+NUDGED_AT = f"poddnat.{GROUP}/nudged-at"
+"""Annotation of a PodDNAT: when a sync was last asked for although nothing else of it had changed."""
+
 
 class SpecError(ValueError):
     """A PodDNAT's spec can't be understood; the text names the field."""
@@ -243,3 +246,12 @@ def working_ports(status: Mapping[str, Any]) -> tuple[WorkingPort, ...]:
             mapping = PortMapping(external, internal, Transport(entry["ipProtocol"].lower()))
             found.append(WorkingPort(entry["externalIP"], entry["internalIP"], mapping, _ids(entry)))
     return tuple(found)
+
+
+def claimed_entries(status: Mapping[str, Any]) -> dict[str, ForwardRule]:
+    """Read which forward entries a status says work, by id; what makes no sense is left out."""
+    return {
+        entry_id: rule
+        for port in working_ports(status)
+        for entry_id, rule in zip(port.entry_ids, port.mapping.rules(port.external_ip, port.internal_ip), strict=False)
+    }

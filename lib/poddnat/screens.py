@@ -11,10 +11,16 @@ from poddnat.poddnat_object import working_ports
 from poddnat.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from poddnat.audit import Finding
+    from poddnat.checkup import Check
     from poddnat.simulate import Exposed
+    from poddnat.usage import Usage
     from vpc_emulator import ForwardEntry
+
+
+_FOLDED = ("STATUS", "EXTERNAL ADDRESSES", "DETAIL", "FOUND")
 
 
 def pods(exposed: "Sequence[Exposed]") -> Table | Text:
@@ -69,5 +75,55 @@ def pool(values: Values) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in ("STATUS", "EXTERNAL ADDRESSES"))
+        table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
+    return table
+
+
+def usage(found: "Usage", *, mappings: bool) -> "Iterator[Table | Text]":
+    """Show what is free and used."""
+    gateways = _table("Gateways", "GATEWAY", "ENTRIES", "OURS", "FOREIGN", "QUOTA")
+    for gateway in found.gateways:
+        quota = "not in the values file" if gateway.quota is None else str(gateway.quota)
+        gateways.add_row(gateway.gateway, str(gateway.entries), str(gateway.ours), str(gateway.foreign), quota)
+    yield gateways
+    eips = _table("EIPs", "GATEWAY", "EIP", "STATE", "PORTS", "FREE TCP", "FREE UDP", "PODDNATS", "FOREIGN ENTRIES")
+    for eip in found.eips:
+        state = Text(eip.state, "green" if eip.state == "in use" else "yellow")
+        numbers = (eip.ports, eip.freeTCP, eip.freeUDP, eip.podDNATs, eip.foreignEntries)
+        eips.add_row(eip.gateway, eip.eip, state, *map(str, numbers))
+    yield eips
+    if mappings and not found.mappings:
+        yield Text("No public port is in use.")
+    elif mappings:
+        table = _table("Ports in use", "GATEWAY", "EXTERNAL", "INTERNAL", "PROTOCOL", "PODDNAT", "ENTRY")
+        for row in found.mappings:
+            owner = row.podDNAT or "-"
+            table.add_row(row.gateway, row.external, row.internal, row.protocol, owner, row.entry)
+        yield table
+
+
+def findings(found: "Sequence[Finding]") -> Table | Text:
+    """Show in what cluster and cloud differ."""
+    if not found:
+        return Text("Every PodDNAT has its entries, and every entry its PodDNAT.", "green")
+    table = _table("Audit", "FINDING", "GATEWAY", "ENTRY", "RULE", "PODDNAT", "DETAIL")
+    for finding in found:
+        kind = Text(finding.kind.value, "dim" if finding.kind.value == "foreign" else "red")
+        where = (finding.gateway_id, finding.entry_id, finding.rule, finding.poddnat or "-", finding.detail)
+        table.add_row(kind, *where)
+    return table
+
+
+def audited(counts: "Mapping[str, int]") -> Text:
+    """Sum up an audit."""
+    clean = not any(count for kind, count in counts.items() if kind != "foreign")
+    return Text(", ".join(f"{count} {kind}" for kind, count in counts.items()), "green" if clean else "red")
+
+
+def checks(made: "Sequence[Check]") -> Table:
+    """Show what a check-up found."""
+    styles = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
+    table = _table("Check", "RESULT", "WHAT", "OF", "FOUND")
+    for check in made:
+        table.add_row(Text(check.result.value, styles[check.result.value]), check.what, check.subject, check.text)
     return table

@@ -1,0 +1,218 @@
+"""The commands that look at a running installation: ports, audit, check-config."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from poddnat import screens
+from poddnat.terminal import (
+    Output,
+    OutputOption,
+    ValuesOption,
+    console,
+    failure,
+    progress_console,
+    read_values,
+    write,
+)
+from poddnat.values import Values
+
+if TYPE_CHECKING:
+    from poddnat.audit import Finding
+    from poddnat.cloud import Cloud
+    from poddnat.cluster import Cluster
+    from poddnat.repair import Step
+
+_SECOND_LOOK = 2.0
+"""Seconds between the two looks that a finding has to outlast."""
+
+KubeconfigOption = Annotated[
+    Path | None, typer.Option(help="A kubeconfig file; as for kubectl when left out.", show_default=False)
+]
+ContextOption = Annotated[str | None, typer.Option(help="The kubeconfig's context to use.", show_default=False)]
+
+_Answer = TypeVar("_Answer")
+
+
+def ports(
+    values: ValuesOption,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TABLE,
+    *,
+    all_mappings: Annotated[bool, typer.Option("--mappings", help="List every port in use, too.")] = False,
+) -> None:
+    """Show which public ports are free and used, for each gateway and EIP.
+
+    Reads the cloud and the PodDNATs; changes nothing. Ends with 0, or 2 when something can't be read.
+    """
+    from poddnat.stock import take_stock
+    from poddnat.usage import usage_of
+
+    site = _connect(values, kubeconfig, context)
+    usage = usage_of(site.look(lambda say: take_stock(site.values, site.cloud, site.cluster, say)), site.values)
+    if output is Output.TABLE:
+        for table in screens.usage(usage, mappings=all_mappings):
+            console().print(table)
+    else:
+        write(usage.told(), output)
+
+
+def audit(
+    values: ValuesOption,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TABLE,
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend it, after showing what would be done and asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --fix: don't ask.")] = False,
+) -> None:
+    """Hold the cluster against the cloud: entries missing, leftover, drifted, foreign.
+
+    What is found is looked at twice, so that work in progress is not taken for a fault. Ends with 0 when all is well
+    (foreign entries are shown, but are no fault), 1 when something was found, 2 when something can't be read. With
+    --fix: 0 when everything was mended.
+    """
+    from poddnat.audit import Kind, counts
+
+    site = _connect(values, kubeconfig, context)
+    findings = site.look(lambda say: _audit(site, say))
+    faults = [finding for finding in findings if finding.kind is not Kind.FOREIGN]
+    if output is Output.TABLE:
+        console().print(screens.findings(findings))
+        console().print(screens.audited(counts(findings)))
+    mended = fix and _fix(site, faults, quiet=output is not Output.TABLE, yes=yes)
+    if output is not Output.TABLE:
+        write({"counts": counts(findings), "findings": [f.told() for f in findings], "mended": mended}, output)
+    if faults and not mended:
+        raise typer.Exit(code=1)
+
+
+def check_config(
+    values: ValuesOption,
+    output: OutputOption = Output.TABLE,
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Check the file only; ask the cloud nothing.")] = False,
+) -> None:
+    """Check the values file; then, with its credentials, permissions, gateways, EIPs and routes.
+
+    Changes nothing in the cloud. Ends with 0 when nothing is wrong (warnings are no fault), 1 when something is, 2 when
+    the file itself can't be used.
+    """
+    from poddnat.checkup import Check, Checkup, Result
+    from poddnat.cloud import Cloud
+
+    read = read_values(values)
+    _quieten()
+    if output is Output.TABLE:
+        console().print(screens.pool(read))
+    checks = [Check("file", str(values), Result.OK, "every key is as it should be")]
+    if not offline:
+        with progress_console().status("Asking the cloud …"):
+            checks += Checkup(read, Cloud(read)).run()
+    if output is Output.TABLE:
+        console().print(screens.checks(checks))
+    else:
+        write([check.told() for check in checks], output)
+    if any(check.result is Result.WRONG for check in checks):
+        raise typer.Exit(code=1)
+
+
+@dataclass(frozen=True)
+class _Site:
+    """What a command looks at."""
+
+    values: Values
+    cloud: "Cloud"
+    cluster: "Cluster"
+
+    def look(self, read: Callable[[Callable[[str], None]], _Answer]) -> _Answer:
+        """Read something, tell on a terminal what, and end with a sentence when that fails."""
+        with _told_failures(), progress_console().status("Reading …") as status:
+            return read(lambda what: status.update(f"{what.capitalize()} …"))
+
+
+def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> _Site:
+    read = read_values(path)
+    _quieten()
+    from poddnat.cloud import Cloud
+    from poddnat.cluster import Cluster, connect_as_user
+
+    with _told_failures():
+        return _Site(read, Cloud(read), Cluster(connect_as_user(kubeconfig, context)))
+
+
+@contextmanager
+def _told_failures() -> Iterator[None]:
+    from poddnat.cloud_errors import CloudError
+    from poddnat.cluster import ClusterError
+
+    try:
+        yield
+    except CloudError as error:
+        raise failure(f"the cloud did not tell: {error}") from error
+    except ClusterError as error:
+        raise failure(f"the API server did not tell: {error}") from error
+
+
+def _audit(site: _Site, say: Callable[[str], None]) -> "list[Finding]":
+    from poddnat.audit import Kind, compare, lasting
+    from poddnat.ownership import Ownership
+    from poddnat.stock import take_stock
+
+    ownership = Ownership(site.values.cluster_id)
+    findings = compare(take_stock(site.values, site.cloud, site.cluster, say), ownership)
+    if all(finding.kind is Kind.FOREIGN for finding in findings):
+        return findings
+    say("waiting for work in progress")
+    time.sleep(_SECOND_LOOK)
+    return lasting(findings, compare(take_stock(site.values, site.cloud, site.cluster, say), ownership))
+
+
+def _fix(site: _Site, faults: "list[Finding]", *, quiet: bool, yes: bool) -> bool:
+    from poddnat.repair import Repair, steps_for
+
+    steps = steps_for(faults)
+    if not steps:
+        return True
+    err = progress_console()
+    if not quiet or not yes:
+        for step in steps:
+            err.print(f"would {step.text}" if not yes else step.text, soft_wrap=True)
+    if not yes and not _agreed(len(steps)):
+        return False
+    results: list[bool] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with _told_failures(), Progress(*columns, console=err, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("Mending", total=len(steps))
+
+        def done(step: "Step", went_well: bool) -> None:  # noqa: FBT001
+            results.append(went_well)
+            progress.advance(task)
+            if not went_well:
+                err.print(f"failed: {step.text}", soft_wrap=True)
+
+        Repair(site.values, site.cloud, site.cluster).run(steps, done)
+    if not quiet:
+        console().print(f"{sum(results)} of {len(steps)} done.")
+    return all(results)
+
+
+def _agreed(steps: int) -> bool:
+    if not sys.stdin.isatty():
+        typer.echo("nothing was changed: there is no terminal to ask at; use --yes", err=True)
+        return False
+    return typer.confirm(f"Do these {steps}?", err=True)
+
+
+def _quieten() -> None:
+    """Keep logs away: what goes wrong is told in a sentence, which they would bury."""
+    logging.basicConfig(level=logging.CRITICAL)

@@ -1,0 +1,118 @@
+"""Mend what an audit has found: leftovers are deleted, and PodDNATs whose entries are missing are synced again.
+
+Leftovers go through the gateway's own driver: it heeds the gateway's pace and the account's rate limit, survives lost
+answers, and asks the API server once more before each delete. Creating entries is left to the server: it alone may
+judge whether a PodDNAT may have them.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from poddnat.audit import Finding, Kind
+from poddnat.cloud import Cloud
+from poddnat.cluster import Cluster, ClusterError
+from poddnat.fleet import Fleet
+from poddnat.ownership import Ownership
+from poddnat.plan import Mine
+from poddnat.values import Values
+
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do; ``text`` tells people."""
+
+    finding: Finding
+    text: str
+
+
+def steps_for(findings: Iterable[Finding]) -> list[Step]:
+    """Plan the repair, one step for each leftover entry and each PodDNAT; foreign entries are never touched."""
+    steps: dict[tuple[str, str], Step] = {}
+    for finding in findings:
+        if finding.kind is Kind.LEFTOVER:
+            text = f"delete entry {finding.entry_id} on {finding.gateway_id}, {finding.rule}: {finding.detail}"
+            steps["entry", finding.entry_id] = Step(finding, text)
+        elif finding.kind in (Kind.MISSING, Kind.DRIFTED):
+            text = f"have PodDNAT {finding.poddnat} synced again: its entries are {finding.kind}"
+            steps.setdefault(("poddnat", finding.uid), Step(finding, text))
+    return list(steps.values())
+
+
+class Repair:
+    """Carries out steps."""
+
+    def __init__(self, values: Values, cloud: Cloud, cluster: Cluster) -> None:
+        self._values = values
+        self._cloud = cloud
+        self._cluster = cluster
+        self._ownership = Ownership(values.cluster_id)
+
+    def run(self, steps: Sequence[Step], done: Callable[[Step, bool], None], *, patience: float = 600.0) -> None:
+        """Do the steps; ``done`` is told of each how it went. No delete is waited for longer than ``patience`` seconds.
+
+        Raises:
+            ClusterError: the API server did not tell which PodDNATs there are, or did not take a change.
+        """
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for step in steps:
+            if step.finding.kind is not Kind.LEFTOVER:
+                namespace, _, name = step.finding.poddnat.partition("/")
+                self._cluster.nudge(namespace, name, now)
+                done(step, True)  # noqa: FBT003
+        leftovers = [step for step in steps if step.finding.kind is Kind.LEFTOVER]
+        if leftovers:
+            self._sweep(leftovers, done, time.monotonic() + patience)
+
+    def _sweep(self, steps: list[Step], done: Callable[[Step, bool], None], deadline: float) -> None:
+        liveness = _Liveness(self._cluster)
+        fleet = Fleet(self._values, self._cloud, self._ownership, liveness, lambda _gateway, _entries: None)
+        fleet.start()
+        waiting = list(steps)
+        asked: set[tuple[str, str]] = set()
+        try:
+            while waiting and time.monotonic() < deadline:
+                for step in list(waiting):
+                    if self._swept(step, fleet, liveness, asked):
+                        waiting.remove(step)
+                        done(step, True)  # noqa: FBT003
+                time.sleep(_POLL_SECONDS)
+        finally:
+            fleet.stop()
+        for step in waiting:
+            done(step, False)  # noqa: FBT003
+
+    def _swept(self, step: Step, fleet: Fleet, liveness: "_Liveness", asked: set[tuple[str, str]]) -> bool:
+        uid, gateway_id = step.finding.uid, step.finding.gateway_id
+        gateway = fleet.get(gateway_id)
+        if gateway is None or not gateway.loaded:
+            return False
+        mine = Mine(uid, self._ownership.name_of(uid))
+        if (gateway_id, uid) not in asked and liveness.is_gone(uid):
+            asked.add((gateway_id, uid))
+            gateway.abandon(mine)
+        return (gateway_id, uid) in asked and not gateway.concerns(mine)
+
+
+class _Liveness:
+    """Which PodDNATs exist: asked of the API server, since nobody follows them here."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._alive = self._list()
+
+    def is_alive(self, uid: str) -> bool:
+        return uid in self._alive
+
+    def is_gone(self, uid: str) -> bool:
+        try:
+            self._alive = self._list()
+        except ClusterError:
+            return False
+        return uid not in self._alive
+
+    def _list(self) -> set[str]:
+        return {item["metadata"]["uid"] for item in self._cluster.poddnats()[0]}

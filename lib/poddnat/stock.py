@@ -1,0 +1,80 @@
+"""What there is at this moment, in the cluster and on the gateways, for commands that look and don't serve."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from poddnat.cloud import Cloud, GatewayInfo
+from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.cluster import Cluster
+from poddnat.listing import EVERYTHING, read_listing
+from poddnat.model import ForwardEntry
+from poddnat.poddnat_object import spec_of
+from poddnat.values import Values
+
+Manifest = dict[str, Any]
+
+_TRIES = 6
+_FIRST_PAUSE = 1.0
+_LISTINGS = 3
+"""A table that changes between two pages is listed again, so many times at most."""
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class Stock:
+    """All PodDNATs, and the tables of the pool's gateways and of those that PodDNATs name."""
+
+    poddnats: tuple[Manifest, ...]
+    gateways: Mapping[str, GatewayInfo]
+    tables: Mapping[str, tuple[ForwardEntry, ...]]
+    """By gateway id; a gateway that the cloud doesn't know has an empty one."""
+
+
+def take_stock(
+    values: Values, cloud: Cloud, cluster: Cluster, say: Callable[[str], None] = lambda _what: None
+) -> Stock:
+    """Read everything; ``say`` is told what is being read.
+
+    Raises:
+        CloudError: the cloud did not tell.
+        ClusterError: the API server did not tell.
+    """
+    say("reading the PodDNATs")
+    poddnats, _ = cluster.poddnats()
+    say("reading the NAT gateways")
+    infos = {info.gateway_id: info for info in patiently(cloud.describe_gateways)}
+    named = (spec_of(poddnat).get("tableId") for poddnat in poddnats)
+    tables = {}
+    for gateway_id in dict.fromkeys([*values.gateway_ids, *(str(name) for name in named if name)]):
+        say(f"reading the forward table of {gateway_id}")
+        tables[gateway_id] = _table(cloud, gateway_id) if gateway_id in infos else ()
+    return Stock(tuple(poddnats), infos, tables)
+
+
+def patiently(call: Callable[[], _Answer]) -> _Answer:
+    """Call the cloud, again and again while it says "too many calls".
+
+    Raises:
+        CloudError: it said something else, or went on saying that.
+    """
+    for attempt in range(_TRIES):
+        try:
+            return call()
+        except CloudError as error:
+            if error.meaning is not Meaning.THROTTLED or attempt == _TRIES - 1:
+                raise
+            time.sleep(error.retry_after or _FIRST_PAUSE * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def _table(cloud: Cloud, gateway_id: str) -> tuple[ForwardEntry, ...]:
+    for _ in range(_LISTINGS):
+        listing = read_listing(
+            lambda page: patiently(lambda: cloud.list_forward_entries(gateway_id, page=page)), EVERYTHING
+        )
+        if listing.whole:
+            break
+    return listing.entries

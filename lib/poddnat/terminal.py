@@ -1,0 +1,63 @@
+"""What all commands share: how they read the values file, print, and fail."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from poddnat.values import Values, ValuesError, load
+
+_WIDE = 140
+
+ValuesOption = Annotated[
+    Path, typer.Option("--values", help="The values file.", envvar="PODDNAT_VALUES", show_default=False)
+]
+
+
+class Output(StrEnum):
+    """How a result is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="A table for people; json or yaml for programs.")]
+
+
+def read_values(path: Path) -> Values:
+    """Read the values file, or end with all that is wrong with it."""
+    try:
+        return load(path)
+    except ValuesError as error:
+        raise failure(str(error)) from error
+
+
+def console() -> Console:
+    """Give where results are printed."""
+    # Piped into a file or a pager there is no width to respect, and folded tables are hard to read.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+
+
+def progress_console() -> Console:
+    """Give where people are told that it takes a while: not in the output, and only on a terminal."""
+    return Console(stderr=True, highlight=False)
+
+
+def failure(text: str) -> typer.Exit:
+    """Say why a command can't do what it should; its exit status is 2."""
+    typer.echo(text, err=True)
+    return typer.Exit(code=2)
+
+
+def write(content: Any, output: Output) -> None:
+    """Print a result for programs."""
+    if output is Output.JSON:
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        typer.echo(yaml.safe_dump(content, sort_keys=False), nl=False)

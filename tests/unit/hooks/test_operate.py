@@ -1,0 +1,301 @@
+"""ports, audit and check-config, as people and scripts run them, against a cloud and a cluster on loopback."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from metacontroller_standin.waiting import wait_until
+from poddnat import operate
+from poddnat.cli import app
+from poddnat.ownership import Ownership
+from poddnat.poddnat_object import NUDGED_AT
+from tests.unit.hooks import world as small
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, KEY, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+FREE_IP = "172.16.1.9"
+GONE = Ownership("c-test").name_of("uid-of-one-that-is-gone")
+
+
+@dataclass
+class Terminal:
+    """Where commands are run."""
+
+    world: World
+    values: Path
+    kubeconfig: Path
+
+    def run(self, command: str, *options: str) -> Result:
+        """Run a command on the world."""
+        where = [] if command == "check-config" else ["--kubeconfig", str(self.kubeconfig)]
+        return CliRunner().invoke(app, [command, "--values", str(self.values), *where, *options])
+
+    def read(self, command: str, *options: str) -> Any:
+        """Run a command, and read what it writes for programs."""
+        return json.loads(self.run(command, "-o", "json", *options).stdout)
+
+    def change_values(self, **changes: Any) -> None:
+        """Change keys of the pool's entry."""
+        content = yaml.safe_load(self.values.read_text(encoding="utf-8"))
+        content["networkController"]["natGwPool"][0].update(changes)
+        self.values.write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def terminal(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setattr(operate, "_SECOND_LOOK", 0.0)
+    url = world.values.endpoints.vpc
+    assert url is not None
+    values, kubeconfig = tmp_path / "values.yaml", tmp_path / "kubeconfig"
+    values.write_text(yaml.safe_dump(small.values(url)))
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": world.memory.url}}],
+        "users": [{"name": "a", "user": {}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    }
+    kubeconfig.write_text(yaml.safe_dump(content))
+    return Terminal(world, values, kubeconfig)
+
+
+@pytest.fixture
+def exposed(terminal: Terminal) -> Terminal:
+    """A terminal at a world with one pod whose port works."""
+    terminal.world.expose(terminal.world.make_pod(EXPOSE_80))
+    return terminal
+
+
+def add_entry(world: World, name: str, port: int = 600) -> str:
+    """Put an entry into the table behind everybody's back; return its id."""
+    entry = world.emulator.add_entry(
+        GATEWAY, external_ip=EIP, external_port=port, internal_ip=FREE_IP, internal_port=port, name=name
+    )
+    return entry.id
+
+
+def kinds(terminal: Terminal) -> list[str]:
+    """Audit, and return the kinds of what is found."""
+    return [finding["kind"] for finding in terminal.read("audit")["findings"]]
+
+
+# ports
+
+
+def test_ports_tells_what_is_free_and_used(exposed: Terminal) -> None:
+    add_entry(exposed.world, "somebody-else")
+    told = exposed.read("ports")
+    (gateway,) = told["gateways"]
+    (eip,) = told["eips"]
+    assert (gateway["entries"], gateway["ours"], gateway["foreign"]) == (2, 1, 1)
+    assert (eip["eip"], eip["ports"], eip["freeTCP"], eip["freeUDP"]) == (EIP, 513, 511, 513)
+    assert [(m["external"], m["podDNAT"]) for m in told["mappings"]] == [
+        (f"{EIP}:512", "default/web-1"),
+        (f"{EIP}:600", ""),
+    ]
+
+
+def test_ports_shows_tables_to_people(exposed: Terminal) -> None:
+    result = exposed.run("ports", "--mappings")
+    assert result.exit_code == 0
+    for shown in (GATEWAY, EIP, "in use", "default/web-1", "FREE UDP"):
+        assert shown in result.stdout
+
+
+def test_ports_offers_none_on_an_eip_that_the_gateway_has_not(exposed: Terminal) -> None:
+    exposed.change_values(eips=[EIP, "203.0.113.77"])
+    (_, other) = exposed.read("ports")["eips"]
+    assert (other["state"], other["freeTCP"]) == ("not on the gateway", 0)
+
+
+# audit
+
+
+def test_audit_is_clean_when_cluster_and_cloud_agree(exposed: Terminal) -> None:
+    result = exposed.run("audit")
+    assert result.exit_code == 0
+    assert "0 missing, 0 drifted, 0 leftover, 0 foreign" in result.stdout
+
+
+def test_audit_finds_an_entry_that_was_deleted_by_hand(exposed: Terminal) -> None:
+    (entry,) = exposed.world.entries()
+    exposed.world.emulator.delete_entry(GATEWAY, entry.id)
+    assert exposed.run("audit").exit_code == 1
+    (finding,) = exposed.read("audit")["findings"]
+    assert (finding["kind"], finding["entry"], finding["podDNAT"]) == ("missing", entry.id, "default/web-1")
+
+
+@pytest.mark.parametrize("change", [{"internal_ip": FREE_IP}, {"name": "mine-now"}], ids=str)
+def test_audit_finds_an_entry_that_was_edited_by_hand(exposed: Terminal, change: dict[str, str]) -> None:
+    (entry,) = exposed.world.entries()
+    exposed.world.emulator.edit_entry(GATEWAY, entry.id, **change)
+    assert kinds(exposed) == ["drifted"]
+
+
+def test_audit_finds_a_leftover_and_leaves_it_alone(terminal: Terminal) -> None:
+    add_entry(terminal.world, GONE)
+    result = terminal.run("audit")
+    assert result.exit_code == 1
+    assert "1 leftover" in result.stdout
+    assert len(terminal.world.entries()) == 1
+
+
+def test_foreign_entries_are_shown_but_no_fault(terminal: Terminal) -> None:
+    add_entry(terminal.world, "somebody-else")
+    assert kinds(terminal) == ["foreign"]
+    assert terminal.run("audit").exit_code == 0
+
+
+def test_entries_of_another_cluster_are_foreign(terminal: Terminal) -> None:
+    add_entry(terminal.world, Ownership("c-other").name_of("some-uid"))
+    assert kinds(terminal) == ["foreign"]
+
+
+def test_entries_of_a_poddnat_on_its_way_out_are_no_fault(exposed: Terminal) -> None:
+    poddnat = exposed.world.poddnat()
+    assert poddnat is not None
+    world = exposed.world
+    patch = {"metadata": {"finalizers": ["example.com/held"]}}
+    world.api.patch(world.poddnats, "web-1", patch, "default")
+    world.api.delete(world.poddnats, "web-1", "default")
+    (entry,) = world.entries()
+    world.emulator.delete_entry(GATEWAY, entry.id)
+    assert kinds(exposed) == []
+
+
+def test_fix_says_what_it_would_do_and_does_nothing_without_yes_where_nobody_can_be_asked(terminal: Terminal) -> None:
+    entry_id = add_entry(terminal.world, GONE)
+    result = terminal.run("audit", "--fix")
+    assert result.exit_code == 1
+    assert f"would delete entry {entry_id}" in result.stderr
+    assert "--yes" in result.stderr
+    assert len(terminal.world.entries()) == 1
+
+
+def test_fix_deletes_leftovers_and_no_foreign_entry(terminal: Terminal) -> None:
+    add_entry(terminal.world, GONE, port=600)
+    add_entry(terminal.world, GONE, port=601)
+    foreign = add_entry(terminal.world, "somebody-else", port=602)
+    result = terminal.run("audit", "--fix", "--yes")
+    assert result.exit_code == 0, result.output
+    assert [entry.id for entry in terminal.world.entries()] == [foreign]
+
+
+def test_fix_has_a_poddnat_with_a_missing_entry_synced_again(exposed: Terminal) -> None:
+    (entry,) = exposed.world.entries()
+    exposed.world.emulator.delete_entry(GATEWAY, entry.id)
+    result = exposed.run("audit", "--fix", "--yes")
+    assert result.exit_code == 0, result.output
+    poddnat = exposed.world.poddnat()
+    assert poddnat is not None
+    assert NUDGED_AT in poddnat["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("command", ["audit", "ports"])
+def test_cloud_that_refuses_is_told_in_a_sentence(exposed: Terminal, command: str) -> None:
+    exposed.world.emulator.revoke_credential(KEY)
+    result = exposed.run(command)
+    assert result.exit_code == 2
+    assert "the cloud did not tell: " in result.stderr
+    assert "InvalidAccessKeyId" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["audit", "ports"])
+def test_kubeconfig_that_is_none_is_told_in_a_sentence(terminal: Terminal, command: str) -> None:
+    terminal.kubeconfig.write_text("kind: Config\n")
+    result = terminal.run(command)
+    assert result.exit_code == 2
+    assert "kubeconfig" in result.stderr
+
+
+# check-config
+
+
+def checks(terminal: Terminal) -> dict[tuple[str, str], tuple[str, str]]:
+    """Check, and return results and texts by what was checked."""
+    return {(c["check"], c["subject"]): (c["result"], c["text"]) for c in terminal.read("check-config")}
+
+
+def test_check_config_finds_nothing_wrong_in_a_cloud_that_is_as_the_file_says(terminal: Terminal) -> None:
+    assert terminal.run("check-config").exit_code == 0
+    assert {result for result, _ in checks(terminal).values()} == {"ok"}
+    assert len([1 for check, _ in checks(terminal) if check == "permission"]) == 8
+
+
+def test_check_config_changes_nothing_in_the_cloud(terminal: Terminal) -> None:
+    terminal.run("check-config")
+    outcomes = terminal.world.emulator.calls
+    assert outcomes.count("CreateForwardEntry") == 1
+    assert terminal.world.entries() == []
+
+
+ACTIONS = [
+    "vpc:CreateForwardEntry",
+    "vpc:DeleteForwardEntry",
+    "vpc:DescribeEipAddresses",
+    "vpc:DescribeForwardTableEntries",
+    "vpc:DescribeNatGateways",
+    "vpc:DescribeRouteEntryList",
+    "vpc:DescribeRouteTableList",
+    "ecs:DescribeNetworkInterfaces",
+]
+
+
+@pytest.mark.parametrize("missing", ACTIONS)
+def test_permission_that_the_policy_lacks_is_named(terminal: Terminal, missing: str) -> None:
+    terminal.world.emulator.set_allowed_actions(KEY, [action for action in ACTIONS if action != missing])
+    assert checks(terminal)["permission", missing] == (
+        "wrong",
+        f"not allowed (Forbidden.RAM): add {missing} to the RAM policy",
+    )
+    assert terminal.run("check-config").exit_code == 1
+
+
+def test_credentials_that_the_cloud_does_not_know_are_told(terminal: Terminal) -> None:
+    terminal.world.emulator.revoke_credential(KEY)
+    result, text = checks(terminal)["credentials", ""]
+    assert result == "wrong"
+    assert "InvalidAccessKeyId" in text
+
+
+def test_gateway_that_is_not_there_is_told_with_those_that_are(terminal: Terminal) -> None:
+    terminal.change_values(natgwId="ngw-typo")
+    result, text = checks(terminal)["gateway", "ngw-typo"]
+    assert result == "wrong"
+    assert GATEWAY in text
+
+
+def test_eip_that_is_not_on_the_gateway_is_told_with_those_that_are(terminal: Terminal) -> None:
+    terminal.change_values(eips=["203.0.113.77"])
+    result, text = checks(terminal)["eip", "203.0.113.77"]
+    assert result == "wrong"
+    assert EIP in text
+
+
+def test_zone_that_the_gateway_is_not_in_is_told(terminal: Terminal) -> None:
+    terminal.change_values(zoneId="cn-hangzhou-b")
+    assert checks(terminal)["gateway", GATEWAY] == ("warning", "it is in zone cn-hangzhou-j; zoneId says cn-hangzhou-b")
+
+
+def test_gateway_that_no_route_leads_to_is_told(terminal: Terminal) -> None:
+    terminal.world.emulator.set_default_route("vtb-1", "", "")
+    found = checks(terminal)
+    assert found["route", GATEWAY][0] == "wrong"
+    assert found["route", "vtb-1"][0] == "warning"
+
+
+def test_offline_asks_the_cloud_nothing(terminal: Terminal) -> None:
+    wait_until(lambda: terminal.world.service.fleet.known, 10, "the service to have started")
+    before = terminal.world.emulator.calls.count("DescribeNatGateways")
+    assert terminal.run("check-config", "--offline").exit_code == 0
+    assert terminal.world.emulator.calls.count("DescribeNatGateways") == before
