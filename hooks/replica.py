@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from hooks.app import create_app
@@ -30,6 +31,7 @@ class Replica:
     def __init__(
         self,
         values: Values,
+        values_path: Path,
         api: Any,
         host: str,
         port: int,
@@ -40,6 +42,7 @@ class Replica:
     ) -> None:
         """Make it; ``api`` is what ``poddnat.cluster.connect`` gives, ``lease`` a namespace and a name.
 
+        ``values_path`` is the file that the values come from: its changes are followed.
         Callers have to show one of the ``tokens``, and are shown the ``certificate``.
         Without a lease it is always active. In a pod, the environment tells who it is: POD_NAME and POD_IP.
 
@@ -49,7 +52,7 @@ class Replica:
         self._resigned = False
         self._lost = False
         self._stopping = threading.Event()
-        self.service = Service(values, Cluster(api), Cloud(values), may_write=self._may_write)
+        self.service = Service(values, Cluster(api), Cloud(values), values_path=values_path, may_write=self._may_write)
         self._election = None if lease is None else self._make_election(api, lease, port)
         app = create_app(self.service, active=lambda: self._election.holder if self._election else "", tokens=tokens)
         self._server = HookServer(app, host, port, certificate=certificate)

@@ -71,7 +71,9 @@ def serve(
     try:
         tokens = Tokens(token_file) if token_file else None
         certificate = _certificate(tls_cert, tls_key)
-        replica = Replica(read, connect(kubeconfig), host, port, _lease(lease), tokens=tokens, certificate=certificate)
+        replica = Replica(
+            read, values, connect(kubeconfig), host, port, _lease(lease), tokens=tokens, certificate=certificate
+        )
     except (ClusterError, TokenFileError, CertificateError) as error:
         raise failure(str(error)) from error
     except OSError as error:

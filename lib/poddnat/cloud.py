@@ -104,6 +104,10 @@ class Cloud:
             read_timeout=int(read_timeout * 1000),
             autoretry=False,
         )
+        self.update(values)
+
+    def update(self, values: Values) -> None:
+        """Use other credentials and endpoints from the next call on; region and VPC stay."""
         self._vpc = VpcClient(_config(values, values.endpoints.vpc))
         self._ecs = EcsClient(_config(values, values.endpoints.ecs))
 

@@ -56,6 +56,8 @@ class Fleet:
         self._infos: dict[str, GatewayInfo] | None = None
         self._trouble: Trouble | None = None
         self._stopping = threading.Event()
+        self._wake = threading.Condition()
+        self._stale = False
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
 
     def start(self) -> None:
@@ -66,10 +68,26 @@ class Fleet:
 
     def stop(self) -> None:
         """Stop all drivers; calls under way are waited for."""
-        self._stopping.set()
+        with self._wake:
+            self._stopping.set()
+            self._wake.notify()
         self._thread.join()
         for gateway in self.gateways():
             gateway.stop()
+
+    def update(self, values: Values) -> None:
+        """Go by another pool; what the cloud says of its gateways is read again at once.
+
+        Gateways that have left the pool keep their drivers, for the PodDNATs that are still there.
+        """
+        self._values = values
+        for gateway_id in values.gateway_ids:
+            self._add(gateway_id)
+        for gateway in self.gateways():
+            gateway.limit(values.quota_of(gateway.gateway_id))
+        with self._wake:
+            self._stale = True
+            self._wake.notify()
 
     def start_afresh(self) -> None:
         """List all tables again before anything is written: until now, somebody else was writing."""
@@ -154,12 +172,17 @@ class Fleet:
             try:
                 self._refresh()
                 pause = _FIRST_RETRY
-                self._stopping.wait(self._refresh_interval)
+                self._pause(self._refresh_interval)
             except CloudError as error:
                 log.warning("reading the NAT gateways: %s", error)
                 self._trouble = of_error(error, "of the pool")
-                self._stopping.wait(error.retry_after or pause)
+                self._pause(error.retry_after or pause)
                 pause = min(pause * 2, 30.0)
+
+    def _pause(self, seconds: float) -> None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopping.is_set() or self._stale, seconds)
+            self._stale = False
 
     def _refresh(self) -> None:
         infos = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_gateways()}

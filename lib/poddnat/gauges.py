@@ -87,11 +87,16 @@ def of_poddnats(poddnats: PodDNATs) -> Iterator[GaugeMetricFamily]:
     yield gauge
 
 
-def of_process(*, active: bool, warm: bool) -> Iterable[GaugeMetricFamily]:
+def of_process(*, active: bool, warm: bool, valid: bool) -> Iterable[GaugeMetricFamily]:
     """Tell whether this process does the work."""
     return (
         GaugeMetricFamily("poddnat_active", "1 on the replica that answers hooks and writes, else 0.", float(active)),
         GaugeMetricFamily("poddnat_ready", "1 once all PodDNATs have been read since the start, else 0.", float(warm)),
+        GaugeMetricFamily(
+            "poddnat_values_valid",
+            "1 while the values file as it is now is in force; 0 when it can't be used, and the last valid one is.",
+            float(valid),
+        ),
     )
 
 

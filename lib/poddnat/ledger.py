@@ -52,9 +52,24 @@ class Ledger:
         self._promises: dict[str, _Promise] = {}
         self._homes: dict[str, Home] = {}
         self._foreign: dict[str, dict[str, Home]] = {}
-        self._held: dict[tuple[Home, Hashable], int] = {}
+        self._held: dict[Home, dict[Hashable, tuple[Slot, ...]]] = {}
         self._entries: Counter[str] = Counter()
         # Forward entries that a gateway has, or is to have, for all that is known here.
+
+    def update(self, values: Values) -> None:
+        """Offer another pool's ports from now on; nobody loses a claim, only promises that it does not allow lapse."""
+        with self._lock:
+            self._values = values
+            for pod_uid, promise in list(self._promises.items()):
+                grant = promise.grant
+                fits = all(values.allows(*grant.home, mapping.external) for mapping in grant.mappings)
+                if not fits or values.is_blocked(grant.external_ip):
+                    self._forget(pod_uid)
+            for home, book in list(self._books.items()):
+                if book.offered != self._offered(home):
+                    del self._books[home]
+                    for holder, slots in self._held.get(home, {}).items():
+                        self._book(home).claim(holder, slots)
 
     def poddnat_seen(self, uid: str, pod_uid: str, home: Home, mappings: Sequence[PortMapping]) -> None:
         """Note what an existing PodDNAT asks for."""
@@ -208,18 +223,20 @@ class Ledger:
     def _claim(self, home: Home, holder: Hashable, slots: Sequence[Slot]) -> None:
         """Let a holder claim exactly these slots of an address; each is one forward entry."""
         self._book(home).claim(holder, slots)
-        self._entries[home[0]] += len(slots) - self._held.pop((home, holder), 0)
+        held = self._held.setdefault(home, {})
+        self._entries[home[0]] += len(slots) - len(held.pop(holder, ()))
         if slots:
-            self._held[home, holder] = len(slots)
+            held[holder] = tuple(slots)
 
     def _book(self, home: Home) -> PortBook:
         book = self._books.get(home)
         if book is None:
-            gateway_id, external_ip = home
-            mine = [entry for entry in self._values.pool if entry.gateway_id == gateway_id]
-            offered = tuple(entry.ports for entry in mine if entry.eips is None or external_ip in entry.eips)
-            book = self._books[home] = PortBook(offered)
+            book = self._books[home] = PortBook(self._offered(home))
         return book
+
+    def _offered(self, home: Home) -> tuple[Ports, ...]:
+        gateway_id, external_ip = home
+        return tuple(entry.ports for entry in self._values.entries_of(gateway_id) if entry.has(external_ip))
 
 
 def _mapping(external: Ports, item: ExposedPort) -> PortMapping:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily
 
@@ -20,6 +21,7 @@ from poddnat.permission import Permissions
 from poddnat.pods import Pods
 from poddnat.stopwatch import Stopwatch
 from poddnat.values import Values
+from poddnat.values_file import ValuesFile
 
 
 class Service:
@@ -32,14 +34,19 @@ class Service:
         cloud: Cloud,
         *,
         may_write: Callable[[], bool] = lambda: True,
+        values_path: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         refresh_interval: float = 300.0,
     ) -> None:
-        """``may_write`` tells whether this process is the active one: others answer no hook and write nothing.
+        """``values_path``: the file that the values come from, to follow its changes.
+
+        ``may_write`` tells whether this process is the active one: others answer no hook and write nothing.
 
         ``refresh_interval``: seconds after which the cloud's side is read again when nothing else asks for it.
         """
         self._may_write = may_write
+        self._cloud = cloud
+        self._values_file = ValuesFile(values_path, values, self.apply) if values_path is not None else None
         self.metrics = Metrics()
         self.metrics.watch(self._gauges)
         cloud.observe(self.metrics.cloud_called)
@@ -62,10 +69,10 @@ class Service:
             refresh_interval=refresh_interval,
         )
         self.network = Network(cloud, clock=clock)
-        namespaces = Namespaces(values, cluster, clock=clock)
+        self._namespaces = namespaces = Namespaces(values, cluster, clock=clock)
         nodes = Nodes(cluster, clock=clock)
         self.pods = Pods(cluster, self.poddnats, self.fleet, self.network, ledger, nodes, namespaces, stopwatch)
-        permissions = Permissions(values, cluster, namespaces, clock=clock)
+        self._permissions = permissions = Permissions(values, cluster, namespaces, clock=clock)
         self.mappings = Mappings(ownership, cluster, self.fleet, ledger, permissions, stopwatch)
 
     @property
@@ -84,16 +91,27 @@ class Service:
         return self.poddnats.synced
 
     def _gauges(self) -> Iterator[GaugeMetricFamily]:
-        yield from gauges.of_process(active=self.ready, warm=self.warm)
+        valid = self._values_file is None or self._values_file.valid
+        yield from gauges.of_process(active=self.ready, warm=self.warm, valid=valid)
         yield from gauges.of_poddnats(self.poddnats)
         yield from gauges.of_gateways(self.fleet)
         yield from gauges.of_ports(self.fleet, self._ledger)
+
+    def apply(self, values: Values) -> None:
+        """Go by other values from now on; clusterID, regionID and vpcID have to be the same."""
+        self._cloud.update(values)
+        self._ledger.update(values)
+        self._namespaces.update(values)
+        self._permissions.update(values)
+        self.fleet.update(values)
 
     def start(self) -> None:
         """Start everything that runs in the background."""
         self.poddnats.start()
         self.fleet.start()
         self.network.start()
+        if self._values_file is not None:
+            self._values_file.start()
 
     def take_over(self) -> None:
         """Become the active one: what another process may have written until a moment ago is read again first."""
@@ -102,6 +120,8 @@ class Service:
 
     def stop(self) -> None:
         """Stop; calls to the cloud that are under way are waited for."""
+        if self._values_file is not None:
+            self._values_file.stop()
         self.poddnats.stop()
         self.network.stop()
         self.fleet.stop()

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from metacontroller_standin.waiting import wait_until
-from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, RESULT, STATUS, World, answer, condition, running
+from poddnat.values import AccessKey
+from tests.unit.hooks.world import (
+    EIP,
+    EXPOSE_80,
+    GATEWAY,
+    KEY,
+    OTHER_KEY,
+    RESULT,
+    SECRET,
+    STATUS,
+    World,
+    answer,
+    condition,
+    running,
+)
 
 Json = dict[str, Any]
 
@@ -66,6 +83,94 @@ def test_address_that_joins_the_gateway_is_used_without_a_restart() -> None:
         world.emulator.add_eip(GATEWAY, "203.0.113.50")
         wait_until(lambda: answer(lambda: world.sync_pod(third))["attachments"], 10, "the address to be noticed")
         assert address(world, third) == "203.0.113.50"
+
+
+# Another values file
+
+
+def test_pod_moves_from_an_address_once_it_is_blocked_if_the_values_say_so() -> None:
+    with running(entry=BOTH) as world:
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        world.change_values(entry=BOTH, network={"blockedEips": [EIP], "moveFromBlockedEips": True})
+        poddnat = sync(world, poddnat)
+        ready, _, message = condition(poddnat)
+        assert ready == "True"
+        assert message.endswith("The address is blocked: the pod moves to another one as soon as there is room.")
+        assert address(world, pod, poddnat) == OTHER
+
+
+def test_pod_stays_reachable_on_a_blocked_address_while_there_is_no_other() -> None:
+    with running() as world:
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        world.change_values(network={"blockedEips": [EIP], "moveFromBlockedEips": True})
+        given = answer(lambda: world.sync_pod(pod, poddnat))
+        assert given["attachments"][0]["spec"] == poddnat["spec"]
+        assert len(world.entries()) == 1
+
+
+def test_pod_stays_on_a_blocked_address_unless_the_values_say_otherwise() -> None:
+    with running(entry=BOTH) as world:
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        world.change_values(entry=BOTH, network={"blockedEips": [EIP]})
+        assert sync(world, poddnat)["status"] == poddnat["status"]
+        assert address(world, pod, poddnat) == EIP
+
+
+@pytest.mark.parametrize("since", ["2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z"], ids=["long ago", "just now"])
+def test_pod_whose_port_has_left_the_pool_gets_another_one(since: str) -> None:
+    with running() as world:
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        poddnat["status"]["conditions"][0]["lastTransitionTime"] = since
+        world.change_values(entry={"portRangeStart": 600})
+        poddnat = sync(world, poddnat)
+        assert condition(poddnat)[:2] == ("False", "NotInPool")
+        wait_until(lambda: not world.entries(), 10, "the old entry to go")
+        moved = world.attachment(pod, poddnat)["spec"]
+        assert moved["portMapping"] == [{"externalPort": "600", "internalPort": "80"}]
+
+
+def test_pod_whose_port_is_still_in_the_pool_keeps_it() -> None:
+    with running() as world:
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        world.change_values(last_port=2000)
+        assert sync(world, poddnat)["status"] == poddnat["status"]
+        other = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
+        assert world.attachment(other)["spec"]["portMapping"][0]["externalPort"] == "513"
+
+
+def test_promise_that_the_new_pool_does_not_hold_is_not_kept() -> None:
+    with running() as world:
+        pod = world.make_pod(EXPOSE_80)
+        world.attachment(pod)
+        world.change_values(entry={"portRangeStart": 600})
+        assert world.attachment(pod)["spec"]["portMapping"][0]["externalPort"] == "600"
+
+
+def test_gateway_that_joins_the_pool_is_used_and_one_that_leaves_is_cleaned_up() -> None:
+    with running() as world:
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        world.change_values(entry={"natgwId": "ngw-2", "eips": None})
+        poddnat = sync(world, poddnat)
+        assert condition(poddnat)[1] == "NotInPool"
+        wait_until(lambda: not world.entries(), 10, "the entry to go")
+        told = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
+        assert told[STATUS].startswith("NoGateway: ")
+
+
+def test_new_credentials_are_used_from_the_next_call_on() -> None:
+    with running(refresh_interval=1.0) as world:
+        world.emulator.revoke_credential(KEY)
+        pod = world.make_pod(EXPOSE_80)
+        told = answer(lambda: world.sync_pod(pod))["annotations"]
+        assert told[STATUS].startswith("AccessDenied: ")
+        world.service.apply(replace(world.values, credential=AccessKey(OTHER_KEY, SECRET)))
+        wait_until(lambda: answer(lambda: world.sync_pod(pod))["attachments"], 10, "the new key to be used")
 
 
 # Full gateways

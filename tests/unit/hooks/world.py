@@ -42,7 +42,7 @@ Json = dict[str, Any]
 GATEWAY = "ngw-1"
 EIP = "203.0.113.10"
 POD_IP = "172.16.1.7"
-KEY, SECRET = "key", "secret"
+KEY, OTHER_KEY, SECRET = "key", "other-key", "secret"
 
 POD_DNAT = "k8s.aliyun.com/pod-dnat"
 PORTS = "k8s.aliyun.com/pod-dnat-expose-port"
@@ -94,7 +94,7 @@ def cloud(*, settle_seconds: float = 0.0) -> Emulator:
     }
     world = {
         "regions": ["cn-hangzhou"],
-        "credentials": [{"access_key_id": KEY, "access_key_secret": SECRET}],
+        "credentials": [{"access_key_id": key, "access_key_secret": SECRET} for key in (KEY, OTHER_KEY)],
         "vpcs": [{"id": "vpc-1", "cidr": "172.16.0.0/12"}],
         "route_tables": [{"id": "vtb-1", "vpc": "vpc-1", "default_route": {"type": "NatGateway", "id": GATEWAY}}],
         "vswitches": [vswitch],
@@ -114,6 +114,12 @@ class World:
     values: Values
     service: Service
     client: FlaskClient
+
+    def change_values(self, *, last_port: int = 1024, entry: Json | None = None, network: Json | None = None) -> None:
+        """Let other values be in force, as when the file has changed."""
+        url = self.values.endpoints.vpc
+        assert url is not None
+        self.service.apply(parse(values(url, last_port=last_port, entry=entry, network=network)))
 
     # The cloud
 
