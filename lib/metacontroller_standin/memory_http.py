@@ -32,7 +32,9 @@ Json = dict[str, Any]
 CLIENT_CHECK = 1.0
 """How often a quiet watch looks whether its client is still there, in seconds."""
 
-MERGE_PATCHES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
+STRATEGIC = "application/strategic-merge-patch+json"
+MERGE_PATCHES = ("application/merge-patch+json", STRATEGIC)
+METADATA_ONLY = ";as=PartialObjectMetadata"
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,7 @@ class Handler(BaseHTTPRequestHandler):
             case "PUT", True:
                 answer = target.shown(store.replace(kind, key, body, status=False))
             case "PATCH", True:
-                self._check_patch()
-                answer = target.shown(store.patch(kind, key, body, status=False))
+                answer = target.shown(self._patch(target, body, status=False))
             case "DELETE", True:
                 answer = self._delete(target, query, body)
             case "DELETE", False:
@@ -204,16 +205,16 @@ class Handler(BaseHTTPRequestHandler):
             case "PUT":
                 obj = self.store.replace(target.kind, target.key, body, status=True)
             case "PATCH":
-                self._check_patch()
-                obj = self.store.patch(target.kind, target.key, body, status=True)
+                obj = self._patch(target, body, status=True)
             case _:
                 raise method_not_allowed(method)
         return 200, target.shown(obj)
 
-    def _check_patch(self) -> None:
+    def _patch(self, target: Target, body: Json, *, status: bool) -> Json:
         media_type = self.headers.get("Content-Type", "").partition(";")[0]
         if media_type not in MERGE_PATCHES:
             raise unsupported_media_type(media_type)
+        return self.store.patch(target.kind, target.key, body, status=status, strategic=media_type == STRATEGIC)
 
     def _list(self, target: Target, query: Query) -> Json:
         revision, objects = self.store.list_all(target.kind, target.namespace)
@@ -221,15 +222,21 @@ class Handler(BaseHTTPRequestHandler):
             "apiVersion": target.kind.api_version(target.version),
             "kind": f"{target.kind.kind}List",
             "metadata": {"resourceVersion": str(revision)},
-            "items": [target.shown(obj) for obj in objects if query.selects(obj)],
+            "items": [self._cut(target.shown(obj)) for obj in objects if query.selects(obj)],
         }
+
+    def _cut(self, obj: Json) -> Json:
+        """Leave of an object what the client wants of it."""
+        if METADATA_ONLY not in self.headers.get("Accept", ""):
+            return obj
+        return {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": obj["metadata"]}
 
     def _delete(self, target: Target, query: Query, body: Json) -> Json:
         grace = body.get("gracePeriodSeconds", query.values.get("gracePeriodSeconds"))
         last = self.store.delete(
             target.kind,
             target.key,
-            uid=(body.get("preconditions") or {}).get("uid"),
+            preconditions=body.get("preconditions") or {},
             grace=None if grace is None else int(grace),
         )
         return target.shown(last)
@@ -284,7 +291,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _stream(self, events: list[tuple[str, Json]]) -> None:
         for name, obj in events:
-            line = json.dumps({"type": name, "object": obj}, separators=(",", ":")).encode() + b"\n"
+            shown = obj if name == "ERROR" else self._cut(obj)
+            line = json.dumps({"type": name, "object": shown}, separators=(",", ":")).encode() + b"\n"
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.flush()
 

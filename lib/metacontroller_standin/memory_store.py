@@ -178,21 +178,28 @@ class Store:
                 self._on_orphaned(kind, key)
             return self._remove_if_finished(kind, key, new)
 
-    def patch(self, kind: ServedKind, key: Key, patch: Json, *, status: bool) -> Json:
-        """Merge a JSON merge patch into an object (or into its status)."""
+    def patch(self, kind: ServedKind, key: Key, patch: Json, *, status: bool, strategic: bool = False) -> Json:
+        """Merge a JSON merge patch into an object (or into its status).
+
+        Of a strategic one, only conditions are merged by their types; other lists are replaced.
+        """
         with self.changed:
-            body = merge_patch(self.get(kind, key), patch)
+            old = self.get(kind, key)
+            body = merge_patch(old, _with_other_conditions(old, patch) if strategic else patch)
             body["metadata"] = dict(body["metadata"])
             if "resourceVersion" not in (patch.get("metadata") or {}):
                 del body["metadata"]["resourceVersion"]
             return self.replace(kind, key, body, status=status)
 
-    def delete(self, kind: ServedKind, key: Key, *, uid: str | None = None, grace: int | None = None) -> Json:
+    def delete(
+        self, kind: ServedKind, key: Key, *, preconditions: Json | None = None, grace: int | None = None
+    ) -> Json:
         """Remove an object, or mark it as terminating while finalizers or a running pod stand in the way."""
         with self.changed:
             old = self.get(kind, key)
-            if uid is not None and old["metadata"]["uid"] != uid:
-                raise conflict(kind, key[1], "the uid in the precondition is not the object's")
+            for field, expected in (preconditions or {}).items():
+                if expected and old["metadata"][field] != expected:
+                    raise conflict(kind, key[1], f"the {field} in the precondition is not the object's")
             wait = _grace_period(kind, old, grace)
             metadata = dict(old["metadata"])
             if "deletionTimestamp" not in metadata:
@@ -260,7 +267,7 @@ class Store:
             if obj is None or not owners or any(owner["uid"] in self._alive for owner in owners):
                 return
             if "deletionTimestamp" not in obj["metadata"]:
-                self.delete(kind, key, uid=obj["metadata"]["uid"])
+                self.delete(kind, key, preconditions={"uid": obj["metadata"]["uid"]})
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -274,6 +281,16 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patch(merged.get(key), value)
     return merged
+
+
+def _with_other_conditions(old: Json, patch: Json) -> Json:
+    """Make a patch that says what a strategic one means: a condition replaces that of its type only."""
+    changed = (patch.get("status") or {}).get("conditions")
+    if not changed:
+        return patch
+    types = {condition["type"] for condition in changed}
+    others = [c for c in (old.get("status") or {}).get("conditions") or [] if c["type"] not in types]
+    return {**patch, "status": {**patch["status"], "conditions": [*others, *changed]}}
 
 
 def _spec(obj: Json) -> Json:

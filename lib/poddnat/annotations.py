@@ -7,13 +7,14 @@ unchanged.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from poddnat import port_list
+from poddnat import port_list, release
 from poddnat.model import ExposedPort, Exposure, Transport, WorkingPort
 
 POD_DNAT = "k8s.aliyun.com/pod-dnat"
 EXPOSE_PORT = "k8s.aliyun.com/pod-dnat-expose-port"
 EXPOSE_PROTOCOL = "k8s.aliyun.com/pod-dnat-expose-protocol"
 FIXED = "k8s.aliyun.com/pod-dnat-fixed"
+RELEASE_STRATEGY = "k8s.aliyun.com/pod-dnat-release-strategy"
 STATUS = "k8s.aliyun.com/pod-dnat-status"
 RESULT = "k8s.aliyun.com/pod-dnat-result"
 
@@ -41,11 +42,12 @@ def parse(annotations: Mapping[str, str]) -> Exposure | None:
     if not wanted and not problems:
         return None
     fixed = _switch(annotations, FIXED, problems) if annotations.get(FIXED, "").strip() else False
+    strategy = _release(annotations.get(RELEASE_STRATEGY, ""), problems)
     usual = _transport(annotations.get(EXPOSE_PROTOCOL, ""), problems)
     items = _items(annotations.get(EXPOSE_PORT, ""), usual, problems)
     if problems:
         raise AnnotationError(problems)
-    return Exposure(items, fixed)
+    return Exposure(items, fixed, strategy)
 
 
 def _switch(annotations: Mapping[str, str], key: str, problems: list[str]) -> bool:
@@ -54,6 +56,14 @@ def _switch(annotations: Mapping[str, str], key: str, problems: list[str]) -> bo
     if known is None:
         problems.append(f'{key} is {port_list.brief([value])}: use "true" to turn it on or "false" to turn it off')
     return bool(known)
+
+
+def _release(value: str, problems: list[str]) -> str:
+    try:
+        return release.parse(value).text
+    except ValueError as error:
+        problems.append(f"{RELEASE_STRATEGY} is {port_list.brief([value])}: {error}")
+        return release.FOLLOW.text
 
 
 def _transport(value: str, problems: list[str]) -> Transport:

@@ -1,7 +1,6 @@
 """What the logic needs of Kubernetes: the only module that knows its client.
 
-Pods and nodes are read when somebody needs them; PodDNATs are followed by a watch, because ports in use have to be
-known before one is given out.
+Answers are the API server's JSON, as it is.
 """
 
 import datetime as dt
@@ -10,8 +9,8 @@ import json
 import logging
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,22 @@ log = logging.getLogger(__name__)
 _VERSION = "v1"
 _PAGE = 500
 _WATCH_SECONDS = 300
-_RETRY_SECONDS = 1.0
 _REQUEST_SECONDS = 5.0
 _NOT_FOUND = 404
 _CONFLICT = 409
+
+_EVENTS_REMEMBERED = 4096
+
+# Of pods only the metadata is followed: a tenth of what they are.
+_METADATA_OF_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+_WORKLOADS = {
+    ("apps", "StatefulSet"): "statefulsets",
+    ("apps.kruise.io", "StatefulSet"): "statefulsets",
+    ("game.kruise.io", "GameServerSet"): "gameserversets",
+}
+"""Owners of pods that can be asked which pods they want; metacontroller/rbac.yaml allows these."""
 
 Manifest = dict[str, Any]
 
@@ -93,6 +104,8 @@ class Cluster:
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
         self._component = component
+        self._lock = threading.Lock()
+        self._warned: OrderedDict[str, None] = OrderedDict()
 
     def pod(self, namespace: str, name: str) -> Manifest | None:
         """Read a pod; None: there is none.
@@ -135,19 +148,102 @@ class Cluster:
             if not token:
                 return items, page["metadata"]["resourceVersion"]
 
-    def delete_poddnat(self, namespace: str, name: str, uid: str) -> None:
-        """Delete this very PodDNAT, if it is still there.
+    def pods_metadata(self) -> tuple[list[Manifest], str]:
+        """List the metadata of all pods, with the resource version to watch from.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        items: list[Manifest] = []
+        token: str | None = None
+        while True:
+            answer = self._ask(
+                self._core.list_pod_for_all_namespaces,
+                limit=_PAGE,
+                _continue=token,
+                _headers={"Accept": _METADATA_OF_LIST},
+                _preload_content=False,
+            )
+            page = json.loads(answer.data)
+            items.extend(page["items"])
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, page["metadata"]["resourceVersion"]
+
+    def workload(self, api_version: str, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Read a StatefulSet or its like; None: there is none.
+
+        Raises:
+            ClusterError: the API server did not tell.
+            KeyError: such a kind can't be asked.
+        """
+        group, _, version = api_version.rpartition("/")
+        plural = _WORKLOADS[group, kind]
+        return self._read(self._custom.get_namespaced_custom_object, group, version, namespace, plural, name)
+
+    def create_poddnat(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a PodDNAT; False: there is one of that name.
+
+        Raises:
+            ClusterError: the API server did not do it, or it is not known whether.
+        """
+        namespace = manifest["metadata"]["namespace"]
+        return self._unless(
+            (_CONFLICT,), self._custom.create_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, manifest
+        )
+
+    def patch_poddnat(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
+        """Merge a patch into a PodDNAT; False: it has gone, or is no longer the one that the patch names.
+
+        Raises:
+            ClusterError: the API server did not do it, or it is not known whether.
+        """
+        return self._unless(
+            (_NOT_FOUND, _CONFLICT),
+            self._custom.patch_namespaced_custom_object,
+            GROUP,
+            _VERSION,
+            namespace,
+            PLURAL,
+            name,
+            patch,
+            _content_type="application/merge-patch+json",
+        )
+
+    def set_pod_condition(self, pod: Mapping[str, Any], condition: Mapping[str, str]) -> bool:
+        """Set one condition of this very pod, beside the others; False: it has gone.
+
+        Raises:
+            ClusterError: the API server did not do it, or it is not known whether.
+        """
+        metadata = pod["metadata"]
+        return self._unless(
+            (_NOT_FOUND, _CONFLICT),
+            self._core.patch_namespaced_pod_status,
+            metadata["name"],
+            metadata["namespace"],
+            {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [condition]}},
+            _content_type="application/strategic-merge-patch+json",
+            _preload_content=False,
+        )
+
+    def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:
+        """Delete this very PodDNAT, if it is still there, and still what it was at that resource version.
 
         Raises:
             ClusterError: the API server did not do it.
         """
-        body = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
-        try:
-            self._ask(self._custom.delete_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, name, body=body)
-        except ClusterError as error:
-            cause = error.__cause__
-            if not (isinstance(cause, ApiException) and cause.status in (_NOT_FOUND, _CONFLICT)):
-                raise
+        preconditions = client.V1Preconditions(uid=uid, resource_version=resource_version)
+        self._unless(
+            (_NOT_FOUND, _CONFLICT),
+            self._custom.delete_namespaced_custom_object,
+            GROUP,
+            _VERSION,
+            namespace,
+            PLURAL,
+            name,
+            body=client.V1DeleteOptions(preconditions=preconditions),
+        )
 
     def nudge(self, namespace: str, name: str, now: str) -> None:
         """Have a PodDNAT synced at once: a changed annotation is noticed by Metacontroller. ``now`` is the time.
@@ -162,6 +258,8 @@ class Cluster:
         """Attach a Warning event to an object, once for each different text; failing to do so is only logged."""
         metadata = regarding["metadata"]
         digest = hashlib.sha256(f"{metadata['uid']}/{reason}/{message}".encode()).hexdigest()[:16]
+        if not self._is_new(digest):
+            return
         namespace = metadata["namespace"]
         now = dt.datetime.now(dt.UTC)
         event = client.CoreV1Event(
@@ -183,11 +281,19 @@ class Cluster:
             reporting_component=self._component,
         )
         try:
-            self._ask(self._core.create_namespaced_event, namespace, event)
+            self._unless((_CONFLICT,), self._core.create_namespaced_event, namespace, event)
         except ClusterError as error:
-            cause = error.__cause__
-            if not (isinstance(cause, ApiException) and cause.status == _CONFLICT):
-                log.warning("no event for %s %s/%s: %s", regarding["kind"], namespace, metadata["name"], error)
+            log.warning("no event for %s %s/%s: %s", regarding["kind"], namespace, metadata["name"], error)
+
+    def _is_new(self, digest: str) -> bool:
+        """Whether an event was not asked for lately; the API server would refuse it, but that is a request each."""
+        with self._lock:
+            new = digest not in self._warned
+            self._warned[digest] = None
+            self._warned.move_to_end(digest)
+            if len(self._warned) > _EVENTS_REMEMBERED:
+                self._warned.popitem(last=False)
+        return new
 
     def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
         """Follow PodDNATs for a few minutes; ``on_event`` gets ADDED, MODIFIED or DELETED and the object.
@@ -197,29 +303,18 @@ class Cluster:
         Raises:
             ClusterError: the connection broke.
         """
-        follow = watch.Watch()  # type: ignore[no-untyped-call]
-        try:
-            for event in follow.stream(  # type: ignore[no-untyped-call]
-                self._custom.list_cluster_custom_object,
-                GROUP,
-                _VERSION,
-                PLURAL,
-                resource_version=resource_version,
-                timeout_seconds=_WATCH_SECONDS,
-                allow_watch_bookmarks=True,
-                # A connection that has died in silence tells nothing, not even that the watch is over.
-                _request_timeout=(_REQUEST_SECONDS, _WATCH_SECONDS + _REQUEST_SECONDS),
-            ):
-                resource_version = event["object"]["metadata"]["resourceVersion"]
-                if event["type"] != "BOOKMARK":
-                    on_event(event["type"], event["object"])
-        except ApiException as error:
-            if error.status == 410:  # noqa: PLR2004  # Gone: the version is too old to go on from
-                return ""
-            raise ClusterError(_reason(error)) from error
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise ClusterError(str(error)) from error
-        return resource_version
+        listing = self._custom.list_cluster_custom_object
+        return _follow(watch.Watch(), on_event, resource_version, listing, GROUP, _VERSION, PLURAL)  # type: ignore[no-untyped-call]
+
+    def watch_pods(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
+        """Follow the metadata of pods, as ``watch_poddnats`` does PodDNATs.
+
+        Raises:
+            ClusterError: the connection broke.
+        """
+        follow = watch.Watch(return_type="object")  # type: ignore[no-untyped-call]
+        listing = self._core.list_pod_for_all_namespaces
+        return _follow(follow, on_event, resource_version, listing, _headers={"Accept": _METADATA})
 
     def _read(self, call: Callable[..., Any], *args: str) -> Manifest | None:
         try:
@@ -231,6 +326,16 @@ class Cluster:
         content: Manifest = json.loads(answer.data)
         return content
 
+    def _unless(self, statuses: tuple[int, ...], call: Callable[..., Any], *args: object, **options: object) -> bool:
+        """Make a call; False: the answer was one of these statuses, which only say that it came too late."""
+        try:
+            self._ask(call, *args, **options)
+        except ClusterError as error:
+            if isinstance(error.__cause__, ApiException) and error.__cause__.status in statuses:
+                return False
+            raise
+        return True
+
     def _ask(self, call: Callable[..., Any], *args: object, **options: object) -> Any:
         try:
             return call(*args, _request_timeout=_REQUEST_SECONDS, **options)
@@ -240,117 +345,39 @@ class Cluster:
             raise ClusterError(str(error)) from error
 
 
+def _follow(
+    follow: Any,
+    on_event: Callable[[str, Manifest], None],
+    resource_version: str,
+    listing: Callable[..., Any],
+    *args: str,
+    **options: object,
+) -> str:
+    try:
+        for event in follow.stream(
+            listing,
+            *args,
+            resource_version=resource_version,
+            timeout_seconds=_WATCH_SECONDS,
+            allow_watch_bookmarks=True,
+            # A connection that has died in silence tells nothing, not even that the watch is over.
+            _request_timeout=(_REQUEST_SECONDS, _WATCH_SECONDS + _REQUEST_SECONDS),
+            **options,
+        ):
+            resource_version = event["object"]["metadata"]["resourceVersion"]
+            if event["type"] != "BOOKMARK":
+                on_event(event["type"], event["object"])
+    except ApiException as error:
+        if error.status == 410:  # noqa: PLR2004  # Gone: the version is too old to go on from
+            return ""
+        raise ClusterError(_reason(error)) from error
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise ClusterError(str(error)) from error
+    return resource_version
+
+
 def _reason(error: ApiException) -> str:
     try:
         return str(json.loads(error.body or "")["message"])
     except (TypeError, ValueError, KeyError):
         return f"{error.status} {error.reason}"
-
-
-class PodDNATs:
-    """All PodDNATs as last seen, kept by a watch on a thread of its own. Safe to use from several threads."""
-
-    def __init__(
-        self, cluster: Cluster, on_seen: Callable[[Manifest], None], on_gone: Callable[[Manifest], None]
-    ) -> None:
-        """``on_seen`` gets every PodDNAT that is new or changed, ``on_gone`` those that are no longer there."""
-        self._cluster = cluster
-        self._on_seen = on_seen
-        self._on_gone = on_gone
-        self._lock = threading.Lock()
-        self._uids: dict[str, Manifest] = {}
-        self._names: dict[tuple[str, str], str] = {}
-        self._turn = threading.Lock()
-        self._stopping = threading.Event()
-        self._synced = threading.Event()
-
-    def start(self) -> None:
-        """Start listing and watching; once more: list afresh, and take what was known only for what it is."""
-        with self._turn:
-            self._stopping.set()
-            self._stopping, self._synced = threading.Event(), threading.Event()
-            run = partial(self._run, self._stopping, self._synced)
-        threading.Thread(target=run, name="poddnats", daemon=True).start()
-
-    def stop(self) -> None:
-        """Stop; the watch itself ends with the process."""
-        with self._turn:
-            self._stopping.set()
-
-    @property
-    def synced(self) -> bool:
-        """Whether all PodDNATs have been listed since the last start."""
-        return self._synced.is_set()
-
-    def is_alive(self, uid: str) -> bool:
-        """Whether a PodDNAT exists, as far as is known."""
-        with self._lock:
-            return uid in self._uids
-
-    def is_gone(self, uid: str) -> bool:
-        """Whether a PodDNAT surely doesn't exist: the API server is asked."""
-        try:
-            items, _ = self._cluster.poddnats()
-        except ClusterError as error:
-            log.warning("listing PodDNATs: %s", error)
-            return False
-        return all(item["metadata"]["uid"] != uid for item in items)
-
-    def all(self) -> list[Manifest]:
-        """List all PodDNATs as last seen."""
-        with self._lock:
-            return list(self._uids.values())
-
-    def named(self, namespace: str, name: str) -> Manifest | None:
-        """Find a PodDNAT by its name, as last seen."""
-        with self._lock:
-            uid = self._names.get((namespace, name))
-            return None if uid is None else self._uids.get(uid)
-
-    def _run(self, stopping: threading.Event, synced: threading.Event) -> None:
-        version = ""
-        event = partial(self._event, stopping)
-        while not stopping.is_set():
-            try:
-                if not version:
-                    items, version = self._cluster.poddnats()
-                    self._replace(items, event)
-                    synced.set()
-                version = self._cluster.watch_poddnats(version, event)
-            except ClusterError as error:
-                if not stopping.is_set():
-                    log.warning("following PodDNATs: %s", error)
-                version = ""
-                stopping.wait(_RETRY_SECONDS)
-
-    def _replace(self, items: list[Manifest], event: Callable[[str, Manifest], None]) -> None:
-        listed = {item["metadata"]["uid"] for item in items}
-        with self._lock:
-            gone = [known for uid, known in self._uids.items() if uid not in listed]
-        for item in items:
-            event("ADDED", item)
-        for item in gone:
-            event("DELETED", item)
-
-    def _event(self, stopping: threading.Event, kind: str, item: Manifest) -> None:
-        with self._turn:
-            # A watch of before the last start may still have something old to tell.
-            if not stopping.is_set():
-                self._take(kind, item)
-
-    def _take(self, kind: str, item: Manifest) -> None:
-        metadata = item["metadata"]
-        metadata.pop("managedFields", None)
-        name = (metadata["namespace"], metadata["name"])
-        with self._lock:
-            if kind == "DELETED":
-                self._uids.pop(metadata["uid"], None)
-                if self._names.get(name) == metadata["uid"]:
-                    del self._names[name]
-            else:
-                self._uids[metadata["uid"]] = item
-                self._names[name] = metadata["uid"]
-        try:
-            (self._on_gone if kind == "DELETED" else self._on_seen)(item)
-        except Exception:  # one odd object must not end the watch, or ports would be given out from a stale picture
-            log.exception("PodDNAT %s/%s could not be taken notice of", *name)

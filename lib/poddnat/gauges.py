@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily
 
-from poddnat.cluster import PodDNATs
 from poddnat.fleet import Fleet
+from poddnat.followed import PodDNATs
 from poddnat.ledger import Ledger
 from poddnat.model import Protocol
 from poddnat.poddnat_object import observed_condition

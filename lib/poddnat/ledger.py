@@ -39,6 +39,8 @@ class Grant:
 class _Promise:
     grant: Grant
     expires_at: float
+    beyond: str
+    """The uid of the PodDNAT that it outlives: what that one shows doesn't fulfil it."""
 
 
 class Ledger:
@@ -80,7 +82,9 @@ class Ledger:
             self._homes[uid] = home
             self._claim(home, ("poddnat", uid), slots)
             promise = self._promises.get(pod_uid)
-            if promise is not None and (promise.grant.home, _slots(promise.grant.mappings)) == (home, slots):
+            if promise is None or promise.beyond == uid:
+                return
+            if (promise.grant.home, _slots(promise.grant.mappings)) == (home, slots):
                 self._forget(pod_uid)
 
     def poddnat_gone(self, uid: str) -> None:
@@ -187,11 +191,11 @@ class Ledger:
             book = self._book((gateway_id, external_ip))
             return book.free_ports(protocol), sum(ports.size for ports in book.offered)
 
-    def promise(self, pod_uid: str, grant: Grant) -> None:
-        """Promise a pod what it has, so that it gets the same again should it lose it for a moment."""
+    def promise(self, pod_uid: str, grant: Grant, *, beyond: str) -> None:
+        """Promise a pod what it has by the PodDNAT of uid ``beyond``, so that it gets the same again without that."""
         with self._lock:
             self._expire()
-            self._promise(pod_uid, grant)
+            self._promise(pod_uid, grant, beyond)
 
     def _complete(self, home: Home, items: Sequence[ExposedPort], kept: Sequence[PortMapping | None]) -> Grant | None:
         needed = [item for item, mapping in zip(items, kept, strict=True) if mapping is None]
@@ -202,9 +206,9 @@ class Ledger:
         fresh = iter(map(_mapping, found, needed))
         return Grant(*home, tuple(mapping or next(fresh) for mapping in kept))
 
-    def _promise(self, pod_uid: str, grant: Grant) -> Grant:
+    def _promise(self, pod_uid: str, grant: Grant, beyond: str = "") -> Grant:
         self._forget(pod_uid)
-        self._promises[pod_uid] = _Promise(grant, self._clock() + _PROMISE_SECONDS)
+        self._promises[pod_uid] = _Promise(grant, self._clock() + _PROMISE_SECONDS, beyond)
         self._claim(grant.home, ("pod", pod_uid), _slots(grant.mappings))
         return grant
 

@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from poddnat.absences import Absences, Over
 from poddnat.cluster import Cluster
+from poddnat.fixed import Fixed, pod_uid_of
 from poddnat.fleet import Fleet
+from poddnat.gateway import Gateway
 from poddnat.ledger import Ledger
 from poddnat.model import ForwardEntry, WorkingPort
 from poddnat.ownership import Ownership
@@ -21,7 +24,6 @@ from poddnat.poddnat_object import (
     Condition,
     PodDNAT,
     SpecError,
-    controller_of,
     entry_ids,
     observed_condition,
     parse_spec,
@@ -61,6 +63,7 @@ class Mappings:
         fleet: Fleet,
         ledger: Ledger,
         permissions: Permissions,
+        absences: Absences,
         stopwatch: Stopwatch,
         *,
         today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
@@ -71,6 +74,7 @@ class Mappings:
         self._fleet = fleet
         self._ledger = ledger
         self._permissions = permissions
+        self._absences = absences
         self._stopwatch = stopwatch
         self._today = today
 
@@ -81,24 +85,30 @@ class Mappings:
             ClusterError: the API server could not be asked about the pod.
         """
         mine = self._mine(parent)
+        fixed = Fixed.read(parent["metadata"])
         try:
-            wanted = parse_spec(spec_of(parent))
+            wanted = parse_spec(spec_of(parent), away=fixed is not None)
         except SpecError as error:
             self._withdraw(mine)
             act = "the user has to correct or delete this PodDNAT"
             return self._blocked(parent, Trouble("InvalidSpec", f"{error}; {act}."))
         self.seen(parent)
-        for other in self._fleet.gateways():
-            # It had its entries there before it was moved.
-            if other.gateway_id != wanted.gateway_id and other.concerns(mine):
-                other.release(mine)
+        if fixed is not None and not wanted.internal_ip:
+            return self._away(parent, mine, fixed)
+        self._leave_others(mine, wanted.gateway_id)
         if (misplaced := self._misplaced(parent, mine, wanted)) is not None:
             return misplaced
         gateway = self._fleet.get(wanted.gateway_id)
-        if gateway is not None and self._fleet.exists(wanted.gateway_id) and self._is_proven(parent):
+        if gateway is not None and self._fleet.exists(wanted.gateway_id) and self._is_proven(parent, fixed):
             done = gateway.working(mine, wanted.rules)
             if done is not None:
                 return self._told(parent, wanted, done)
+        return self._permitted(parent, mine, wanted, fixed, gateway)
+
+    def _permitted(
+        self, parent: Manifest, mine: Mine, wanted: PodDNAT, fixed: Fixed | None, gateway: Gateway | None
+    ) -> PodDNATAnswer | Later:
+        """Ask for the entries, as far as the pod itself wants them."""
         verdict = self._permissions.check(parent["metadata"], wanted)
         if isinstance(verdict, Trouble):
             self._withdraw(mine)
@@ -106,6 +116,10 @@ class Mappings:
         if verdict is Verdict.OPTED_OUT:
             metadata = parent["metadata"]
             self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+            return Later(1.0)
+        if verdict is Verdict.AWAY and fixed is not None:
+            self._withdraw(mine)
+            self._absences.park(parent, fixed)
             return Later(1.0)
         trouble = self._fleet.trouble(wanted.gateway_id)
         seen = gateway is not None and gateway.loaded
@@ -118,7 +132,12 @@ class Mappings:
         if verdict is Verdict.LEAVING:
             present = {entry.rule for entry in gateway.entries_of(mine)}
             rules = tuple(rule for rule in rules if rule in present)
-        return self._told(parent, wanted, gateway.ensure(mine, rules))
+        progress = gateway.ensure(mine, rules)
+        if fixed is not None and self._absences.pods.has_gone(fixed.pod_uid):
+            # It went after it was asked: what the watch took back then must not come again.
+            self._withdraw(mine)
+            return Later(1.0)
+        return self._told(parent, wanted, progress)
 
     def _misplaced(self, parent: Manifest, mine: Mine, wanted: PodDNAT) -> PodDNATAnswer | None:
         """Tell what is wrong with where a PodDNAT is; None: nothing."""
@@ -145,12 +164,15 @@ class Mappings:
 
     def seen(self, parent: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
-        wanted = _wanted(parent)
-        if wanted is None:
-            return
-        owner = controller_of(parent["metadata"])
-        home = (wanted.gateway_id, wanted.external_ip)
-        self._ledger.poddnat_seen(parent["metadata"]["uid"], owner.uid if owner else "", home, wanted.mappings)
+        wanted, metadata = _wanted(parent), parent["metadata"]
+        if wanted is not None:
+            home = (wanted.gateway_id, wanted.external_ip)
+            self._ledger.poddnat_seen(metadata["uid"], pod_uid_of(metadata), home, wanted.mappings)
+
+    def withdraw(self, parent: Manifest) -> None:
+        """Take a PodDNAT's entries away, because its pod has gone."""
+        self._permissions.forget(parent["metadata"]["uid"])
+        self._withdraw(self._mine(parent))
 
     def gone(self, parent: Manifest) -> None:
         """Note that a PodDNAT has gone, perhaps without a finalize call."""
@@ -159,14 +181,25 @@ class Mappings:
         for gateway in self._fleet.gateways():
             gateway.abandon(self._mine(parent))
         self._ledger.poddnat_gone(uid)
-        if (owner := controller_of(parent["metadata"])) is not None:
-            self._stopwatch.forget(owner.uid)
+        self._stopwatch.forget(pod_uid_of(parent["metadata"]))
 
-    def _is_proven(self, parent: Manifest) -> bool:
+    def _away(self, parent: Manifest, mine: Mine, fixed: Fixed) -> PodDNATAnswer | Later:
+        """Tell of a fixed pod that is away, or release what was kept for it."""
+        self._withdraw(mine)
+        judged = self._absences.judge(parent, fixed)
+        if isinstance(judged, Over):
+            self._absences.release(parent, judged.message)
+            return Later(1.0)
+        condition = Condition(ready=False, reason="PodAway", message=judged.message)
+        return PodDNATAnswer(self._status(parent, (), condition), judged.ask_again)
+
+    def _is_proven(self, parent: Manifest, fixed: Fixed | None) -> bool:
         """Whether its pod need not be asked again while its entries work.
 
         From the moment that a pod shows its result, its opting out is noticed by that. Before, only asking tells.
         """
+        if fixed is not None and not self._absences.pods.is_alive(fixed.pod_uid):
+            return False
         since = ready_since(parent.get("status") or {})
         return since is not None and since < _written(self._today() - _PROBATION)
 
@@ -191,6 +224,12 @@ class Mappings:
         trouble = self._fleet.trouble(gateway_id)
         return Blocked(trouble) if trouble is not None and isinstance(progress, Waiting) else progress
 
+    def _leave_others(self, mine: Mine, gateway_id: str) -> None:
+        """Give up what a PodDNAT had on gateways before it was moved."""
+        for other in self._fleet.gateways():
+            if other.gateway_id != gateway_id and other.concerns(mine):
+                other.release(mine)
+
     def _withdraw(self, mine: Mine) -> None:
         """Take away what a PodDNAT has but may not have."""
         for gateway in self._fleet.gateways():
@@ -202,8 +241,8 @@ class Mappings:
         match progress:
             case Done():
                 ready = self._ready(working)
-                if ready.ready and (owner := controller_of(parent["metadata"])) is not None:
-                    self._stopwatch.stop(owner.uid)
+                if ready.ready:
+                    self._stopwatch.stop(pod_uid_of(parent["metadata"]))
                 return PodDNATAnswer(self._status(parent, working, ready))
             case Blocked(trouble):
                 return self._blocked(parent, trouble, working)
@@ -250,7 +289,7 @@ def _is_ready(parent: Manifest) -> bool:
 
 def _wanted(parent: Manifest) -> PodDNAT | None:
     try:
-        return parse_spec(spec_of(parent))
+        return parse_spec(spec_of(parent), away=Fixed.read(parent["metadata"]) is not None)
     except SpecError:
         return None
 

@@ -221,6 +221,8 @@ class Exposure:
 
     items: tuple[ExposedPort, ...]
     fixed: bool = False
+    release: str = "Follow"
+    """When the external side of a fixed pod that is away is given up: see ``poddnat.release``."""
 
 
 @dataclass(frozen=True)

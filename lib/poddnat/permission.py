@@ -15,6 +15,7 @@ from typing import Any
 from poddnat import annotations, pod_facts
 from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster
+from poddnat.fixed import Fixed
 from poddnat.namespaces import Namespaces
 from poddnat.poddnat_object import PodDNAT, controller_of
 from poddnat.progress import Trouble
@@ -32,6 +33,8 @@ class Verdict(Enum):
     """The pod is terminating: what is there stays, nothing new is made."""
     OPTED_OUT = "opted out"
     """The pod no longer asks for anything: the PodDNAT should go."""
+    AWAY = "away"
+    """The fixed pod is gone, or has no address: its external side is kept, but nothing is exposed."""
 
 
 @dataclass(frozen=True)
@@ -99,20 +102,29 @@ class Permissions:
         return None
 
     def _ask(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Verdict | Trouble:
+        if (fixed := Fixed.read(metadata)) is not None:
+            return self._ask_fixed(metadata, fixed, wanted)
         owner = controller_of(metadata)
         if owner is None or owner.kind != "Pod":
             return _refusal("no pod owns this PodDNAT")
         pod = self._cluster.pod(metadata["namespace"], owner.name)
         if pod is None or pod["metadata"]["uid"] != owner.uid:
             return _refusal(f"its pod {owner.name} (uid {owner.uid}) is gone")
-        if pod_facts.shares_node_network(pod):
-            return _refusal(f"pod {owner.name} uses its node's network")
-        if pod_facts.address_of(pod) != wanted.internal_ip:
-            return _refusal(f"pod {owner.name} does not have the IP {wanted.internal_ip}")
-        return _ports_allowed(pod, owner.name, wanted)
+        return _judge(pod, owner.name, wanted)
+
+    def _ask_fixed(self, metadata: Mapping[str, Any], fixed: Fixed, wanted: PodDNAT) -> Verdict | Trouble:
+        name = metadata["name"]
+        pod = self._cluster.pod(metadata["namespace"], name)
+        if pod is None or pod["metadata"]["uid"] != fixed.pod_uid or pod_facts.address_of(pod) is None:
+            return Verdict.AWAY
+        return _judge(pod, name, wanted)
 
 
-def _ports_allowed(pod: Mapping[str, Any], name: str, wanted: PodDNAT) -> Verdict | Trouble:
+def _judge(pod: Mapping[str, Any], name: str, wanted: PodDNAT) -> Verdict | Trouble:
+    if pod_facts.shares_node_network(pod):
+        return _refusal(f"pod {name} uses its node's network")
+    if pod_facts.address_of(pod) != wanted.internal_ip:
+        return _refusal(f"pod {name} does not have the IP {wanted.internal_ip}")
     try:
         exposure = annotations.parse(pod_facts.annotations_of(pod))
     except AnnotationError as error:

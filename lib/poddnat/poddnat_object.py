@@ -88,8 +88,8 @@ def _mapping(mapping: PortMapping, usual: Transport) -> dict[str, str]:
     return written
 
 
-def parse_spec(spec: Mapping[str, Any]) -> PodDNAT:
-    """Read a manifest's ``spec``.
+def parse_spec(spec: Mapping[str, Any], *, away: bool = False) -> PodDNAT:
+    """Read a manifest's ``spec``; with ``away``, ``internalIP`` may be empty: no pod has the ports at present.
 
     Raises:
         SpecError: a field is missing or not of its form.
@@ -108,12 +108,16 @@ def parse_spec(spec: Mapping[str, Any]) -> PodDNAT:
     return PodDNAT(
         gateway_id=_field(spec, "tableId"),
         external_ip=_field(spec, "externalIP"),
-        internal_ip=_field(spec, "internalIP"),
+        internal_ip=_internal_ip(spec, away=away),
         mappings=tuple(mappings),
         eni=spec.get("eni", ""),
         vswitch=spec.get("vswitch", ""),
         zone=spec.get("zoneID", ""),
     )
+
+
+def _internal_ip(spec: Mapping[str, Any], *, away: bool) -> str:
+    return "" if away and not spec.get("internalIP") else _field(spec, "internalIP")
 
 
 def _field(spec: Mapping[str, Any], name: str) -> str:

@@ -4,16 +4,19 @@ Called for every event of a pod, often before the last answer took effect, so th
 answer. Nothing here is exposed: that is the PodDNAT's own sync, which trusts nobody.
 """
 
+import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from poddnat import annotations, pod_facts, port_list
+from poddnat import annotations, fixed, pod_facts, port_list, readiness
+from poddnat.absences import TIME_FORMAT, Absences
 from poddnat.annotations import AnnotationError
-from poddnat.cluster import Cluster, ClusterError, PodDNATs
+from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
+from poddnat.followed import PodDNATs
 from poddnat.ledger import Grant, Ledger
 from poddnat.model import Address, ExposedPort, Exposure, PortMapping
 from poddnat.namespaces import Namespaces
@@ -31,6 +34,7 @@ from poddnat.poddnat_object import (
     working_ports,
 )
 from poddnat.progress import Later, Trouble
+from poddnat.release import Release
 from poddnat.stopwatch import Stopwatch
 from poddnat.troubles import MOVE_AWAY
 
@@ -40,6 +44,8 @@ Manifest = dict[str, Any]
 
 _MOVE_RETRY = 30.0
 """Seconds after which to look again for another gateway or address."""
+_FIXED_RESYNC = 60.0
+"""Seconds after which to look again at a fixed pod's PodDNAT: Metacontroller doesn't tell of its changes."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Pods:
         self,
         cluster: Cluster,
         poddnats: PodDNATs,
+        absences: Absences,
         fleet: Fleet,
         network: Network,
         ledger: Ledger,
@@ -80,6 +87,7 @@ class Pods:
     ) -> None:
         self._cluster = cluster
         self._poddnats = poddnats
+        self._absences = absences
         self._fleet = fleet
         self._network = network
         self._ledger = ledger
@@ -88,42 +96,72 @@ class Pods:
         self._namespaces = namespaces
 
     def sync(self, pod: Manifest, observed: Manifest | None) -> PodAnswer | Later:
-        """Tell what a pod should have; ``observed`` is the PodDNAT that it has."""
+        """Tell what a pod should have; ``observed`` is the PodDNAT that it owns.
+
+        Raises:
+            ClusterError: a fixed pod's PodDNAT, or the pod's readiness, could not be written.
+        """
         if pod_facts.is_terminating(pod):
             # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
             return PodAnswer([_as_desired(observed)] if observed else [])
+        kept = self._kept_for(pod)
         try:
-            exposure = annotations.parse(pod_facts.annotations_of(pod))
-            if exposure is None:
-                return PodAnswer(annotations=_told(pod, None, None))
-            self._check(pod)
-            if (trouble := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
-                self._keep_ports(pod["metadata"]["uid"], observed)
-                return self._refused(pod, trouble)
-            ip = pod_facts.address_of(pod)
-            if ip is None:
-                return PodAnswer(annotations=_told(pod, None, None))
-            return self._exposed(pod, ip, exposure, observed)
+            answer = self._answer(pod, observed, kept)
         except AnnotationError as error:
             self._keep_ports(pod["metadata"]["uid"], observed)
-            return self._refused(pod, Trouble("InvalidAnnotation", f"{error}.", retry_after=0.0))
+            self._park(kept)
+            answer = self._refused(pod, Trouble("InvalidAnnotation", f"{error}.", retry_after=0.0))
         except _TroubleError as error:
-            return self._refused(pod, error.trouble)
+            self._park(kept)
+            answer = self._refused(pod, error.trouble)
         except _LaterError:
             return Later(1.0)
+        return self._with_readiness(pod, answer)
+
+    def _answer(self, pod: Manifest, observed: Manifest | None, kept: Manifest | None) -> PodAnswer:
+        exposure = annotations.parse(pod_facts.annotations_of(pod))
+        if exposure is None:
+            self._give_up(kept)
+            return PodAnswer(annotations=_told(pod, None, None))
+        self._check(pod)
+        if (trouble := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
+            self._keep_ports(pod["metadata"]["uid"], observed)
+            raise _TroubleError(trouble)
+        ip = pod_facts.address_of(pod)
+        owner = self._keeper(pod, exposure, kept)
+        if ip is None:
+            self._park(kept)
+            return PodAnswer(annotations=_told(pod, None, None))
+        if owner is not None:
+            return self._fixed(pod, ip, exposure, owner, kept, observed)
+        if kept is not None:
+            # No longer fixed: the ports go over to a PodDNAT of the pod's own.
+            self._keep_ports(pod["metadata"]["uid"], kept)
+            self._give_up(kept)
+            raise _LaterError
+        return self._exposed(pod, ip, exposure, observed)
+
+    def _with_readiness(self, pod: Manifest, answer: PodAnswer) -> PodAnswer:
+        """Set the pod's readiness, once its annotations say the same: two writers at once would only collide."""
+        if answer.annotations or not readiness.asked_for(pod):
+            return answer
+        status = pod_facts.annotations_of(pod).get(annotations.STATUS)
+        condition = readiness.due(pod, status, dt.datetime.now(dt.UTC).strftime(TIME_FORMAT))
+        if condition is not None:
+            self._cluster.set_pod_condition(pod, condition)
+        return answer
 
     def opt_out(self, pod: Manifest) -> PodAnswer | Later:
         """Take back what a pod was given that no longer asks for anything."""
         metadata = pod["metadata"]
         known = self._poddnats.named(metadata["namespace"], metadata["name"])
-        owner = controller_of(known["metadata"]) if known else None
-        if known is not None and owner is not None and owner.uid == metadata["uid"]:
+        if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.serves(known, metadata["uid"])):
             try:
                 self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
             except ClusterError as error:
                 log.warning("deleting PodDNAT %s/%s: %s", metadata["namespace"], metadata["name"], error)
                 return Later(2.0)
-        return PodAnswer(annotations=_told(pod, None, None))
+        return self._with_readiness(pod, PodAnswer(annotations=_told(pod, None, None)))
 
     def _check(self, pod: Manifest) -> None:
         """Refuse pods whose address isn't their own in the VPC."""
@@ -139,8 +177,9 @@ class Pods:
         metadata = pod["metadata"]
         namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
         if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
-            # That of an earlier pod of this name is still being cleaned up.
-            raise _LaterError
+            raise _in_the_way(namesake)
+        if observed is not None and pod_facts.is_terminating(observed):
+            self._keep_ports(metadata["uid"], observed)  # Somebody has deleted it: it comes back with the same ones.
         try:
             desired = self._desired(metadata["uid"], ip, exposure.items, observed)
         except _TroubleError as error:
@@ -154,7 +193,96 @@ class Pods:
         attachment = manifest(metadata["namespace"], metadata["name"], desired)
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
         again = _MOVE_RETRY if self._has_to_leave(observed) else 0.0
-        return PodAnswer([attachment], _judged(pod, attachment, observed), again)
+        return PodAnswer([attachment], _judged(pod, desired, observed), again)
+
+    def _fixed(
+        self,
+        pod: Manifest,
+        ip: str,
+        exposure: Exposure,
+        owner: fixed.Owner,
+        kept: Manifest | None,
+        observed: Manifest | None,
+    ) -> PodAnswer:
+        """See that a fixed pod has what it should: its PodDNAT is no attachment, and outlives it."""
+        metadata = pod["metadata"]
+        if observed is not None:
+            # From before it was fixed: Metacontroller deletes that one, and the ports go over.
+            self._keep_ports(metadata["uid"], observed)
+            return PodAnswer(annotations=_judged(pod, None, None), resync_after=1.0)
+        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        if namesake is not None and kept is None:
+            raise _in_the_way(namesake)
+        if kept is not None and pod_facts.is_terminating(kept):
+            self._keep_ports(metadata["uid"], kept)
+            raise _LaterError
+        trouble = None
+        try:
+            desired = self._desired(metadata["uid"], ip, exposure.items, kept)
+        except _TroubleError as error:
+            remainder = self._remainder(metadata["uid"], ip, exposure.items, kept)
+            if remainder is None:
+                raise
+            desired, trouble = remainder, error.trouble
+        record = fixed.Fixed(owner, Release(exposure.release), metadata["name"], metadata["uid"])
+        if kept is None:
+            self._cluster.create_poddnat(fixed.new(metadata["namespace"], record, desired))
+            raise _LaterError
+        if spec_of(kept) != desired.spec() or not record.is_written(kept["metadata"]):
+            self._tell_of_move(pod, kept, desired)
+            self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], fixed.change(kept, record, desired))
+            raise _LaterError
+        if trouble is not None:
+            return self._refused(pod, trouble)
+        told = _judged(pod, desired, kept)
+        if not told and not _is_judged(kept):
+            raise _LaterError
+        return PodAnswer(annotations=told, resync_after=_FIXED_RESYNC if _is_judged(kept) else 1.0)
+
+    def _kept_for(self, pod: Manifest) -> Manifest | None:
+        """Find the PodDNAT that is kept for a fixed pod: it is the pod's already, or was that of its predecessor."""
+        metadata = pod["metadata"]
+        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        record = fixed.Fixed.read(namesake["metadata"]) if namesake is not None else None
+        if record is None:
+            return None
+        owner = fixed.owner_of(pod)
+        is_heir = owner is not None and owner.is_like(record.owner)
+        return namesake if is_heir or record.pod_uid == metadata["uid"] else None
+
+    def _keeper(self, pod: Manifest, exposure: Exposure, kept: Manifest | None) -> fixed.Owner | None:
+        """Find whose a fixed pod's PodDNAT is; None: the pod is not fixed, or can't be."""
+        if not exposure.fixed:
+            return None
+        owner = fixed.stable_owner_of(pod)
+        if owner is None and kept is not None and fixed.serves(kept, pod["metadata"]["uid"]):
+            record = fixed.Fixed.read(kept["metadata"])  # Its owner was taken away from it, as kubectl's orphan does.
+            owner = record.owner if record is not None else None
+        if owner is None:
+            whose = fixed.owner_of(pod)
+            of = f"of {whose} has a name that no other pod will have" if whose else "has no owner that would replace it"
+            text = f"{annotations.FIXED} has no effect: a pod {of}; use a StatefulSet, whose pods keep their names"
+            self._cluster.warn(pod, "FixedNotPossible", f"{text}. The ports go with this pod.")
+        return owner
+
+    def _park(self, kept: Manifest | None) -> None:
+        """Take a fixed pod's ports out of use, but keep them for it."""
+        record = fixed.Fixed.read(kept["metadata"]) if kept is not None else None
+        if kept is not None and record is not None and spec_of(kept).get("internalIP"):
+            self._absences.park(kept, record)
+
+    def _give_up(self, kept: Manifest | None) -> None:
+        """Delete the PodDNAT of a pod that is no longer fixed."""
+        if kept is not None and not pod_facts.is_terminating(kept):
+            metadata = kept["metadata"]
+            self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+
+    def _tell_of_move(self, pod: Manifest, kept: Manifest, desired: PodDNAT) -> None:
+        before = _parsed(kept)
+        if before is not None and before.external_ip != desired.external_ip:
+            text = f"The pod's fixed address {before.external_ip} can't serve it here any more"
+            message = f"{text}; its public address is {desired.external_ip} on {desired.gateway_id} now."
+            self._cluster.warn(pod, "FixedAddressChanged", message)
 
     def _has_to_leave(self, observed: Manifest | None) -> str:
         """Name the gateway or the address that a pod has to leave; else empty."""
@@ -164,8 +292,8 @@ class Pods:
     def _keep_ports(self, pod_uid: str, observed: Manifest | None) -> None:
         """Keep for a while what a pod had, so that mending its annotation gives it the same ports again."""
         current = _parsed(observed)
-        if current is not None:
-            self._ledger.promise(pod_uid, _grant_of(current))
+        if current is not None and observed is not None:
+            self._ledger.promise(pod_uid, _grant_of(current), beyond=observed["metadata"]["uid"])
 
     def _remainder(
         self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None
@@ -195,10 +323,11 @@ class Pods:
             raise _unknown(located.trouble)
         if promised is not None and leave not in (promised.gateway_id, promised.external_ip):
             return _poddnat(promised, located.address)
-        keep = None
+        places, keep = self._places(located, avoid=leave), None
         if current is not None and leave not in (current.gateway_id, current.external_ip):
-            keep = _grant_of(current).home
-        grant = self._ledger.grant(pod_uid, items, self._places(located, avoid=leave), keep=keep, kept=kept)
+            # Replies of a pod that has moved to another vSwitch may leave by another gateway.
+            keep = _grant_of(current).home if _is_among(places, current.gateway_id) else None
+        grant = self._ledger.grant(pod_uid, items, places, keep=keep, kept=kept)
         if grant is None and leave and current is not None:
             # Nowhere better to go: stay and wait.
             return current
@@ -238,7 +367,7 @@ def _unknown(trouble: Trouble | None) -> Exception:
 
 def _parsed(observed: Manifest | None) -> PodDNAT | None:
     try:
-        return parse_spec(spec_of(observed)) if observed else None
+        return parse_spec(spec_of(observed), away=True) if observed else None
     except SpecError:
         return None  # Edited by hand beyond recognition: it is written anew.
 
@@ -246,6 +375,22 @@ def _parsed(observed: Manifest | None) -> PodDNAT | None:
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:
     owner = controller_of(poddnat["metadata"])
     return owner is not None and owner.uid == pod_uid
+
+
+def _in_the_way(namesake: Manifest) -> Exception:
+    """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
+    metadata = namesake["metadata"]
+    owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
+    passing = record.release.follows if record is not None else owner is not None and owner.kind == "Pod"
+    if passing or pod_facts.is_terminating(namesake):
+        return _LaterError()  # That of an earlier pod of this name is still being cleaned up.
+    whose = f"is kept for {record.owner} (release strategy {record.release.text})" if record else "is not this pod's"
+    text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it, or to give the pod another name"
+    return _TroubleError(Trouble("NameTaken", f"{text}.", 10.0))
+
+
+def _is_among(places: Iterable[Iterable[Place]], gateway_id: str) -> bool:
+    return any(place.gateway_id == gateway_id for group in places for place in group)
 
 
 def _is_current(observed: Manifest) -> bool:
@@ -297,10 +442,16 @@ def _as_desired(observed: Manifest) -> Manifest:
     }
 
 
-def _judged(pod: Manifest, desired: Manifest, observed: Manifest | None) -> dict[str, str | None]:
+def _is_judged(observed: Manifest) -> bool:
+    """Whether a PodDNAT's status has something to say of its present spec."""
+    return _is_current(observed) and observed_condition(observed["status"]) is not None
+
+
+def _judged(pod: Manifest, desired: PodDNAT | None, observed: Manifest | None) -> dict[str, str | None]:
     """Tell on the pod what its PodDNAT's status says of what is desired now."""
     leaving = observed is not None and pod_facts.is_terminating(observed)
-    if observed is None or leaving or spec_of(observed) != desired["spec"] or not _is_current(observed):
+    spec = desired.spec() if desired is not None else None
+    if observed is None or leaving or spec_of(observed) != spec or not _is_current(observed):
         if annotations.RESULT not in (pod_facts.annotations_of(pod)):
             return {}
         return _told(pod, annotations.format_status("Updating", "The public address is being changed."), None)

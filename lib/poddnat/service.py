@@ -7,9 +7,11 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily
 
 from poddnat import gauges
+from poddnat.absences import Absences
 from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster, PodDNATs
+from poddnat.cluster import Cluster
 from poddnat.fleet import Fleet
+from poddnat.followed import PodDNATs
 from poddnat.ledger import Ledger
 from poddnat.mappings import Mappings
 from poddnat.metrics import Metrics
@@ -69,11 +71,26 @@ class Service:
             refresh_interval=refresh_interval,
         )
         self.network = Network(cloud, clock=clock)
+        self.absences = Absences(
+            cluster,
+            self.poddnats,
+            lambda poddnat: self.mappings.withdraw(poddnat),  # noqa: PLW0108
+            may_write=may_write,
+        )
         self._namespaces = namespaces = Namespaces(values, cluster, clock=clock)
-        nodes = Nodes(cluster, clock=clock)
-        self.pods = Pods(cluster, self.poddnats, self.fleet, self.network, ledger, nodes, namespaces, stopwatch)
+        self.pods = Pods(
+            cluster,
+            self.poddnats,
+            self.absences,
+            self.fleet,
+            self.network,
+            ledger,
+            Nodes(cluster, clock=clock),
+            namespaces,
+            stopwatch,
+        )
         self._permissions = permissions = Permissions(values, cluster, namespaces, clock=clock)
-        self.mappings = Mappings(ownership, cluster, self.fleet, ledger, permissions, stopwatch)
+        self.mappings = Mappings(ownership, cluster, self.fleet, ledger, permissions, self.absences, stopwatch)
 
     @property
     def ready(self) -> bool:
@@ -108,6 +125,7 @@ class Service:
     def start(self) -> None:
         """Start everything that runs in the background."""
         self.poddnats.start()
+        self.absences.start()
         self.fleet.start()
         self.network.start()
         if self._values_file is not None:
@@ -122,6 +140,7 @@ class Service:
         """Stop; calls to the cloud that are under way are waited for."""
         if self._values_file is not None:
             self._values_file.stop()
+        self.absences.stop()
         self.poddnats.stop()
         self.network.stop()
         self.fleet.stop()

@@ -51,7 +51,14 @@ READ_TIMEOUT = 10.0
 MOST_CALLS = 250
 """How many calls are too many for a minute in these small worlds."""
 _BIRTH = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
-_MODULES = ("poddnat.gateway", "poddnat.fleet", "poddnat.network", "poddnat.cluster")
+_MODULES = (
+    "poddnat.gateway",
+    "poddnat.fleet",
+    "poddnat.network",
+    "poddnat.cluster",
+    "poddnat.followed",
+    "poddnat.absences",
+)
 
 
 class BrokenInvariantError(AssertionError):
@@ -224,13 +231,20 @@ class SmallCluster(Cluster):
     def poddnats(self) -> tuple[list[Json], str]:
         return copy.deepcopy(list(self.dnats.values())), str(len(self._log))
 
-    def delete_poddnat(self, namespace: str, name: str, uid: str) -> None:  # noqa: ARG002
+    def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:  # noqa: ARG002
         dnat = self.dnats.get(name)
         if dnat is not None and dnat["metadata"]["uid"] == uid:
             self.start_deleting(name)
 
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
         self.events.setdefault((regarding["metadata"]["uid"], reason, message), self._scheduler.clock.now)
+
+    def pods_metadata(self) -> tuple[list[Json], str]:
+        return [], "0"  # No pod here has a fixed address.
+
+    def watch_pods(self, resource_version: str, on_event: Callable[[str, Json], None]) -> str:  # noqa: ARG002
+        Condition(self._scheduler).wait()
+        return resource_version
 
     def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Json], None]) -> str:
         seen = int(resource_version)

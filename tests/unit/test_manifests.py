@@ -314,10 +314,14 @@ def test_image_runs_as_the_user_of_the_deployment() -> None:
 def test_rights_in_the_cluster_are_few() -> None:
     rights = {(rule["apiGroups"][0], *rule["resources"]): rule["verbs"] for rule in the("ClusterRole")["rules"]}
     assert rights == {
-        ("", "pods"): ["get"],
+        ("", "pods"): ["get", "list", "watch"],
+        ("", "pods/status"): ["patch"],
         ("", "nodes"): ["get"],
         ("", "namespaces"): ["get"],
-        ("alibabacloud.com", "poddnats"): ["get", "list", "watch", "delete"],
+        ("alibabacloud.com", "poddnats"): ["list", "watch", "create", "patch", "delete"],
+        ("apps", "statefulsets"): ["get"],
+        ("apps.kruise.io", "statefulsets"): ["get"],
+        ("game.kruise.io", "gameserversets"): ["get"],
         ("", "events"): ["create"],
     }
     assert the("Role")["rules"] == [

@@ -12,9 +12,20 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from poddnat.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, POD_DNAT, RESULT, STATUS, AnnotationError, parse
+from poddnat.annotations import (
+    EXPOSE_PORT,
+    EXPOSE_PROTOCOL,
+    FIXED,
+    POD_DNAT,
+    RELEASE_STRATEGY,
+    RESULT,
+    STATUS,
+    AnnotationError,
+    parse,
+)
 from poddnat.cli import app
 from poddnat.pool import Limits, Policy
+from poddnat.readiness import asked_for
 from poddnat.values import parse as parse_values
 
 if TYPE_CHECKING:
@@ -50,7 +61,7 @@ def reasons() -> Iterator[str]:
             found: list[ast.expr] = []
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                found += node.args[:1] if name in calls else []
+                found += node.args[:1] if name in calls else node.args[1:2] if name == "warn" else []
                 found += [word.value for word in node.keywords if word.arg == "reason"]
             elif isinstance(node, ast.Assign) and path.name == "troubles.py" and node in module.body:
                 found.append(node.value)
@@ -65,7 +76,7 @@ def targets() -> set[str]:
 
 
 def test_annotations_are_those_of_the_code() -> None:
-    known = {POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, STATUS, RESULT}
+    known = {POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY, STATUS, RESULT}
     assert {name for name in TOLD if name.startswith("k8s.aliyun.com/")} == known
 
 
@@ -157,3 +168,15 @@ def test_policy_has_the_calls_that_are_made() -> None:
     made = re.findall(r'_call\(\s*"(\w+)"', (ROOT / "lib" / "poddnat" / "cloud.py").read_text(encoding="utf-8"))
     assert sorted(action.split(":")[1] for action in statement["Action"]) == sorted(made)
     assert (policy["Version"], statement["Effect"]) == ("1", "Allow")
+
+
+def test_example_of_a_fixed_pod_is_one() -> None:
+    (stateful,) = (block for block in map(yaml.safe_load, blocks("yaml")) if block.get("kind") == "StatefulSet")
+    exposure = parse(stateful["spec"]["template"]["metadata"]["annotations"])
+    assert exposure is not None
+    assert (exposure.fixed, exposure.release) == (True, "Follow")
+
+
+def test_example_of_the_readiness_gate_asks_for_it() -> None:
+    (pod,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "readinessGates" in (block.get("spec") or {}))
+    assert asked_for(pod)

@@ -1,0 +1,202 @@
+"""Fixed pods that are away: their entries withdrawn, their external side kept, until the release strategy ends that.
+
+That a pod is gone is learned from a watch, and found out by asking where the watch may have missed it. Nothing is
+taken for gone that the API server itself does not call so.
+"""
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from poddnat import annotations, pod_facts
+from poddnat.annotations import AnnotationError
+from poddnat.cluster import Cluster, ClusterError
+from poddnat.fixed import Fixed, owner_of, parting
+from poddnat.followed import FixedPods, PodDNATs
+from poddnat.poddnat_object import spec_of
+from poddnat.release import has_place, ordinal_of
+
+log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+_SWEEP_SECONDS = 30.0
+_RETRY_SECONDS = 1.0
+_ASK_AGAIN = 30.0
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The external side is kept for now: a sentence, and seconds after which to judge again."""
+
+    message: str
+    ask_again: float = _ASK_AGAIN
+
+
+@dataclass(frozen=True)
+class Over:
+    """The external side is to be given up: why."""
+
+    message: str
+
+
+class Absences:
+    """Looks after the PodDNATs of fixed pods that are away. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        poddnats: PodDNATs,
+        withdraw: Callable[[Manifest], None],
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        """``withdraw`` takes a PodDNAT's entries away, ``may_write`` tells whether this process is the active one.
+
+        ``today`` is the wall clock.
+        """
+        self._may_write = may_write
+        self._cluster = cluster
+        self._poddnats = poddnats
+        self._withdraw = withdraw
+        self._today = today
+        self.pods = FixedPods(cluster, self._pod_gone)
+        self._wake = threading.Condition()
+        self._due = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="absences", daemon=True)
+
+    def start(self) -> None:
+        """Start following pods."""
+        self.pods.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop."""
+        self._stopping = True
+        self.pods.stop()
+        self._sweep_soon()
+
+    def park(self, poddnat: Manifest, fixed: Fixed) -> None:
+        """Take the pod's side off a PodDNAT; should it be another one by now, it will be judged anew.
+
+        Raises:
+            ClusterError: the API server did not do it, or it is not known whether.
+        """
+        metadata = poddnat["metadata"]
+        patch = parting(poddnat, fixed, self._today().astimezone(dt.UTC).strftime(TIME_FORMAT))
+        if self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch):
+            log.info("PodDNAT %s/%s: its pod is away; the ports are kept", metadata["namespace"], metadata["name"])
+
+    def judge(self, poddnat: Manifest, fixed: Fixed) -> Kept | Over:
+        """Tell whether the external side of a pod that is away is still kept.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
+        pod = self._cluster.pod(namespace, name)
+        if pod is not None and not pod_facts.is_terminating(pod) and _is_heir(pod, fixed):
+            if not _asks(pod):
+                return Over(f"pod {name} no longer asks for public ports")
+            return Kept(f"Pod {name} is there but can't have its ports yet; they are kept for it.", 10.0)
+        kept = f"Pod {name} is away; its ports are kept for {fixed.owner} (release strategy {fixed.release.text})"
+        if (seconds := fixed.release.seconds) is not None:
+            until = self._since(fixed) + dt.timedelta(seconds=seconds)
+            left = (until - self._today()).total_seconds()
+            if left <= 0:
+                return Over(f"pod {name} has been away for {fixed.release.text}")
+            return Kept(f"{kept}, until {until.strftime(TIME_FORMAT)}.", min(max(left, 1.0), 300.0))
+        if fixed.release.follows and (why := self._no_place(namespace, name, fixed)) is not None:
+            return Over(why)
+        return Kept(f"{kept}.")
+
+    def release(self, poddnat: Manifest, why: str) -> None:
+        """Delete a PodDNAT for good, unless something has changed about it since it was judged.
+
+        Raises:
+            ClusterError: the API server did not do it.
+        """
+        metadata = poddnat["metadata"]
+        log.info("PodDNAT %s/%s: released, because %s", metadata["namespace"], metadata["name"], why)
+        version = metadata.get("resourceVersion")
+        self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"], resource_version=version)
+
+    def _since(self, fixed: Fixed) -> dt.datetime:
+        try:
+            return dt.datetime.strptime(fixed.away_since, TIME_FORMAT).replace(tzinfo=dt.UTC)
+        except ValueError:
+            return self._today()  # Spoilt by hand: better kept too long than lost.
+
+    def _no_place(self, namespace: str, name: str, fixed: Fixed) -> str | None:
+        """Say why the owner no longer wants a pod of this name; None: it does, or it can't be asked."""
+        owner = fixed.owner
+        try:
+            workload = self._cluster.workload(owner.api_version, owner.kind, namespace, owner.name)
+        except KeyError:
+            return None  # Of such an owner only its end is noticed, by Kubernetes' garbage collector.
+        if workload is None or workload["metadata"]["uid"] != owner.uid:
+            return f"{owner} is gone"
+        ordinal = ordinal_of(name, owner.name)
+        if ordinal is not None and not has_place(workload.get("spec") or {}, ordinal):
+            return f"{owner} no longer wants a pod {name}"
+        return None
+
+    def _pod_gone(self, namespace: str, name: str, uid: str) -> None:
+        poddnat = self._poddnats.named(namespace, name)
+        fixed = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
+        if poddnat is not None and fixed is not None and fixed.pod_uid == uid and self._may_write():
+            # At once: the IP may be another pod's in a moment.
+            self._withdraw(poddnat)
+        self._sweep_soon()
+
+    def _sweep_soon(self) -> None:
+        with self._wake:
+            self._due = True
+            self._wake.notify_all()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            pause = _SWEEP_SECONDS
+            if self._may_write() and self.pods.synced and self._poddnats.synced:
+                try:
+                    self._sweep()
+                except ClusterError as error:
+                    log.warning("looking after fixed pods that are away: %s", error)
+                    pause = _RETRY_SECONDS
+            else:
+                pause = _RETRY_SECONDS
+            with self._wake:
+                self._wake.wait_for(lambda: self._due, pause)
+                self._due = False
+
+    def _sweep(self) -> None:
+        for poddnat in self._poddnats.all():
+            metadata = poddnat["metadata"]
+            fixed = Fixed.read(metadata)
+            if fixed is None or not fixed.pod_uid or self.pods.is_alive(fixed.pod_uid):
+                continue
+            if not spec_of(poddnat).get("internalIP") or metadata.get("deletionTimestamp"):
+                continue
+            pod = self._cluster.pod(metadata["namespace"], metadata["name"])
+            if pod is None or pod["metadata"]["uid"] != fixed.pod_uid:
+                self._withdraw(poddnat)
+                self.park(poddnat, fixed)
+
+
+def _is_heir(pod: Manifest, fixed: Fixed) -> bool:
+    owner = owner_of(pod)
+    return owner is not None and owner.is_like(fixed.owner)
+
+
+def _asks(pod: Manifest) -> bool:
+    try:
+        exposure = annotations.parse(pod_facts.annotations_of(pod))
+    except AnnotationError:
+        return True  # A mistake is not a wish to give up.
+    return exposure is not None and exposure.fixed
