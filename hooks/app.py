@@ -65,7 +65,8 @@ def _authenticate(tokens: Tokens, hooks: frozenset[str]) -> Response | None:
 
 def _when_ready(service: Service, border: Border) -> Response:
     if not service.ready:
-        return Response(status=429, headers={"Retry-After": "1"})
+        # The next request may have to go to another replica; a connection that is kept open would lead here again.
+        return Response(status=429, headers={"Retry-After": "1", "Connection": "close"})
     return border()
 
 

@@ -81,6 +81,7 @@ def test_standby_sends_hooks_back_to_ask_again(world: World) -> None:
         pod = world.make_pod(EXPOSE_80)
         response = standby.world.sync_pod(pod)
         assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
+        assert response.headers["Connection"] == "close"
 
 
 def test_standby_deletes_no_entry_of_a_poddnat_that_went_without_a_word(world: World) -> None:
