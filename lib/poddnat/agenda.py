@@ -156,6 +156,10 @@ class Agenda:
         """Whether there is, or is about to be, anything of a PodDNAT here."""
         return mine.uid in self._wishes or bool(mine.entries(self.table))
 
+    def is_busy_with(self, uid: str) -> bool:
+        """Whether something of a PodDNAT is being changed here."""
+        return uid in self._wishes
+
     def is_full(self, now: float) -> bool:
         """Whether the table has no room for an entry: by its limit, or by a refusal since which nothing was freed."""
         entries = len(self.table)

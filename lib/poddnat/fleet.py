@@ -37,6 +37,8 @@ class Fleet:
         liveness: Liveness,
         on_foreign: Callable[[str, Sequence[ForwardEntry]], None],
         *,
+        on_listed: Callable[[str], None] = lambda _gateway_id: None,
+        on_swept: Callable[[str], None] = lambda _gateway_id: None,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         refresh_interval: float = 300.0,
@@ -47,6 +49,8 @@ class Fleet:
         self._ownership = ownership
         self._liveness = liveness
         self._on_foreign = on_foreign
+        self._on_listed = on_listed
+        self._on_swept = on_swept
         self._may_write = may_write
         self._clock = clock
         self._refresh_interval = refresh_interval
@@ -156,6 +160,8 @@ class Fleet:
                 self._throttle,
                 self._liveness,
                 on_foreign=self._on_foreign,
+                on_listed=self._on_listed,
+                on_swept=self._on_swept,
                 may_write=self._may_write,
                 clock=self._clock,
                 refresh_interval=self._refresh_interval,

@@ -56,6 +56,8 @@ class Gateway:
         liveness: Liveness,
         *,
         on_foreign: Callable[[str, Sequence[ForwardEntry]], None],
+        on_listed: Callable[[str], None] = lambda _gateway_id: None,
+        on_swept: Callable[[str], None] = lambda _gateway_id: None,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         refresh_interval: float = 300.0,
@@ -63,6 +65,8 @@ class Gateway:
         """Make a driver that is not started yet.
 
         ``on_foreign`` is told the gateway's id and its entries that are not this cluster's, when they change.
+        ``on_listed`` is told the gateway's id after each listing of the whole table, ``on_swept`` for each PodDNAT that
+        is found to be gone and whose entries are swept up.
         ``may_write`` tells whether this process is the active one; others read only.
         ``refresh_interval``: seconds between two listings of the whole table when nothing else asks for one.
         """
@@ -76,6 +80,8 @@ class Gateway:
         self._may_write = may_write
         self._clock = clock
         self._on_foreign = on_foreign
+        self._on_listed = on_listed
+        self._on_swept = on_swept
         self._foreign: list[ForwardEntry] = []
         self._agenda = Agenda(gateway_id, ownership, liveness.is_alive, refresh_interval=refresh_interval)
         self._wake = threading.Condition()
@@ -153,6 +159,11 @@ class Gateway:
         """List the table as last seen."""
         with self._wake:
             return list(self._agenda.table)
+
+    def is_busy_with(self, uid: str) -> bool:
+        """Whether something of a PodDNAT is being changed here."""
+        with self._wake:
+            return self._agenda.is_busy_with(uid)
 
     @property
     def loaded(self) -> bool:
@@ -265,6 +276,8 @@ class Gateway:
                 self._foreign = foreign
                 self._on_foreign(self.gateway_id, foreign)
             self._sweep(sweepable)
+            if where == EVERYTHING and listing.whole:
+                self._on_listed(self.gateway_id)
         with self._wake:
             self._agenda.look_ended(self._clock())
             self._wake.notify()
@@ -303,6 +316,7 @@ class Gateway:
     def _sweep(self, uids: list[str]) -> None:
         for uid in uids:
             if self._may_write() and self._liveness.is_gone(uid):
+                self._on_swept(self.gateway_id)
                 log.warning("gateway %s: sweeping entries of PodDNAT %s, which is gone", self.gateway_id, uid)
                 with self._wake:
                     self._agenda.abandon(Mine(uid, self._ownership.name_of(uid)), self._clock())

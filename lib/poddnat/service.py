@@ -22,6 +22,7 @@ from poddnat.ownership import Ownership
 from poddnat.permission import Permissions
 from poddnat.pods import Pods
 from poddnat.stopwatch import Stopwatch
+from poddnat.upkeep import Upkeep
 from poddnat.values import Values
 from poddnat.values_file import ValuesFile
 
@@ -66,10 +67,13 @@ class Service:
             ownership,
             self.poddnats,
             ledger.foreign_seen,
+            on_listed=lambda gateway_id: self.upkeep.check(gateway_id),  # noqa: PLW0108  # made below
+            on_swept=self.metrics.swept,
             may_write=may_write,
             clock=clock,
             refresh_interval=refresh_interval,
         )
+        self.upkeep = Upkeep(cluster, self.poddnats, self.fleet, self.metrics.lost, may_write=may_write)
         self.network = Network(cloud, clock=clock)
         self.absences = Absences(
             cluster,

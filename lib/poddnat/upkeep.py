@@ -1,0 +1,81 @@
+"""Notice PodDNATs at rest whose entries somebody else deleted or changed, and have them synced at once.
+
+Metacontroller would ask by itself, minutes later. Nothing is written to the cloud here: only a PodDNAT's own sync may
+judge what it may have.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from poddnat.cluster import Cluster, ClusterError
+from poddnat.fleet import Fleet
+from poddnat.followed import PodDNATs
+from poddnat.poddnat_object import claimed_entries, spec_of
+
+log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+
+class Upkeep:
+    """Compares what PodDNATs say with each listing of a gateway's table."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        poddnats: PodDNATs,
+        fleet: Fleet,
+        on_lost: Callable[[str], None],
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        """``on_lost`` is told the gateway's id for each PodDNAT that has lost something there."""
+        self._cluster = cluster
+        self._poddnats = poddnats
+        self._fleet = fleet
+        self._on_lost = on_lost
+        self._may_write = may_write
+        self._today = today
+        self._nudged: dict[str, set[str]] = {}
+        """By gateway: the ids of lost entries whose PodDNATs have been told; once is enough."""
+
+    def check(self, gateway_id: str) -> None:
+        """Look through all PodDNATs of a gateway whose table has just been listed; at most one call at a time each."""
+        gateway = self._fleet.get(gateway_id)
+        if gateway is None or not self._may_write():
+            return
+        table = {entry.entry_id: entry.rule for entry in gateway.entries()}
+        told, still_lost = self._nudged.get(gateway_id, set()), set()
+        for poddnat in self._poddnats.all():
+            if spec_of(poddnat).get("tableId") != gateway_id or "deletionTimestamp" in poddnat["metadata"]:
+                continue
+            claims = claimed_entries(poddnat.get("status") or {})
+            lost = [entry_id for entry_id, rule in claims.items() if table.get(entry_id) != rule]
+            if (
+                lost
+                and not gateway.is_busy_with(poddnat["metadata"]["uid"])
+                and (told.issuperset(lost) or self._nudge(poddnat, gateway_id, lost))
+            ):
+                still_lost.update(lost)
+        self._nudged[gateway_id] = still_lost
+
+    def _nudge(self, poddnat: Manifest, gateway_id: str, lost: list[str]) -> bool:
+        namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
+        try:
+            self._cluster.nudge(namespace, name, self._today().strftime("%Y-%m-%dT%H:%M:%SZ"))
+        except ClusterError as error:
+            log.warning("PodDNAT %s/%s can't be synced at once: %s", namespace, name, error)
+            return False
+        what = ", ".join(lost)
+        log.warning(
+            "PodDNAT %s/%s: somebody deleted or changed entry %s on %s; it is made anew",
+            namespace,
+            name,
+            what,
+            gateway_id,
+        )
+        self._on_lost(gateway_id)
+        return True

@@ -1,0 +1,95 @@
+"""Entries that somebody else took away, and entries that nobody wants any more: both are noticed and mended."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.ownership import Ownership
+from poddnat.poddnat_object import NUDGED_AT
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, World, cluster, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vpc_emulator import ForwardEntry
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A world that reads its tables every half second."""
+    with running(refresh_interval=0.5) as world:
+        yield world
+
+
+def works(world: World, *, but: str) -> bool:
+    """Whether the PodDNAT says that one entry works, another one than this, and it does."""
+    poddnat = world.poddnat()
+    claims = (poddnat or {}).get("status", {}).get("entries", [])
+    there = [entry.id for entry in world.entries() if entry.status == "Available"]
+    return len(there) == 1 and [claim["forwardEntryId"] for claim in claims] == there != [but]
+
+
+def exposed(world: World) -> ForwardEntry:
+    """Have a pod exposed, and return its entry."""
+    world.make_pod(EXPOSE_80)
+    wait_until(lambda: works(world, but=""), 10, "the pod to be exposed")
+    (entry,) = world.entries()
+    return entry
+
+
+def test_entry_deleted_by_hand_is_made_anew_without_waiting_for_the_next_sync(world: World) -> None:
+    with cluster(world):
+        entry = exposed(world)
+        world.emulator.delete_entry(GATEWAY, entry.id)
+        wait_until(lambda: works(world, but=entry.id), 10, "the entry to be there again")
+    assert "poddnat_lost_total{" in world.client.get("/metrics").text
+
+
+def test_entry_led_elsewhere_by_hand_is_led_back(world: World) -> None:
+    with cluster(world):
+        entry = exposed(world)
+        world.emulator.edit_entry(GATEWAY, entry.id, internal_ip="172.16.1.14")
+        wait_until(lambda: works(world, but=entry.id), 10, "the entry to lead to the pod again")
+    assert [e.internal_ip for e in world.entries()] == [entry.internal_ip]
+
+
+def test_lost_entry_is_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    (entry,) = world.entries()
+    wait_until(lambda: (world.service.poddnats.all() or [{}])[0].get("status"), 10, "the status to be seen")
+    world.emulator.delete_entry(GATEWAY, entry.id)
+    with caplog.at_level(logging.WARNING, "poddnat.upkeep"):
+        wait_until(lambda: caplog.records, 10, "the loss to be noticed")
+        reads = world.emulator.calls.count("DescribeForwardTableEntries")
+        wait_until(lambda: world.emulator.calls.count("DescribeForwardTableEntries") > reads + 2, 10, "more listings")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"PodDNAT default/web-1: somebody deleted or changed entry {entry.id} on {GATEWAY}; it is made anew"
+    ]
+    nudged = world.poddnat()
+    assert nudged is not None
+    assert NUDGED_AT in nudged["metadata"]["annotations"]
+    assert nudged["spec"] == poddnat["spec"]
+
+
+def test_entries_at_rest_are_left_alone(world: World) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
+    reads = world.emulator.calls.count("DescribeForwardTableEntries")
+    wait_until(lambda: world.emulator.calls.count("DescribeForwardTableEntries") > reads + 2, 10, "more listings")
+    poddnat = world.poddnat()
+    assert poddnat is not None
+    assert NUDGED_AT not in poddnat["metadata"].get("annotations", {})
+
+
+def test_leftover_is_swept_counted_and_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    name = Ownership("c-test").name_of("uid-of-one-that-is-gone")
+    with caplog.at_level(logging.WARNING, "poddnat.gateway"):
+        world.emulator.add_entry(
+            GATEWAY, external_ip=EIP, external_port=600, internal_ip="172.16.1.9", internal_port=600, name=name
+        )
+        wait_until(lambda: not world.entries(), 10, "the leftover to be swept")
+    assert len([record for record in caplog.records if "sweeping" in record.getMessage()]) == 1
+    assert f'poddnat_swept_total{{gateway="{GATEWAY}"}} 1.0' in world.client.get("/metrics").text
