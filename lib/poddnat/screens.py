@@ -49,8 +49,9 @@ def forward_table(entries: "Sequence[ForwardEntry]") -> Table | Text:
         return Text("There is no forward entry.")
     table = _table("Forward tables", "GATEWAY", "ENTRY", "EXTERNAL", "INTERNAL", "PROTOCOL", "STATUS")
     for entry in entries:
-        outside = f"{entry.external_ip}:{entry.external_port}"
-        inside = f"{entry.internal_ip}:{entry.internal_port}"
+        # The cloud spells a range 10/20.
+        outside = f"{entry.external_ip}:{entry.external_port}".replace("/", "-")
+        inside = f"{entry.internal_ip}:{entry.internal_port}".replace("/", "-")
         table.add_row(entry.gateway_id, entry.id, outside, inside, entry.protocol, str(entry.status))
     return table
 

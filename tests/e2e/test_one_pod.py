@@ -9,6 +9,7 @@ import pytest
 
 from metacontroller_standin.waiting import wait_until
 from tests.e2e.world import EXAMPLES, Cluster
+from tests.unit.hooks import openkruisegame as plugin
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, RESULT, STATUS
 
 Json = dict[str, Any]
@@ -108,6 +109,24 @@ def test_pods_of_the_example_statefulset_get_two_udp_ports_each(cluster: Cluster
         entries = poddnat["status"]["entries"]
         assert [(entry["internalPort"], entry["ipProtocol"]) for entry in entries] == [("7777", "udp"), ("7778", "udp")]
     assert len({entry.external_port for entry in cluster.entries()}) == 4
+
+
+def test_game_servers_of_the_example_get_a_range_and_both_protocols_as_openkruisegame_reads_them(
+    cluster: Cluster,
+) -> None:
+    cluster.kubectl("apply", "-f", str(EXAMPLES / "game-servers.yaml"))
+    cluster.wait_all_ready(2)
+    assert len(cluster.entries()) == 2 * 3
+    for name in ("match-0", "match-1"):
+        shown = json.loads(cluster.kubectl("get", "poddnats.v1beta1.alibabacloud.com", name, "--output=json"))
+        assert plugin.is_ready(cluster.pod(name), shown)
+        query, voice = plugin.entries(shown)
+        port = query["externalPort"]
+        assert {e.id for e in cluster.entries() if e.external_port == port} >= set(query["forwardEntryId"].split(","))
+        ranges = f"{voice['externalPort'].replace('/', '-')}->9000-9010/udp"
+        assert f"{port}->27015/tcpudp,{ranges}" in cluster.kubectl("get", "pdnat", name)
+    cluster.kubectl("delete", "-f", str(EXAMPLES / "game-servers.yaml"))
+    cluster.wait_clear()
 
 
 @over_the_stand_in

@@ -52,13 +52,12 @@ def test_help_lists_the_commands() -> None:
 
 
 def test_simulate_shows_pods_and_tables_of_the_examples_and_that_nothing_is_left() -> None:
-    result = run(
-        "simulate", "-f", EXAMPLES / "deployment.yaml", "-f", EXAMPLES / "statefulset.yaml", "--values", VALUES
-    )
+    files = [f"--filename={EXAMPLES / name}.yaml" for name in ("deployment", "statefulset", "game-servers")]
+    result = run("simulate", *files, "--values", VALUES)
     assert result.exit_code == 0, result.output
     lines = [" ".join(line.split()) for line in result.output.splitlines()]
-    assert len([line for line in lines if line.endswith("Ready")]) == 3
-    assert len([line for line in lines if line.endswith("Available")]) == 5
+    assert len([line for line in lines if line.endswith("Ready")]) == 5
+    assert len([line for line in lines if line.endswith("Available")]) == 11
     assert "Workloads deleted: no PodDNAT and no forward entry is left." in lines
 
 

@@ -51,12 +51,13 @@ def test_pod_is_exposed_as_long_as_it_is_there(busy: Cluster) -> None:
 def test_pods_of_the_examples_get_all_their_ports(busy: Cluster) -> None:
     world = busy.world
     pods: list[Json] = []
-    for name in ("deployment", "statefulset"):
+    for name in ("deployment", "statefulset", "game-servers"):
         example = yaml.safe_load((MANIFESTS / "examples" / f"{name}.yaml").read_text(encoding="utf-8"))
         pods += create(world.api, example)
     wait_ready(world, *(pod["metadata"]["name"] for pod in pods))
     shown = sorted((entry.internal_port, entry.protocol) for entry in world.entries())
-    assert shown == [("7777", "udp"), ("7777", "udp"), ("7778", "udp"), ("7778", "udp"), ("80", "tcp")]
+    twice = [("27015", "tcp"), ("27015", "udp"), ("7777", "udp"), ("7778", "udp"), ("9000/9010", "udp")]
+    assert shown == sorted([*twice, *twice, ("80", "tcp")])
 
 
 def test_correcting_a_typo_heals(busy: Cluster) -> None:
