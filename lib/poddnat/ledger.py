@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+from poddnat import limits
 from poddnat.allocator import PortBook, Slot
 from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Ports, Protocol
 from poddnat.placement import Place, line_up
+from poddnat.pool import NO_LIMITS
 from poddnat.values import Values
 
 _PROMISE_SECONDS = 600.0
@@ -36,11 +38,32 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """Who asks for ports: a pod, its namespace, and the PodDNAT that it has."""
+
+    pod_uid: str
+    namespace: str = ""
+    uid: str = ""
+    """The PodDNAT's; empty: it has none yet."""
+
+
+@dataclass(frozen=True)
 class _Promise:
     grant: Grant
+    namespace: str
     expires_at: float
     beyond: str
     """The uid of the PodDNAT that it outlives: what that one shows doesn't fulfil it."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a PodDNAT shows."""
+
+    home: Home
+    pod_uid: str
+    namespace: str
+    ports: int
 
 
 class Ledger:
@@ -52,7 +75,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._books: dict[Home, PortBook] = {}
         self._promises: dict[str, _Promise] = {}
-        self._homes: dict[str, Home] = {}
+        self._shown: dict[str, _Shown] = {}
         self._foreign: dict[str, dict[str, Home]] = {}
         self._held: dict[Home, dict[Hashable, tuple[Slot, ...]]] = {}
         self._entries: Counter[str] = Counter()
@@ -73,13 +96,16 @@ class Ledger:
                     for holder, slots in self._held.get(home, {}).items():
                         self._book(home).claim(holder, slots)
 
-    def poddnat_seen(self, uid: str, pod_uid: str, home: Home, mappings: Sequence[PortMapping]) -> None:
+    def poddnat_seen(
+        self, uid: str, pod_uid: str, home: Home, mappings: Sequence[PortMapping], *, namespace: str = ""
+    ) -> None:
         """Note what an existing PodDNAT asks for."""
         with self._lock:
             slots = _slots(mappings)
-            if self._homes.get(uid, home) != home:
-                self._claim(self._homes[uid], ("poddnat", uid), ())
-            self._homes[uid] = home
+            before = self._shown.get(uid)
+            if before is not None and before.home != home:
+                self._claim(before.home, ("poddnat", uid), ())
+            self._shown[uid] = _Shown(home, pod_uid, namespace, _count(slots))
             self._claim(home, ("poddnat", uid), slots)
             promise = self._promises.get(pod_uid)
             if promise is None or promise.beyond == uid:
@@ -90,8 +116,8 @@ class Ledger:
     def poddnat_gone(self, uid: str) -> None:
         """Note that a PodDNAT has gone, and its entries with it."""
         with self._lock:
-            if (home := self._homes.pop(uid, None)) is not None:
-                self._claim(home, ("poddnat", uid), ())
+            if (shown := self._shown.pop(uid, None)) is not None:
+                self._claim(shown.home, ("poddnat", uid), ())
 
     def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
         """Note all entries on a gateway that are not ours: their ports are never offered."""
@@ -148,7 +174,7 @@ class Ledger:
 
     def grant(
         self,
-        pod_uid: str,
+        asking: Asking,
         items: Sequence[ExposedPort],
         tiers: Sequence[Sequence[Place]],
         *,
@@ -160,13 +186,34 @@ class Ledger:
         ``tiers``: where the pod can be put, the best first. ``keep`` is where to stay, and ``kept`` what to keep there
         for each item, None where it needs other ports. A gateway without room for more entries is the last resort:
         there the pod waits for its turn.
+
+        Raises:
+            LimitError: it would have more ports than the values let it, or its namespace, have.
         """
         with self._lock:
             self._expire()
-            if keep is not None and (stay := self._complete(keep, items, kept)) is not None:
-                return self._promise(pod_uid, stay)
-            found = self._find(pod_uid, items, tiers)
-            return self._promise(pod_uid, found) if found is not None else None
+            self._check_limits(asking, items)
+            found = self._complete(keep, items, kept) if keep is not None else None
+            found = found or self._find(asking.pod_uid, items, tiers)
+            return self._promise(asking.pod_uid, found, asking.namespace) if found is not None else None
+
+    def _check_limits(self, asking: Asking, items: Sequence[ExposedPort]) -> None:
+        if self._values.limits == NO_LIMITS:
+            return
+        had = others = 0
+        counted = {asking.pod_uid}
+        for uid, shown in self._shown.items():
+            if shown.namespace == asking.namespace:
+                counted.add(shown.pod_uid)
+                if uid == asking.uid or shown.pod_uid == asking.pod_uid:
+                    had += shown.ports
+                else:
+                    others += shown.ports
+        for pod_uid, promise in self._promises.items():
+            if promise.namespace == asking.namespace and pod_uid not in counted:
+                others += _count(_slots(promise.grant.mappings))
+        wanted = sum(item.ports.size * len(item.transport.protocols) for item in items)
+        limits.check(self._values.limits, asking.namespace, wanted, had=had, others=others)
 
     def _find(self, pod_uid: str, items: Sequence[ExposedPort], tiers: Sequence[Sequence[Place]]) -> Grant | None:
         entries = sum(len(item.transport.protocols) for item in items)
@@ -195,7 +242,8 @@ class Ledger:
         """Promise a pod what it has by the PodDNAT of uid ``beyond``, so that it gets the same again without that."""
         with self._lock:
             self._expire()
-            self._promise(pod_uid, grant, beyond)
+            namespace = self._shown[beyond].namespace if beyond in self._shown else ""
+            self._promise(pod_uid, grant, namespace, beyond)
 
     def _complete(self, home: Home, items: Sequence[ExposedPort], kept: Sequence[PortMapping | None]) -> Grant | None:
         needed = [item for item, mapping in zip(items, kept, strict=True) if mapping is None]
@@ -206,9 +254,9 @@ class Ledger:
         fresh = iter(map(_mapping, found, needed))
         return Grant(*home, tuple(mapping or next(fresh) for mapping in kept))
 
-    def _promise(self, pod_uid: str, grant: Grant, beyond: str = "") -> Grant:
+    def _promise(self, pod_uid: str, grant: Grant, namespace: str, beyond: str = "") -> Grant:
         self._forget(pod_uid)
-        self._promises[pod_uid] = _Promise(grant, self._clock() + _PROMISE_SECONDS, beyond)
+        self._promises[pod_uid] = _Promise(grant, namespace, self._clock() + _PROMISE_SECONDS, beyond)
         self._claim(grant.home, ("pod", pod_uid), _slots(grant.mappings))
         return grant
 
@@ -249,6 +297,11 @@ def _mapping(external: Ports, item: ExposedPort) -> PortMapping:
 
 def _slots(mappings: Iterable[PortMapping]) -> list[Slot]:
     return [slot for mapping in mappings for slot in mapping.slots]
+
+
+def _count(slots: Iterable[Slot]) -> int:
+    """Count public ports: one for TCP and UDP is two."""
+    return sum(ports.size for ports, _ in slots)
 
 
 def _overlap(some: Sequence[Slot], others: Sequence[Slot]) -> bool:

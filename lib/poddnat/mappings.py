@@ -166,8 +166,9 @@ class Mappings:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
         wanted, metadata = _wanted(parent), parent["metadata"]
         if wanted is not None:
-            home = (wanted.gateway_id, wanted.external_ip)
-            self._ledger.poddnat_seen(metadata["uid"], pod_uid_of(metadata), home, wanted.mappings)
+            home, namespace = (wanted.gateway_id, wanted.external_ip), metadata["namespace"]
+            pod_uid = pod_uid_of(metadata)
+            self._ledger.poddnat_seen(metadata["uid"], pod_uid, home, wanted.mappings, namespace=namespace)
 
     def withdraw(self, parent: Manifest) -> None:
         """Take a PodDNAT's entries away, because its pod has gone."""

@@ -17,7 +17,8 @@ from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
-from poddnat.ledger import Grant, Ledger
+from poddnat.ledger import Asking, Grant, Ledger
+from poddnat.limits import LimitError
 from poddnat.model import Address, ExposedPort, Exposure, PortMapping
 from poddnat.namespaces import Namespaces
 from poddnat.network import Located, Network
@@ -181,7 +182,7 @@ class Pods:
         if observed is not None and pod_facts.is_terminating(observed):
             self._keep_ports(metadata["uid"], observed)  # Somebody has deleted it: it comes back with the same ones.
         try:
-            desired = self._desired(metadata["uid"], ip, exposure.items, observed)
+            desired = self._desired(metadata["uid"], ip, exposure.items, observed, metadata["namespace"])
         except _TroubleError as error:
             remainder = self._remainder(metadata["uid"], ip, exposure.items, observed)
             if remainder is None:
@@ -218,7 +219,7 @@ class Pods:
             raise _LaterError
         trouble = None
         try:
-            desired = self._desired(metadata["uid"], ip, exposure.items, kept)
+            desired = self._desired(metadata["uid"], ip, exposure.items, kept, metadata["namespace"])
         except _TroubleError as error:
             remainder = self._remainder(metadata["uid"], ip, exposure.items, kept)
             if remainder is None:
@@ -307,7 +308,9 @@ class Pods:
         mappings = tuple(mapping for mapping in kept if mapping is not None)
         return replace(current, mappings=mappings) if mappings else None
 
-    def _desired(self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None) -> PodDNAT:
+    def _desired(
+        self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None, namespace: str
+    ) -> PodDNAT:
         current = _parsed(observed)
         leave = self._has_to_leave(observed)
         kept: list[PortMapping | None] = []
@@ -327,7 +330,11 @@ class Pods:
         if current is not None and leave not in (current.gateway_id, current.external_ip):
             # Replies of a pod that has moved to another vSwitch may leave by another gateway.
             keep = _grant_of(current).home if _is_among(places, current.gateway_id) else None
-        grant = self._ledger.grant(pod_uid, items, places, keep=keep, kept=kept)
+        asking = Asking(pod_uid, namespace, observed["metadata"]["uid"] if observed else "")
+        try:
+            grant = self._ledger.grant(asking, items, places, keep=keep, kept=kept)
+        except LimitError as error:
+            raise _TroubleError(error.trouble) from error
         if grant is None and leave and current is not None:
             # Nowhere better to go: stay and wait.
             return current

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from poddnat.ledger import Grant, Home, Ledger
+from poddnat.ledger import Asking, Grant, Home, Ledger
+from poddnat.limits import LimitError
 from poddnat.model import ALL_PORTS, ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
 from poddnat.placement import Place
-from poddnat.pool import Policy, PoolEntry
+from poddnat.pool import Limits, Policy, PoolEntry
 from poddnat.values import Values
 from tests.unit.samples import entry, items, mapping
 from tests.unit.samples import rule as forward
@@ -77,7 +80,7 @@ def show(ledger: Ledger, pod: str, granted: Grant) -> None:
 
 
 def given(ledger: Ledger, pod_uid: str = "pod-1", asked: tuple[ExposedPort, ...] = WEB) -> Grant:
-    granted = ledger.grant(pod_uid, asked, AT_A)
+    granted = ledger.grant(Asking(pod_uid), asked, AT_A)
     assert granted is not None
     return granted
 
@@ -89,7 +92,7 @@ def foreign(port: str, entry_id: str = "fwd-1", external_ip: str = IP_1) -> Forw
 def left(ledger: Ledger, *, on: str = A, ip: str = IP_1) -> list[int]:
     """Give every port that can still be had at an address."""
     found: list[int] = []
-    while (more := ledger.grant(f"filler {on} {ip} {len(found)}", WEB, at((on, ip)))) is not None:
+    while (more := ledger.grant(Asking(f"filler {on} {ip} {len(found)}"), WEB, at((on, ip)))) is not None:
         found.append(more.mappings[0].external.first)
     return sorted(found)
 
@@ -255,7 +258,7 @@ def test_poddnat_can_not_keep_an_address_that_its_gateway_may_not_use() -> None:
 
 def homes(ledger: Ledger, tiers: list[list[Place]], *asked: tuple[ExposedPort, ...]) -> list[str | None]:
     """Let pods ask one after the other, and tell which addresses they get."""
-    granted = [ledger.grant(f"pod-{number}", each, tiers) for number, each in enumerate(asked)]
+    granted = [ledger.grant(Asking(f"pod-{number}"), each, tiers) for number, each in enumerate(asked)]
     return [None if one is None else one.external_ip for one in granted]
 
 
@@ -278,13 +281,129 @@ def test_in_order_packs_small_pods_behind_a_large_one_that_did_not_fit(ledger: L
 
 def test_all_ports_of_a_pod_are_on_one_address() -> None:
     ledger = Ledger(pool(offer(A, "512/513")))
-    ledger.grant("pod-1", WEB, at((A, IP_1)))
-    assert ledger.grant("pod-2", WEB_AND_TLS, at((A, IP_1), (A, IP_2))) == grant((A, IP_2), "512->80", "513->443")
+    ledger.grant(Asking("pod-1"), WEB, at((A, IP_1)))
+    assert ledger.grant(Asking("pod-2"), WEB_AND_TLS, at((A, IP_1), (A, IP_2))) == grant(
+        (A, IP_2), "512->80", "513->443"
+    )
 
 
 def test_address_that_the_pool_does_not_list_offers_nothing() -> None:
     ledger = Ledger(pool(offer(A, "512", IP_1)))
-    assert ledger.grant("pod-1", WEB, at((A, IP_2))) is None
+    assert ledger.grant(Asking("pod-1"), WEB, at((A, IP_2))) is None
+
+
+# Limits
+
+
+def limited(ledger: Ledger, **limits: int) -> Ledger:
+    """Let values with these limits be in force."""
+    ledger.update(replace(TWO_GATEWAYS, limits=Limits(**limits)))
+    return ledger
+
+
+def refused(ledger: Ledger, pod_uid: str, asked: tuple[ExposedPort, ...], namespace: str = "games") -> str:
+    """Tell why a pod gets nothing."""
+    with pytest.raises(LimitError) as caught:
+        ledger.grant(Asking(pod_uid, namespace), asked, AT_BOTH)
+    return caught.value.trouble.reason
+
+
+def shown(ledger: Ledger, pod_uid: str, asked: tuple[ExposedPort, ...], namespace: str = "games") -> None:
+    """Let a pod get its ports, and its PodDNAT show them."""
+    granted = ledger.grant(Asking(pod_uid, namespace), asked, AT_BOTH)
+    assert granted is not None
+    ledger.poddnat_seen(f"of {pod_uid}", pod_uid, granted.home, granted.mappings, namespace=namespace)
+
+
+@pytest.mark.parametrize("asked", [items("80", "81"), items("80-81"), items("80/tcpudp")], ids=str)
+def test_pod_that_asks_for_more_ports_than_one_may_have_is_refused(
+    ledger: Ledger, asked: tuple[ExposedPort, ...]
+) -> None:
+    assert refused(limited(ledger, ports_per_pod=1), "pod-1", asked) == "TooManyPorts"
+    assert limited(ledger, ports_per_pod=2).grant(Asking("pod-1"), asked, AT_BOTH) is not None
+
+
+@pytest.mark.parametrize("shows", [False, True], ids=["promises", "PodDNATs"])
+def test_ports_of_a_namespace_are_counted_over_its(ledger: Ledger, shows: bool) -> None:  # noqa: FBT001
+    limited(ledger, ports_per_namespace=2)
+    for pod_uid in ("pod-1", "pod-2"):
+        if shows:
+            shown(ledger, pod_uid, WEB)
+        else:
+            ledger.grant(Asking(pod_uid, "games"), WEB, AT_BOTH)
+    assert refused(ledger, "pod-3", WEB) == "NamespaceLimitReached"
+    assert ledger.grant(Asking("pod-3", "web"), WEB, AT_BOTH) is not None
+
+
+def test_pod_is_not_counted_against_itself(ledger: Ledger) -> None:
+    limited(ledger, ports_per_namespace=2)
+    ledger.grant(Asking("pod-1", "games"), WEB_AND_TLS, AT_BOTH)
+    shown(ledger, "pod-1", WEB)
+    assert ledger.grant(Asking("pod-1", "games"), items("81", "82"), AT_BOTH) is not None
+
+
+def test_ports_kept_for_a_pod_that_lost_them_for_a_moment_are_counted(ledger: Ledger) -> None:
+    limited(ledger, ports_per_namespace=1)
+    shown(ledger, "pod-1", WEB)
+    ledger.promise("pod-1", grant((A, IP_1), "512->80"), beyond="of pod-1")
+    ledger.poddnat_gone("of pod-1")
+    assert refused(ledger, "pod-2", WEB) == "NamespaceLimitReached"
+
+
+def test_fixed_pod_that_comes_back_is_not_counted_against_the_ports_kept_for_it(ledger: Ledger) -> None:
+    shown(ledger, "pod-1", WEB)
+    limited(ledger, ports_per_namespace=1)
+    assert ledger.grant(Asking("pod-2", "games", "of pod-1"), items("81"), AT_BOTH) is not None
+
+
+def test_limits_take_away_nothing_that_a_pod_has(ledger: Ledger) -> None:
+    shown(ledger, "pod-1", WEB_AND_TLS)
+    limited(ledger, ports_per_pod=1, ports_per_namespace=1)
+    assert ledger.grant(Asking("pod-1", "games"), items("81", "82"), AT_BOTH) is not None
+    assert refused(ledger, "pod-1", items("81", "82", "83")) == "TooManyPorts"
+
+
+def test_ports_given_back_can_be_had_by_the_namespace_again(ledger: Ledger) -> None:
+    limited(ledger, ports_per_namespace=1)
+    shown(ledger, "pod-1", WEB)
+    ledger.poddnat_gone("of pod-1")
+    assert ledger.grant(Asking("pod-2", "games"), WEB, AT_BOTH) is not None
+
+
+def test_many_pods_that_ask_at_once_get_no_more_than_their_namespace_may_have() -> None:
+    ledger = Ledger(replace(pool(offer(A, "1000/2000")), limits=Limits(ports_per_namespace=50)))
+
+    def ask(number: int) -> bool:
+        try:
+            return ledger.grant(Asking(f"pod-{number}", "games"), WEB, AT_A) is not None
+        except LimitError:
+            return False
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(ask, range(200))) == 50
+
+
+# Another pool
+
+
+def test_claims_outlast_a_change_of_the_pool(ledger: Ledger) -> None:
+    shown(ledger, "pod-1", WEB)
+    ledger.foreign_seen(A, [foreign("514")])
+    ledger.update(pool(offer(A, "512/516"), offer(B)))
+    assert left(ledger) == [513, 515, 516]
+
+
+def test_promise_outside_the_new_pool_lapses(ledger: Ledger) -> None:
+    given(ledger)
+    ledger.update(pool(offer(A, "600/601")))
+    assert ledger.promised("pod-1", WEB) is None
+    assert left(ledger) == [600, 601]
+
+
+def test_promise_on_an_address_that_is_blocked_now_lapses(ledger: Ledger) -> None:
+    given(ledger)
+    ledger.update(replace(TWO_GATEWAYS, blocked=(IPv4Network(IP_1),)))
+    assert ledger.promised("pod-1", WEB) is None
 
 
 # Room for entries
@@ -326,7 +445,7 @@ def test_gateway_that_takes_no_more_is_the_last_resort_not_a_refusal(ledger: Led
 
 
 def test_nothing_is_given_out_without_a_place(ledger: Ledger) -> None:
-    assert ledger.grant("pod-1", WEB, []) is None
+    assert ledger.grant(Asking("pod-1"), WEB, []) is None
 
 
 # What a pod keeps
@@ -355,7 +474,7 @@ def test_port_can_be_kept(port: str, kept: bool) -> None:  # noqa: FBT001
     show(ledger, "pod-1", grant(AT_A_1, "512->80", "513->81", "514->82", "515->83"))
     show(ledger, "pod-2", grant(AT_A_1, "513->80"))
     ledger.foreign_seen(A, [foreign("515")])
-    ledger.grant("pod-3", WEB, [], keep=AT_A_1, kept=[mapping("514->80")])
+    ledger.grant(Asking("pod-3"), WEB, [], keep=AT_A_1, kept=[mapping("514->80")])
     assert keeps(ledger, grant(AT_A_1, f"{port}->80")) == [f"{port}->80/tcp" if kept else None]
 
 
@@ -400,24 +519,24 @@ def test_item_that_changes_does_not_take_a_port_that_another_item_keeps() -> Non
 
 
 def test_pod_stays_on_its_address_and_keeps_what_it_can(ledger: Ledger) -> None:
-    stay = ledger.grant("pod-1", WEB_AND_TLS, at((B, IP_2)), keep=AT_A_1, kept=[mapping("513->80"), None])
+    stay = ledger.grant(Asking("pod-1"), WEB_AND_TLS, at((B, IP_2)), keep=AT_A_1, kept=[mapping("513->80"), None])
     assert stay == grant(AT_A_1, "513->80", "512->443")
 
 
 def test_port_that_is_kept_is_not_given_out_a_second_time(ledger: Ledger) -> None:
-    stay = ledger.grant("pod-1", WEB_AND_TLS, [], keep=AT_A_1, kept=[mapping("512->80"), None])
+    stay = ledger.grant(Asking("pod-1"), WEB_AND_TLS, [], keep=AT_A_1, kept=[mapping("512->80"), None])
     assert stay == grant(AT_A_1, "512->80", "513->443")
 
 
 def test_pod_moves_when_its_address_has_no_room_for_the_rest(ledger: Ledger) -> None:
     show(ledger, "pod-2", grant(AT_A_1, "513->80", "514->81"))
-    moved = ledger.grant("pod-1", WEB_AND_TLS, AT_BOTH, keep=AT_A_1, kept=[mapping("512->80"), None])
+    moved = ledger.grant(Asking("pod-1"), WEB_AND_TLS, AT_BOTH, keep=AT_A_1, kept=[mapping("512->80"), None])
     assert moved == grant(AT_B_2, "512->80", "513->443")
 
 
 def test_range_and_both_protocols_are_granted_together() -> None:
     ledger = Ledger(pool(offer(A, "512/530")))
-    granted = ledger.grant("pod-1", items("27015/tcpudp", "9000-9010/udp", "80"), AT_A)
+    granted = ledger.grant(Asking("pod-1"), items("27015/tcpudp", "9000-9010/udp", "80"), AT_A)
     assert granted == grant(AT_A_1, "523->27015/tcpudp", "512-522->9000-9010/udp", "512->80/tcp")
 
 
@@ -496,7 +615,7 @@ class Pods(RuleBasedStateMachine):
             assert promised == known.grant
         else:
             assert promised is None
-            self.take(pod_uid, asked, self.ledger.grant(pod_uid, asked, places))
+            self.take(pod_uid, asked, self.ledger.grant(Asking(pod_uid), asked, places))
 
     @rule(pod_uid=PODS, asked=ASKED, places=PLACES)
     def ask_to_stay(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[list[Place]]) -> None:
@@ -504,7 +623,7 @@ class Pods(RuleBasedStateMachine):
             return
         had = self.shown[pod_uid]
         kept = self.ledger.kept(had, asked, uid=f"of {pod_uid}", pod_uid=pod_uid)
-        granted = self.ledger.grant(pod_uid, asked, places, keep=had.home, kept=kept)
+        granted = self.ledger.grant(Asking(pod_uid), asked, places, keep=had.home, kept=kept)
         if granted is not None and granted.home == had.home:
             assert all(old in (None, new) for old, new in zip(kept, granted.mappings, strict=True))
         self.take(pod_uid, asked, granted)

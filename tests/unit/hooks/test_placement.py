@@ -15,6 +15,7 @@ from tests.unit.hooks.world import (
     GATEWAY,
     KEY,
     OTHER_KEY,
+    PORTS,
     RESULT,
     SECRET,
     STATUS,
@@ -250,3 +251,42 @@ def test_pod_whose_namespace_is_not_allowed_any_more_loses_its_ports() -> None:
         told = answer(lambda: world.sync_pod(pod, poddnat))
         assert told["attachments"] == []
         assert RESULT not in told["annotations"]
+
+
+# Limits
+
+
+def test_pod_with_too_many_ports_is_told_how_many_it_may_have() -> None:
+    with running(network={"limits": {"portsPerPod": 2}}) as world:
+        pod = world.make_pod({**EXPOSE_80, PORTS: "80-82"})
+        told = answer(lambda: world.sync_pod(pod))
+        assert told["attachments"] == []
+        assert told["annotations"][STATUS] == (
+            "TooManyPorts: The pod asks for 3 public ports, but one pod may have 2 (limits.portsPerPod in the values); "
+            "the user has to list fewer, or an operator has to raise the limit."
+        )
+        assert world.warnings() == [("Pod", "TooManyPorts")]
+
+
+def test_namespace_gets_no_more_ports_than_its_limit_and_others_keep_theirs() -> None:
+    with running(network={"limits": {"portsPerNamespace": 1}}) as world:
+        first = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(first)
+        second = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
+        told = answer(lambda: world.sync_pod(second))
+        assert told["annotations"][STATUS].startswith(
+            "NamespaceLimitReached: The pod asks for 1 public port, more than"
+        )
+        assert world.attachment(first, poddnat)["spec"] == poddnat["spec"]
+
+
+def test_lowered_limit_leaves_a_pod_what_it_has_and_gives_it_no_more() -> None:
+    with running() as world:
+        pod = world.make_pod({**EXPOSE_80, PORTS: "80,81"})
+        poddnat = world.expose(pod)
+        world.change_values(network={"limits": {"portsPerPod": 1}})
+        assert world.attachment(pod, poddnat)["spec"] == poddnat["spec"]
+        pod = world.annotate(pod, {PORTS: "80,81,82"})
+        given = answer(lambda: world.sync_pod(pod, poddnat))
+        assert given["attachments"][0]["spec"] == poddnat["spec"]
+        assert given["annotations"][STATUS].startswith("TooManyPorts: ")
