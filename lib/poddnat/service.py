@@ -138,6 +138,7 @@ class Service:
     def take_over(self) -> None:
         """Become the active one: what another process may have written until a moment ago is read again first."""
         self.poddnats.start()
+        self.absences.pods.start()
         self.fleet.start_afresh()
 
     def stop(self) -> None:

@@ -1,0 +1,140 @@
+"""Uninstalling as the README says, by its own commands: nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from metacontroller_standin.kubelet import Kubelet
+from metacontroller_standin.standin import StandIn
+from metacontroller_standin.waiting import wait_until
+from tests.e2e import world
+from tests.e2e.conftest import ASSETS
+from tests.e2e.controlplane import ControlPlane
+from tests.e2e.runners import MetacontrollerRunner
+from tests.e2e.world import MANIFESTS, Cluster, Server
+from tests.unit.hooks.world import EXPOSE_80, cloud, values
+from vpc_emulator import EmulatorServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Json = dict[str, Any]
+
+pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(120)]
+
+README = MANIFESTS.parent / "README.md"
+
+
+def documented(section: str) -> list[list[str]]:
+    """Return the arguments of the `kubectl` commands in a section of the README."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)^## ", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert all(command[0] == "kubectl" for command in commands if command)
+    return [command[1:] for command in commands if command]
+
+
+class FollowingStandIn:
+    """The stand-in, with as many of the controllers as the API server still has."""
+
+    def __init__(self, plane: ControlPlane, manifests: list[Json]) -> None:
+        self._plane = plane
+        self._running = {manifest["metadata"]["name"]: StandIn(plane.api, [manifest]) for manifest in manifests}
+        self._manifests = {manifest["metadata"]["name"]: plane.put(manifest) for manifest in manifests}
+        for one in self._running.values():
+            one.start()
+
+    def follow(self) -> None:
+        for name, manifest in self._manifests.items():
+            if name in self._running and not self._exists(manifest):
+                self._running.pop(name).stop()
+
+    def _exists(self, manifest: Json) -> bool:
+        resource = self._plane.api.resource_of(manifest)
+        return self._plane.api.exists(resource, manifest["metadata"]["name"])
+
+    def stop(self) -> None:
+        while self._running:
+            self._running.popitem()[1].stop()
+
+
+class FollowingMetacontroller:
+    """Metacontroller itself."""
+
+    def __init__(self, plane: ControlPlane, program: str, manifests: list[Json]) -> None:
+        MetacontrollerRunner(plane, program).apply(manifests)
+
+    def follow(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass  # It ends with the control plane.
+
+
+@pytest.fixture
+def plane(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[ControlPlane]:
+    """A control plane for this test alone: nothing of the project is left on it."""
+    started = ControlPlane(pytestconfig.stash[ASSETS], tmp_path / "plane")
+    started.folder.mkdir()
+    started.start()
+    world.install(started)
+    yield started
+    started.stop()
+
+
+def exposed(plane: ControlPlane, server: Server, emulator: Any) -> Cluster:
+    """Expose pods of every kind: alone, with a fixed address, with a mistake."""
+    cluster = Cluster(plane, "default", emulator, server)
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.create_pod("typo", {**EXPOSE_80, "k8s.aliyun.com/pod-dnat-expose-port": "http"})
+    example = (MANIFESTS / "examples" / "statefulset.yaml").read_text(encoding="utf-8")
+    cluster.kubectl("apply", "-f", "-", stdin=example)
+    cluster.wait_ready("web")
+    for name in ("arena-0", "arena-1"):
+        cluster.kubectl("annotate", "pod", name, "--overwrite", "k8s.aliyun.com/pod-dnat-fixed=true")
+        cluster.wait_ready(name)
+    wait_until(lambda: "k8s.aliyun.com/pod-dnat-status" in cluster.annotations("typo"), 10, "the mistake to be told")
+    return cluster
+
+
+@pytest.mark.parametrize("caller", ["stand-in", "metacontroller"])
+def test_uninstalling_in_the_documented_order_leaves_nothing(plane: ControlPlane, tmp_path: Path, caller: str) -> None:
+    program = shutil.which("metacontroller")
+    if caller == "metacontroller" and program is None:
+        pytest.skip("metacontroller is not on PATH")
+    addresses = (f"172.16.1.{number}" for number in range(1, 15))
+    with EmulatorServer(cloud(settle_seconds=0.2)) as sky, Kubelet(plane.api, addresses, node="node-1"):
+        server = Server(plane, values(sky.url), tmp_path)
+        server.start()
+        server.wait_ready()
+        manifests = world.controllers(plane, server.url)
+        following: FollowingStandIn | FollowingMetacontroller = (
+            FollowingMetacontroller(plane, program, manifests)
+            if caller == "metacontroller" and program
+            else FollowingStandIn(plane, manifests)
+        )
+        try:
+            cluster = exposed(plane, server, sky.emulator)
+            assert len(cluster.entries()) == 5
+            for command in documented("Uninstall"):
+                plane.kubectl(*[str(MANIFESTS) if word == "metacontroller/" else word for word in command])
+                following.follow()
+        finally:
+            following.stop()
+            server.stop()
+        assert sky.emulator.forward_entries("ngw-1") == []
+    left = json.loads(plane.kubectl("get", "pods", "--all-namespaces", "--output=json"))["items"]
+    assert len(left) == 4
+    marks = [key for pod in left for key in pod["metadata"].get("annotations", {})]
+    assert not [key for key in marks if key.endswith(("pod-dnat-status", "pod-dnat-result"))]
+    assert not [pod for pod in left if pod["metadata"].get("finalizers")]
+    crds = plane.kubectl("get", "customresourcedefinitions", "--output=name")
+    assert "poddnats" not in crds
+    assert "poddnat" not in plane.kubectl("get", "namespaces,clusterroles,clusterrolebindings", "--output=name")
