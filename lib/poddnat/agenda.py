@@ -396,7 +396,6 @@ class Agenda:
         wish = self._wishes[job.uid]
         if error.meaning is Meaning.BUSY:
             self.pace.refused(now)
-            self._look_after = min(self._look_after, now + self.pace.look_soon())
         else:
             self.pace.failed()
         match error.meaning:

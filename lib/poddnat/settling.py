@@ -1,0 +1,101 @@
+"""How long a gateway's writes stay unsettled (Pending, Deleting), and so how many are unsettled at a moment.
+
+What is known of one write is a chance that it is still unsettled. The gateway's answers are about all of them
+together: "busy" says that as many as it bears are unsettled, taking a write says that it was fewer, and a listing
+tells of each. Pure arithmetic; all times are seconds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_WEIGHT = 1 / 8
+_FLOOR = 0.04
+_FIRST_STEP = 0.05
+_FIRST_LONGEST = 10.0
+_LONGEST_MULTIPLE = 4.0
+_LONGEST_STEP = 10.0
+_IMPOSSIBLE = 1e-6
+
+
+@dataclass
+class Settling:
+    """The times that writes of one kind take: evenly spread around a smoothed mean, two mean deviations each way."""
+
+    mean: float | None = None
+    deviation: float = 0.0
+
+    def learn(self, shortest: float, longest: float) -> None:
+        """Take over one time, known to lie between two bounds.
+
+        An entry that was stuck for minutes says little about the next ones, which would be awaited as long: a time
+        far beyond what is usual counts as several times the usual one, so that a slow gateway is still found out.
+        """
+        usual = _FIRST_LONGEST if self.mean is None else max(self.mean, _FIRST_STEP) * _LONGEST_MULTIPLE
+        shortest, longest = min(shortest, usual), min(longest, usual)
+        if self.mean is None:
+            self.mean = (shortest + longest) / 2
+            self.deviation = self.mean / 6
+            return
+        # Of far bounds, what is likely: where they meet what is usual.
+        first, last = max(shortest, self.surely_pending()), min(longest, self.surely_settled())
+        if first >= last:
+            first, last = shortest, longest
+        self.deviation += _WEIGHT * (_mean_distance(self.mean, first, last) - self.deviation)
+        self.mean += _WEIGHT * ((first + last) / 2 - self.mean)
+
+    @property
+    def step(self) -> float:
+        """Half of what it is worth being exact about."""
+        return _FIRST_STEP if self.mean is None else max(self.deviation, _FLOOR * self.mean)
+
+    def surely_pending(self) -> float:
+        """Give the age up to which a write is not settled yet."""
+        return 0.0 if self.mean is None else self.mean - 2 * self.step
+
+    def surely_settled(self, pending_at: float = 0.0) -> float:
+        """Give the age from which on a write should be settled, when it surely was unsettled at an earlier age.
+
+        Seen so beyond all expectation, it may settle any moment, or be stuck: the later, the less is to be expected.
+        """
+        last = 0.0 if self.mean is None else self.mean + 2 * self.step
+        more = min(max(self.step / 2, 2 * (pending_at - last)), 2 * _LONGEST_STEP)
+        return max(last, pending_at + more)
+
+    def pending_share(self, age: float, *, since: float, pending_at: float) -> float:
+        """Estimate what share of the writes that are unsettled at the age ``since`` still are so at a later age.
+
+        ``pending_at`` is the age at which this one surely was unsettled, last.
+        """
+        first, last = max(self.surely_pending(), since), self.surely_settled(pending_at)
+        if age <= first:
+            return 1.0
+        return max(0.0, (last - age) / (last - first)) if first < last else 0.0
+
+
+def _mean_distance(point: float, first: float, last: float) -> float:
+    """Give the mean distance of a point from what is evenly spread between two others."""
+    if not first < point < last:
+        return abs((first + last) / 2 - point)
+    return ((point - first) ** 2 + (last - point) ** 2) / (2 * (last - first))
+
+
+def counts(chances: Sequence[float]) -> list[float]:
+    """Give the chance of each number, from none to all, of independent things of which each has its own chance."""
+    spread = [1.0]
+    for chance in chances:
+        spread = [
+            fewer * (1 - chance) + more * chance for fewer, more in zip([*spread, 0.0], [0.0, *spread], strict=True)
+        ]
+    return spread
+
+
+def given_that(chances: Sequence[float], least: int, most: int) -> list[float] | None:
+    """Give each one's chance when their number is known to lie within bounds; None: it can't, by these chances."""
+    whole = sum(counts(chances)[max(least, 0) : most + 1])
+    if whole < _IMPOSSIBLE:
+        return None
+    found = []
+    for index, chance in enumerate(chances):
+        others = counts([*chances[:index], *chances[index + 1 :]])
+        found.append(min(1.0, chance * sum(others[max(least - 1, 0) : most]) / whole))
+    return found
