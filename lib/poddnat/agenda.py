@@ -294,9 +294,9 @@ class Agenda:
         return Look(tuple(filters)) if filters else None
 
     def _peek(self, pending: Mapping[str, float]) -> Peek:
-        """Choose the page that most likely shows the entry waited for the longest, and those beside it.
+        """Choose the page that most likely shows the entry that has been due the longest, and those beside it.
 
-        ``pending``: entries in the order in which they are waited for, and for how many seconds they have been due.
+        ``pending``: entries that are waited for, and for how many seconds they have been due.
         """
         places = self.table.counted_from_newest(pending)
         total = len(self.table)
@@ -305,7 +305,7 @@ class Agenda:
             index = total - 1 - place if self._newest_last else place
             at.setdefault(index // ENTRIES_PER_PAGE + 1, set()).add(entry_id)
         # Not the page with most of them: another one's would wait as long as there are always more here.
-        longest = next(iter(pending))
+        longest = max(places, key=lambda entry_id: pending[entry_id])
         page = next(page for page, ids in at.items() if longest in ids)
         self._late_elsewhere = any(late > LONGEST_LOOK_GAP for i, late in pending.items() if i not in at[page])
         return Peek(page, frozenset(at[page]))
@@ -396,6 +396,7 @@ class Agenda:
         wish = self._wishes[job.uid]
         if error.meaning is Meaning.BUSY:
             self.pace.refused(now)
+            self.lanes.turn_again(Kind.CREATE if isinstance(job, Create) else Kind.DELETE)
         else:
             self.pace.failed()
         match error.meaning:

@@ -195,8 +195,11 @@ class Pace:
         settling = self._settling(write.kind)
         if settling.mean is None:
             return write.accepted_at
-        # Where several writes are under way, to know of one that settled early is to have a place for the next.
-        return write.accepted_at + (settling.mean if self.limit == 1 else settling.surely_pending())
+        if self.limit == 1:
+            return write.accepted_at + settling.mean
+        # To know of one that settled early is to have a place for the next; to look at one again so soon tells little.
+        early = write.accepted_at + settling.surely_pending() - settling.step
+        return max(early, write.pending_until + self._usual_gap(settling.mean))
 
     def looked(self) -> None:
         """Note that a listing was read: what is under way is known again, so a refusal need not be sat out."""
@@ -212,7 +215,10 @@ class Pace:
             # Nothing is known yet: look often at first, then ever more rarely.
             self._blind_looks += 1
             return min(_FIRST_STEP * 1.5**self._blind_looks, LONGEST_LOOK_GAP)
-        return LONGEST_LOOK_GAP if self.limit == 1 else min(mean * _LOOK_AFTER, LONGEST_LOOK_GAP)
+        return LONGEST_LOOK_GAP if self.limit == 1 else self._usual_gap(mean)
+
+    def _usual_gap(self, mean: float) -> float:
+        return min(mean * _LOOK_AFTER, LONGEST_LOOK_GAP)
 
     @property
     def _probing(self) -> bool:

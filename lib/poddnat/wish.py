@@ -145,6 +145,10 @@ class Lanes:
                 return self._lanes[kind].popitem(last=False)[0]
         return None
 
+    def turn_again(self, kind: Kind) -> None:
+        """Let a lane be next again: its turn came to nothing. Otherwise one lane could get all the vain turns."""
+        self._turn = kind
+
     def ahead(self, uid: str) -> int:
         """Estimate how many writes come before a PodDNAT's."""
         for kind, lane in self._lanes.items():

@@ -256,3 +256,11 @@ def test_who_waits_is_served_exactly_once(steps: list[tuple[str, Kind | None, bo
     assert len(lanes) == len(waiting)
     assert all(0 <= lanes.ahead(uid) < len(waiting) for uid in waiting)
     assert sorted(drained(lanes)) == sorted(waiting)
+
+
+def test_lane_whose_turn_came_to_nothing_is_next_again() -> None:
+    lanes = filled("ab", "xy")
+    assert lanes.pop() == "a"
+    lanes.add("a", Kind.CREATE, since=0.0, front=True)
+    lanes.turn_again(Kind.CREATE)
+    assert "".join(drained(lanes)) == "axby"
