@@ -149,6 +149,18 @@ class Mappings:
             return self._blocked(parent, of_left(wanted.gateway_id, wanted.external_ip))
         return None
 
+    def is_misplaced(self, parent: Manifest) -> bool:
+        """Whether a PodDNAT is where it may not, or should not, stay.
+
+        Raises:
+            ClusterError: the API server did not tell the namespace's labels.
+        """
+        wanted = _wanted(parent)
+        if wanted is None:
+            return False
+        outside = self._permissions.outside(parent["metadata"], wanted)
+        return outside is not None or self._ledger.shuns(wanted.external_ip)
+
     def finalize(self, parent: Manifest) -> PodDNATAnswer | Later:
         """Take a PodDNAT's entries off the cloud; finalized once a listing shows none."""
         mine = self._mine(parent)

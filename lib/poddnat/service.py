@@ -125,6 +125,7 @@ class Service:
         self._namespaces.update(values)
         self._permissions.update(values)
         self.fleet.update(values)
+        self.upkeep.urge(self.mappings.is_misplaced)
 
     def start(self) -> None:
         """Start everything that runs in the background."""

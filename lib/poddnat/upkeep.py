@@ -62,10 +62,23 @@ class Upkeep:
                 still_lost.update(lost)
         self._nudged[gateway_id] = still_lost
 
+    def urge(self, is_misplaced: Callable[[Manifest], bool]) -> None:
+        """Have those PodDNATs synced at once that other values leave in the wrong place."""
+        for poddnat in self._poddnats.all() if self._may_write() else ():
+            metadata = poddnat["metadata"]
+            try:
+                if "deletionTimestamp" not in metadata and is_misplaced(poddnat):
+                    self._cluster.nudge(metadata["namespace"], metadata["name"], self._now())
+            except ClusterError as error:
+                log.warning("PodDNAT %s/%s can't be synced at once: %s", metadata["namespace"], metadata["name"], error)
+
+    def _now(self) -> str:
+        return self._today().strftime("%Y-%m-%dT%H:%M:%SZ")
+
     def _nudge(self, poddnat: Manifest, gateway_id: str, lost: list[str]) -> bool:
         namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
         try:
-            self._cluster.nudge(namespace, name, self._today().strftime("%Y-%m-%dT%H:%M:%SZ"))
+            self._cluster.nudge(namespace, name, self._now())
         except ClusterError as error:
             log.warning("PodDNAT %s/%s can't be synced at once: %s", namespace, name, error)
             return False

@@ -21,6 +21,7 @@ from tests.unit.hooks.world import (
     STATUS,
     World,
     answer,
+    cluster,
     condition,
     running,
 )
@@ -35,6 +36,14 @@ ALL = {"eips": None}
 def sync(world: World, poddnat: Json) -> Json:
     """Sync a PodDNAT once, and store its status."""
     return world.set_status(poddnat, answer(lambda: world.sync_poddnat(poddnat))["status"])
+
+
+def told(world: World, pod: Json) -> Json:
+    """Read a pod's annotations."""
+    metadata = pod["metadata"]
+    read = world.api.get(world.api.resource("v1", "pods"), metadata["name"], metadata["namespace"])
+    annotations: Json = read["metadata"]["annotations"]
+    return annotations
 
 
 def address(world: World, pod: Json, poddnat: Json | None = None) -> str:
@@ -55,10 +64,10 @@ def test_no_new_pod_is_put_on_a_blocked_address() -> None:
 def test_pod_is_told_when_all_addresses_are_blocked() -> None:
     with running(network={"blockedEips": [EIP]}) as world:
         pod = world.make_pod(EXPOSE_80)
-        told = answer(lambda: world.sync_pod(pod))
-        assert told["attachments"] == []
+        given = answer(lambda: world.sync_pod(pod))
+        assert given["attachments"] == []
         text = f"GatewayUnusable: All external addresses of NAT gateway {GATEWAY} are blocked"
-        assert told["annotations"][STATUS].startswith(text)
+        assert given["annotations"][STATUS].startswith(text)
 
 
 # Addresses that leave the gateway, and come
@@ -144,6 +153,33 @@ def test_pod_whose_port_is_still_in_the_pool_keeps_it() -> None:
         assert world.attachment(other)["spec"]["portMapping"][0]["externalPort"] == "513"
 
 
+def test_poddnats_in_the_wrong_place_are_synced_at_once_and_no_others() -> None:
+    with running(entry=BOTH) as world:
+        for number in (1, 2):
+            world.expose(world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}"))
+        world.change_values(entry={"eips": [OTHER]})
+        nudged = [world.poddnat(f"web-{number}")["metadata"].get("annotations") for number in (1, 2)]  # type: ignore[index]
+        assert [bool(annotations) for annotations in nudged] == [True, False]
+
+
+def test_pod_moves_by_itself_when_its_address_has_left_the_pool() -> None:
+    with running(entry=BOTH) as world, cluster(world):
+        pod = world.make_pod(EXPOSE_80)
+        wait_until(lambda: told(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
+        world.change_values(entry={"eips": [OTHER]})
+        wait_until(lambda: OTHER in (told(world, pod).get(RESULT) or ""), 20, "the pod to move")
+        assert [entry.external_ip for entry in world.entries()] == [OTHER]
+
+
+def test_pod_moves_by_itself_from_an_address_that_is_attacked() -> None:
+    with running(entry=BOTH) as world, cluster(world):
+        pod = world.make_pod(EXPOSE_80)
+        wait_until(lambda: told(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
+        world.change_values(entry=BOTH, network={"blockedEips": [EIP], "moveFromBlockedEips": True})
+        wait_until(lambda: OTHER in (told(world, pod).get(RESULT) or ""), 20, "the pod to move")
+        assert [entry.external_ip for entry in world.entries()] == [OTHER]
+
+
 def test_promise_that_the_new_pool_does_not_hold_is_not_kept() -> None:
     with running() as world:
         pod = world.make_pod(EXPOSE_80)
@@ -160,16 +196,16 @@ def test_gateway_that_joins_the_pool_is_used_and_one_that_leaves_is_cleaned_up()
         poddnat = sync(world, poddnat)
         assert condition(poddnat)[1] == "NotInPool"
         wait_until(lambda: not world.entries(), 10, "the entry to go")
-        told = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
-        assert told[STATUS].startswith("NoGateway: ")
+        given = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
+        assert given[STATUS].startswith("NoGateway: ")
 
 
 def test_new_credentials_are_used_from_the_next_call_on() -> None:
     with running(refresh_interval=1.0) as world:
         world.emulator.revoke_credential(KEY)
         pod = world.make_pod(EXPOSE_80)
-        told = answer(lambda: world.sync_pod(pod))["annotations"]
-        assert told[STATUS].startswith("AccessDenied: ")
+        given = answer(lambda: world.sync_pod(pod))["annotations"]
+        assert given[STATUS].startswith("AccessDenied: ")
         world.service.apply(replace(world.values, credential=AccessKey(OTHER_KEY, SECRET)))
         wait_until(lambda: answer(lambda: world.sync_pod(pod))["attachments"], 10, "the new key to be used")
 
@@ -215,9 +251,9 @@ GAMES = {"allowedNamespaces": {"names": ["lobby"], "selector": {"matchLabels": {
 def test_pod_in_a_namespace_that_is_not_allowed_gets_nothing_and_is_told_which_are() -> None:
     with running(network=GAMES) as world:
         pod = world.make_pod(EXPOSE_80)
-        told = answer(lambda: world.sync_pod(pod))
-        assert told["attachments"] == []
-        assert told["annotations"][STATUS] == (
+        given = answer(lambda: world.sync_pod(pod))
+        assert given["attachments"] == []
+        assert given["annotations"][STATUS] == (
             "NamespaceNotAllowed: Namespace default may not have public ports; allowedNamespaces in the values allows "
             "lobby and those with the labels team=games; an operator has to add it."
         )
@@ -248,9 +284,9 @@ def test_pod_whose_namespace_is_not_allowed_any_more_loses_its_ports() -> None:
         namespace(world, {"team": "web"})
         wait_until(lambda: condition(sync(world, poddnat))[1] == "NamespaceNotAllowed", 10, "the labels to be read")
         wait_until(lambda: not world.entries(), 10, "the entry to go")
-        told = answer(lambda: world.sync_pod(pod, poddnat))
-        assert told["attachments"] == []
-        assert RESULT not in told["annotations"]
+        given = answer(lambda: world.sync_pod(pod, poddnat))
+        assert given["attachments"] == []
+        assert RESULT not in given["annotations"]
 
 
 # Limits
@@ -259,9 +295,9 @@ def test_pod_whose_namespace_is_not_allowed_any_more_loses_its_ports() -> None:
 def test_pod_with_too_many_ports_is_told_how_many_it_may_have() -> None:
     with running(network={"limits": {"portsPerPod": 2}}) as world:
         pod = world.make_pod({**EXPOSE_80, PORTS: "80-82"})
-        told = answer(lambda: world.sync_pod(pod))
-        assert told["attachments"] == []
-        assert told["annotations"][STATUS] == (
+        given = answer(lambda: world.sync_pod(pod))
+        assert given["attachments"] == []
+        assert given["annotations"][STATUS] == (
             "TooManyPorts: The pod asks for 3 public ports, but one pod may have 2 (limits.portsPerPod in the values); "
             "the user has to list fewer, or an operator has to raise the limit."
         )
@@ -273,8 +309,8 @@ def test_namespace_gets_no_more_ports_than_its_limit_and_others_keep_theirs() ->
         first = world.make_pod(EXPOSE_80)
         poddnat = world.expose(first)
         second = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
-        told = answer(lambda: world.sync_pod(second))
-        assert told["annotations"][STATUS].startswith(
+        given = answer(lambda: world.sync_pod(second))
+        assert given["annotations"][STATUS].startswith(
             "NamespaceLimitReached: The pod asks for 1 public port, more than"
         )
         assert world.attachment(first, poddnat)["spec"] == poddnat["spec"]
