@@ -1,0 +1,124 @@
+"""The alerts and the dashboard: every expression can be read, and asks for what /metrics tells."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import promql_parser
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from poddnat.files import MANIFESTS, ROOT
+from tests.unit.hooks.world import EXPOSE_80, World, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FOLDER = MANIFESTS / "monitoring"
+RULES = [
+    rule
+    for group in yaml.safe_load((FOLDER / "prometheusrule.yaml").read_text(encoding="utf-8"))["spec"]["groups"]
+    for rule in group["rules"]
+]
+DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+ADDED_BY_SCRAPE = {"job", "pod", "instance"}
+
+EXPRESSIONS = [pytest.param(rule["expr"], id=rule["alert"]) for rule in RULES] + [
+    pytest.param(target["expr"], id=f"{panel['title']}-{target['refId']}")
+    for panel in DASHBOARD["panels"]
+    for target in panel["targets"]
+]
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[Mapping[str, set[str]]]:
+    """What /metrics tells, by name: the labels."""
+    with running() as world:
+        yield scrape(world)
+
+
+def scrape(world: World) -> Mapping[str, set[str]]:
+    """Have everything happen that is counted, and scrape."""
+    world.expose(world.make_pod(EXPOSE_80))
+    world.service.metrics.swept("ngw-1")
+    world.service.metrics.lost("ngw-1")
+    world.service.fleet.gateways()[0].limit(100)
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(world.client.get("/metrics").text):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+def parse(expression: str) -> Any:
+    """Read an expression, with Grafana's own variables filled in."""
+    filled = expression.replace("$__rate_interval", "5m").replace("$gateway", ".*")
+    return promql_parser.parse(filled)
+
+
+def selectors(node: Any) -> Iterator[Any]:
+    """Find the vector selectors of an expression."""
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node
+    for field in ("expr", "lhs", "rhs", "vector_selector", "vs"):
+        if getattr(node, field, None) is not None:
+            yield from selectors(getattr(node, field))
+    for argument in getattr(node, "args", None) or []:
+        yield from selectors(argument)
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_expression_asks_for_what_is_told(told: Mapping[str, set[str]], expression: str) -> None:
+    found = list(selectors(parse(expression)))
+    assert found
+    assert {selector.name for selector in found} <= set(told)
+    for selector in found:
+        assert {matcher.name for matcher in selector.matchers.matchers} <= told[selector.name] | ADDED_BY_SCRAPE
+    known = set().union(*(told[selector.name] for selector in found)) | ADDED_BY_SCRAPE
+    grouped = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", expression) for label in group.split(",")}
+    assert grouped <= known
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
+def test_alert_uses_labels_that_its_expression_keeps(rule: dict[str, Any]) -> None:
+    used = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
+    kept = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) for label in group.split(",")}
+    assert used <= kept
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert {"summary", "description"} <= set(rule["annotations"])
+
+
+def test_readme_says_for_each_alert_what_to_do() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(Poddnat\w+)` \|[^|]{10,}\|[^|]{20,}\|$", readme, re.MULTILINE)
+    assert named == [rule["alert"] for rule in RULES]
+
+
+def test_panels_have_places_of_their_own_and_say_what_they_show() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        columns, rows = range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"])
+        cells = {(x, y) for x in columns for y in rows}
+        assert place["x"] + place["w"] <= 24
+        assert not cells & taken
+        taken |= cells
+        assert panel["description"]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_component_lists_every_file() -> None:
+    component = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
+    listed = {*component["resources"], *(f.split("=")[-1] for f in component["configMapGenerator"][0]["files"])}
+    assert listed == {path.name for path in FOLDER.iterdir()} - {"kustomization.yaml"}
+
+
+def test_scraped_port_and_labels_are_those_of_the_deployment() -> None:
+    monitor = yaml.safe_load((FOLDER / "podmonitor.yaml").read_text(encoding="utf-8"))["spec"]
+    deployment = yaml.safe_load((MANIFESTS / "deployment.yaml").read_text(encoding="utf-8"))["spec"]["template"]
+    ports = [port["name"] for port in deployment["spec"]["containers"][0]["ports"]]
+    assert monitor["podMetricsEndpoints"][0]["port"] in ports
+    assert monitor["selector"]["matchLabels"].items() <= deployment["metadata"]["labels"].items()
