@@ -39,6 +39,11 @@ log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
+_BY_ZONE = (
+    " The gateway was chosen by its zone, as the RAM policy doesn't allow to read routes (DescribeRouteTableList,"
+    " DescribeRouteEntryList): unless the pod's default route leads to it, no connection comes about."
+)
+
 _REST_SECONDS = 300.0
 _LONGEST_WAIT = 20.0
 _PROBATION = dt.timedelta(seconds=2 * _REST_SECONDS)
@@ -65,10 +70,14 @@ class Mappings:
         permissions: Permissions,
         absences: Absences,
         stopwatch: Stopwatch,
+        routes_denied: Callable[[], bool | None],
         *,
         today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        """``today`` is the wall clock for conditions."""
+        """``routes_denied`` tells whether gateways are chosen without knowing the routes; None: nobody has tried yet.
+
+        ``today`` is the wall clock for conditions.
+        """
         self._ownership = ownership
         self._cluster = cluster
         self._fleet = fleet
@@ -76,6 +85,7 @@ class Mappings:
         self._permissions = permissions
         self._absences = absences
         self._stopwatch = stopwatch
+        self._routes_denied = routes_denied
         self._today = today
 
     def sync(self, parent: Manifest) -> PodDNATAnswer | Later:
@@ -253,7 +263,7 @@ class Mappings:
         working = wanted.working(progress.entries)
         match progress:
             case Done():
-                ready = self._ready(working)
+                ready = self._ready(parent, working)
                 if ready.ready:
                     self._stopwatch.stop(pod_uid_of(parent["metadata"]))
                 return PodDNATAnswer(self._status(parent, working, ready))
@@ -269,7 +279,7 @@ class Mappings:
                 )
                 return PodDNATAnswer(self._status(parent, working, waiting), resync_after=_later(seconds).seconds)
 
-    def _ready(self, working: Sequence[WorkingPort]) -> Condition:
+    def _ready(self, parent: Manifest, working: Sequence[WorkingPort]) -> Condition:
         if not working:
             return Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
         entries = sum(len(port.entry_ids) for port in working)
@@ -278,6 +288,9 @@ class Mappings:
         text = f"{count} on {external_ip}."
         if self._ledger.shuns(external_ip):
             text += " The address is blocked: the pod moves to another one as soon as there is room."
+        before, denied = observed_condition(parent.get("status") or {}), self._routes_denied()
+        if denied or (denied is None and before is not None and before.message.endswith(_BY_ZONE)):
+            text += _BY_ZONE
         return Condition(ready=True, reason="Ready", message=text)
 
     def _blocked(self, parent: Manifest, trouble: Trouble, working: Sequence[WorkingPort] = ()) -> PodDNATAnswer:

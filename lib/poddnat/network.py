@@ -63,6 +63,7 @@ class Network:
         self._hops: dict[str, tuple[str, str] | None] = {}
         self._routes_until = float("-inf")
         self._routes_known = False
+        self._denied = False
         self._thread = threading.Thread(target=self._run, name="network", daemon=True)
 
     def start(self) -> None:
@@ -75,6 +76,13 @@ class Network:
             self._stopping = True
             self._wake.notify()
         self._thread.join()
+
+    @property
+    def routes_denied(self) -> bool | None:
+        """Whether gateways are chosen without knowing the routes, for lack of permission; None: not tried yet."""
+        with self._wake:
+            tried = self._routes_known or self._denied
+            return (self._denied and not self._routes_known) if tried else None
 
     def locate(self, pod_uid: str, ip: str) -> Located | NotYet:
         """Tell where a pod's IP lives."""
@@ -152,14 +160,16 @@ class Network:
             return
         with self._wake:
             self._tables, self._hops = tables, hops
-            self._routes_known = True
+            self._routes_known, self._denied = True, False
             self._routes_until = self._clock() + _ROUTES_SECONDS
 
     def _routes_denied(self, error: CloudError) -> None:
         """Do with what was read before, or without: whether we are allowed is seen again after a while."""
-        so = "are taken to be as before" if self._routes_known else "are not heeded: gateways are chosen by zone alone"
-        log.warning("routes can't be read and %s: %s", so, error)
+        if not self._denied:
+            so = "taken to be as before" if self._routes_known else "not heeded: gateways are chosen by zone alone"
+            log.warning("routes can't be read and are %s: %s", so, error)
         with self._wake:
+            self._denied = True
             self._routes_until = self._clock() + _ROUTES_SECONDS
 
 

@@ -94,7 +94,16 @@ class Service:
             stopwatch,
         )
         self._permissions = permissions = Permissions(values, cluster, namespaces, clock=clock)
-        self.mappings = Mappings(ownership, cluster, self.fleet, ledger, permissions, self.absences, stopwatch)
+        self.mappings = Mappings(
+            ownership,
+            cluster,
+            self.fleet,
+            ledger,
+            permissions,
+            self.absences,
+            stopwatch,
+            lambda: self.network.routes_denied,
+        )
 
     @property
     def ready(self) -> bool:

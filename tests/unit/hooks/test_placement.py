@@ -23,8 +23,10 @@ from tests.unit.hooks.world import (
     answer,
     cluster,
     condition,
+    restarted,
     running,
 )
+from vpc_emulator.world import POD_DNAT_ACTIONS
 
 Json = dict[str, Any]
 
@@ -208,6 +210,43 @@ def test_new_credentials_are_used_from_the_next_call_on() -> None:
         assert given[STATUS].startswith("AccessDenied: ")
         world.service.apply(replace(world.values, credential=AccessKey(OTHER_KEY, SECRET)))
         wait_until(lambda: answer(lambda: world.sync_pod(pod))["attachments"], 10, "the new key to be used")
+
+
+# The way of replies
+
+
+def test_default_route_past_the_pool_is_explained() -> None:
+    with running() as world:
+        world.emulator.set_default_route("vtb-1", "Instance", "i-firewall")
+        pod = world.make_pod(EXPOSE_80)
+        given = answer(lambda: world.sync_pod(pod))
+        text = "The default route of the pod's vSwitch vsw-1 (route table vtb-1) leads to Instance i-firewall, but"
+        assert given["annotations"][STATUS].startswith(f"NoGateway: {text}")
+        assert world.warnings() == [("Pod", "NoGateway")]
+
+
+ROUTES = {"vpc:DescribeRouteTableList", "vpc:DescribeRouteEntryList"}
+
+
+def test_without_the_right_to_read_routes_pods_are_put_by_zone_and_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    with running() as world:
+        world.emulator.set_allowed_actions(KEY, sorted(POD_DNAT_ACTIONS - ROUTES))
+        pods = [world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}") for number in (1, 2)]
+        poddnats = [world.expose(pod) for pod in pods]
+        assert all("The gateway was chosen by its zone" in condition(poddnat)[2] for poddnat in poddnats)
+        assert sync(world, poddnats[0])["status"] == poddnats[0]["status"]
+        assert caplog.text.count("routes can't be read and are not heeded: gateways are chosen by zone alone") == 1
+
+
+# An address that serves SNAT too
+
+
+def test_high_port_works_on_an_address_that_serves_snat_too() -> None:
+    with running(entry={"portRangeStart": 1025, "portRangeEnd": 2000}) as world:
+        world.emulator.add_eip(GATEWAY, EIP, snat=True)
+        with restarted(world) as again:
+            again.expose(again.make_pod({**EXPOSE_80, PORTS: "80,9000-9010/udp"}))
+        assert {entry.external_port for entry in world.entries()} == {"1025", "1025/1035"}
 
 
 # Full gateways
