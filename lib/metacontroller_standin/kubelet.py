@@ -63,7 +63,7 @@ class Kubelet(Running):
         self._api.close()
 
     def _on_change(self, old: Json | None, new: Json | None) -> None:
-        if new is not None and (_is_terminating(new) or not _has_address(new)):
+        if new is not None and (_is_terminating(new) or not _has_address(new) or _readiness(new) is not None):
             self._queue.add((namespace_of(new), name_of(new)))
         if new is None and old is not None:
             with self._lock:
@@ -87,6 +87,12 @@ class Kubelet(Running):
                 self._api.bind(pod, self._node)
             patch = {"status": self._running(pod), "metadata": {"uid": pod["metadata"]["uid"]}}
             self._api.patch(self._pods, name_of(pod), patch, namespace_of(pod), "status")
+        elif (conditions := _readiness(pod)) is not None:
+            patch = {
+                "metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]},
+                "status": {"conditions": conditions},
+            }
+            self._api.patch(self._pods, name_of(pod), patch, namespace_of(pod), "status")
 
     def _finish(self, pod: Json) -> None:
         # A pod that somebody's finalizer holds is past this already.
@@ -105,7 +111,7 @@ class Kubelet(Running):
             "hostIPs": [{"ip": self._host_address}],
             "startTime": now,
             "conditions": [
-                {"type": kind, "status": "True", "lastTransitionTime": now}
+                {"type": kind, "status": _gated(pod) if kind == "Ready" else "True", "lastTransitionTime": now}
                 for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
             ],
             "containerStatuses": [
@@ -136,6 +142,23 @@ def _is_terminating(pod: Json) -> bool:
 
 def _has_address(pod: Json) -> bool:
     return bool((pod.get("status") or {}).get("podIP"))
+
+
+def _gated(pod: Json) -> str:
+    """Tell whether a pod's readiness gates are open, as a condition's status."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    gates = {gate["conditionType"] for gate in pod["spec"].get("readinessGates") or []}
+    return str(gates <= {condition["type"] for condition in conditions if condition["status"] == "True"})
+
+
+def _readiness(pod: Json) -> list[Json] | None:
+    """Give a running pod's conditions, should its readiness no longer be that of its gates; else None."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    status = _gated(pod)
+    if not pod["spec"].get("readinessGates") or any(c["type"] == "Ready" and c["status"] == status for c in conditions):
+        return None
+    ready = {"type": "Ready", "status": status, "lastTransitionTime": timestamp()}
+    return [*(condition for condition in conditions if condition["type"] != "Ready"), ready]
 
 
 @contextmanager

@@ -165,7 +165,7 @@ class Cluster:
                 _preload_content=False,
             )
             page = json.loads(answer.data)
-            items.extend(page["items"])
+            items.extend(page["items"] or [])  # an empty list of metadata comes as null
             token = page["metadata"].get("continue")
             if not token:
                 return items, page["metadata"]["resourceVersion"]

@@ -79,6 +79,10 @@ class Followed:
                     log.warning("following %s: %s", self._what, error)
                 version = ""
                 stopping.wait(_RETRY_SECONDS)
+            except Exception:  # whatever the API server sends, it is asked again: all else rests on this picture
+                log.exception("following %s", self._what)
+                version = ""
+                stopping.wait(_RETRY_SECONDS)
 
     def _replace(self, items: list[Manifest], event: Callable[[str, Manifest], None]) -> None:
         listed = {item["metadata"]["uid"] for item in items}

@@ -1,0 +1,296 @@
+"""What becomes of public ports in a pod's life, with everything real but the cloud and the nodes.
+
+==============================================  ====================================================================
+what happens                                    then
+==============================================  ====================================================================
+the pod's IP changes                            the same public port leads to the new one
+the pod ends by itself (Job), or is evicted     its entries go
+the pod is deleted by force                     its entries go
+the pod is stuck Terminating (its node is lost)  its entries stay
+its namespace is deleted                        everything goes
+its PodDNAT is deleted by hand                  it comes back with the same public port
+its PodDNAT is edited by hand                   it is put right
+fixed: deleted, rolling update                  the same public ports lead to the new pod
+fixed: gone while the server is away            noticed when the server is back; the same public ports
+fixed: scaled down, ordinal reserved            released
+fixed: its owner is deleted                     released; with Never it stays until it is deleted by hand
+fixed: away for longer than it should           released
+readiness gate                                  the pod is Ready only once its entries work
+==============================================  ====================================================================
+
+Opting out, changed and wrong annotations are in test_one_pod.py; more of fixed pods in tests/unit/hooks/test_fixed.py.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.annotations import FIXED, RELEASE_STRATEGY
+from poddnat.readiness import CONDITION
+from tests.unit.hooks.world import EXPOSE_80, STATUS
+
+if TYPE_CHECKING:
+    from tests.e2e.controlplane import ControlPlane
+    from tests.e2e.world import Cluster
+
+Json = dict[str, Any]
+
+pytestmark = pytest.mark.controlplane
+
+over_the_stand_in = pytest.mark.parametrize("metacontroller", ["stand-in"], indirect=True)
+
+FIXED_80 = {**EXPOSE_80, FIXED: "true"}
+CONTAINERS = [{"name": "web", "image": "nginx"}]
+ADVANCED = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "statefulsets.apps.kruise.io"},
+    "spec": {
+        "group": "apps.kruise.io",
+        "scope": "Namespaced",
+        "names": {"kind": "StatefulSet", "plural": "statefulsets", "singular": "statefulset"},
+        "versions": [
+            {
+                "name": "v1beta1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                },
+            }
+        ],
+    },
+}
+
+
+def create_stateful_set(cluster: Cluster, replicas: int = 1, annotations: dict[str, str] = FIXED_80) -> None:
+    labels = {"app": "arena"}
+    spec = {
+        "serviceName": "arena",
+        "replicas": replicas,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": {"containers": CONTAINERS}},
+    }
+    made = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "arena"}, "spec": spec}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
+    cluster.wait_all_ready(replicas)
+
+
+def outside(cluster: Cluster, name: str = "arena-0") -> tuple[str, list[str]]:
+    """Return the external side of a PodDNAT."""
+    spec = (cluster.poddnat(name) or {})["spec"]
+    return spec["externalIP"], [mapping["externalPort"] for mapping in spec["portMapping"]]
+
+
+def serves(cluster: Cluster, name: str, uid: str) -> bool:
+    """Tell whether another pod than that of this uid has a name, and is exposed."""
+    listed = cluster.api.list(cluster.api.resource("v1", "pods"), cluster.namespace)["items"]
+    pod = next((pod for pod in listed if pod["metadata"]["name"] == name), None)
+    if pod is None or pod["metadata"]["uid"] == uid:
+        return False
+    ips = [entry.internal_ip for entry in cluster.entries()]
+    ready = (pod["metadata"].get("annotations") or {}).get(STATUS) == "Ready"
+    return bool(ready and pod["status"].get("podIP") in ips)
+
+
+def wait_replaced(cluster: Cluster, uid: str, name: str = "arena-0") -> None:
+    wait_until(lambda: serves(cluster, name, uid), 20, f"the new pod {name} to be exposed")
+
+
+def wait_away(cluster: Cluster, name: str = "arena-0") -> None:
+    def is_away() -> bool:
+        conditions = ((cluster.poddnat(name) or {}).get("status") or {}).get("conditions") or [{"reason": ""}]
+        return str(conditions[0]["reason"]) == "PodAway"
+
+    wait_until(lambda: is_away() and not cluster.entries(), 20, "the PodDNAT to be without its pod")
+
+
+def uid_of(cluster: Cluster, name: str = "arena-0") -> str:
+    return str(cluster.pod(name)["metadata"]["uid"])
+
+
+# Any pod
+
+
+@over_the_stand_in
+def test_new_ip_of_a_pod_gets_the_same_public_port(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    before = outside(cluster, "web")
+    status = {"status": {"podIP": "172.16.1.9", "podIPs": [{"ip": "172.16.1.9"}]}}
+    cluster.api.patch(cluster.api.resource("v1", "pods"), "web", status, cluster.namespace, "status")
+    wait_until(lambda: [entry.internal_ip for entry in cluster.entries()] == ["172.16.1.9"], 20, "the entry to move")
+    assert outside(cluster, "web") == before
+
+
+@over_the_stand_in
+@pytest.mark.parametrize(("phase", "reason"), [("Succeeded", "Completed"), ("Failed", "Evicted")])
+def test_pod_that_has_ended_loses_its_entries(cluster: Cluster, phase: str, reason: str) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    status = {"status": {"phase": phase, "reason": reason}}
+    cluster.api.patch(cluster.api.resource("v1", "pods"), "web", status, cluster.namespace, "status")
+    cluster.wait_clear()
+
+
+@over_the_stand_in
+def test_pod_deleted_by_force_loses_its_entries(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    cluster.kubectl("delete", "pod", "web", "--force", "--grace-period=0")
+    cluster.wait_clear()
+
+
+@over_the_stand_in
+def test_pod_stuck_terminating_keeps_its_entries(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    cluster.kubectl("patch", "pod", "web", "-p", '{"metadata":{"finalizers":["example.com/lost-node"]}}')
+    cluster.kubectl("delete", "pod", "web", "--wait=false")
+    cluster.kubectl("label", "pod,pdnat", "--all", "looked-at=again")
+    cluster.create_pod("later", EXPOSE_80)
+    cluster.wait_ready("later")
+    assert len(cluster.entries()) == 2
+    cluster.kubectl("patch", "pod", "web", "-p", '{"metadata":{"finalizers":null}}')
+    wait_until(lambda: len(cluster.entries()) == 1, 20, "its entry to go")
+
+
+@over_the_stand_in
+def test_deleted_namespace_leaves_nothing(cluster: Cluster) -> None:
+    namespace = f"{cluster.namespace}-doomed"
+    cluster.controlplane.kubectl("create", "namespace", namespace)
+    metadata = {"name": "web", "namespace": namespace, "annotations": EXPOSE_80}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": CONTAINERS}}
+    cluster.controlplane.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+    wait_until(cluster.entries, 20, "the entry")
+    cluster.controlplane.kubectl("delete", "namespace", namespace, "--timeout=25s")
+    assert cluster.entries() == []
+
+
+@over_the_stand_in
+def test_poddnat_deleted_by_hand_comes_back_with_the_same_port(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    uid = cluster.wait_ready("web")["metadata"]["uid"]
+    before = outside(cluster, "web")
+    cluster.kubectl("delete", "pdnat", "web", "--timeout=15s")
+    wait_until(
+        lambda: (cluster.poddnat("web") or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid, 20, "a new one"
+    )
+    cluster.wait_ready("web")
+    assert outside(cluster, "web") == before
+
+
+@over_the_stand_in
+def test_poddnat_edited_by_hand_is_put_right(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    spec = cluster.wait_ready("web")["spec"]
+    cluster.kubectl("patch", "pdnat", "web", "--type=merge", "-p", '{"spec":{"internalIP":"172.16.1.14"}}')
+    wait_until(lambda: (cluster.poddnat("web") or {})["spec"] == spec, 20, "the PodDNAT to be put right")
+
+
+def test_pod_with_the_readiness_gate_is_ready_once_its_entries_work(cluster: Cluster) -> None:
+    spec = {"containers": CONTAINERS, "readinessGates": [{"conditionType": CONDITION}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "annotations": EXPOSE_80}, "spec": spec}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+    cluster.kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=20s")
+    conditions = {item["type"]: item for item in cluster.pod("web")["status"]["conditions"]}
+    assert conditions[CONDITION]["status"] == "True"
+    assert [entry.status for entry in cluster.entries()] == ["Available"]
+    cluster.kubectl("annotate", "pod", "web", "--overwrite", "k8s.aliyun.com/pod-dnat-expose-port=http")
+    cluster.kubectl("wait", "pod/web", "--for=condition=Ready=False", "--timeout=20s")
+    assert "InvalidAnnotation" in cluster.kubectl("get", "pod", "web", "--output=yaml")
+
+
+# Fixed pods
+
+
+def test_fixed_pod_comes_back_with_the_same_address_and_port(cluster: Cluster) -> None:
+    create_stateful_set(cluster)
+    before, uid, ip = outside(cluster), uid_of(cluster), cluster.entries()[0].internal_ip
+    cluster.kubectl("delete", "pod", "arena-0", "--timeout=15s")
+    wait_replaced(cluster, uid)
+    assert outside(cluster) == before
+    assert [entry.internal_ip == ip for entry in cluster.entries()] == [False]
+
+
+def test_rolling_update_keeps_the_ports_of_fixed_pods(cluster: Cluster) -> None:
+    create_stateful_set(cluster, 2)
+    before = [outside(cluster, name) for name in ("arena-0", "arena-1")]
+    uids = {name: uid_of(cluster, name) for name in ("arena-0", "arena-1")}
+    cluster.kubectl("set", "image", "statefulset/arena", "web=nginx:2")
+    for name in ("arena-1", "arena-0"):
+        wait_replaced(cluster, uids[name], name)
+    assert [outside(cluster, name) for name in ("arena-0", "arena-1")] == before
+
+
+@over_the_stand_in
+def test_fixed_pod_deleted_by_force_while_the_server_is_away_comes_back_with_the_same_port(cluster: Cluster) -> None:
+    create_stateful_set(cluster)
+    before, uid = outside(cluster), uid_of(cluster)
+    cluster.server.kill()
+    cluster.kubectl("delete", "pod", "arena-0", "--force", "--grace-period=0")
+    cluster.server.start()
+    wait_replaced(cluster, uid)
+    assert outside(cluster) == before
+
+
+def test_scaling_down_releases_the_ports_of_fixed_pods_and_no_others(cluster: Cluster) -> None:
+    create_stateful_set(cluster, 2)
+    before = outside(cluster)
+    cluster.kubectl("scale", "statefulset/arena", "--replicas=1")
+    wait_until(lambda: cluster.poddnat("arena-1") is None and len(cluster.entries()) == 1, 20, "arena-1's to go")
+    assert outside(cluster) == before
+    cluster.kubectl("scale", "statefulset/arena", "--replicas=2")
+    cluster.wait_all_ready(2)
+    assert outside(cluster) == before
+
+
+def test_deleting_the_owner_of_fixed_pods_releases_their_ports(cluster: Cluster) -> None:
+    create_stateful_set(cluster)
+    cluster.kubectl("delete", "statefulset", "arena", "--timeout=15s")
+    cluster.wait_clear()
+
+
+@over_the_stand_in
+def test_never_keeps_the_ports_until_the_poddnat_is_deleted_by_hand(cluster: Cluster) -> None:
+    create_stateful_set(cluster, annotations={**FIXED_80, RELEASE_STRATEGY: "Never"})
+    before = outside(cluster)
+    cluster.kubectl("delete", "statefulset", "arena", "--timeout=15s")
+    wait_away(cluster)
+    assert outside(cluster) == before
+    cluster.kubectl("delete", "pdnat", "arena-0", "--timeout=15s")
+    cluster.wait_clear()
+
+
+@over_the_stand_in
+def test_duration_releases_the_ports_after_that_time(cluster: Cluster) -> None:
+    create_stateful_set(cluster, annotations={**FIXED_80, RELEASE_STRATEGY: "4s"})
+    cluster.kubectl("delete", "statefulset", "arena", "--timeout=15s")
+    wait_away(cluster)
+    cluster.wait_clear()
+
+
+@over_the_stand_in
+def test_reserved_ordinal_of_an_advanced_stateful_set_releases_the_ports(
+    cluster: Cluster, installed: ControlPlane
+) -> None:
+    installed.install_crds(ADVANCED)
+    kind = {"apiVersion": "apps.kruise.io/v1beta1", "kind": "StatefulSet"}
+    owner = installed.put(
+        {**kind, "metadata": {"name": "room", "namespace": cluster.namespace}, "spec": {"replicas": 1}}
+    )
+    reference = {**kind, "name": "room", "uid": owner["metadata"]["uid"], "controller": True}
+    metadata = {"name": "room-0", "annotations": FIXED_80, "ownerReferences": [reference]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": CONTAINERS}}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+    cluster.wait_ready("room-0")
+    cluster.kubectl("delete", "pod", "room-0", "--timeout=15s")
+    wait_away(cluster, "room-0")
+    resource = "statefulsets.apps.kruise.io/room"
+    cluster.kubectl("patch", resource, "--type=merge", "-p", '{"spec":{"reserveOrdinals":[0]}}')
+    cluster.kubectl("annotate", "pdnat", "room-0", "looked-at=again")
+    cluster.wait_clear()
