@@ -12,8 +12,9 @@ import pytest
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
 from poddnat.annotations import FIXED, RELEASE_STRATEGY
+from poddnat.readiness import CONDITION
 from tests.unit.hooks.test_cluster import told, wait_ready
-from tests.unit.hooks.world import EXPOSE_80, PORTS, STATUS, Cluster, World, cluster, restarted, running
+from tests.unit.hooks.world import EXPOSE_80, PORTS, STATUS, Cluster, World, cluster, condition, restarted, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,3 +254,44 @@ def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
     world.annotate(pod, {"example.com/unrelated": "1"})
     busy.standin.wait_idle(horizon=30)
     assert (world.memory.store.revision, world.cloud_writes()) == (before[0] + 1, before[1])
+
+
+# Written by hand: what a PodDNAT claims of itself permits nothing
+
+
+@pytest.mark.parametrize(
+    ("record", "changes"),
+    [
+        ({"poddnat.alibabacloud.com/pod-uid": "another"}, {}),
+        ({}, {"internalIP": "172.16.1.9"}),
+        ({}, {"portMapping": [{"externalPort": "600", "internalPort": "22"}]}),
+    ],
+    ids=["another-pod", "another-ip", "another-port"],
+)
+def test_poddnat_that_claims_to_be_fixed_exposes_only_what_its_pod_asks_for(
+    world: World, record: dict[str, str], changes: Json
+) -> None:
+    pod = world.make_pod(FIXED_80, name="arena-0")
+    spec = {**world.attachment(pod)["spec"], **changes}
+    owner = {"poddnat.alibabacloud.com/owner": "apps/v1 StatefulSet arena 1"}
+    claims = {**owner, "poddnat.alibabacloud.com/pod-uid": pod["metadata"]["uid"], **record}
+    poddnat = world.make_poddnat(spec, name="arena-0")
+    metadata = {"annotations": claims}
+    poddnat = world.api.patch(world.poddnats, "arena-0", {"metadata": metadata}, "default")
+    response = world.sync_poddnat(poddnat)
+    is_refused = response.status_code == 200 and condition(response.get_json())[1] == "NotAllowed"
+    is_parked = (world.poddnat("arena-0") or {})["spec"]["internalIP"] == ""
+    assert is_refused or is_parked
+    assert world.cloud_writes() == 0
+
+
+def test_condition_of_the_readiness_gate_is_set_beside_the_others(busy: Cluster) -> None:
+    world = busy.world
+    world.make_pod(EXPOSE_80, ip="", readinessGates=[{"conditionType": CONDITION}])
+
+    def conditions() -> dict[str, str]:
+        pod = world.api.get(world.api.resource("v1", "pods"), "web-1", "default")
+        return {item["type"]: item["status"] for item in pod["status"].get("conditions") or []}
+
+    wait_until(lambda: conditions().get(CONDITION) == "True" == conditions().get("Ready"), 10, "the pod to be ready")
+    assert conditions()["PodScheduled"] == "True"
