@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from poddnat import limits
 from poddnat.allocator import PortBook, Slot
+from poddnat.limits import LimitError
 from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Ports, Protocol
 from poddnat.placement import Place, line_up
 from poddnat.pool import NO_LIMITS
 from poddnat.values import Values
+from poddnat.waiting_list import Asking, Shape, WaitingList, shape_of
 
 _PROMISE_SECONDS = 600.0
 
@@ -35,16 +37,6 @@ class Grant:
     def home(self) -> Home:
         """Whose port book it is written in."""
         return self.gateway_id, self.external_ip
-
-
-@dataclass(frozen=True)
-class Asking:
-    """Who asks for ports: a pod, its namespace, and the PodDNAT that it has."""
-
-    pod_uid: str
-    namespace: str = ""
-    uid: str = ""
-    """The PodDNAT's; empty: it has none yet."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +70,7 @@ class Ledger:
         self._shown: dict[str, _Shown] = {}
         self._foreign: dict[str, dict[str, Home]] = {}
         self._held: dict[Home, dict[Hashable, tuple[Slot, ...]]] = {}
+        self._waiting = WaitingList()
         self._entries: Counter[str] = Counter()
         # Forward entries that a gateway has, or is to have, for all that is known here.
 
@@ -185,7 +178,7 @@ class Ledger:
 
         ``tiers``: where the pod can be put, the best first. ``keep`` is where to stay, and ``kept`` what to keep there
         for each item, None where it needs other ports. A gateway without room for more entries is the last resort:
-        there the pod waits for its turn.
+        there the pod waits for its turn. Ports that are free go to those first that have waited longer for them.
 
         Raises:
             LimitError: it would have more ports than the values let it, or its namespace, have.
@@ -194,8 +187,33 @@ class Ledger:
             self._expire()
             self._check_limits(asking, items)
             found = self._complete(keep, items, kept) if keep is not None else None
-            found = found or self._find(asking.pod_uid, items, tiers)
-            return self._promise(asking.pod_uid, found, asking.namespace) if found is not None else None
+            found = found or self._find_in_turn(asking, items, tiers)
+            if found is None:
+                if keep is None:  # Who has ports already waits for more of them there, not for others.
+                    self._waiting.join(asking, items, tiers, self._clock())
+                return None
+            self._waiting.leave(asking.pod_uid)
+            return self._promise(asking.pod_uid, found, asking.namespace)
+
+    def _find_in_turn(
+        self, asking: Asking, items: Sequence[ExposedPort], tiers: Sequence[Sequence[Place]]
+    ) -> Grant | None:
+        """Find ports for a pod, after those were served that have waited longer: they learn of it when they ask."""
+        in_vain: set[Shape] = set()
+        for waiter in self._waiting.ahead_of(asking.pod_uid, tiers, self._clock()):
+            if waiter.shape in in_vain:
+                continue
+            try:
+                self._check_limits(waiter.asking, waiter.items)
+            except LimitError:
+                continue  # It is told so when it asks.
+            found = self._find(waiter.asking.pod_uid, waiter.items, tiers)
+            if found is None:
+                in_vain.add(waiter.shape)
+            else:
+                self._waiting.leave(waiter.asking.pod_uid)
+                self._promise(waiter.asking.pod_uid, found, waiter.asking.namespace)
+        return None if shape_of(items) in in_vain else self._find(asking.pod_uid, items, tiers)
 
     def _check_limits(self, asking: Asking, items: Sequence[ExposedPort]) -> None:
         if self._values.limits == NO_LIMITS:

@@ -17,7 +17,7 @@ from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
-from poddnat.ledger import Asking, Grant, Ledger
+from poddnat.ledger import Grant, Ledger
 from poddnat.limits import LimitError
 from poddnat.model import Address, ExposedPort, Exposure, PortMapping
 from poddnat.namespaces import Namespaces
@@ -38,6 +38,7 @@ from poddnat.progress import Later, Trouble
 from poddnat.release import Release
 from poddnat.stopwatch import Stopwatch
 from poddnat.troubles import MOVE_AWAY
+from poddnat.waiting_list import Asking
 
 log = logging.getLogger(__name__)
 
@@ -341,7 +342,7 @@ class Pods:
         if grant is None:
             text = f"No address of the pool's gateways has all that the pod needs free: {_needs(items)}"
             raise _TroubleError(
-                Trouble("NoFreePorts", f"{text}; an operator has to widen a port range or add EIPs.", 30)
+                Trouble("NoFreePorts", f"{text}; an operator has to widen a port range or add EIPs.", 15)
             )
         self._stopwatch.start(pod_uid)
         return _poddnat(grant, located.address)

@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 
 import pytest
+from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from poddnat.ledger import Asking, Grant, Home, Ledger
+from poddnat.ledger import Grant, Home, Ledger
 from poddnat.limits import LimitError
 from poddnat.model import ALL_PORTS, ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
 from poddnat.placement import Place
 from poddnat.pool import Limits, Policy, PoolEntry
 from poddnat.values import Values
+from poddnat.waiting_list import Asking
 from tests.unit.samples import entry, items, mapping
 from tests.unit.samples import rule as forward
 
@@ -92,9 +94,13 @@ def foreign(port: str, entry_id: str = "fwd-1", external_ip: str = IP_1) -> Forw
 def left(ledger: Ledger, *, on: str = A, ip: str = IP_1) -> list[int]:
     """Give every port that can still be had at an address."""
     found: list[int] = []
-    while (more := ledger.grant(Asking(f"filler {on} {ip} {len(found)}"), WEB, at((on, ip)))) is not None:
+    # Who names a place to stay does not wait.
+    while True:
+        asking = Asking(f"filler {on} {ip} {len(found)}")
+        more = ledger.grant(asking, WEB, at((on, ip)), keep=(on, ip), kept=[None])
+        if more is None:
+            return sorted(found)
         found.append(more.mappings[0].external.first)
-    return sorted(found)
 
 
 # Promises
@@ -290,6 +296,83 @@ def test_all_ports_of_a_pod_are_on_one_address() -> None:
 def test_address_that_the_pool_does_not_list_offers_nothing() -> None:
     ledger = Ledger(pool(offer(A, "512", IP_1)))
     assert ledger.grant(Asking("pod-1"), WEB, at((A, IP_2))) is None
+
+
+# Turns
+
+
+def filled(ledger: Ledger) -> None:
+    """Let PodDNATs have every port of an address."""
+    for number in range(3):
+        held = grant((A, IP_1), f"{512 + number}->80")
+        ledger.poddnat_seen(f"holder-{number}", f"held-{number}", held.home, held.mappings)
+
+
+def asks(ledger: Ledger, pod_uid: str, asked: tuple[ExposedPort, ...] = WEB, tiers: list[list[Place]] = AT_A) -> bool:
+    """Let a pod ask, as its sync does, and tell whether it has ports now."""
+    return (ledger.promised(pod_uid, asked) or ledger.grant(Asking(pod_uid), asked, tiers)) is not None
+
+
+def test_port_that_becomes_free_goes_to_who_came_first_not_to_who_asks_first(ledger: Ledger) -> None:
+    filled(ledger)
+    assert [asks(ledger, pod_uid) for pod_uid in ("first", "second")] == [False, False]
+    ledger.poddnat_gone("holder-1")
+    assert [asks(ledger, pod_uid) for pod_uid in ("new", "second", "first")] == [False, False, True]
+
+
+def test_pod_that_asks_no_more_loses_its_turn(ledger: Ledger, clock: Clock) -> None:
+    filled(ledger)
+    asks(ledger, "gone")
+    clock.now += 91
+    ledger.poddnat_gone("holder-1")
+    assert asks(ledger, "new")
+
+
+def test_pod_that_asks_again_keeps_its_turn(ledger: Ledger, clock: Clock) -> None:
+    filled(ledger)
+    for order in [("first", "second"), *[("second", "first")] * 10]:
+        clock.now += 30
+        assert [asks(ledger, pod_uid) for pod_uid in order] == [False, False]
+    ledger.poddnat_gone("holder-1")
+    assert [asks(ledger, pod_uid) for pod_uid in ("second", "first")] == [False, True]
+
+
+def test_pod_that_needs_more_than_there_is_does_not_hold_up_those_behind_it(ledger: Ledger) -> None:
+    filled(ledger)
+    asks(ledger, "large", WEB_AND_TLS)
+    ledger.poddnat_gone("holder-1")
+    assert asks(ledger, "small")
+
+
+def test_pods_that_wait_for_another_gateway_do_not_hold_up_anybody(ledger: Ledger) -> None:
+    filled(ledger)
+    asks(ledger, "elsewhere")
+    ledger.poddnat_gone("holder-1")
+    assert asks(ledger, "here", tiers=at((B, IP_2)))
+    assert ledger.promised("elsewhere", WEB) is None
+
+
+def test_pod_that_waits_for_one_more_port_is_not_given_others_instead(ledger: Ledger) -> None:
+    filled(ledger)
+    asking = Asking("held-0", uid="holder-0")
+    assert ledger.grant(asking, WEB_AND_TLS, AT_A, keep=AT_A_1, kept=[mapping("512->80"), None]) is None
+    ledger.poddnat_gone("holder-1")
+    ledger.poddnat_gone("holder-2")
+    assert asks(ledger, "new")
+    assert ledger.promised("held-0", WEB_AND_TLS) is None
+
+
+@for_all(st.permutations(range(6)), st.permutations(range(6)), st.integers(0, 3))
+def test_ports_go_by_the_order_of_arrival_whoever_asks_when(arrivals: list[int], polls: list[int], freed: int) -> None:
+    ledger = Ledger(TWO_GATEWAYS, clock=Clock())
+    filled(ledger)
+    for pod in arrivals:
+        asks(ledger, f"pod-{pod}")
+    for number in range(freed):
+        ledger.poddnat_gone(f"holder-{number}")
+    for pod in polls:
+        asks(ledger, f"pod-{pod}")
+    assert {pod for pod in polls if asks(ledger, f"pod-{pod}")} == set(arrivals[:freed])
 
 
 # Limits
@@ -584,6 +667,7 @@ class Pods(RuleBasedStateMachine):
         self.ledger = Ledger(TWO_GATEWAYS, clock=self.clock)
         self.promises: dict[str, Promise] = {}
         self.shown: dict[str, Grant] = {}
+        self.waiting: dict[str, tuple[ExposedPort, ...]] = {}
         self.foreign: Held = set()
 
     def of_others(self, pod_uid: str) -> Held:
@@ -596,9 +680,18 @@ class Pods(RuleBasedStateMachine):
                 found |= held(shown)
         return found
 
+    def take_turns(self) -> None:
+        """Notice pods that had waited and were promised something when another one asked."""
+        for pod_uid, asked in list(self.waiting.items()):
+            promised, known = self.ledger.promised(pod_uid, asked), self.promises.get(pod_uid)
+            if promised is not None and (known is None or known.grant != promised):
+                self.take(pod_uid, asked, promised)
+
     def take(self, pod_uid: str, asked: tuple[ExposedPort, ...], granted: Grant | None) -> None:
         if granted is None:
+            self.waiting[pod_uid] = asked
             return
+        self.waiting.pop(pod_uid, None)
         ports = held(granted)
         assert asked_by(granted) == asked
         assert all(each.external.size == each.internal.size for each in granted.mappings)
@@ -615,7 +708,9 @@ class Pods(RuleBasedStateMachine):
             assert promised == known.grant
         else:
             assert promised is None
-            self.take(pod_uid, asked, self.ledger.grant(Asking(pod_uid), asked, places))
+            granted = self.ledger.grant(Asking(pod_uid), asked, places)
+            self.take_turns()
+            self.take(pod_uid, asked, granted)
 
     @rule(pod_uid=PODS, asked=ASKED, places=PLACES)
     def ask_to_stay(self, pod_uid: str, asked: tuple[ExposedPort, ...], places: list[list[Place]]) -> None:
@@ -624,6 +719,7 @@ class Pods(RuleBasedStateMachine):
         had = self.shown[pod_uid]
         kept = self.ledger.kept(had, asked, uid=f"of {pod_uid}", pod_uid=pod_uid)
         granted = self.ledger.grant(Asking(pod_uid), asked, places, keep=had.home, kept=kept)
+        self.take_turns()
         if granted is not None and granted.home == had.home:
             assert all(old in (None, new) for old, new in zip(kept, granted.mappings, strict=True))
         self.take(pod_uid, asked, granted)
