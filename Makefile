@@ -13,7 +13,7 @@ help: ## List the targets
 demo: .venv/runtime ## Show what pods would get, without cluster or cloud
 	@$(bin)/poddnat simulate \
 	  -f metacontroller/examples/deployment.yaml -f metacontroller/examples/statefulset.yaml \
-	  -f metacontroller/examples/game-servers.yaml \
+	  -f metacontroller/examples/game-servers.yaml -f metacontroller/examples/fixed.yaml \
 	  --values metacontroller/examples/values.yaml
 
 test: .venv/dev ## Run all tests, some of them on a real API server (built with Go at the first time)

@@ -140,6 +140,10 @@ def simulate(
             raise failure(str(error)) from error
         screen.print(screens.pods(pods))
         screen.print(screens.forward_table(simulation.entries()))
+        with screen.status("Replacing a pod …"):
+            replaced = simulation.replace_one()
+        if replaced is not None:
+            screen.print(screens.replaced(*replaced))
         with screen.status("Deleting the workloads …"):
             clean = simulation.clear()
         screen.print(screens.what_is_left(len(simulation.entries()), clean=clean))

@@ -56,6 +56,19 @@ def forward_table(entries: "Sequence[ForwardEntry]") -> Table | Text:
     return table
 
 
+def _public(pod: "Exposed") -> str:
+    working = working_ports(pod.poddnat.get("status") or {}) if pod.poddnat else ()
+    return ", ".join(f"{port.external_ip}:{port.mapping.external.shown}/{port.mapping.transport}" for port in working)
+
+
+def replaced(before: "Exposed", after: "Exposed") -> Text:
+    """Say what a fixed pod that was deleted and came back has kept."""
+    public = [_public(pod) for pod in (before, after)]
+    kept = f"still at {public[1]}" if public[0] == public[1] else f"at {public[1]} instead of {public[0]}"
+    text = f"Pod {before.namespace}/{before.name} deleted; the new one at {after.ip} instead of {before.ip} is {kept}."
+    return Text(text, "green" if public[0] == public[1] else "bold red")
+
+
 def what_is_left(entries: int, *, clean: bool) -> Text:
     """Say what deleting left behind."""
     if clean:

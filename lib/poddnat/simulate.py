@@ -23,11 +23,12 @@ from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.manifests import point_at
 from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.standin import StandIn
-from metacontroller_standin.workloads import create
+from metacontroller_standin.workloads import add_pods, create
 from poddnat import annotations, pod_facts
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster, connect_to
 from poddnat.files import MANIFESTS
+from poddnat.fixed import Fixed, stable_owner_of
 from poddnat.service import Service
 from poddnat.values import AccessKey, Endpoints, Values
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry, World
@@ -237,6 +238,31 @@ class Simulation:
             for pod in sorted(asking, key=_name)
         ]
 
+    def replace_one(self) -> tuple[Exposed, Exposed] | None:
+        """Delete a pod with a fixed address and let its StatefulSet make a new one; None: there is no such pod.
+
+        Returns the pod before and after.
+        """
+        fixed = {_name(item) for item in self._list("alibabacloud.com/v1", "poddnats") if Fixed.read(item["metadata"])}
+        before = next((pod for pod in self.pods() if pod.ready and (pod.namespace, pod.name) in fixed), None)
+        if before is None:
+            return None
+        pods = self.api.resource("v1", "pods")
+        owner = stable_owner_of(self.api.get(pods, before.name, before.namespace))
+        if owner is None or owner.api_version != "apps/v1":
+            return None
+        workload = self.api.get(self.api.resource("apps/v1", "statefulsets"), owner.name, before.namespace)
+        self.api.delete(pods, before.name, before.namespace, grace_period=0)
+        self._wait(lambda: before.ip not in {entry.internal_ip for entry in self.entries()})
+        add_pods(self.api, workload, 1)
+
+        def after() -> Exposed | None:
+            return next((pod for pod in self.pods() if pod.name == before.name and pod.ready), None)
+
+        self._wait(lambda: after() is not None)
+        found = after()
+        return (before, found) if found is not None else None
+
     def entries(self) -> list[ForwardEntry]:
         """Show the forward tables of all gateways."""
         found = [entry for gid in self._values.gateway_ids for entry in self.emulator.forward_entries(gid)]
@@ -248,6 +274,12 @@ class Simulation:
             resource = self.api.resource_of(workload)
             metadata = workload["metadata"]
             self.api.delete(resource, metadata["name"], metadata.get("namespace", "default"))
+        for poddnat in self._list("alibabacloud.com/v1", "poddnats"):
+            kept = Fixed.read(poddnat["metadata"])
+            if kept is not None and not kept.release.follows:
+                # It outlives its workload, as it should: here its user deletes it.
+                namespace, name = _name(poddnat)
+                self.api.delete(self.api.resource("alibabacloud.com/v1", "poddnats"), name, namespace)
         return self._wait(lambda: not (self._list("alibabacloud.com/v1", "poddnats") or self.entries()))
 
     def _list(self, api_version: str, plural: str) -> list[Manifest]:

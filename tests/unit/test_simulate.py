@@ -10,6 +10,8 @@ from typer.testing import CliRunner, Result
 
 from poddnat.cli import app
 from poddnat.files import MANIFESTS
+from poddnat.simulate import Simulation, read_workloads
+from poddnat.values import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,3 +48,15 @@ def test_replicas_that_are_no_number_are_refused_in_a_sentence(tmp_path: Path, r
     result = simulate(tmp_path, replicas=replicas)
     assert result.exit_code == 2
     assert f"spec.replicas is {replicas!r}" in result.output
+
+
+def test_fixed_pod_that_is_replaced_keeps_its_public_side() -> None:
+    with Simulation(load(EXAMPLES / "values.yaml")) as simulation:
+        simulation.run(read_workloads([EXAMPLES / "fixed.yaml"]))
+        replaced = simulation.replace_one()
+        assert replaced is not None
+        before, after = (pod.poddnat or {} for pod in replaced)
+        assert before["spec"]["internalIP"] != after["spec"]["internalIP"]
+        for field in ("externalIP", "portMapping"):
+            assert before["spec"][field] == after["spec"][field]
+        assert simulation.clear()
