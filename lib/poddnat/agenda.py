@@ -410,6 +410,9 @@ class Agenda:
                 self._hold("writes", error, now)
             case Meaning.TAKEN:
                 self._doubt(job, wish, now)
+                if wish.failures:
+                    # The filters showed nobody: they find equal ports only, not a range that overlaps.
+                    self._refresh_at = now
                 wish.put_off(now)
             case Meaning.FULL:
                 self._quota = len(self.table)

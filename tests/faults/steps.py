@@ -424,7 +424,7 @@ def heal(world: World) -> None:
 _seconds = st.sampled_from([0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0, 310.0])
 _names = st.sampled_from(["a", "b", "c", "d"])
 _ips = st.sampled_from(POD_IPS[:4])
-_ports = st.sampled_from(["80", "81", "80,81"])
+_ports = st.sampled_from(["80", "81", "80,81", "80/tcpudp", "80-82,90", "80/tcp,80/udp"])
 _protocols = st.sampled_from(["tcp", "udp"])
 _actions = st.sampled_from(["*", *ACTIONS])
 _times = st.sampled_from([1, 2, 5, 30])

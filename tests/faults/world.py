@@ -24,7 +24,7 @@ from poddnat.cloud import Cloud
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.cluster import Cluster
 from poddnat.ownership import Ownership
-from poddnat.poddnat_object import parse_spec, spec_of
+from poddnat.poddnat_object import entry_ids, parse_spec, spec_of
 from poddnat.progress import Later
 from poddnat.service import Service
 from poddnat.values import Values, parse
@@ -263,7 +263,7 @@ class SmallCluster(Cluster):
     def put(self, kind: str, dnat: Json) -> None:
         """Store a PodDNAT that is new or changed."""
         self.dnats[dnat["metadata"]["name"]] = dnat
-        self.told_ids.update(entry["forwardEntryId"] for entry in (dnat.get("status") or {}).get("entries", ()))
+        self.told_ids.update(entry_ids(dnat.get("status") or {}))
         self._tell(kind, dnat)
 
     def start_deleting(self, name: str) -> None:
@@ -517,8 +517,7 @@ class World:
 
     def live_ids(self) -> set[str]:
         """List the ids that PodDNATs' statuses hold: they prove an entry to be ours, whatever its name."""
-        statuses = [dnat.get("status") or {} for dnat in self.cluster.dnats.values()]
-        return {entry["forwardEntryId"] for status in statuses for entry in status.get("entries", ())}
+        return {held for dnat in self.cluster.dnats.values() for held in entry_ids(dnat.get("status") or {})}
 
     # The invariants.
 

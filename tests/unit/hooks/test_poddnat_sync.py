@@ -100,6 +100,39 @@ def test_item_of_both_protocols_is_not_shown_while_only_one_works(world: World) 
     assert [entry["internalPort"] for entry in told["status"]["entries"]] == ["80"]
 
 
+def fill_pages(world: World) -> None:
+    """Make the table so long that looking for single entries is cheaper than at all of it."""
+    for number in range(1, 201):
+        world.emulator.add_entry(
+            GATEWAY, external_ip="203.0.113.99", external_port=number, internal_ip="172.16.1.9", internal_port=number
+        )
+
+
+@pytest.mark.parametrize(
+    ("ports", "external", "internal", "reason"),
+    [
+        pytest.param("80", "500/600", "500/600", "ExternalPortTaken", id="a port within somebody's range"),
+        pytest.param("9000-9010", "515", "22", "ExternalPortTaken", id="a range around somebody's port"),
+        pytest.param("80", "700/800", "50/150", "InternalAddressTaken", id="an internal port within somebody's range"),
+        pytest.param("9000-9010", "700", "9005", "InternalAddressTaken", id="internal ports around somebody's"),
+    ],
+)
+def test_holder_of_ports_that_only_overlap_is_found(
+    world: World, ports: str, external: str, internal: str, reason: str
+) -> None:
+    fill_pages(world)
+    pod = world.make_pod({POD_DNAT: "true", PORTS: ports})
+    poddnat = exposed(world, pod)
+    ip = POD_IP if reason.startswith("Internal") else "172.16.1.10"
+    # After the table was read: only a refused write tells that something is there.
+    foreign = world.emulator.add_entry(
+        GATEWAY, external_ip=EIP, external_port=external, internal_ip=ip, internal_port=internal
+    )
+    _, told, message = condition(answer(lambda: world.sync_poddnat(poddnat)))
+    assert told == reason
+    assert foreign.id in message
+
+
 def test_poddnat_for_less_than_its_pod_asks_for_now_goes_on_working(world: World) -> None:
     pod = world.make_pod(EXPOSE_80)
     poddnat = world.expose(pod)
