@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, request
 from jsonschema import Draft202012Validator
 
+from poddnat import logs
 from poddnat.files import schema_validator
 from poddnat.progress import Later
 
@@ -33,7 +34,10 @@ class Border:
 
     def __call__(self) -> Response:
         """Answer the present request."""
-        answer = self._hook(self._body())
+        body = self._body()
+        metadata = (body.get("object") or body.get("parent") or {}).get("metadata", {})
+        logs.add(pod=f"{metadata.get('namespace', '')}/{metadata.get('name', '')}")
+        answer = self._hook(body)
         if isinstance(answer, Later):
             # A whole number: Metacontroller takes a fraction for 0, which means at once.
             return Response(status=429, headers={"Retry-After": str(max(1, round(answer.seconds)))})

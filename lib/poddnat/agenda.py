@@ -39,6 +39,8 @@ class Create:
     name: str
     rule: ForwardRule
     token: str
+    pod: str = ""
+    """Namespace and name, for logs."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Delete:
     entry: ForwardEntry
     token: str
     leftover_of: str | None
+    pod: str = ""
 
 
 @dataclass(frozen=True)
@@ -356,10 +359,10 @@ class Agenda:
 
     def _call(self, wish: Wish, what: ForwardRule | ForwardEntry) -> Create | Delete:
         if isinstance(what, ForwardRule):
-            return Create(wish.mine.uid, wish.mine.name, what, wish.token(what))
+            return Create(wish.mine.uid, wish.mine.name, what, wish.token(what), wish.mine.pod)
         owner = self._ownership.owner_in(what.name)
         leftover_of = owner if owner != wish.mine.uid else None
-        return Delete(wish.mine.uid, what, wish.token(what.entry_id), leftover_of)
+        return Delete(wish.mine.uid, what, wish.token(what.entry_id), leftover_of, wish.mine.pod)
 
     # What came of it.
 

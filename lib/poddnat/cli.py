@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poddnat import operate, screens
+from poddnat.logs import LogFormat, log_to_stderr
 from poddnat.model import HIGHEST_PORT
 from poddnat.terminal import ValuesOption, console, failure, read_values
 
@@ -58,6 +59,9 @@ def serve(
         Path | None, typer.Option(help="Speak TLS, with this certificate (PEM). Read again on change.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="How to log; when left out: text on a terminal, JSON lines elsewhere.")
+    ] = None,
 ) -> None:
     """Serve the hooks."""
     from hooks.certificate import CertificateError
@@ -65,7 +69,7 @@ def serve(
     from hooks.tokens import TokenFileError, Tokens
     from poddnat.cluster import ClusterError, connect
 
-    _log_to_stderr()
+    log_to_stderr(log_format)
     read = read_values(values)
     host, port = _address(listen)
     try:
@@ -180,9 +184,3 @@ def _certificate(cert: Path | None, key: Path | None) -> "Certificate | None":
     if cert is not None or key is not None:
         raise failure("--tls-cert and --tls-key: give both, or neither")
     return None
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # The SDK's credentials come with a scheduler that tells its every move.
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)

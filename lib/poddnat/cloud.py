@@ -22,6 +22,7 @@ from alibabacloud_vpc20160428.client import Client as VpcClient
 from darabonba.runtime import RuntimeOptions
 from Tea.exceptions import TeaException
 
+from poddnat import logs
 from poddnat.cloud_errors import CloudError, Meaning, meaning_of
 from poddnat.model import ALL_PORTS, Address, EntryStatus, ForwardEntry, ForwardRule, Ports, Protocol
 from poddnat.values import Values
@@ -246,10 +247,13 @@ class Cloud:
         started_at = time.perf_counter()
         outcome, code = "ok", "OK"
         try:
-            return self._ask(action, call, request)
+            body = self._ask(action, call, request)
         except CloudError as error:
             outcome, code = error.meaning.value, error.code
             raise
+        else:
+            logs.add(cloudRequestId=str(getattr(body, "request_id", None) or ""))
+            return body
         finally:
             self._observer(action, outcome, code, time.perf_counter() - started_at)
 
@@ -284,6 +288,7 @@ def _translate(action: str, error: AlibabaCloudException) -> CloudError:
     code = str(error.code)
     data = error.data if isinstance(error.data, dict) else {}
     message = str(data.get("Message") or error.message)
+    logs.add(cloudRequestId=str(data.get("RequestId") or ""))
     meaning = meaning_of(code, message, error.status_code)
     # The SDK hands on the time-left header in milliseconds.
     wait = None if error.retry_after is None else error.retry_after / 1000

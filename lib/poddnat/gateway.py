@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from poddnat import logs
 from poddnat.agenda import Agenda, Call, Create, Delete, Look, Peek
 from poddnat.cloud import Cloud, EntryFilter, EntryPage, GatewayInfo
 from poddnat.cloud_errors import CloudError, Meaning
@@ -202,20 +203,24 @@ class Gateway:
         if isinstance(job, Create | Delete) and not self._may_write():
             return  # Overtaken by the loss of the lease, after which this process ends.
         try:
-            match job:
-                case Create():
-                    self._create(job)
-                case Delete():
-                    self._delete(job)
-                case Look():
-                    self._look(job)
-                case Peek():
-                    self._peek(job)
+            with logs.about(gateway=self.gateway_id, pod=job.pod if isinstance(job, Create | Delete) else ""):
+                self._call(job)
         except _StoppedError:
             pass
         except Exception as error:  # a bug in one call must not stop the gateway's other work
             log.exception("gateway %s: unexpected failure of %s", self.gateway_id, job)
             self._fail(job, CloudError(Meaning.UNKNOWN, action=type(job).__name__, code="Bug", message=str(error)))
+
+    def _call(self, job: Call) -> None:
+        match job:
+            case Create():
+                self._create(job)
+            case Delete():
+                self._delete(job)
+            case Look():
+                self._look(job)
+            case Peek():
+                self._peek(job)
 
     def _create(self, job: Create) -> None:
         table_id, port_break = self._terms(job.rule)

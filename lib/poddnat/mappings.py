@@ -228,7 +228,7 @@ class Mappings:
 
     def _mine(self, parent: Manifest) -> Mine:
         uid = parent["metadata"]["uid"]
-        return Mine(uid, self._ownership.name_of(uid), entry_ids(parent.get("status") or {}))
+        return Mine(uid, self._ownership.name_of(uid), entry_ids(parent.get("status") or {}), _name(parent))
 
     def _places(self, parent: Manifest, mine: Mine) -> list[str]:
         """List the gateways where a PodDNAT has, or may have, entries."""
@@ -265,6 +265,9 @@ class Mappings:
             case Done():
                 ready = self._ready(parent, working)
                 if ready.ready:
+                    before = observed_condition(parent.get("status") or {})
+                    if before is None or not before.ready:
+                        log.info("PodDNAT %s: %s", _name(parent), ready.message)
                     self._stopwatch.stop(pod_uid_of(parent["metadata"]))
                 return PodDNATAnswer(self._status(parent, working, ready))
             case Blocked(trouble):

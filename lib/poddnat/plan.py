@@ -18,7 +18,7 @@ anybody else's entry            a conflict, told to the caller; the entry stays 
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
@@ -74,6 +74,8 @@ class Mine:
     uid: str
     name: str
     known_ids: Collection[str] = ()
+    pod: str = field(default="", compare=False)
+    """Namespace and name, for logs."""
 
     def entries(self, table: Table) -> list[ForwardEntry]:
         """Find its entries in a table."""

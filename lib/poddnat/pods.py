@@ -364,6 +364,7 @@ class Pods:
     def _refused(self, pod: Manifest, trouble: Trouble) -> PodAnswer:
         told = _told(pod, annotations.format_status(trouble.reason, trouble.message), None)
         if told:
+            log.warning("refused: %s: %s", trouble.reason, trouble.message)
             self._cluster.warn(pod, trouble.reason, trouble.message)
         return PodAnswer(annotations=told, resync_after=trouble.retry_after)
 

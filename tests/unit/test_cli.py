@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -211,7 +212,7 @@ def test_serve_is_alive_but_not_ready_while_the_cluster_does_not_answer(kubeconf
     command = [sys.executable, "-m", "poddnat", "serve", "--values", str(VALUES), "--kubeconfig", str(kubeconfig)]
     with subprocess.Popen([*command, "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True) as program:
         assert program.stderr is not None
-        url = next(line.split()[-1] for line in program.stderr if "answering on" in line)
+        url = next(json.loads(line)["message"].split()[-1] for line in program.stderr if "answering on" in line)
         with urllib.request.urlopen(f"{url}/healthz", timeout=10) as response:
             assert response.status == 200
         with pytest.raises(OSError, match="503"):

@@ -282,7 +282,7 @@ def test_server_reads_the_values_from_the_secret() -> None:
 
 def test_replicas_share_the_lease_of_the_services_name_and_know_who_they_are() -> None:
     service = the("Service")
-    assert container()["args"][3:] == ["--lease", f"{service['metadata']['namespace']}/{service['metadata']['name']}"]
+    assert container()["args"][3:5] == ["--lease", f"{service['metadata']['namespace']}/{service['metadata']['name']}"]
     fields = {one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"] for one in container()["env"]}
     assert fields == {"POD_NAME": "metadata.name", "POD_IP": "status.podIP"}
 
