@@ -11,38 +11,44 @@ from poddnat.model import ForwardEntry, ForwardRule, Ports
 _Slot = tuple[str, Ports]
 
 
+_BLOCK = 64
+
+
 class _Side:
-    """Finds entries by one side's address and ports; single ports directly, the rare wide ones one by one."""
+    """Finds entries by one side's address and ports: those of a single port by it, ranges by blocks of ports."""
 
     def __init__(self) -> None:
         self._single: dict[tuple[str, int], set[str]] = {}
-        self._wide: dict[str, set[str]] = {}
-
-    def _home(self, slot: _Slot) -> set[str]:
-        ip, ports = slot
-        if ports.size == 1:
-            return self._single.setdefault((ip, ports.first), set())
-        return self._wide.setdefault(ip, set())
+        self._wide: dict[tuple[str, int], set[str]] = {}
 
     def add(self, slot: _Slot, entry_id: str) -> None:
-        self._home(slot).add(entry_id)
+        index, keys = self._places(slot)
+        for key in keys:
+            index.setdefault(key, set()).add(entry_id)
 
     def discard(self, slot: _Slot, entry_id: str) -> None:
-        home = self._home(slot)
-        home.discard(entry_id)
-        if not home:
-            ip, ports = slot
-            if ports.size == 1:
-                del self._single[ip, ports.first]
-            else:
-                del self._wide[ip]
+        index, keys = self._places(slot)
+        for key in keys:
+            home = index.get(key, set())
+            home.discard(entry_id)
+            if not home:
+                index.pop(key, None)
 
     def near(self, slot: _Slot) -> Iterator[str]:
-        """Yield the entries that may overlap a slot."""
+        """Yield the entries that may overlap a slot, each once."""
         ip, ports = slot
-        yield from self._wide.get(ip, ())
+        yield from {found for key in _blocks(slot) for found in self._wide.get(key, ())}
         for port in range(ports.first, ports.last + 1):
             yield from self._single.get((ip, port), ())
+
+    def _places(self, slot: _Slot) -> tuple[dict[tuple[str, int], set[str]], list[tuple[str, int]]]:
+        ip, ports = slot
+        return (self._single, [(ip, ports.first)]) if ports.size == 1 else (self._wide, _blocks(slot))
+
+
+def _blocks(slot: _Slot) -> list[tuple[str, int]]:
+    ip, ports = slot
+    return [(ip, block) for block in range(ports.first // _BLOCK, ports.last // _BLOCK + 1)]
 
 
 class Table:

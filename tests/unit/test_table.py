@@ -58,6 +58,15 @@ def test_holders_of_a_ranges_ports_are_found() -> None:
     assert found(held.clashing_outside(rule("510/519", "80/89"))) == {"fwd-1", "fwd-2"}
 
 
+def test_holder_of_a_range_is_found_once_from_anywhere_in_it() -> None:
+    held = table(entry("fwd-1", of=rule("1000/1300", "1/301")))
+    for ports in ("1000", "1150", "1300", "900/1000", "1300/1400", "1100/1200", "1/65535"):
+        wanted = rule(ports, ports, internal_ip="172.16.0.99")
+        assert [clash.entry_id for clash in held.clashing_outside(wanted)] == ["fwd-1"]
+    for ports in ("999", "1301"):
+        assert held.clashing_outside(rule(ports, ports)) == []
+
+
 def test_holder_of_the_internal_side_is_found() -> None:
     held = table(entry(of=rule("9", "80", external_ip="203.0.113.99")))
     assert found(held.clashing_inside(rule("512", "80"))) == {"fwd-1"}
