@@ -10,7 +10,7 @@ from poddnat.values import Values, ValuesError, load
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
 
 
 class ValuesFile:

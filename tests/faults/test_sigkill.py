@@ -36,14 +36,14 @@ class Program:
         self.url = f"http://{self._address}"
         endpoint = world.values.endpoints.vpc
         assert endpoint is not None
-        self._values = folder / "values.yaml"
-        self._values.write_text(yaml.safe_dump(values(endpoint)))
+        self.values_file = folder / "values.yaml"
+        self.values_file.write_text(yaml.safe_dump(values(endpoint)))
         self._kubeconfig = folder / "kubeconfig"
         self._kubeconfig.write_text(yaml.safe_dump(kubeconfig(world.memory.url)))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        files = ["--values", str(self._values), "--kubeconfig", str(self._kubeconfig)]
+        files = ["--values", str(self.values_file), "--kubeconfig", str(self._kubeconfig)]
         command = [sys.executable, "-m", "poddnat", "serve", *files, "--listen", self._address]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         wait_until(self._ready, 30, "the program to be ready")
