@@ -17,6 +17,7 @@ from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
+from poddnat.keeping import Keeping
 from poddnat.ledger import Grant, Ledger
 from poddnat.limits import LimitError
 from poddnat.model import Address, ExposedPort, Exposure, PortMapping
@@ -89,7 +90,7 @@ class Pods:
     ) -> None:
         self._cluster = cluster
         self._poddnats = poddnats
-        self._absences = absences
+        self._keeping = Keeping(cluster, poddnats, absences)
         self._fleet = fleet
         self._network = network
         self._ledger = ledger
@@ -106,15 +107,15 @@ class Pods:
         if pod_facts.is_terminating(pod):
             # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
             return PodAnswer([_as_desired(observed)] if observed else [])
-        kept = self._kept_for(pod)
+        kept = self._keeping.kept_for(pod)
         try:
             answer = self._answer(pod, observed, kept)
         except AnnotationError as error:
             self._keep_ports(pod["metadata"]["uid"], observed)
-            self._park(kept)
+            self._keeping.park(kept)
             answer = self._refused(pod, Trouble("InvalidAnnotation", f"{error}.", retry_after=0.0))
         except _TroubleError as error:
-            self._park(kept)
+            self._keeping.park(kept)
             answer = self._refused(pod, error.trouble)
         except _LaterError:
             return Later(1.0)
@@ -123,23 +124,23 @@ class Pods:
     def _answer(self, pod: Manifest, observed: Manifest | None, kept: Manifest | None) -> PodAnswer:
         exposure = annotations.parse(pod_facts.annotations_of(pod))
         if exposure is None:
-            self._give_up(kept)
+            self._keeping.give_up(kept)
             return PodAnswer(annotations=_told(pod, None, None))
         self._check(pod)
         if (trouble := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
             self._keep_ports(pod["metadata"]["uid"], observed)
             raise _TroubleError(trouble)
         ip = pod_facts.address_of(pod)
-        owner = self._keeper(pod, exposure, kept)
+        owner = self._keeping.owner_for(pod, exposure, kept)
         if ip is None:
-            self._park(kept)
+            self._keeping.park(kept)
             return PodAnswer(annotations=_told(pod, None, None))
         if owner is not None:
             return self._fixed(pod, ip, exposure, owner, kept, observed)
         if kept is not None:
             # No longer fixed: the ports go over to a PodDNAT of the pod's own.
             self._keep_ports(pod["metadata"]["uid"], kept)
-            self._give_up(kept)
+            self._keeping.give_up(kept)
             raise _LaterError
         return self._exposed(pod, ip, exposure, observed)
 
@@ -231,7 +232,7 @@ class Pods:
             self._cluster.create_poddnat(fixed.new(metadata["namespace"], record, desired))
             raise _LaterError
         if spec_of(kept) != desired.spec() or not record.is_written(kept["metadata"]):
-            self._tell_of_move(pod, kept, desired)
+            self._keeping.tell_of_move(pod, kept, desired)
             self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], fixed.change(kept, record, desired))
             raise _LaterError
         if trouble is not None:
@@ -240,51 +241,6 @@ class Pods:
         if not told and not _is_judged(kept):
             raise _LaterError
         return PodAnswer(annotations=told, resync_after=_FIXED_RESYNC if _is_judged(kept) else 1.0)
-
-    def _kept_for(self, pod: Manifest) -> Manifest | None:
-        """Find the PodDNAT that is kept for a fixed pod: it is the pod's already, or was that of its predecessor."""
-        metadata = pod["metadata"]
-        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
-        record = fixed.Fixed.read(namesake["metadata"]) if namesake is not None else None
-        if record is None:
-            return None
-        owner = fixed.owner_of(pod)
-        is_heir = owner is not None and owner.is_like(record.owner)
-        return namesake if is_heir or record.pod_uid == metadata["uid"] else None
-
-    def _keeper(self, pod: Manifest, exposure: Exposure, kept: Manifest | None) -> fixed.Owner | None:
-        """Find whose a fixed pod's PodDNAT is; None: the pod is not fixed, or can't be."""
-        if not exposure.fixed:
-            return None
-        owner = fixed.stable_owner_of(pod)
-        if owner is None and kept is not None and fixed.serves(kept, pod["metadata"]["uid"]):
-            record = fixed.Fixed.read(kept["metadata"])  # Its owner was taken away from it, as kubectl's orphan does.
-            owner = record.owner if record is not None else None
-        if owner is None:
-            whose = fixed.owner_of(pod)
-            of = f"of {whose} has a name that no other pod will have" if whose else "has no owner that would replace it"
-            text = f"{annotations.FIXED} has no effect: a pod {of}; use a StatefulSet, whose pods keep their names"
-            self._cluster.warn(pod, "FixedNotPossible", f"{text}. The ports go with this pod.")
-        return owner
-
-    def _park(self, kept: Manifest | None) -> None:
-        """Take a fixed pod's ports out of use, but keep them for it."""
-        record = fixed.Fixed.read(kept["metadata"]) if kept is not None else None
-        if kept is not None and record is not None and spec_of(kept).get("internalIP"):
-            self._absences.park(kept, record)
-
-    def _give_up(self, kept: Manifest | None) -> None:
-        """Delete the PodDNAT of a pod that is no longer fixed."""
-        if kept is not None and not pod_facts.is_terminating(kept):
-            metadata = kept["metadata"]
-            self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
-
-    def _tell_of_move(self, pod: Manifest, kept: Manifest, desired: PodDNAT) -> None:
-        before = _parsed(kept)
-        if before is not None and before.external_ip != desired.external_ip:
-            text = f"The pod's fixed address {before.external_ip} can't serve it here any more"
-            message = f"{text}; its public address is {desired.external_ip} on {desired.gateway_id} now."
-            self._cluster.warn(pod, "FixedAddressChanged", message)
 
     def _has_to_leave(self, observed: Manifest | None) -> str:
         """Name the gateway or the address that a pod has to leave; else empty."""
