@@ -158,6 +158,7 @@ def simulate(
 app.command("check-config")(operate.check_config)
 app.command("ports")(operate.ports)
 app.command("audit")(operate.audit)
+app.command("adopt")(operate.adopt)
 
 
 def _address(listen: str) -> tuple[str, int]:

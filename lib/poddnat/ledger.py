@@ -7,7 +7,7 @@ is remembered by the pod's uid until the PodDNAT shows it, or for a while. Every
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from poddnat import limits
@@ -124,12 +124,21 @@ class Ledger:
                 self._claim(now[entry.entry_id], ("entry", entry.entry_id), [slot])
             self._foreign[gateway_id] = now
 
-    def kept(self, had: Grant, items: Sequence[ExposedPort], *, uid: str, pod_uid: str) -> list[PortMapping | None]:
+    def kept(
+        self,
+        had: Grant,
+        items: Sequence[ExposedPort],
+        *,
+        uid: str,
+        pod_uid: str,
+        entry_ids: Collection[str] = (),
+    ) -> list[PortMapping | None]:
         """Tell for each item which of its external ports a pod can keep, None where it needs others.
 
+        ``entry_ids``: forward entries that are its own although their names don't say so.
         An item that has changed its protocol only keeps its ports as well, where they are free for the new one.
         """
-        own = (("poddnat", uid), ("pod", pod_uid))
+        own = (("poddnat", uid), ("pod", pod_uid), *(("entry", entry_id) for entry_id in entry_ids))
         known: dict[Ports, list[PortMapping]] = {}
         for mapping in had.mappings:
             known.setdefault(mapping.internal, []).append(mapping)

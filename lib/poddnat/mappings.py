@@ -25,15 +25,17 @@ from poddnat.poddnat_object import (
     PodDNAT,
     SpecError,
     entry_ids,
+    is_acks,
     observed_condition,
     parse_spec,
     ready_since,
     spec_of,
     status,
+    working_ports,
 )
 from poddnat.progress import Blocked, Done, Later, Progress, Trouble, Waiting
 from poddnat.stopwatch import Stopwatch
-from poddnat.troubles import of_left, of_missing
+from poddnat.troubles import of_acks, of_left, of_missing
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +96,10 @@ class Mappings:
         Raises:
             ClusterError: the API server could not be asked about the pod.
         """
+        if is_acks(parent["metadata"]):
+            self.seen(parent)
+            told = working_ports(parent.get("status") or {})
+            return self._blocked(parent, of_acks(parent["metadata"]["name"]), told)
         mine = self._mine(parent)
         fixed = Fixed.read(parent["metadata"])
         try:
@@ -173,6 +179,8 @@ class Mappings:
 
     def finalize(self, parent: Manifest) -> PodDNATAnswer | Later:
         """Take a PodDNAT's entries off the cloud; finalized once a listing shows none."""
+        if is_acks(parent["metadata"]):
+            return PodDNATAnswer(parent.get("status") or {}, finalized=True)
         mine = self._mine(parent)
         self._permissions.forget(mine.uid)
         outcomes = [self._released(gateway_id, mine) for gateway_id in self._places(parent, mine)]

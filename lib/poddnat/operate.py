@@ -96,6 +96,44 @@ def audit(
         raise typer.Exit(code=1)
 
 
+def adopt(
+    values: ValuesOption,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TABLE,
+    *,
+    release: Annotated[bool, typer.Option("--release", help="Adopt none: delete all, with their entries.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this, it is only shown.")] = False,
+) -> None:
+    """Take over the PodDNATs of ACK's natgw controller, which must not run any more; shows first what it would do.
+
+    Pods keep their public ports without a break. PodDNATs that nobody needs are released, as all are with --release:
+    their entries are deleted, and pods that still ask for ports get others. Ends with 0 when nothing is left to do, 1
+    when something is (so also when it was only shown), 2 when something can't be read.
+    """
+    from poddnat.adoption import Action, Adoption, moves
+    from poddnat.stock import take_stock
+
+    site = _connect(values, kubeconfig, context)
+    stock = site.look(lambda say: take_stock(site.values, site.cloud, site.cluster, say))
+    found = site.look(lambda _say: moves(stock, site.values, site.cluster.pod, release=release))
+    todo = [move for move in found if move.action is not Action.LEAVE]
+    if output is Output.TABLE:
+        console().print(screens.moves(found))
+    results: list[bool] = []
+    if yes:
+        with _told_failures(), progress_console().status("Moving …"):
+            Adoption(site.values, site.cloud, site.cluster).run(todo, lambda _move, well: results.append(well))
+    if output is not Output.TABLE:
+        write({"moves": [move.told() for move in found], "done": sum(results)}, output)
+    elif yes:
+        console().print(f"{sum(results)} of {len(found)} done.")
+    elif todo:
+        console().print("Nothing was changed. To do this, run it again with --yes.")
+    if sum(results) < len(found):
+        raise typer.Exit(code=1)
+
+
 def check_config(
     values: ValuesOption,
     output: OutputOption = Output.TABLE,

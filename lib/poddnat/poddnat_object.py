@@ -19,6 +19,9 @@ PLURAL = "poddnats"
 
 READY = "Ready"
 
+ACK_FINALIZER = "natgw-controller"
+"""ACK's own controller puts it on its PodDNATs: what carries it is that controller's, until it is adopted."""
+
 NUDGED_AT = f"poddnat.{GROUP}/nudged-at"
 """Annotation of a PodDNAT: when a sync was last asked for although nothing else of it had changed."""
 
@@ -154,6 +157,11 @@ def manifest(namespace: str, name: str, poddnat: PodDNAT) -> dict[str, Any]:
         "metadata": {"namespace": namespace, "name": name},
         "spec": poddnat.spec(),
     }
+
+
+def is_acks(metadata: Mapping[str, Any]) -> bool:
+    """Whether a PodDNAT is that of ACK's own controller, by its metadata."""
+    return ACK_FINALIZER in (metadata.get("finalizers") or [])
 
 
 def controller_of(metadata: Mapping[str, Any]) -> Reference | None:

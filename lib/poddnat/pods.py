@@ -29,6 +29,8 @@ from poddnat.poddnat_object import (
     PodDNAT,
     SpecError,
     controller_of,
+    entry_ids,
+    is_acks,
     manifest,
     observed_condition,
     parse_spec,
@@ -38,7 +40,7 @@ from poddnat.poddnat_object import (
 from poddnat.progress import Later, Trouble
 from poddnat.release import Release
 from poddnat.stopwatch import Stopwatch
-from poddnat.troubles import MOVE_AWAY
+from poddnat.troubles import MOVE_AWAY, of_acks
 from poddnat.waiting_list import Asking
 
 log = logging.getLogger(__name__)
@@ -261,9 +263,15 @@ class Pods:
         if current is None or observed is None or current.internal_ip != ip:
             return None
         had = [mapping.item for item in items for mapping in current.mappings if item.covers(mapping.item)]
-        kept = self._ledger.kept(_grant_of(current), had, uid=observed["metadata"]["uid"], pod_uid=pod_uid)
+        kept = self._kept(current, had, observed, pod_uid)
         mappings = tuple(mapping for mapping in kept if mapping is not None)
         return replace(current, mappings=mappings) if mappings else None
+
+    def _kept(
+        self, current: PodDNAT, items: Sequence[ExposedPort], observed: Manifest, pod_uid: str
+    ) -> list[PortMapping | None]:
+        uid, ids = observed["metadata"]["uid"], entry_ids(observed.get("status") or {})
+        return self._ledger.kept(_grant_of(current), items, uid=uid, pod_uid=pod_uid, entry_ids=ids)
 
     def _desired(
         self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None, namespace: str
@@ -272,7 +280,7 @@ class Pods:
         leave = self._has_to_leave(observed)
         kept: list[PortMapping | None] = []
         if current is not None and observed is not None:
-            kept = self._ledger.kept(_grant_of(current), items, uid=observed["metadata"]["uid"], pod_uid=pod_uid)
+            kept = self._kept(current, items, observed, pod_uid)
             whole = tuple(mapping for mapping in kept if mapping is not None)
             settled = len(whole) == len(items) and _takes_nothing_new(whole, current)
             if settled and current.internal_ip == ip and not leave:
@@ -345,6 +353,8 @@ def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:
 def _in_the_way(namesake: Manifest) -> Exception:
     """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
     metadata = namesake["metadata"]
+    if is_acks(metadata):
+        return _TroubleError(of_acks(metadata["name"]))
     owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
     passing = record.release.follows if record is not None else owner is not None and owner.kind == "Pod"
     if passing or pod_facts.is_terminating(namesake):

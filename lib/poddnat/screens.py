@@ -13,6 +13,7 @@ from poddnat.values import Values
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from poddnat.adoption import Move
     from poddnat.audit import Finding
     from poddnat.checkup import Check
     from poddnat.simulate import Exposed
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from vpc_emulator import ForwardEntry
 
 
-_FOLDED = ("STATUS", "EXTERNAL ADDRESSES", "DETAIL", "FOUND")
+_FOLDED = ("WHY", "STATUS", "EXTERNAL ADDRESSES", "DETAIL", "FOUND")
 
 
 def pods(exposed: "Sequence[Exposed]") -> Table | Text:
@@ -132,6 +133,20 @@ def audited(counts: "Mapping[str, int]") -> Text:
     """Sum up an audit."""
     clean = not any(count for kind, count in counts.items() if kind != "foreign")
     return Text(", ".join(f"{count} {kind}" for kind, count in counts.items()), "green" if clean else "red")
+
+
+def moves(found: "Sequence[Move]") -> Table | Text:
+    """Show what is to become of the PodDNATs of ACK's controller."""
+    if not found:
+        return Text("No PodDNAT is that of ACK's controller.", "green")
+    styles = {"adopt": "green", "release": "yellow", "leave": "red"}
+    table = _table("PodDNATs of ACK's controller", "ACTION", "PODDNAT", "GATEWAY", "EXTERNAL", "ENTRIES", "WHY")
+    for told in (move.told() for move in found):
+        external = "\n".join(f"{told['externalIP']}:{port}" for port in told["ports"].split(","))
+        entries = "\n".join(told["entries"]) or "-"
+        action = Text(told["action"], styles[told["action"]])
+        table.add_row(action, told["podDNAT"], told["gateway"], external, entries, told["why"])
+    return table
 
 
 def checks(made: "Sequence[Check]") -> Table:

@@ -46,6 +46,12 @@ def of_error(error: CloudError, gateway_id: str) -> Trouble:
             return Trouble(REJECTED, f"The cloud refuses the entry: {said}; the user has to change the pod.", 300.0)
 
 
+def of_acks(name: str) -> Trouble:
+    """Tell that a PodDNAT belongs to ACK's own controller."""
+    text = f"PodDNAT {name} is that of ACK's natgw controller and is left alone"
+    return Trouble("NotAdopted", f'{text}; an operator has to run "poddnat adopt".', 60.0)
+
+
 def of_missing(gateway_id: str) -> Trouble:
     """Explain that DescribeNatGateways doesn't show a gateway of the pool."""
     text = "is not among the VPC's NAT gateways; an operator has to correct natgwId, vpcID or regionID in the values"

@@ -1,0 +1,240 @@
+"""Moving from ACK's own controller: its PodDNATs are adopted as they are, or released.
+
+Its forward entries have no name, and the RAM policy does not let entries be renamed. So an adopted PodDNAT keeps its
+entries, and the public ports go on working without a break: the ids in its status prove them to be its own. They get
+names when the pod is replaced.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from poddnat import annotations, pod_facts
+from poddnat.annotations import AnnotationError
+from poddnat.cloud import Cloud
+from poddnat.cluster import Cluster
+from poddnat.fixed import Fixed, stable_owner_of
+from poddnat.fleet import Fleet
+from poddnat.ownership import Ownership
+from poddnat.plan import Mine
+from poddnat.poddnat_object import ACK_FINALIZER, SpecError, claimed_entries, is_acks, parse_spec, spec_of
+from poddnat.progress import Done
+from poddnat.release import Release
+from poddnat.stock import Stock
+from poddnat.values import Values
+
+Manifest = dict[str, Any]
+
+DECORATOR = ("metacontroller.k8s.io/decorator-controller", "pod-dnat")
+"""The annotation by which Metacontroller knows the attachments of our DecoratorController."""
+_POLL_SECONDS = 0.1
+
+
+class Action(StrEnum):
+    """What to do with a PodDNAT of ACK's controller."""
+
+    ADOPT = "adopt"
+    """Its entries stay; from now on it is ours."""
+    RELEASE = "release"
+    """Its entries and the PodDNAT itself are deleted; a pod that still asks for ports gets others."""
+    LEAVE = "leave"
+    """Somebody has to decide; nothing is done."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """What to do with one PodDNAT, and why."""
+
+    action: Action
+    poddnat: Manifest
+    why: str
+    pod: Manifest | None = None
+    entry_ids: tuple[str, ...] = ()
+    """Its forward entries that the cloud has."""
+
+    def told(self) -> dict[str, Any]:
+        """Write it for programs."""
+        metadata, spec = self.poddnat["metadata"], spec_of(self.poddnat)
+        return {
+            "action": self.action.value,
+            "podDNAT": f"{metadata['namespace']}/{metadata['name']}",
+            "gateway": spec.get("tableId", ""),
+            "externalIP": spec.get("externalIP", ""),
+            "ports": ",".join(str(m.get("externalPort", "")) for m in spec.get("portMapping") or []),
+            "entries": list(self.entry_ids),
+            "why": self.why,
+        }
+
+
+def moves(
+    stock: Stock, values: Values, pod_of: Callable[[str, str], Manifest | None], *, release: bool = False
+) -> list[Move]:
+    """Decide about every PodDNAT of ACK's controller; ``pod_of`` finds a pod by namespace and name.
+
+    Raises:
+        ClusterError: what ``pod_of`` raises.
+    """
+    ownership = Ownership(values.cluster_id)
+    found = [
+        _move(one, stock, values, ownership, pod_of, release) for one in stock.poddnats if is_acks(one["metadata"])
+    ]
+    return sorted(found, key=lambda move: (move.poddnat["metadata"]["namespace"], move.poddnat["metadata"]["name"]))
+
+
+def _move(
+    poddnat: Manifest,
+    stock: Stock,
+    values: Values,
+    ownership: Ownership,
+    pod_of: Callable[[str, str], Manifest | None],
+    release: bool,  # noqa: FBT001
+) -> Move:
+    try:
+        wanted, wrong = parse_spec(spec_of(poddnat)), ""
+    except SpecError as error:
+        wanted, wrong = None, str(error)
+    table = {entry.entry_id: entry for entry in stock.tables.get(str(spec_of(poddnat).get("tableId")), ())}
+    there = []
+    for entry_id, rule in claimed_entries(poddnat.get("status") or {}).items():
+        if (entry := table.get(entry_id)) is None:
+            continue
+        # Whoever may write PodDNATs could name anybody's entry: it has to be what spec and status say.
+        asked_for = wanted is None or rule in wanted.rules
+        if entry.rule != rule or not asked_for or ownership.owner_in(entry.name) is not None:
+            text = f"entry {entry_id} is not what the PodDNAT says: it leads {entry.rule}"
+            return Move(Action.LEAVE, poddnat, f"{text}; correct or delete that entry")
+        there.append(entry_id)
+    ids = tuple(there)
+    pod = _pod(poddnat, pod_of)
+    if (why := _unwanted(poddnat, pod)) is not None:
+        return Move(Action.RELEASE, poddnat, why, pod, ids)
+    if release:
+        return Move(Action.RELEASE, poddnat, "all are to be released", pod, ids)
+    if wanted is None:
+        return Move(Action.LEAVE, poddnat, f"{wrong}; correct it, or use --release")
+    for mapping in wanted.mappings:
+        if not values.allows(wanted.gateway_id, wanted.external_ip, mapping.external):
+            outside = f"{wanted.external_ip}:{mapping.external} on {wanted.gateway_id}"
+            text = f"{outside} is not in the values file's pool, so the pod would lose it"
+            return Move(Action.LEAVE, poddnat, f"{text}; widen the pool, or use --release")
+    return Move(Action.ADOPT, poddnat, "its public ports go on working", pod, ids)
+
+
+def _pod(poddnat: Manifest, pod_of: Callable[[str, str], Manifest | None]) -> Manifest | None:
+    metadata = poddnat["metadata"]
+    owners = {owner["uid"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "Pod"}
+    pod = pod_of(metadata["namespace"], metadata["name"])
+    return pod if pod is not None and (not owners or pod["metadata"]["uid"] in owners) else None
+
+
+def _unwanted(poddnat: Manifest, pod: Manifest | None) -> str | None:
+    """Say why nobody needs a PodDNAT any more; None: somebody does."""
+    if poddnat["metadata"].get("deletionTimestamp"):
+        return "its deletion waits for ACK's controller"
+    if pod is None:
+        return "its pod is gone"
+    if pod_facts.address_of(pod) != spec_of(poddnat).get("internalIP"):
+        return "its pod has another IP by now"
+    try:
+        asks = annotations.parse(pod_facts.annotations_of(pod)) is not None
+    except AnnotationError:
+        return None  # A mistake is not a wish to give up.
+    return None if asks else "its pod asks for no public ports"
+
+
+class Adoption:
+    """Carries moves out. Killed anywhere and run again, it comes to the same end."""
+
+    def __init__(self, values: Values, cloud: Cloud, cluster: Cluster) -> None:
+        self._values = values
+        self._cloud = cloud
+        self._cluster = cluster
+        self._ownership = Ownership(values.cluster_id)
+
+    def run(self, todo: Sequence[Move], done: Callable[[Move, bool], None], *, patience: float = 600.0) -> None:
+        """Do the moves; ``done`` is told of each how it went. No release is waited for longer than ``patience`` s.
+
+        Raises:
+            ClusterError: the API server did not take a change.
+        """
+        for move in todo:
+            if move.action is Action.ADOPT:
+                done(move, self._adopt(move))
+        releases = [move for move in todo if move.action is Action.RELEASE]
+        for move, gone in self._entries_gone(releases, time.monotonic() + patience):
+            if gone:
+                self._let_go(move.poddnat["metadata"])
+            done(move, gone)
+
+    def _adopt(self, move: Move) -> bool:
+        metadata = move.poddnat["metadata"]
+        patch = {
+            "uid": metadata["uid"],
+            # Whoever has changed it since it was looked at may have changed what was decided.
+            "resourceVersion": metadata["resourceVersion"],
+            "finalizers": _others(metadata),
+            **ours(move.pod or {}),
+        }
+        return self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], {"metadata": patch})
+
+    def _let_go(self, metadata: Mapping[str, Any]) -> None:
+        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        # Deleted first: without ACK's finalizer and not yet deleted, it would be taken for one written by hand.
+        self._cluster.delete_poddnat(namespace, name, uid)
+        self._cluster.patch_poddnat(namespace, name, {"metadata": {"uid": uid, "finalizers": _others(metadata)}})
+
+    def _entries_gone(self, releases: Sequence[Move], deadline: float) -> Iterator[tuple[Move, bool]]:
+        """Have the gateways' own drivers delete the entries: they heed the pace, and survive lost answers."""
+        waiting = [move for move in releases if move.entry_ids]
+        yield from ((move, True) for move in releases if not move.entry_ids)
+        if not waiting:
+            return
+        fleet = Fleet(self._values, self._cloud, self._ownership, _Everybody(), lambda _gateway, _entries: None)
+        fleet.start()
+        try:
+            while waiting and time.monotonic() < deadline:
+                for move in [move for move in waiting if self._is_released(move, fleet)]:
+                    waiting.remove(move)
+                    yield move, True
+                time.sleep(_POLL_SECONDS)
+        finally:
+            fleet.stop()
+        yield from ((move, False) for move in waiting)
+
+    def _is_released(self, move: Move, fleet: Fleet) -> bool:
+        uid = move.poddnat["metadata"]["uid"]
+        gateway = fleet.get(str(spec_of(move.poddnat).get("tableId")))
+        if gateway is None or not gateway.loaded:
+            return False
+        return isinstance(gateway.release(Mine(uid, self._ownership.name_of(uid), move.entry_ids)), Done)
+
+
+class _Everybody:
+    """No PodDNAT is taken for gone: nothing but what was decided is deleted."""
+
+    def is_alive(self, uid: str) -> bool:  # noqa: ARG002
+        return True
+
+    def is_gone(self, uid: str) -> bool:  # noqa: ARG002
+        return False
+
+
+def _others(metadata: Mapping[str, Any]) -> list[str]:
+    return [finalizer for finalizer in metadata.get("finalizers") or [] if finalizer != ACK_FINALIZER]
+
+
+def ours(pod: Manifest) -> Manifest:
+    """Write what makes a PodDNAT that of a pod, as metadata to merge: its owner, and marks."""
+    metadata = pod["metadata"]
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+    own = {"ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}]}
+    try:
+        exposure = annotations.parse(pod_facts.annotations_of(pod))
+    except AnnotationError:
+        exposure = None
+    keeper = stable_owner_of(pod)
+    if exposure is not None and exposure.fixed and keeper is not None:
+        return Fixed(keeper, Release(exposure.release), metadata["name"], metadata["uid"]).metadata()
+    return {**own, "annotations": dict([DECORATOR])}

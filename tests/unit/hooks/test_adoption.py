@@ -1,0 +1,187 @@
+"""PodDNATs of ACK's own controller: left alone until the operator's command takes them over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poddnat.adoption import Action, Adoption, Move, moves
+from poddnat.cloud import Cloud
+from poddnat.cluster import Cluster, connect_to
+from poddnat.stock import take_stock
+from tests.unit.hooks import acks
+from tests.unit.hooks.world import EXPOSE_80, POD_DNAT, RESULT, STATUS, World, answer, condition, restarted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vpc_emulator import ForwardEntry
+
+Json = dict[str, Any]
+
+
+class Ack:
+    """A world that ACK's controller was in: one pod with one entry, and who moves it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.pod = world.make_pod(EXPOSE_80)
+        self.entry = acks.entry(world.emulator)
+        made = world.api.create(world.poddnats, acks.poddnat(self.pod, self.entry))
+        self.poddnat = self.write_status(made, acks.status(self.entry))
+        self.connection = connect_to(world.memory.url)
+        self.cluster = Cluster(self.connection)
+        self.cloud = Cloud(world.values)
+
+    def write_status(self, poddnat: Json, status: Json) -> Json:
+        name = poddnat["metadata"]["name"]
+        return self.world.api.patch(self.world.poddnats, name, {"status": status}, "default", "status")
+
+    def change(self, patch: Json) -> None:
+        self.world.api.patch(self.world.poddnats, "web-1", patch, "default")
+
+    def moves(self, *, release: bool = False) -> list[Move]:
+        stock = take_stock(self.world.values, self.cloud, self.cluster)
+        return moves(stock, self.world.values, self.cluster.pod, release=release)
+
+    def move(self, *, release: bool = False) -> Move:
+        (only,) = self.moves(release=release)
+        return only
+
+    def run(self, *, release: bool = False) -> list[bool]:
+        results: list[bool] = []
+        adoption = Adoption(self.world.values, self.cloud, self.cluster)
+        adoption.run(self.moves(release=release), lambda _move, well: results.append(well), patience=10)
+        return results
+
+    def entries(self) -> list[ForwardEntry]:
+        return self.world.entries()
+
+
+@pytest.fixture
+def ack(world: World) -> Iterator[Ack]:
+    ack = Ack(world)
+    yield ack
+    ack.connection.close()  # type: ignore[no-untyped-call]
+
+
+# The server leaves them alone.
+
+
+def test_poddnat_of_acks_controller_keeps_its_entries_and_is_told_to_be_adopted(ack: Ack) -> None:
+    told = answer(lambda: ack.world.sync_poddnat(ack.poddnat))
+    assert told["status"]["entries"] == ack.poddnat["status"]["entries"]
+    assert condition(told)[:2] == ("False", "NotAdopted")
+    assert ack.world.cloud_writes() == 0
+
+
+def test_poddnat_of_acks_controller_that_is_deleted_is_let_go_without_a_touch(ack: Ack) -> None:
+    assert answer(lambda: ack.world.finalize(ack.poddnat))["finalized"] is True
+    assert ack.entries() == [ack.entry]
+
+
+def test_pod_of_acks_controller_gets_no_second_poddnat_and_is_told_why(ack: Ack) -> None:
+    with restarted(ack.world) as again:
+        told = answer(lambda: again.sync_pod(ack.pod))
+    assert told["attachments"] == []
+    assert told["annotations"][STATUS].startswith("NotAdopted: ")
+
+
+def test_nobody_else_gets_a_port_of_acks_controller(ack: Ack) -> None:
+    with restarted(ack.world) as again:
+        other = again.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
+        assert again.attachment(other)["spec"]["portMapping"][0]["externalPort"] == "513"
+
+
+# What is decided.
+
+
+def test_poddnat_that_a_pod_needs_is_adopted(ack: Ack) -> None:
+    assert (ack.move().action, ack.move().entry_ids) == (Action.ADOPT, (ack.entry.id,))
+
+
+def test_poddnat_whose_pod_is_gone_is_released(ack: Ack) -> None:
+    ack.change({"metadata": {"ownerReferences": []}})  # or Kubernetes would delete it
+    ack.world.api.delete(ack.world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
+    assert (ack.move().action, ack.move().why) == (Action.RELEASE, "its pod is gone")
+
+
+def test_poddnat_whose_pod_asks_for_nothing_any_more_is_released(ack: Ack) -> None:
+    ack.world.annotate(ack.pod, {POD_DNAT: "false"})
+    assert ack.move().action is Action.RELEASE
+
+
+def test_poddnat_that_hangs_on_its_finalizer_is_released(ack: Ack) -> None:
+    ack.world.api.delete(ack.world.poddnats, "web-1", "default")
+    assert ack.move().action is Action.RELEASE
+
+
+def test_poddnat_outside_the_pool_is_left_with_what_to_do(ack: Ack) -> None:
+    ack.change({"spec": {"portMapping": [{"externalPort": "2000", "internalPort": "80"}]}})
+    ack.write_status(ack.poddnat, {"entries": []})
+    move = ack.move()
+    assert move.action is Action.LEAVE
+    assert "203.0.113.10:2000 on ngw-1 is not in the values file's pool" in move.why
+    assert "--release" in move.why
+
+
+@pytest.mark.parametrize("release", [False, True])
+def test_poddnat_that_names_somebody_elses_entry_is_left_alone(ack: Ack, *, release: bool) -> None:
+    foreign = acks.entry(ack.world.emulator, ip="172.16.1.9", port=600)
+    ack.write_status(ack.poddnat, acks.status(foreign))
+    assert ack.move(release=release).action is Action.LEAVE
+    assert ack.run(release=release) == []
+    assert foreign in ack.entries()
+
+
+def test_poddnat_of_ours_is_none_of_its_business(world: World) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
+    connection = connect_to(world.memory.url)
+    cluster = Cluster(connection)
+    stock = take_stock(world.values, Cloud(world.values), cluster)
+    assert moves(stock, world.values, cluster.pod, release=True) == []
+    connection.close()  # type: ignore[no-untyped-call]
+
+
+# What becomes of it.
+
+
+def test_adopted_poddnat_works_on_with_the_entry_that_it_had(ack: Ack) -> None:
+    assert ack.run() == [True]
+    adopted = ack.world.poddnat()
+    assert adopted is not None
+    assert adopted["metadata"].get("finalizers", []) == []
+    (owner,) = adopted["metadata"]["ownerReferences"]
+    assert (owner["uid"], owner["controller"]) == (ack.pod["metadata"]["uid"], True)
+    with restarted(ack.world) as again:
+        told = answer(lambda: again.sync_poddnat(adopted))
+        assert condition(told)[1] == "Ready"
+        ready = again.set_status(adopted, told["status"])
+        kept = answer(lambda: again.sync_pod(ack.pod, ready))
+        assert kept["attachments"][0]["spec"] == adopted["spec"]
+        assert kept["annotations"][STATUS] == "Ready"
+        assert RESULT in kept["annotations"]
+    assert ack.entries() == [ack.entry]
+    assert ack.world.cloud_writes() == 0
+
+
+def test_adopted_poddnat_takes_its_entry_with_it(ack: Ack) -> None:
+    ack.run()
+    adopted = ack.world.poddnat()
+    assert adopted is not None
+    with restarted(ack.world) as again:
+        assert answer(lambda: again.finalize(adopted))["finalized"] is True
+    assert ack.entries() == []
+
+
+def test_released_poddnat_is_gone_and_so_are_its_entries_alone(ack: Ack) -> None:
+    other = acks.entry(ack.world.emulator, ip="172.16.1.9", port=600)
+    assert ack.run(release=True) == [True]
+    assert ack.entries() == [other]
+    assert ack.world.poddnat() is None
+
+
+def test_adopting_once_more_finds_nothing_to_do(ack: Ack) -> None:
+    ack.run()
+    assert ack.moves() == []
