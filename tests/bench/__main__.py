@@ -34,11 +34,12 @@ def main() -> None:
     with console.status("an address with 60,000 ports in use …"):
         figures |= allocation.measure()
     with console.status("an old gateway, 200 entries …"):
-        serial = gateways.ours(mappings=200, at_once=1)
+        serial = gateways.ours(mappings=200, at_once=1, settle=gateways.EXACT_SETTLE)
     with console.status("the same in the per-object way …"):
-        naive = gateways.per_object(mappings=200, at_once=1)
+        naive = gateways.per_object(mappings=60)
     with console.status("a new gateway, 400 entries …"):
-        parallel = gateways.ours(mappings=400, at_once=8)
+        parallel = gateways.ours(mappings=400, at_once=8, settle=gateways.EXACT_SETTLE, jitter=0.1)
+        uneven = gateways.ours(mappings=400, at_once=8, settle=gateways.EXACT_SETTLE)
     with console.status("eight old gateways, 50 entries each …"):
         one = gateways.ours(mappings=50, at_once=1)
         eight = gateways.ours(mappings=50, at_once=1, gateways=8)
@@ -49,19 +50,22 @@ def main() -> None:
     figures |= {
         "serial_wall_ratio": serial.ratio,
         "serial_calls_per_mapping": serial.calls,
-        "per_object_factor": naive.seconds / serial.seconds,
+        "per_object_factor": naive.ratio / serial.ratio,
         "per_object_calls_per_mapping": naive.calls,
         "parallel_capacity_share": 1 / parallel.ratio,
         "parallel_writes_per_mapping": parallel.writes,
         "parallel_reads_per_mapping": parallel.reads,
+        "parallel_capacity_share_jitter30": 1 / uneven.ratio,
+        "parallel_writes_per_mapping_jitter30": uneven.writes,
+        "parallel_reads_per_mapping_jitter30": uneven.reads,
         "eight_gateways_ratio": 8 * one.seconds / eight.seconds,
         "rate_limited_share": share,
         "rate_limited_refusals_per_window": refusals,
         "rest_writes": rest_writes + hooks.writes_at_rest,
         "rest_reads_per_interval": rest_reads,
     }
-    with console.status("200 entries deleted at once …"):
-        deleted = gateways.ours(mappings=200, at_once=1, release=True)
+    with console.status("50 entries deleted at once …"):
+        deleted = gateways.ours(mappings=50, at_once=1, release=True)
     with console.status("a workload that starts while another one goes …"):
         creating = gateways.sharing(mappings=40, others=160, release=False)
         deleting = gateways.sharing(mappings=40, others=160, release=True)
@@ -72,7 +76,7 @@ def main() -> None:
     with console.status(f"{CYCLES:,} pods come and go …"):
         growth = in_virtual_time.memory_growth(CYCLES)
     figures |= {
-        "delete_create_ratio": deleted.seconds / serial.seconds,
+        "delete_create_ratio": deleted.seconds / one.seconds,
         "fairness_create_ratio": creating,
         "fairness_delete_ratio": deleting,
         **{f"ready_lag_{pods}_s": lag for pods, lag in lags.items()},

@@ -92,6 +92,7 @@ def emulated_cloud(
     gateways: int = 1,
     at_once: int = 1,
     settle: float,
+    jitter: float = JITTER,
     entries: Sequence[ForwardRule] = (),
     names: Sequence[str] = (),
     rate_limit: Mapping[str, Any] | None = None,
@@ -117,7 +118,7 @@ def emulated_cloud(
                 "quota": 100_000,
                 "writes_at_once": at_once,
                 "settle_seconds": settle,
-                "settle_jitter": JITTER,
+                "settle_jitter": jitter,
                 "eips": [eip_of(n)],
                 "entries": [_entry(rule, name) for rule, name in zip(entries, names, strict=True)] if n == 0 else [],
             }
