@@ -104,8 +104,8 @@ def _note(ledger: Ledger, poddnat: dict[str, Any]) -> None:
 
 def _mapping(gateway_id: str, entry: ForwardEntry, poddnat: str) -> Mapping:
     rule = entry.rule
-    outside = f"{rule.external_ip}:{rule.external_ports}"
-    inside = f"{rule.internal_ip}:{rule.internal_ports}"
+    outside = f"{rule.external_ip}:{rule.external_ports.shown}"
+    inside = f"{rule.internal_ip}:{rule.internal_ports.shown}"
     return Mapping(gateway_id, outside, inside, rule.protocol.value, entry.entry_id, poddnat)
 
 
