@@ -336,18 +336,19 @@ class Agenda:
         """Take the next write out of the queue; those that must wait keep their places."""
         kept: list[tuple[str, Kind]] = []
         taken: Create | Delete | None = None
-        wait = math.inf
-        while taken is None and (uid := self.lanes.pop()) is not None:
+        room_in = self._room_at(now) - now if self.lanes.length(Kind.CREATE) else math.inf
+        # Without room, those who want to create may be many, and are not gone through in vain.
+        closed, wait = (Kind.CREATE, room_in) if room_in > 0 else (None, math.inf)
+        while taken is None and (uid := self.lanes.pop(closed=closed)) is not None:
             wish = self._wishes[uid]
             plan = self._plan(wish)
             if (write := wish.next_write(plan)) is None:
                 self._place(wish)
                 continue
             kind, what = write
-            ready_at = max(wish.retry_at, self._room_at(now) if kind is Kind.CREATE else now)
-            if now < ready_at:
+            if now < wish.retry_at:
                 kept.append((uid, kind))
-                wait = min(wait, ready_at - now)
+                wait = min(wait, wish.retry_at - now)
                 continue
             taken = self._call(wish, what)
             wish.sending.add(what if isinstance(what, ForwardRule) else what.entry_id)

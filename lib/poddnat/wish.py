@@ -136,11 +136,11 @@ class Lanes:
         for lane in self._lanes.values():
             lane.pop(uid, None)
 
-    def pop(self) -> str | None:
-        """Take out who is next; None: nobody waits."""
+    def pop(self, *, closed: Kind | None = None) -> str | None:
+        """Take out who is next, but nobody of a ``closed`` lane; None: nobody waits."""
         kinds = [self._turn, *(kind for kind in Kind if kind is not self._turn)]
         for kind in kinds:
-            if self._lanes[kind]:
+            if self._lanes[kind] and kind is not closed:
                 self._turn = next(other for other in Kind if other is not kind)
                 return self._lanes[kind].popitem(last=False)[0]
         return None

@@ -264,3 +264,21 @@ def test_lane_whose_turn_came_to_nothing_is_next_again() -> None:
     lanes.add("a", Kind.CREATE, since=0.0, front=True)
     lanes.turn_again(Kind.CREATE)
     assert "".join(drained(lanes)) == "axby"
+
+
+def test_nobody_is_taken_out_of_a_closed_lane() -> None:
+    lanes = Lanes()
+    lanes.add("create", Kind.CREATE)
+    lanes.add("delete", Kind.DELETE)
+    assert [lanes.pop(closed=Kind.CREATE), lanes.pop(closed=Kind.CREATE), lanes.pop()] == ["delete", None, "create"]
+
+
+def test_those_that_come_back_together_stay_in_the_order_of_their_waiting() -> None:
+    lanes = Lanes()
+    for number in range(4):
+        lanes.add(f"uid-{number}", Kind.CREATE, since=float(number))
+    taken = [lanes.pop() for _ in range(3)]
+    for uid, since in zip(taken, range(3), strict=True):
+        assert uid is not None
+        lanes.add(uid, Kind.CREATE, since=float(since), front=True)
+    assert lanes.uids(Kind.CREATE) == ["uid-0", "uid-1", "uid-2", "uid-3"]
