@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from poddnat.ledger import Ledger
-from poddnat.model import ForwardEntry, Protocol
+from poddnat.model import ForwardEntry, Ports, Protocol
 from poddnat.ownership import Ownership
 from poddnat.poddnat_object import SpecError, controller_of, parse_spec, spec_of
 from poddnat.stock import Stock
@@ -111,7 +111,7 @@ def _mapping(gateway_id: str, entry: ForwardEntry, poddnat: str) -> Mapping:
 
 def _order(mapping: Mapping) -> tuple[str, str, int, str]:
     ip, _, ports = mapping.external.partition(":")
-    return mapping.gateway, ip, int(ports.partition("/")[0]), mapping.protocol
+    return mapping.gateway, ip, Ports.parse(ports).first, mapping.protocol
 
 
 def _eips(stock: Stock, values: Values, ledger: Ledger, foreign: dict[str, list[ForwardEntry]]) -> Iterator[EipUsage]:
