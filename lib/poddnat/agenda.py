@@ -121,6 +121,10 @@ class Agenda:
         self._quota: int | None = None
         self._full_until = -math.inf
 
+    def look_again(self, now: float) -> None:
+        """Read the whole table as soon as may be: somebody doubts what is known of it."""
+        self._refresh_at = min(self._refresh_at, now)
+
     def start_afresh(self, now: float) -> None:
         """Believe the table only once a listing that begins from now on shows it: somebody else may have written."""
         self.loaded = False

@@ -43,6 +43,8 @@ class Finding:
     uid: str
     """The PodDNAT's."""
     detail: str
+    by_hand: bool = False
+    """Whether only somebody at the console can mend it: we may not modify entries."""
 
     def told(self) -> dict[str, str]:
         """Write it for programs."""
@@ -98,7 +100,8 @@ def _of_poddnat(
         elif entry.rule != rule:
             yield finding(Kind.DRIFTED, entry_id, entry.rule, f"the PodDNAT says {rule}")
         elif entry.name not in ("", own_name):
-            yield finding(Kind.DRIFTED, entry_id, rule, f"it was renamed to {entry.name}")
+            text = f"it was renamed to {entry.name}; name it {own_name} again, by hand"
+            yield Finding(Kind.DRIFTED, gateway_id, entry_id, str(rule), name, uid, text, by_hand=True)
     if _is_settled(poddnat):
         wanted = _wanted(poddnat)
         for entry in tables.get(gateway_id, ()):

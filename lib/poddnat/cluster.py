@@ -245,13 +245,15 @@ class Cluster:
             body=client.V1DeleteOptions(preconditions=preconditions),
         )
 
-    def nudge(self, namespace: str, name: str, now: str) -> None:
+    def nudge(self, namespace: str, name: str, now: str, annotation: str = NUDGED_AT) -> None:
         """Have a PodDNAT synced at once: a changed annotation is noticed by Metacontroller. ``now`` is the time.
+
+        CHECK_ASKED_AT as the annotation has the server read the gateway's table again, too.
 
         Raises:
             ClusterError: the API server did not do it.
         """
-        patch = {"metadata": {"annotations": {NUDGED_AT: now}}}
+        patch = {"metadata": {"annotations": {annotation: now}}}
         self._ask(self._custom.patch_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, name, patch)
 
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:

@@ -138,6 +138,12 @@ class Gateway:
             there = mine.entries(self._agenda.table)
         return [entry for entry in there if entry.status is not EntryStatus.DELETING]
 
+    def look_again(self) -> None:
+        """Read the whole table as soon as may be: somebody doubts what is known of it."""
+        with self._wake:
+            self._agenda.look_again(self._clock())
+            self._wake.notify()
+
     def start_afresh(self) -> None:
         """List the table again before anything is written: until now, somebody else was writing."""
         with self._wake:

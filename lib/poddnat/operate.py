@@ -219,8 +219,9 @@ def _fix(site: _Site, faults: "list[Finding]", *, quiet: bool, yes: bool) -> boo
     from poddnat.repair import Repair, steps_for
 
     steps = steps_for(faults)
+    by_hand = [finding for finding in faults if finding.by_hand]
     if not steps:
-        return True
+        return not by_hand
     err = progress_console()
     if not quiet or not yes:
         for step in steps:
@@ -241,7 +242,7 @@ def _fix(site: _Site, faults: "list[Finding]", *, quiet: bool, yes: bool) -> boo
         Repair(site.values, site.cloud, site.cluster).run(steps, done)
     if not quiet:
         console().print(f"{sum(results)} of {len(steps)} done.")
-    return all(results)
+    return all(results) and not by_hand
 
 
 def _agreed(steps: int) -> bool:

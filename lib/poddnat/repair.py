@@ -16,6 +16,7 @@ from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.ownership import Ownership
 from poddnat.plan import Mine
+from poddnat.poddnat_object import CHECK_ASKED_AT
 from poddnat.values import Values
 
 _POLL_SECONDS = 0.1
@@ -36,7 +37,7 @@ def steps_for(findings: Iterable[Finding]) -> list[Step]:
         if finding.kind is Kind.LEFTOVER:
             text = f"delete entry {finding.entry_id} on {finding.gateway_id}, {finding.rule}: {finding.detail}"
             steps["entry", finding.entry_id] = Step(finding, text)
-        elif finding.kind in (Kind.MISSING, Kind.DRIFTED):
+        elif finding.kind in (Kind.MISSING, Kind.DRIFTED) and not finding.by_hand:
             text = f"have PodDNAT {finding.poddnat} synced again: its entries are {finding.kind}"
             steps.setdefault(("poddnat", finding.uid), Step(finding, text))
     return list(steps.values())
@@ -61,7 +62,7 @@ class Repair:
         for step in steps:
             if step.finding.kind is not Kind.LEFTOVER:
                 namespace, _, name = step.finding.poddnat.partition("/")
-                self._cluster.nudge(namespace, name, now)
+                self._cluster.nudge(namespace, name, now, CHECK_ASKED_AT)
                 done(step, True)  # noqa: FBT003
         leftovers = [step for step in steps if step.finding.kind is Kind.LEFTOVER]
         if leftovers:

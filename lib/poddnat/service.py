@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 
@@ -58,8 +59,8 @@ class Service:
         ownership = Ownership(values.cluster_id)
         self.poddnats = PodDNATs(
             cluster,
-            on_seen=lambda poddnat: self.mappings.seen(poddnat),  # noqa: PLW0108  # made below
-            on_gone=lambda poddnat: self.mappings.gone(poddnat),  # noqa: PLW0108
+            on_seen=self._seen,
+            on_gone=self._gone,
         )
         self.fleet = Fleet(
             values,
@@ -119,6 +120,14 @@ class Service:
     def warm(self) -> bool:
         """Whether this process could be the active one: all PodDNATs have been listed."""
         return self.poddnats.synced
+
+    def _seen(self, poddnat: dict[str, Any]) -> None:
+        self.mappings.seen(poddnat)
+        self.upkeep.seen(poddnat)
+
+    def _gone(self, poddnat: dict[str, Any]) -> None:
+        self.mappings.gone(poddnat)
+        self.upkeep.gone(poddnat)
 
     def _gauges(self) -> Iterator[GaugeMetricFamily]:
         valid = self._values_file is None or self._values_file.valid

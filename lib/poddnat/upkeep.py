@@ -12,7 +12,7 @@ from typing import Any
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
-from poddnat.poddnat_object import claimed_entries, spec_of
+from poddnat.poddnat_object import CHECK_ASKED_AT, claimed_entries, spec_of
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Upkeep:
         self._on_lost = on_lost
         self._may_write = may_write
         self._today = today
+        self._checks: dict[str, str] = {}
         self._nudged: dict[str, set[str]] = {}
         """By gateway: the ids of lost entries whose PodDNATs have been told; once is enough."""
 
@@ -57,38 +58,48 @@ class Upkeep:
             if (
                 lost
                 and not gateway.is_busy_with(poddnat["metadata"]["uid"])
-                and (told.issuperset(lost) or self._nudge(poddnat, gateway_id, lost))
+                and (told.issuperset(lost) or self._tell_lost(poddnat, gateway_id, lost))
             ):
                 still_lost.update(lost)
         self._nudged[gateway_id] = still_lost
 
+    def seen(self, poddnat: Manifest) -> None:
+        """Have the gateway's table read again when somebody asks for that on a PodDNAT, once each time."""
+        metadata = poddnat["metadata"]
+        asked = (metadata.get("annotations") or {}).get(CHECK_ASKED_AT)
+        if asked is None or self._checks.get(metadata["uid"]) == asked:
+            return
+        self._checks[metadata["uid"]] = asked
+        if (gateway := self._fleet.get(str(spec_of(poddnat).get("tableId", "")))) is not None:
+            gateway.look_again()
+
+    def gone(self, poddnat: Manifest) -> None:
+        """Forget a PodDNAT."""
+        self._checks.pop(poddnat["metadata"]["uid"], None)
+
     def urge(self, is_misplaced: Callable[[Manifest], bool]) -> None:
         """Have those PodDNATs synced at once that other values leave in the wrong place."""
         for poddnat in self._poddnats.all() if self._may_write() else ():
-            metadata = poddnat["metadata"]
-            try:
-                if "deletionTimestamp" not in metadata and is_misplaced(poddnat):
-                    self._cluster.nudge(metadata["namespace"], metadata["name"], self._now())
-            except ClusterError as error:
-                log.warning("PodDNAT %s/%s can't be synced at once: %s", metadata["namespace"], metadata["name"], error)
+            if "deletionTimestamp" not in poddnat["metadata"] and is_misplaced(poddnat):
+                self._nudge(poddnat)
 
-    def _now(self) -> str:
-        return self._today().strftime("%Y-%m-%dT%H:%M:%SZ")
-
-    def _nudge(self, poddnat: Manifest, gateway_id: str, lost: list[str]) -> bool:
-        namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
-        try:
-            self._cluster.nudge(namespace, name, self._now())
-        except ClusterError as error:
-            log.warning("PodDNAT %s/%s can't be synced at once: %s", namespace, name, error)
+    def _tell_lost(self, poddnat: Manifest, gateway_id: str, lost: list[str]) -> bool:
+        if not self._nudge(poddnat):
             return False
-        what = ", ".join(lost)
-        log.warning(
-            "PodDNAT %s/%s: somebody deleted or changed entry %s on %s; it is made anew",
-            namespace,
-            name,
-            what,
-            gateway_id,
-        )
+        what = f"entry {', '.join(lost)} on {gateway_id}"
+        log.warning("PodDNAT %s: somebody deleted or changed %s; it is made anew", _name(poddnat), what)
         self._on_lost(gateway_id)
         return True
+
+    def _nudge(self, poddnat: Manifest) -> bool:
+        metadata, now = poddnat["metadata"], self._today().strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            self._cluster.nudge(metadata["namespace"], metadata["name"], now)
+        except ClusterError as error:
+            log.warning("PodDNAT %s can't be synced at once: %s", _name(poddnat), error)
+            return False
+        return True
+
+
+def _name(poddnat: Manifest) -> str:
+    return f"{poddnat['metadata']['namespace']}/{poddnat['metadata']['name']}"

@@ -195,13 +195,18 @@ class ControlPlane:
         """Make a client for another token; the caller closes it."""
         return Api(self.url, token=token, ca_file=str(self.ca_file))
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl as administrator; return what it prints, raise with what it complains about."""
+    @property
+    def kubectl_program(self) -> str:
+        """Where kubectl is: beside the other programs, or on PATH."""
         own = self._assets / "kubectl"
         program = str(own) if own.exists() else shutil.which("kubectl")
         if program is None:
             raise FileNotFoundError("there is no kubectl beside the other programs, nor on PATH")
-        command = [program, f"--kubeconfig={self.kubeconfig}", *arguments]
+        return program
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl as administrator; return what it prints, raise with what it complains about."""
+        command = [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=30)
         if done.returncode:
             message = f"kubectl {' '.join(arguments)}: {done.stderr.strip()}"

@@ -14,9 +14,8 @@ from metacontroller_standin.waiting import wait_until
 from poddnat import operate
 from poddnat.cli import app
 from poddnat.ownership import Ownership
-from poddnat.poddnat_object import NUDGED_AT
 from tests.unit.hooks import world as small
-from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, KEY, World
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, KEY, World, cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +86,12 @@ def add_entry(world: World, name: str, port: int = 600) -> str:
 def kinds(terminal: Terminal) -> list[str]:
     """Audit, and return the kinds of what is found."""
     return [finding["kind"] for finding in terminal.read("audit")["findings"]]
+
+
+def claims(world: World) -> list[str]:
+    """Return the ids of the entries that the PodDNAT says work."""
+    status = (world.poddnat() or {}).get("status", {})
+    return [entry["forwardEntryId"] for entry in status.get("entries", [])]
 
 
 # ports
@@ -191,14 +196,24 @@ def test_fix_deletes_leftovers_and_no_foreign_entry(terminal: Terminal) -> None:
     assert [entry.id for entry in terminal.world.entries()] == [foreign]
 
 
-def test_fix_has_a_poddnat_with_a_missing_entry_synced_again(exposed: Terminal) -> None:
+def test_fix_has_the_server_make_a_missing_entry_anew_at_once(terminal: Terminal) -> None:
+    world = terminal.world
+    with cluster(world):
+        world.make_pod(EXPOSE_80)
+        wait_until(lambda: claims(world), 10, "the pod to be exposed")
+        (entry,) = world.entries()
+        world.emulator.delete_entry(GATEWAY, entry.id)
+        result = terminal.run("audit", "--fix", "--yes")
+        assert result.exit_code == 0, result.output
+        wait_until(lambda: world.entries() and claims(world) == [e.id for e in world.entries()], 10, "the entry again")
+
+
+def test_fix_leaves_a_renamed_entry_to_people(exposed: Terminal) -> None:
     (entry,) = exposed.world.entries()
-    exposed.world.emulator.delete_entry(GATEWAY, entry.id)
+    exposed.world.emulator.rename_entry(GATEWAY, entry.id, "mine-now")
     result = exposed.run("audit", "--fix", "--yes")
-    assert result.exit_code == 0, result.output
-    poddnat = exposed.world.poddnat()
-    assert poddnat is not None
-    assert NUDGED_AT in poddnat["metadata"]["annotations"]
+    assert result.exit_code == 1
+    assert [e.name for e in exposed.world.entries()] == ["mine-now"]
 
 
 @pytest.mark.parametrize("command", ["audit", "ports"])
