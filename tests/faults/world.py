@@ -22,7 +22,7 @@ from poddnat.annotations import READY, STATUS
 from poddnat.annotations import parse as parse_annotations
 from poddnat.cloud import Cloud
 from poddnat.cloud_errors import CloudError, Meaning
-from poddnat.cluster import Cluster
+from poddnat.cluster import Cluster, ClusterError
 from poddnat.ownership import Ownership
 from poddnat.poddnat_object import entry_ids, parse_spec, spec_of
 from poddnat.progress import Later
@@ -215,6 +215,7 @@ class SmallCluster(Cluster):
         self.told_ids: set[str] = set()
         """Ids of entries that a PodDNAT's status has ever held."""
         self.changed: Callable[[str, str], None] = lambda _kind, _name: None
+        self._away = False
         self._scheduler = scheduler
         self._log: list[tuple[str, Json]] = []
         self._news = Condition(scheduler)
@@ -223,15 +224,18 @@ class SmallCluster(Cluster):
     # What the controller calls.
 
     def pod(self, namespace: str, name: str) -> Json | None:  # noqa: ARG002
+        self._ask_nothing_away()
         return copy.deepcopy(self.pods.get(name))
 
     def node(self, name: str) -> Json | None:
         return {"metadata": {"name": name}}
 
     def poddnats(self) -> tuple[list[Json], str]:
+        self._ask_nothing_away()
         return copy.deepcopy(list(self.dnats.values())), str(len(self._log))
 
     def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:  # noqa: ARG002
+        self._ask_nothing_away()
         dnat = self.dnats.get(name)
         if dnat is not None and dnat["metadata"]["uid"] == uid:
             self.start_deleting(name)
@@ -248,13 +252,27 @@ class SmallCluster(Cluster):
 
     def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Json], None]) -> str:
         seen = int(resource_version)
-        self._news.wait_for(lambda: len(self._log) > seen)
+        self._news.wait_for(lambda: self._away or len(self._log) > seen)
+        self._ask_nothing_away()
         for kind, item in copy.deepcopy(self._log[seen:]):
             seen += 1
             on_event(kind, item)
         return str(seen)
 
+    def _ask_nothing_away(self) -> None:
+        if self._away:
+            raise ClusterError("the API server is away")
+
     # What everybody else does.
+
+    def set_away(self, *, away: bool) -> None:
+        """Let the API server go or come back; while it is away, Metacontroller has nothing to call hooks for."""
+        self._away = away
+        self._news.notify_all()
+
+    @property
+    def away(self) -> bool:
+        return self._away
 
     def new_uid(self) -> str:
         """Give a uid that nothing else has had."""
@@ -314,7 +332,7 @@ class Metacontroller:
                 continue
             del self._due[kind, name]
             service = self._pick()
-            if service is None or not service.ready:
+            if service is None or not service.ready or self._cluster.away:
                 self._again(kind, name, 1.0)
                 continue
             self.hooks[kind] += 1

@@ -1,0 +1,76 @@
+"""The cloud, or the API server, is away for long: nothing is lost, nobody is kept waiting longer than that."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from tests.faults.steps import heal
+from tests.faults.world import POD_IPS, REFRESH, running
+from vpc_emulator import Fault
+
+if TYPE_CHECKING:
+    from tests.faults.world import World
+
+HOUR = 3600.0
+SOON = 60.0
+
+
+def remembered(world: World) -> int:
+    """Count what the gateways' drivers have to do, or keep in mind."""
+    (process,) = world.processes
+    agendas = [gateway._agenda for gateway in process.service.fleet.gateways()]
+    return sum(len(a._wishes) + len(a._watching) + len(a.lanes) + len(a.pace._open) for a in agendas)
+
+
+def come_and_go(world: World, minutes: int) -> list[int]:
+    """Let a pod go and another one come each minute; return what is remembered after each."""
+    found = []
+    for minute, ip in zip(range(minutes), itertools.cycle(POD_IPS), strict=False):
+        world.add_pod(f"pod-{minute}", ip)
+        world.pass_time(SOON)
+        found.append(remembered(world))
+        assert f"pod-{minute - len(POD_IPS)}" not in world.cluster.pods  # Pods are deleted whatever is away.
+    return found
+
+
+def test_cloud_away_for_an_hour_costs_nothing_that_lasts() -> None:
+    with running() as world:
+        for number, ip in enumerate(POD_IPS):
+            world.add_pod(f"pod-{number}", ip)
+        world.settles(100.0)
+        before = {entry.id for entry in world.entries()}
+        world.emulator.add_fault(Fault("error", code="ServiceUnavailable", times=None))
+        world.pass_time(HOUR)
+        assert {entry.id for entry in world.entries()} == before
+        heal(world)
+        world.settles(2 * REFRESH)
+        assert {entry.id for entry in world.entries()} == before
+
+
+def test_pods_come_and_go_while_the_cloud_is_away_and_memory_stays_flat() -> None:
+    with running() as world:
+        come_and_go(world, 2 * len(POD_IPS))
+        world.emulator.add_fault(Fault("error", code="ServiceUnavailable", times=None))
+        counts = come_and_go(world, 60)
+        # Each PodDNAT that waits to be finalized is remembered, and in a cluster they go on waiting: nothing else is.
+        assert max(counts) <= 3 * (len(world.cluster.dnats) + 2)
+        heal(world)
+        world.settles(2 * REFRESH)
+        world.pass_time(SOON)
+        assert remembered(world) == 0
+
+
+def test_api_server_away_for_a_minute_changes_nothing_and_all_goes_on_when_it_is_back() -> None:
+    with running() as world:
+        for number, ip in enumerate(POD_IPS[:3]):
+            world.add_pod(f"pod-{number}", ip)
+        world.settles(100.0)
+        world.cluster.set_away(away=True)
+        writes = world.writes()
+        world.pass_time(SOON)
+        assert world.writes() == writes
+        world.cluster.set_away(away=False)
+        world.delete_pod("pod-0")
+        world.add_pod("pod-3", POD_IPS[0])
+        world.settles(SOON)
