@@ -18,6 +18,7 @@ from hooks.tokens import Tokens
 from poddnat.cluster import ClusterError
 from poddnat.metrics import CONTENT_TYPE
 from poddnat.service import Service
+from poddnat.witness import NoSuchObjectError
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "", toke
     app = Flask("poddnat")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     hooks = {
-        "/pod/sync": Border("pod-sync", partial(pod_sync, service.pods)),
-        "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pods)),
-        "/poddnat/sync": Border("poddnat-sync", partial(poddnat_sync, service.mappings)),
-        "/poddnat/finalize": Border("poddnat-finalize", partial(poddnat_finalize, service.mappings)),
+        "/pod/sync": Border("pod-sync", partial(pod_sync, service.pods, service.witness)),
+        "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pods, service.witness)),
+        "/poddnat/sync": Border("poddnat-sync", partial(poddnat_sync, service.mappings, service.witness)),
+        "/poddnat/finalize": Border("poddnat-finalize", partial(poddnat_finalize, service.mappings, service.witness)),
     }
     for path, border in hooks.items():
         app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, border), methods=["POST"])
@@ -49,6 +50,7 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "", toke
     app.add_url_rule("/metrics", endpoint="metrics", view_func=lambda: _metrics(service))
     app.register_error_handler(BadRequestError, _bad_request)
     app.register_error_handler(ClusterError, _cluster_away)
+    app.register_error_handler(NoSuchObjectError, _no_such_object)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
     return app
@@ -95,6 +97,14 @@ def _bad_request(error: BadRequestError) -> Response:
 def _cluster_away(error: ClusterError) -> Response:
     log.warning("the API server can't be asked: %s", error)
     return Response(status=429, headers={"Retry-After": str(_CLUSTER_AWAY_SECONDS)})
+
+
+def _no_such_object(error: NoSuchObjectError) -> Response:
+    # Metacontroller's picture may be a moment old, which is no reason for an event.
+    log.info("not done for %s: %s", request.path, error)
+    answer = _text(str(error), 429)
+    answer.headers["Retry-After"] = "1"
+    return answer
 
 
 def _http_error(error: HTTPException) -> Response:

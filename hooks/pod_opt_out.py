@@ -4,8 +4,9 @@ from hooks.border import Json
 from hooks.pod_answer import write
 from poddnat.pods import Pods
 from poddnat.progress import Later
+from poddnat.witness import Witness
 
 
-def pod_opt_out(pods: Pods, body: Json) -> Json | Later:
+def pod_opt_out(pods: Pods, witness: Witness, body: Json) -> Json | Later:
     """Take back what the pod was given."""
-    return write(pods.opt_out(body["object"]))
+    return write(pods.opt_out(witness.opted_out_pod(body["object"])))

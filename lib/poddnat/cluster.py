@@ -115,6 +115,15 @@ class Cluster:
         """
         return self._read(self._core.read_namespaced_pod, name, namespace)
 
+    def poddnat(self, namespace: str, name: str) -> Manifest | None:
+        """Read a PodDNAT; None: there is none.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        call = self._custom.get_namespaced_custom_object
+        return self._read(call, GROUP, _VERSION, namespace, PLURAL, name)
+
     def node(self, name: str) -> Manifest | None:
         """Read a node; None: there is none.
 

@@ -99,6 +99,21 @@ class Followed:
                 self._take(kind, item)
 
 
+def _oldest_claims_first(cluster: Cluster) -> tuple[list[Manifest], str]:
+    """List all PodDNATs in the order in which they ask for their ports.
+
+    Whoever edits a spec asks for something new; that its status is of an older generation gives it away.
+    """
+    items, version = cluster.poddnats()
+
+    def place(item: Manifest) -> tuple[bool, str]:
+        metadata, status = item["metadata"], item.get("status") or {}
+        edited = status.get("observedGeneration") != metadata.get("generation")
+        return edited, metadata.get("creationTimestamp") or ""
+
+    return sorted(items, key=place), version
+
+
 class PodDNATs(Followed):
     """All PodDNATs as last seen. Safe to use from several threads."""
 
@@ -106,7 +121,7 @@ class PodDNATs(Followed):
         self, cluster: Cluster, on_seen: Callable[[Manifest], None], on_gone: Callable[[Manifest], None]
     ) -> None:
         """``on_seen`` gets every PodDNAT that is new or changed, ``on_gone`` those that are no longer there."""
-        super().__init__("PodDNATs", cluster.poddnats, cluster.watch_poddnats)
+        super().__init__("PodDNATs", partial(_oldest_claims_first, cluster), cluster.watch_poddnats)
         self._cluster = cluster
         self._on_seen = on_seen
         self._on_gone = on_gone

@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -155,6 +155,12 @@ class Gateway:
         with self._wake:
             self._agenda.limit = quota
             self._wake.notify()
+
+    def entries_with(self, entry_ids: Iterable[str]) -> list[ForwardEntry]:
+        """List the entries that have these ids, whosever they are."""
+        with self._wake:
+            found = map(self._agenda.table.get, entry_ids)
+            return [entry for entry in found if entry is not None]
 
     def update(self, info: GatewayInfo | None) -> None:
         """Take over what DescribeNatGateways says; None: no such gateway."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from poddnat import limits
 from poddnat.allocator import PortBook, Slot
+from poddnat.holders import Holders, Home
 from poddnat.limits import LimitError
 from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Ports, Protocol
 from poddnat.placement import Place, line_up
@@ -20,9 +21,6 @@ from poddnat.values import Values
 from poddnat.waiting_list import Asking, Shape, WaitingList, shape_of
 
 _PROMISE_SECONDS = 600.0
-
-Home = tuple[str, str]
-"""A gateway's id and one of its addresses: an address may move from one gateway to another."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,9 @@ class Ledger:
         self._books: dict[Home, PortBook] = {}
         self._promises: dict[str, _Promise] = {}
         self._shown: dict[str, _Shown] = {}
+        self._holders = Holders()
+        self._refused: dict[str, tuple[Home, list[Slot]]] = {}
+        # What PodDNATs asked for that may not have it: it is free for others.
         self._foreign: dict[str, dict[str, Home]] = {}
         self._held: dict[Home, dict[Hashable, tuple[Slot, ...]]] = {}
         self._waiting = WaitingList()
@@ -95,11 +96,14 @@ class Ledger:
         """Note what an existing PodDNAT asks for."""
         with self._lock:
             slots = _slots(mappings)
+            if self._refused.get(uid) == (home, slots):
+                return
             before = self._shown.get(uid)
             if before is not None and before.home != home:
                 self._claim(before.home, ("poddnat", uid), ())
             self._shown[uid] = _Shown(home, pod_uid, namespace, _count(slots))
             self._claim(home, ("poddnat", uid), slots)
+            self._holders.claim(uid, home, slots)
             promise = self._promises.get(pod_uid)
             if promise is None or promise.beyond == uid:
                 return
@@ -109,8 +113,29 @@ class Ledger:
     def poddnat_gone(self, uid: str) -> None:
         """Note that a PodDNAT has gone, and its entries with it."""
         with self._lock:
-            if (shown := self._shown.pop(uid, None)) is not None:
-                self._claim(shown.home, ("poddnat", uid), ())
+            self._refused.pop(uid, None)
+            self._release(uid)
+
+    def poddnat_refused(self, uid: str, home: Home, mappings: Sequence[PortMapping]) -> None:
+        """Note that a PodDNAT may not have what it asks for: it keeps nobody else from it."""
+        with self._lock:
+            self._refused[uid] = (home, _slots(mappings))
+            self._release(uid)
+
+    def poddnat_allowed(self, uid: str) -> None:
+        """Note that a PodDNAT may have what it asks for, after all."""
+        with self._lock:
+            self._refused.pop(uid, None)
+
+    def rival(self, uid: str) -> str | None:
+        """Name a PodDNAT that asked for one of these ports before this one did; None: there is none."""
+        with self._lock:
+            return self._holders.rival(uid)
+
+    def _release(self, uid: str) -> None:
+        self._holders.release(uid)
+        if (shown := self._shown.pop(uid, None)) is not None:
+            self._claim(shown.home, ("poddnat", uid), ())
 
     def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
         """Note all entries on a gateway that are not ours: their ports are never offered."""
@@ -132,10 +157,12 @@ class Ledger:
         uid: str,
         pod_uid: str,
         entry_ids: Collection[str] = (),
+        taken_away: bool = False,
     ) -> list[PortMapping | None]:
         """Tell for each item which of its external ports a pod can keep, None where it needs others.
 
         ``entry_ids``: forward entries that are its own although their names don't say so.
+        Who asked for a port first keeps it, unless it was ``taken_away``: then only what nobody else asks for is kept.
         An item that has changed its protocol only keeps its ports as well, where they are free for the new one.
         """
         own = (("poddnat", uid), ("pod", pod_uid), *(("entry", entry_id) for entry_id in entry_ids))
@@ -155,7 +182,8 @@ class Ledger:
                     if not item.overlaps(mapping.item) or _overlap(same.slots, taken):
                         continue
                     fits = self._values.allows(*had.home, same.external)
-                    if fits and all(book.is_free(slot, but=own) for slot in same.slots):
+                    first = not taken_away and self._holders.is_first(uid, had.home, same.slots)
+                    if fits and (first or all(book.is_free(slot, but=own) for slot in same.slots)):
                         found[index] = same
                         taken += same.slots
                         break

@@ -17,9 +17,10 @@ from poddnat.fleet import Fleet
 from poddnat.gateway import Gateway
 from poddnat.ledger import Ledger
 from poddnat.model import ForwardEntry, WorkingPort
-from poddnat.ownership import Ownership
+from poddnat.ownership import Ownership, names_nobody
 from poddnat.permission import Permissions, Verdict
 from poddnat.plan import Mine
+from poddnat.pod_facts import is_terminating
 from poddnat.poddnat_object import (
     Condition,
     PodDNAT,
@@ -34,8 +35,9 @@ from poddnat.poddnat_object import (
     working_ports,
 )
 from poddnat.progress import Blocked, Done, Later, Progress, Trouble, Waiting
+from poddnat.proofs import Proofs
 from poddnat.stopwatch import Stopwatch
-from poddnat.troubles import of_acks, of_left, of_missing
+from poddnat.troubles import of_acks, of_left, of_missing, of_rival
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ _BY_ZONE = (
 _REST_SECONDS = 300.0
 _LONGEST_WAIT = 20.0
 _PROBATION = dt.timedelta(seconds=2 * _REST_SECONDS)
+_LEAVING = Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Mappings:
         self._stopwatch = stopwatch
         self._routes_denied = routes_denied
         self._today = today
+        self._proofs = Proofs()
 
     def sync(self, parent: Manifest) -> PodDNATAnswer | Later:
         """Bring a PodDNAT's entries to what it asks for, as far as it may, and tell how far that is.
@@ -96,11 +100,17 @@ class Mappings:
         Raises:
             ClusterError: the API server could not be asked about the pod.
         """
+        mine = self._mine(parent)
         if is_acks(parent["metadata"]):
+            # Anybody may have put that finalizer there, so nothing of ours stays behind it.
+            self._withdraw(mine)
             self.seen(parent)
             told = working_ports(parent.get("status") or {})
             return self._blocked(parent, of_acks(parent["metadata"]["name"]), told)
-        mine = self._mine(parent)
+        if is_terminating(parent):
+            # Somebody's finalizer holds it though ours has gone: nobody would tell when its pod goes.
+            self._withdraw(mine)
+            return PodDNATAnswer(self._status(parent, (), _LEAVING))
         fixed = Fixed.read(parent["metadata"])
         try:
             wanted = parse_spec(spec_of(parent), away=fixed is not None)
@@ -115,7 +125,7 @@ class Mappings:
         if (misplaced := self._misplaced(parent, mine, wanted)) is not None:
             return misplaced
         gateway = self._fleet.get(wanted.gateway_id)
-        if gateway is not None and self._fleet.exists(wanted.gateway_id) and self._is_proven(parent, fixed):
+        if gateway is not None and self._fleet.exists(wanted.gateway_id) and self._is_proven(parent, wanted, fixed):
             done = gateway.working(mine, wanted.rules)
             if done is not None:
                 return self._told(parent, wanted, done)
@@ -127,8 +137,8 @@ class Mappings:
         """Ask for the entries, as far as the pod itself wants them."""
         verdict = self._permissions.check(parent["metadata"], wanted)
         if isinstance(verdict, Trouble):
-            self._withdraw(mine)
-            return self._blocked(parent, verdict)
+            return self._refused(parent, mine, wanted, verdict)
+        self._allowed(parent)
         if verdict is Verdict.OPTED_OUT:
             metadata = parent["metadata"]
             self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
@@ -144,10 +154,13 @@ class Mappings:
             return PodDNATAnswer(parent["status"], resync_after=trouble.retry_after) if trouble else Later(1.0)
         if gateway is None or trouble is not None:
             return self._blocked(parent, trouble or of_missing(wanted.gateway_id))
+        mine = self._admitted(parent, wanted, gateway)
         rules = wanted.rules
+        present = {entry.rule for entry in gateway.entries_of(mine)}
         if verdict is Verdict.LEAVING:
-            present = {entry.rule for entry in gateway.entries_of(mine)}
             rules = tuple(rule for rule in rules if rule in present)
+        if not present.issuperset(rules) and (rival := self._ledger.rival(mine.uid)) is not None:
+            return self._blocked(parent, of_rival(wanted.external_ip, rival))
         progress = gateway.ensure(mine, rules)
         if fixed is not None and self._absences.pods.has_gone(fixed.pod_uid):
             # It went after it was asked: what the watch took back then must not come again.
@@ -159,8 +172,7 @@ class Mappings:
         """Tell what is wrong with where a PodDNAT is; None: nothing."""
         outside = self._permissions.outside(parent["metadata"], wanted)
         if outside is not None:
-            self._withdraw(mine)
-            return self._blocked(parent, outside)
+            return self._refused(parent, mine, wanted, outside)
         if not self._fleet.serves(wanted.gateway_id, wanted.external_ip):
             return self._blocked(parent, of_left(wanted.gateway_id, wanted.external_ip))
         return None
@@ -177,11 +189,36 @@ class Mappings:
         outside = self._permissions.outside(parent["metadata"], wanted)
         return outside is not None or self._ledger.shuns(wanted.external_ip)
 
+    def _refused(self, parent: Manifest, mine: Mine, wanted: PodDNAT, why: Trouble) -> PodDNATAnswer:
+        """Take away what a PodDNAT may not have, and let others have the ports that it named."""
+        self._withdraw(mine)
+        if Fixed.read(parent["metadata"]) is None:
+            self._ledger.poddnat_refused(mine.uid, (wanted.gateway_id, wanted.external_ip), wanted.mappings)
+        return self._blocked(parent, why)
+
+    def _allowed(self, parent: Manifest) -> None:
+        self._ledger.poddnat_allowed(parent["metadata"]["uid"])
+        self.seen(parent)
+
+    def _admitted(self, parent: Manifest, wanted: PodDNAT, gateway: Gateway) -> Mine:
+        """Take for a PodDNAT's own also entries that were renamed, as far as its pod's address proves it."""
+        uid = parent["metadata"]["uid"]
+        told = gateway.entries_with(entry_ids(parent.get("status") or {}))
+        self._proofs.add(
+            uid,
+            (
+                entry.entry_id
+                for entry in told
+                if entry.rule.internal_ip == wanted.internal_ip and names_nobody(entry.name)
+            ),
+        )
+        return self._mine(parent)
+
     def finalize(self, parent: Manifest) -> PodDNATAnswer | Later:
         """Take a PodDNAT's entries off the cloud; finalized once a listing shows none."""
-        if is_acks(parent["metadata"]):
-            return PodDNATAnswer(parent.get("status") or {}, finalized=True)
         mine = self._mine(parent)
+        if is_acks(parent["metadata"]) and not any(gateway.concerns(mine) for gateway in self._fleet.gateways()):
+            return PodDNATAnswer(parent.get("status") or {}, finalized=True)
         self._permissions.forget(mine.uid)
         outcomes = [self._released(gateway_id, mine) for gateway_id in self._places(parent, mine)]
         for outcome in outcomes:
@@ -211,6 +248,7 @@ class Mappings:
         self._permissions.forget(uid)
         for gateway in self._fleet.gateways():
             gateway.abandon(self._mine(parent))
+        self._proofs.forget(uid)
         self._ledger.poddnat_gone(uid)
         self._stopwatch.forget(pod_uid_of(parent["metadata"]))
 
@@ -224,11 +262,14 @@ class Mappings:
         condition = Condition(ready=False, reason="PodAway", message=judged.message)
         return PodDNATAnswer(self._status(parent, (), condition), judged.ask_again)
 
-    def _is_proven(self, parent: Manifest, fixed: Fixed | None) -> bool:
+    def _is_proven(self, parent: Manifest, wanted: PodDNAT, fixed: Fixed | None) -> bool:
         """Whether its pod need not be asked again while its entries work.
 
-        From the moment that a pod shows its result, its opting out is noticed by that. Before, only asking tells.
+        From the moment that a pod shows its result, its opting out is noticed by that. Before, only asking tells. A
+        status may be forged, so this process must have asked the same pod about the same once.
         """
+        if not self._permissions.has_allowed(parent["metadata"], wanted):
+            return False
         if fixed is not None and not self._absences.pods.is_alive(fixed.pod_uid):
             return False
         since = ready_since(parent.get("status") or {})
@@ -236,7 +277,7 @@ class Mappings:
 
     def _mine(self, parent: Manifest) -> Mine:
         uid = parent["metadata"]["uid"]
-        return Mine(uid, self._ownership.name_of(uid), entry_ids(parent.get("status") or {}), _name(parent))
+        return Mine(uid, self._ownership.name_of(uid), self._proofs.of(uid), _name(parent))
 
     def _places(self, parent: Manifest, mine: Mine) -> list[str]:
         """List the gateways where a PodDNAT has, or may have, entries."""
@@ -268,6 +309,7 @@ class Mappings:
                 gateway.ensure(mine, ())
 
     def _told(self, parent: Manifest, wanted: PodDNAT, progress: Progress) -> PodDNATAnswer | Later:
+        self._proofs.add(parent["metadata"]["uid"], (entry.entry_id for entry in progress.entries))
         working = wanted.working(progress.entries)
         match progress:
             case Done():
@@ -292,7 +334,7 @@ class Mappings:
 
     def _ready(self, parent: Manifest, working: Sequence[WorkingPort]) -> Condition:
         if not working:
-            return Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
+            return _LEAVING
         entries = sum(len(port.entry_ids) for port in working)
         count = f"{entries} forward entries work" if entries > 1 else "1 forward entry works"
         external_ip = working[0].external_ip

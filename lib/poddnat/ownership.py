@@ -42,3 +42,8 @@ class Ownership:
         uid = name.removeprefix(self._head)
         # What could not have come out of name_of is somebody's own name that happens to begin alike.
         return uid if uid != name and uid and _fit(uid, self._room) == uid else None
+
+
+def names_nobody(name: str) -> bool:
+    """Whether an entry's name says nothing about whose it is: neither this cluster's nor another's."""
+    return not name.startswith(_PREFIX)

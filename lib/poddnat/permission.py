@@ -17,7 +17,7 @@ from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster
 from poddnat.fixed import Fixed
 from poddnat.namespaces import Namespaces
-from poddnat.poddnat_object import PodDNAT, controller_of
+from poddnat.poddnat_object import PodDNAT, Reference, controller_of
 from poddnat.progress import Trouble
 from poddnat.values import Values
 
@@ -39,6 +39,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class _Granted:
+    whose: tuple[Reference | None, Fixed | None]
     poddnat: PodDNAT
     verdict: Verdict
     until: float
@@ -76,17 +77,27 @@ class Permissions:
             ClusterError: the API server did not tell.
         """
         uid, now = metadata["uid"], self._clock()
-        with self._lock:
-            granted = self._granted.get(uid)
-        if granted is not None and granted.poddnat == wanted and now < granted.until:
+        granted = self._found(metadata, wanted)
+        if granted is not None and now < granted.until:
             return granted.verdict
         answer = self._ask(metadata, wanted)
         with self._lock:
             if isinstance(answer, Verdict):
-                self._granted[uid] = _Granted(wanted, answer, now + _VALID_SECONDS)
+                self._granted[uid] = _Granted(_whose(metadata), wanted, answer, now + _VALID_SECONDS)
             else:
                 self._granted.pop(uid, None)
         return answer
+
+    def has_allowed(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> bool:
+        """Whether the same owner was asked about the same before, however long ago, and let it have that."""
+        granted = self._found(metadata, wanted)
+        return granted is not None and granted.verdict in {Verdict.ALLOWED, Verdict.LEAVING}
+
+    def _found(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> _Granted | None:
+        with self._lock:
+            granted = self._granted.get(metadata["uid"])
+        same = granted is not None and (granted.whose, granted.poddnat) == (_whose(metadata), wanted)
+        return granted if same else None
 
     def forget(self, uid: str) -> None:
         """Forget what was said for a PodDNAT."""
@@ -136,6 +147,10 @@ def _judge(pod: Mapping[str, Any], name: str, wanted: PodDNAT) -> Verdict | Trou
         if not any(item.covers(mapping.item) for item in exposure.items):
             return _refusal(f"pod {name} does not ask for port {mapping.item}")
     return Verdict.LEAVING if pod_facts.is_terminating(pod) else Verdict.ALLOWED
+
+
+def _whose(metadata: Mapping[str, Any]) -> tuple[Reference | None, Fixed | None]:
+    return controller_of(metadata), Fixed.read(metadata)
 
 
 def _refusal(why: str) -> Trouble:

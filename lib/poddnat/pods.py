@@ -40,7 +40,7 @@ from poddnat.poddnat_object import (
 from poddnat.progress import Later, Trouble
 from poddnat.release import Release
 from poddnat.stopwatch import Stopwatch
-from poddnat.troubles import MOVE_AWAY, of_acks
+from poddnat.troubles import ADDRESS, MOVE_AWAY, PORT_TAKEN, of_acks
 from poddnat.waiting_list import Asking
 
 log = logging.getLogger(__name__)
@@ -270,8 +270,9 @@ class Pods:
     def _kept(
         self, current: PodDNAT, items: Sequence[ExposedPort], observed: Manifest, pod_uid: str
     ) -> list[PortMapping | None]:
-        uid, ids = observed["metadata"]["uid"], entry_ids(observed.get("status") or {})
-        return self._ledger.kept(_grant_of(current), items, uid=uid, pod_uid=pod_uid, entry_ids=ids)
+        ids = entry_ids(observed.get("status") or {})
+        uid, taken = observed["metadata"]["uid"], _told_reason(observed) == PORT_TAKEN
+        return self._ledger.kept(_grant_of(current), items, uid=uid, pod_uid=pod_uid, entry_ids=ids, taken_away=taken)
 
     def _desired(
         self, pod_uid: str, ip: str, items: Sequence[ExposedPort], observed: Manifest | None, namespace: str
@@ -376,13 +377,19 @@ def _is_current(observed: Manifest) -> bool:
 
 def _has_to_move(observed: Manifest | None) -> str:
     """Name the gateway or the address that a PodDNAT has to leave, if its own sync asks for it; else empty."""
+    reason = _told_reason(observed)
+    if observed is None or reason not in MOVE_AWAY:
+        return ""
+    leaves = {ADDRESS: "externalIP", PORT_TAKEN: ""}
+    return str(spec_of(observed).get(leaves.get(reason, "tableId"), ""))
+
+
+def _told_reason(observed: Manifest | None) -> str:
+    """Read why a PodDNAT as it is now isn't Ready, if its own sync has said so; else empty."""
     if observed is None or not _is_current(observed):
         return ""
     condition = observed_condition(observed.get("status") or {})
-    if condition is None or condition.ready or condition.reason not in MOVE_AWAY:
-        return ""
-    leaves = {"ExternalAddressUnusable": "externalIP", "ExternalPortTaken": ""}
-    return str(spec_of(observed).get(leaves.get(condition.reason, "tableId"), ""))
+    return "" if condition is None or condition.ready else condition.reason
 
 
 def _poddnat(grant: Grant, address: Address) -> PodDNAT:

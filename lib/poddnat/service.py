@@ -26,6 +26,7 @@ from poddnat.stopwatch import Stopwatch
 from poddnat.upkeep import Upkeep
 from poddnat.values import Values
 from poddnat.values_file import ValuesFile
+from poddnat.witness import Witness
 
 
 class Service:
@@ -74,6 +75,7 @@ class Service:
             clock=clock,
             refresh_interval=refresh_interval,
         )
+        self.witness = Witness(cluster, self.poddnats)
         self.upkeep = Upkeep(cluster, self.poddnats, self.fleet, self.metrics.lost, may_write=may_write)
         self.network = Network(cloud, clock=clock)
         self.absences = Absences(

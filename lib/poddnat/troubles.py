@@ -84,6 +84,12 @@ def _about(number: int) -> str:
     return str(number) if number <= _COUNTED else f"up to {rounded}"
 
 
+def of_rival(external_ip: str, uid: str) -> Trouble:
+    """Explain that another PodDNAT asked for the same ports first, though it may have no entries now."""
+    text = f"PodDNAT {uid} asked for some of these ports of {external_ip} first"
+    return Trouble(PORT_TAKEN, f"{text}; another port will be used.", retry_after=30.0)
+
+
 def of_conflicts(plan: Plan, ownership: Ownership) -> Trouble | None:
     """Explain the first conflict of a plan that has nothing else left to do."""
     if plan.writes or plan.settling or not plan.conflicts:

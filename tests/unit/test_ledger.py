@@ -12,7 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from poddnat.ledger import Grant, Home, Ledger
+from poddnat.holders import Home  # noqa: TC001
+from poddnat.ledger import Grant, Ledger
 from poddnat.limits import LimitError
 from poddnat.model import ALL_PORTS, ExposedPort, ForwardEntry, ForwardRule, Ports, Protocol
 from poddnat.placement import Place
@@ -534,10 +535,10 @@ def test_nothing_is_given_out_without_a_place(ledger: Ledger) -> None:
 # What a pod keeps
 
 
-def keeps(ledger: Ledger, had: Grant, *asked: str) -> list[str | None]:
+def keeps(ledger: Ledger, had: Grant, *asked: str, taken_away: bool = False) -> list[str | None]:
     """Tell what pod-1 keeps of what it had; it asks for the same when nothing else is said."""
     wanted = items(*asked) if asked else [each.item for each in had.mappings]
-    kept = ledger.kept(had, wanted, uid="of pod-1", pod_uid="pod-1")
+    kept = ledger.kept(had, wanted, uid="of pod-1", pod_uid="pod-1", taken_away=taken_away)
     return [str(each) if each else None for each in kept]
 
 
@@ -552,13 +553,22 @@ def keeps(ledger: Ledger, had: Grant, *asked: str) -> list[str | None]:
         pytest.param("9000", False, id="outside the pool"),
     ],
 )
-def test_port_can_be_kept(port: str, kept: bool) -> None:  # noqa: FBT001
+def test_port_that_was_taken_away_is_kept_where_nobody_else_asks_for_it(port: str, kept: bool) -> None:  # noqa: FBT001
     ledger = Ledger(pool(offer(A, "512/519")))
     show(ledger, "pod-1", grant(AT_A_1, "512->80", "513->81", "514->82", "515->83"))
     show(ledger, "pod-2", grant(AT_A_1, "513->80"))
     ledger.foreign_seen(A, [foreign("515")])
     ledger.grant(Asking("pod-3"), WEB, [], keep=AT_A_1, kept=[mapping("514->80")])
-    assert keeps(ledger, grant(AT_A_1, f"{port}->80")) == [f"{port}->80/tcp" if kept else None]
+    assert keeps(ledger, grant(AT_A_1, f"{port}->80"), taken_away=True) == [f"{port}->80/tcp" if kept else None]
+
+
+@pytest.mark.parametrize(("first", "kept"), [("pod-1", True), ("pod-2", False)])
+def test_port_is_kept_by_who_asked_for_it_first(first: str, kept: bool) -> None:  # noqa: FBT001
+    ledger = Ledger(pool(offer(A, "512/519")))
+    second = {"pod-1": "pod-2", "pod-2": "pod-1"}[first]
+    show(ledger, first, grant(AT_A_1, "512->80"))
+    show(ledger, second, grant(AT_A_1, "512->80"))
+    assert keeps(ledger, grant(AT_A_1, "512->80")) == ["512->80/tcp" if kept else None]
 
 
 HAD = grant(AT_A_1, "512->80/tcp", "516-518->7000-7002/udp", "513->53/tcpudp")

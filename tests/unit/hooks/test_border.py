@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from poddnat.files import schema_validator
-from tests.unit.hooks.world import World, answer, running
+from tests.unit.hooks.world import FINALIZER, POD_DNATS, World, answer, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,34 @@ def recording(name: str) -> Json:
     return content
 
 
+def told(world: World, name: str) -> Json:
+    """Read a request as Metacontroller sent it, about objects that the API server has."""
+    body = recording(name)
+    if "object" in body:
+        pod = body["object"]
+        pod["metadata"] |= {"name": name, "namespace": "default"}
+        pod["metadata"]["uid"] = _made(world, "v1", "pods", pod)["metadata"]["uid"]
+    for poddnat in [body["parent"]] if "parent" in body else body["attachments"].get(POD_DNATS, {}).values():
+        poddnat["metadata"] |= {"name": name, "namespace": "default"}
+        made = _made(world, "alibabacloud.com/v1", "poddnats", poddnat)
+        if body["finalizing"]:
+            world.api.delete(world.poddnats, name, "default")
+        poddnat["metadata"]["uid"] = made["metadata"]["uid"]
+        if "attachments" in body:
+            body["attachments"] = {POD_DNATS: {name: poddnat}}
+    return body
+
+
+def _made(world: World, api_version: str, plural: str, manifest: Json) -> Json:
+    resource = world.api.resource(api_version, plural)
+    metadata = {**manifest["metadata"], "finalizers": [FINALIZER]}
+    for key in ("uid", "resourceVersion", "ownerReferences", "deletionTimestamp"):
+        metadata.pop(key, None)
+    if not world.api.exists(resource, metadata["name"], "default"):
+        world.api.create(resource, {**manifest, "metadata": metadata})
+    return world.api.get(resource, metadata["name"], "default")
+
+
 def test_every_recording_has_its_hook() -> None:
     assert {path.stem for path in RECORDINGS.glob("*.json")} == set(HOOKS)
 
@@ -51,7 +79,8 @@ def test_every_recording_has_its_hook() -> None:
 @pytest.mark.parametrize("name", HOOKS)
 def test_what_metacontroller_sends_is_answered_as_the_schema_says(shared: World, name: str) -> None:
     path = HOOKS[name]
-    content = answer(lambda: shared.client.post(path, json=recording(name)))
+    body = told(shared, name)
+    content = answer(lambda: shared.client.post(path, json=body))
     validator = schema_validator(f"{path.lstrip('/').replace('/', '-')}-answer.json")
     assert list(validator.iter_errors(content)) == []
 
@@ -136,7 +165,7 @@ def test_unexpected_failure_is_told_in_a_sentence_without_its_insides(
     monkeypatch.delattr("poddnat.pods.Pods.opt_out")
     monkeypatch.delattr("poddnat.mappings.Mappings.sync")
     monkeypatch.delattr("poddnat.mappings.Mappings.finalize")
-    response = shared.client.post(HOOKS[name], json=recording(name))
+    response = shared.client.post(HOOKS[name], json=told(shared, name))
     assert response.status_code == 500
     assert response.text == "poddnat failed unexpectedly; its log has the details\n"
 
@@ -145,7 +174,7 @@ def test_what_failed_unexpectedly_is_in_the_log(
     shared: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr("poddnat.mappings.Mappings.sync")
-    shared.client.post("/poddnat/sync", json=recording("poddnat-sync"))
+    shared.client.post("/poddnat/sync", json=told(shared, "poddnat-sync"))
     assert "AttributeError" in caplog.text
 
 

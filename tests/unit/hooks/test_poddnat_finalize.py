@@ -95,5 +95,5 @@ def test_port_is_free_again_when_the_poddnat_has_gone() -> None:
         other = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
         assert answer(lambda: world.sync_pod(other))["annotations"][STATUS].startswith("NoFreePorts: ")
         answer(lambda: world.finalize(poddnat))
-        world.api.delete(world.poddnats, "web-1", "default")
+        world.api.patch(world.poddnats, "web-1", {"metadata": {"finalizers": None}}, "default")
         wait_until(lambda: answer(lambda: world.sync_pod(other))["attachments"], 5, "the port to be given to another")

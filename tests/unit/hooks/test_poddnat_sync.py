@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.waiting import wait_until
 from tests.unit.hooks.world import (
     EIP,
@@ -223,8 +224,11 @@ def test_poddnat_for_a_port_that_the_pod_does_not_list_is_refused(world: World, 
 
 
 def test_poddnat_of_an_earlier_pod_of_the_same_name_is_refused(world: World) -> None:
+    # Another owner, which is there, keeps the garbage collector away.
+    other = world.make_pod({}, name="other", ip="172.16.1.8")
     poddnat = exposed(world, world.make_pod(EXPOSE_80))
-    poddnat["metadata"]["ownerReferences"][0]["uid"] = "that-of-an-earlier-pod"
+    earlier = {**poddnat["metadata"]["ownerReferences"][0], "uid": "that-of-an-earlier-pod"}
+    poddnat["metadata"]["ownerReferences"] = [earlier, {**owner_reference(other), "controller": False}]
     reason, message = refusal(world, poddnat)
     assert reason == "NotAllowed"
     assert "its pod web-1 (uid that-of-an-earlier-pod) is gone" in message

@@ -18,7 +18,7 @@ from hooks.certificate import Certificate, CertificateError
 from hooks.server import LARGEST_REQUEST, HookServer
 from metacontroller_standin.waiting import wait_until
 from tests.unit.hooks import certificates
-from tests.unit.hooks.test_border import HOOKS, ONE_OF_EACH, PATHS, recording
+from tests.unit.hooks.test_border import HOOKS, ONE_OF_EACH, PATHS, told
 from tests.unit.hooks.world import World, running
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def test_caller_who_never_shakes_hands_keeps_nobody_waiting(secure: HookServer, 
         assert is_well(secure, files.trusting())
 
 
-def test_hooks_are_answered_over_tls(secure: HookServer, files: Files) -> None:
-    body = json.dumps(recording("pod-sync-no-ip")).encode()
+def test_hooks_are_answered_over_tls(shared: World, secure: HookServer, files: Files) -> None:
+    body = json.dumps(told(shared, "pod-sync-no-ip")).encode()
     with urllib.request.urlopen(f"{secure.url}/pod/sync", body, timeout=20, context=files.trusting()) as response:
         assert "attachments" in json.load(response)
 

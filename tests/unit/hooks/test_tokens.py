@@ -8,7 +8,7 @@ import pytest
 
 from hooks.app import create_app
 from hooks.tokens import TokenFileError, Tokens
-from tests.unit.hooks.test_border import HOOKS, ONE_OF_EACH, PATHS, recording
+from tests.unit.hooks.test_border import HOOKS, ONE_OF_EACH, PATHS, told
 from tests.unit.hooks.world import answer, running
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def test_hook_refuses_who_does_not_show_the_token(client: FlaskClient, path: str
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-def test_hook_answers_who_shows_the_token(client: FlaskClient, name: str, scheme: str) -> None:
-    shown = header(f"{scheme} {TOKEN}")
-    assert answer(lambda: client.post(HOOKS[name], json=recording(name), headers=shown))
+def test_hook_answers_who_shows_the_token(shared: World, client: FlaskClient, name: str, scheme: str) -> None:
+    shown, body = header(f"{scheme} {TOKEN}"), told(shared, name)
+    assert answer(lambda: client.post(HOOKS[name], json=body, headers=shown))
 
 
 def test_each_line_of_the_file_is_a_token(shared: World, file: Path) -> None:

@@ -47,6 +47,7 @@ KEY, OTHER_KEY, SECRET = "key", "other-key", "secret"
 POD_DNAT = "k8s.aliyun.com/pod-dnat"
 PORTS = "k8s.aliyun.com/pod-dnat-expose-port"
 PROTOCOL = "k8s.aliyun.com/pod-dnat-expose-protocol"
+FINALIZER = "metacontroller.io/compositecontroller-poddnat"
 STATUS = "k8s.aliyun.com/pod-dnat-status"
 RESULT = "k8s.aliyun.com/pod-dnat-result"
 POD_DNATS = "PodDNAT.alibabacloud.com/v1"
@@ -197,11 +198,36 @@ class World:
 
     def sync_poddnat(self, poddnat: Json) -> TestResponse:
         """Ask for a PodDNAT's status."""
-        return self.client.post("/poddnat/sync", json=poddnat_request(poddnat))
+        return self.client.post("/poddnat/sync", json=poddnat_request(self.stored(poddnat)))
 
     def finalize(self, poddnat: Json) -> TestResponse:
         """Ask whether a PodDNAT may go."""
-        return self.client.post("/poddnat/finalize", json=poddnat_request(poddnat, finalizing=True))
+        there = self.poddnat(name_of(poddnat))
+        if there is not None and not there["metadata"].get("deletionTimestamp"):
+            self.api.patch(
+                self.poddnats, name_of(poddnat), {"metadata": {"finalizers": [FINALIZER]}}, namespace_of(poddnat)
+            )
+            self.api.delete(self.poddnats, name_of(poddnat), namespace_of(poddnat))
+        shown = self.poddnat(name_of(poddnat)) or poddnat
+        return self.client.post("/poddnat/finalize", json=poddnat_request(shown, finalizing=True))
+
+    def stored(self, poddnat: Json) -> Json:
+        """Let the API server have a PodDNAT as it is here: what a caller alone says counts for nothing."""
+        there = self.poddnat(name_of(poddnat))
+        if there is None or there["metadata"]["uid"] != poddnat["metadata"]["uid"]:
+            return poddnat
+        for part, write in (("spec", self.api.update), ("status", self.api.update_status)):
+            version = {"resourceVersion": there["metadata"]["resourceVersion"]}
+            owners = {"ownerReferences": poddnat["metadata"].get("ownerReferences", [])}
+            wanted = {**there, "metadata": {**there["metadata"], **version, **owners}}
+            wanted.pop(part, None)
+            wanted |= {part: poddnat[part]} if part in poddnat else {}
+            if (wanted.get(part), owners["ownerReferences"]) != (
+                there.get(part),
+                there["metadata"].get("ownerReferences", []),
+            ):
+                there = write(self.poddnats, wanted)
+        return there
 
     def attachment(self, pod: Json, poddnat: Json | None = None) -> Json:
         """Return the PodDNAT that a pod should have."""
