@@ -200,22 +200,35 @@ class Mappings:
         self._ledger.poddnat_allowed(parent["metadata"]["uid"])
         self.seen(parent)
 
+    def recognize(self, parent: Manifest) -> None:
+        """Find out whether entries that a PodDNAT's status names are its own though their names don't say so.
+
+        Its pod tells, and is asked only where there are such entries; once it has gone, nothing could tell.
+
+        Raises:
+            ClusterError: the API server could not be asked about the pod.
+        """
+        wanted = None if is_acks(parent["metadata"]) else _wanted(parent)
+        gateway = self._fleet.get(wanted.gateway_id) if wanted is not None else None
+        if wanted is None or gateway is None or not self._strangers(parent, wanted, gateway):
+            return
+        if self._permissions.check(parent["metadata"], wanted) in {Verdict.ALLOWED, Verdict.LEAVING}:
+            self._admitted(parent, wanted, gateway)
+
     def _admitted(self, parent: Manifest, wanted: PodDNAT, gateway: Gateway) -> Mine:
-        """Take for a PodDNAT's own also entries that were renamed, as far as its pod's address proves it."""
-        uid = parent["metadata"]["uid"]
-        told = gateway.entries_with(entry_ids(parent.get("status") or {}))
-        self._proofs.add(
-            uid,
-            (
-                entry.entry_id
-                for entry in told
-                if entry.rule.internal_ip == wanted.internal_ip and names_nobody(entry.name)
-            ),
-        )
+        """Take such entries for its own; its pod has that address."""
+        self._proofs.add(parent["metadata"]["uid"], self._strangers(parent, wanted, gateway))
         return self._mine(parent)
+
+    def _strangers(self, parent: Manifest, wanted: PodDNAT, gateway: Gateway) -> set[str]:
+        proven = self._proofs.of(parent["metadata"]["uid"])
+        told = gateway.entries_with(entry_ids(parent.get("status") or {}))
+        leading_here = (entry for entry in told if entry.rule.internal_ip == wanted.internal_ip)
+        return {entry.entry_id for entry in leading_here if names_nobody(entry.name)} - proven
 
     def finalize(self, parent: Manifest) -> PodDNATAnswer | Later:
         """Take a PodDNAT's entries off the cloud; finalized once a listing shows none."""
+        self.recognize(parent)
         mine = self._mine(parent)
         if is_acks(parent["metadata"]) and not any(gateway.concerns(mine) for gateway in self._fleet.gateways()):
             return PodDNATAnswer(parent.get("status") or {}, finalized=True)

@@ -1,5 +1,6 @@
 """All parts of the controller, put together, started and stopped."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from poddnat import gauges
 from poddnat.absences import Absences
 from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster
+from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
 from poddnat.ledger import Ledger
@@ -21,12 +22,15 @@ from poddnat.network import Network
 from poddnat.nodes import Nodes
 from poddnat.ownership import Ownership
 from poddnat.permission import Permissions
+from poddnat.poddnat_object import spec_of
 from poddnat.pods import Pods
 from poddnat.stopwatch import Stopwatch
 from poddnat.upkeep import Upkeep
 from poddnat.values import Values
 from poddnat.values_file import ValuesFile
 from poddnat.witness import Witness
+
+log = logging.getLogger(__name__)
 
 
 class Service:
@@ -69,7 +73,7 @@ class Service:
             ownership,
             self.poddnats,
             ledger.foreign_seen,
-            on_listed=lambda gateway_id: self.upkeep.check(gateway_id),  # noqa: PLW0108  # made below
+            on_listed=self._listed,
             on_swept=self.metrics.swept,
             may_write=may_write,
             clock=clock,
@@ -130,6 +134,16 @@ class Service:
     def _gone(self, poddnat: dict[str, Any]) -> None:
         self.mappings.gone(poddnat)
         self.upkeep.gone(poddnat)
+
+    def _listed(self, gateway_id: str) -> None:
+        for poddnat in self.poddnats.all():
+            if spec_of(poddnat).get("tableId") == gateway_id:
+                try:
+                    self.mappings.recognize(poddnat)
+                except ClusterError as error:
+                    log.warning("the API server can't be asked whose entries on %s are: %s", gateway_id, error)
+                    break
+        self.upkeep.check(gateway_id)
 
     def _gauges(self) -> Iterator[GaugeMetricFamily]:
         valid = self._values_file is None or self._values_file.valid

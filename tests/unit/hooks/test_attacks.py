@@ -287,6 +287,17 @@ def test_renamed_entry_that_leads_to_the_pod_is_still_its_own(world: World) -> N
         assert again.entries() == []
 
 
+def test_renamed_entry_goes_with_its_pod_after_a_restart(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    (entry,) = world.entries()
+    world.emulator.rename_entry(GATEWAY, entry.id, "renamed")
+    with restarted(world) as again:
+        wait_until(lambda: again.service.mappings._proofs.of(poddnat["metadata"]["uid"]), 5, "its pod to be asked")
+        again.api.delete(again.api.resource("v1", "pods"), name_of(pod), "default", grace_period=0)
+        wait_until(lambda: not again.entries(), 10, "the entry to go")
+
+
 # Forged calls: whatever the token, only what the API server has is acted upon
 
 
