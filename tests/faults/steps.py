@@ -360,7 +360,8 @@ class SomebodyTakes(OnOurs):
     def happen(self, world: World, entry: ForwardEntry) -> None:
         world.emulator.delete_entry(entry.gateway_id, entry.id)
         internal_ip = entry.internal_ip if self.same_pod else "172.16.1.15"
-        world.add_foreign(entry.external_ip, int(entry.external_port), internal_ip, int(entry.internal_port))
+        outside, inside = (int(ports.split("/")[0]) for ports in (entry.external_port, entry.internal_port))
+        world.add_foreign(entry.external_ip, outside, internal_ip, inside)
 
 
 @dataclass(frozen=True)
