@@ -1,6 +1,6 @@
 """What is stored in clusters and clouds outlives the program: what the first version wrote is read by all later ones.
 
-`tests/recordings/first-version.json` was recorded from the first version. Things may be added to it, never taken away.
+`first_version.json` was recorded from the first version. Things may be added to it, never taken away.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-FIRST: Json = json.loads((Path(__file__).parents[2] / "recordings" / "first-version.json").read_text(encoding="utf-8"))
+FIRST: Json = json.loads((Path(__file__).with_name("first_version.json")).read_text(encoding="utf-8"))
 
 
 def fields(schema: Json, path: str = "") -> Iterator[tuple[str, str]]:
