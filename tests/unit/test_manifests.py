@@ -318,7 +318,7 @@ def test_rights_in_the_cluster_are_few() -> None:
         ("", "pods/status"): ["patch"],
         ("", "nodes"): ["get"],
         ("", "namespaces"): ["get"],
-        ("alibabacloud.com", "poddnats"): ["list", "watch", "create", "patch", "delete"],
+        ("alibabacloud.com", "poddnats"): ["get", "list", "watch", "create", "patch", "delete"],
         ("apps", "statefulsets"): ["get"],
         ("apps.kruise.io", "statefulsets"): ["get"],
         ("game.kruise.io", "gameserversets"): ["get"],
