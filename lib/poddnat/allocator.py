@@ -80,10 +80,6 @@ class PortBook:
         )
         return all(self._claims.get((port, protocol), 0) == own[port, protocol] for port in _each(ports))
 
-    def offers(self, ports: Ports) -> bool:
-        """Whether ports lie in a range that may be given out."""
-        return any(part.contains(ports) for part in self.offered)
-
     def choose(self, items: Sequence[ExposedPort], *, besides: Iterable[Slot] = ()) -> tuple[Ports, ...] | None:
         """Choose free ports for all items, without claiming them; None when they don't all fit.
 

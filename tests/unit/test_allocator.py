@@ -266,14 +266,6 @@ def test_no_slot_is_free_while_another_maps_the_whole_address() -> None:
     assert one.is_free((Ports(512, 512), TCP), but=("foreign",))
 
 
-@pytest.mark.parametrize(
-    ("ports", "offered"),
-    [("512", True), ("520", True), ("512/520", True), ("511/513", False), ("600/601", False), ("520/600", False)],
-)
-def test_ports_are_offered_when_one_range_has_them_all(ports: str, offered: bool) -> None:  # noqa: FBT001
-    assert book("512/520", "600").offers(Ports.parse(ports)) is offered
-
-
 # Whatever happens
 
 OFFERED = (Ports(3, 6), Ports(7, 8), Ports(11, 14))
