@@ -2,7 +2,7 @@
 
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
 from poddnat.model import ForwardEntry, ForwardRule
@@ -54,11 +54,10 @@ class Wish:
 
     def change(self, mine: Mine, rules: tuple[ForwardRule, ...], *, release: bool, now: float) -> None:
         """Want something else from now on; what is under way is sorted out by the next plan."""
-        # A status names what works: an entry that no longer does leaves it before it is deleted, and is ours still.
-        self.mine = replace(mine, known_ids=tuple(dict.fromkeys([*mine.known_ids, *self.mine.known_ids])))
         if rules == self.rules and release == self.release:
+            self.mine = mine
             return
-        self.rules, self.release = rules, release
+        self.mine, self.rules, self.release = mine, rules, release
         self.since = self.quiet_since = now
         self.confirmed = False
         self.suspects &= set(rules)

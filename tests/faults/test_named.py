@@ -111,18 +111,6 @@ def test_entry_renamed_by_somebody_goes_with_its_poddnat() -> None:
         assert world.entries() == []
 
 
-def test_entry_renamed_while_no_process_ran_goes_though_its_pod_wants_another_one_by_now() -> None:
-    with running() as world:
-        (entry,) = exposed(world)
-        world.kill()
-        world.emulator.rename_entry(entry.gateway_id, entry.id, "ops")
-        world.edit_pod("a", "80", "udp")
-        world.start()
-        world.pass_time(SOON)
-        world.settles(REFRESH)
-        assert [left.protocol for left in world.entries()] == ["udp"]
-
-
 # Answers.
 
 

@@ -83,11 +83,10 @@ def test_same_wish_again_forgives_nothing(wish: Wish) -> None:
     assert (wish.failures, wish.since) == (1, 0.0)
 
 
-def test_ids_that_a_status_ever_named_stay_known(wish: Wish) -> None:
-    wish.change(Mine(MINE.uid, MINE.name, ("fwd-1",)), (WEB, TLS), release=False, now=5.0)
-    wish.change(Mine(MINE.uid, MINE.name, ("fwd-2",)), (TLS,), release=False, now=6.0)
-    wish.change(MINE, (TLS,), release=False, now=7.0)
-    assert sorted(wish.mine.known_ids) == ["fwd-1", "fwd-2"]
+def test_same_wish_again_takes_over_the_ids_of_the_status(wish: Wish) -> None:
+    known = Mine(MINE.uid, MINE.name, ("fwd-1",))
+    wish.change(known, (WEB, TLS), release=False, now=5.0)
+    assert wish.mine is known
 
 
 def test_other_rules_start_anew(wish: Wish) -> None:
