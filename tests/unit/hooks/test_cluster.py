@@ -141,6 +141,20 @@ def test_settled_cluster_causes_no_write_anywhere(busy: Cluster) -> None:
     assert (world.memory.store.revision, world.cloud_writes()) == (before[0] + 5, before[1])
 
 
+def test_container_that_restarts_changes_nothing(busy: Cluster) -> None:
+    world = busy.world
+    world.make_pod(EXPOSE_80, ip="")
+    wait_ready(world, "web-1")
+    busy.standin.wait_idle()
+    before = (world.memory.store.revision, world.entries(), world.cloud_writes())
+    calls = busy.standin.counts().hook_calls.total()
+    again = {"status": {"containerStatuses": [{"name": "web", "restartCount": 1, "ready": True}]}}
+    world.api.patch(world.api.resource("v1", "pods"), "web-1", again, "default", "status")
+    wait_until(lambda: busy.standin.counts().hook_calls.total() > calls, 10, "the hook to be asked again")
+    busy.standin.wait_idle()
+    assert (world.memory.store.revision, world.entries(), world.cloud_writes()) == (before[0] + 1, *before[1:])
+
+
 def test_each_pod_costs_one_create_and_no_look_of_its_own() -> None:
     names = [f"web-{number}" for number in range(10)]
     with running(haste=1, settle_seconds=0.05) as world, cluster(world, patient=True):
