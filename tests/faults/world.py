@@ -443,6 +443,8 @@ class World:
         self.cluster = SmallCluster(scheduler)
         self.processes: list[Process] = []
         self.wall_jump = 0.0
+        self.killed = False
+        """Whether a process was ever killed, and what it had seen of entries forgotten."""
         self.foreign: dict[str, ForwardEntry] = {}
         """Entries that nobody may touch but who made them."""
         self.metacontroller = Metacontroller(scheduler, self.cluster, self._active)
@@ -464,6 +466,7 @@ class World:
     def kill(self) -> None:
         """Kill the oldest process."""
         if self.processes:
+            self.killed = True
             self.scheduler.kill(self.processes.pop(0))
 
     # Pods.
@@ -536,6 +539,12 @@ class World:
     def live_ids(self) -> set[str]:
         """List the ids that PodDNATs' statuses hold: they prove an entry to be ours, whatever its name."""
         return {held for dnat in self.cluster.dnats.values() for held in entry_ids(dnat.get("status") or {})}
+
+    def provable_ids(self) -> set[str]:
+        """List the ids that prove a renamed entry to be ours: its pod is there, or a process saw it work."""
+        pods = {pod["metadata"]["uid"] for pod in self.cluster.pods.values()}
+        dnats = [dnat for dnat in self.cluster.dnats.values() if not self.killed or _owner_uid(dnat) in pods]
+        return {held for dnat in dnats for held in entry_ids(dnat.get("status") or {})}
 
     # The invariants.
 
@@ -646,6 +655,11 @@ class World:
             f"{'' if call.answered else ' (never answered)'}"
             for call in self.emulator.calls.list()[-200:]
         ]
+
+
+def _owner_uid(dnat: Json) -> str:
+    uid: str = dnat["metadata"]["ownerReferences"][0]["uid"]
+    return uid
 
 
 def exposing(ports: str, protocol: str) -> dict[str, str]:
