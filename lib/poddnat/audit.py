@@ -11,7 +11,7 @@ from typing import Any
 
 from poddnat.model import ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
-from poddnat.poddnat_object import SpecError, claimed_entries, observed_condition, parse_spec, spec_of
+from poddnat.poddnat_object import SpecError, claimed_entries, is_ready, parse_spec, spec_of
 from poddnat.stock import Stock
 
 Manifest = dict[str, Any]
@@ -102,7 +102,7 @@ def _of_poddnat(
         elif entry.name not in ("", own_name):
             text = f"it was renamed to {entry.name}; name it {own_name} again, by hand"
             yield Finding(Kind.DRIFTED, gateway_id, entry_id, str(rule), name, uid, text, by_hand=True)
-    if _is_settled(poddnat):
+    if is_ready(poddnat):
         wanted = _wanted(poddnat)
         for entry in tables.get(gateway_id, ()):
             if entry.name == own_name and entry.entry_id not in claims and entry.rule not in wanted:
@@ -126,13 +126,6 @@ def _of_tables(stock: Stock, ownership: Ownership) -> Iterator[Finding]:
 
 def _named(name: str) -> str:
     return f"named {name}" if name else "without a name"
-
-
-def _is_settled(poddnat: Manifest) -> bool:
-    status = poddnat.get("status") or {}
-    condition = observed_condition(status)
-    current = status.get("observedGeneration") == poddnat["metadata"].get("generation")
-    return condition is not None and condition.ready and current
 
 
 def _wanted(poddnat: Manifest) -> tuple[ForwardRule, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from poddnat.annotations import FIXED
 from poddnat.cluster import Cluster, ClusterError
+from poddnat.poddnat_object import is_current
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +108,7 @@ def _oldest_claims_first(cluster: Cluster) -> tuple[list[Manifest], str]:
     items, version = cluster.poddnats()
 
     def place(item: Manifest) -> tuple[bool, str]:
-        metadata, status = item["metadata"], item.get("status") or {}
-        edited = status.get("observedGeneration") != metadata.get("generation")
-        return edited, metadata.get("creationTimestamp") or ""
+        return not is_current(item), item["metadata"].get("creationTimestamp") or ""
 
     return sorted(items, key=place), version
 

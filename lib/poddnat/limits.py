@@ -1,15 +1,11 @@
 """How many public ports a pod and a namespace may have, and what is told when it would be more. Pure."""
 
 from poddnat.pool import Limits
-from poddnat.progress import Trouble
+from poddnat.progress import Trouble, TroubleError
 
 
-class LimitError(Exception):
-    """A pod asks for more ports than it may have; carries what to tell."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble.message)
-        self.trouble = trouble
+class LimitError(TroubleError):
+    """A pod asks for more ports than it may have."""
 
 
 def check(limits: Limits, namespace: str, wanted: int, *, had: int, others: int) -> None:

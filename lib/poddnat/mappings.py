@@ -27,6 +27,7 @@ from poddnat.poddnat_object import (
     SpecError,
     entry_ids,
     is_acks,
+    is_ready,
     observed_condition,
     parse_spec,
     ready_since,
@@ -149,7 +150,7 @@ class Mappings:
             return Later(1.0)
         trouble = self._fleet.trouble(wanted.gateway_id)
         seen = gateway is not None and gateway.loaded
-        if not seen and self._fleet.exists(wanted.gateway_id) and _is_ready(parent):
+        if not seen and self._fleet.exists(wanted.gateway_id) and is_ready(parent):
             # Just started: until the table is seen, nothing is known that would make the status untrue.
             return PodDNATAnswer(parent["status"], resync_after=trouble.retry_after) if trouble else Later(1.0)
         if gateway is None or trouble is not None:
@@ -371,12 +372,6 @@ class Mappings:
 
     def _status(self, parent: Manifest, working: Sequence[WorkingPort], condition: Condition) -> Manifest:
         return status(parent.get("status") or {}, working, condition, _written(self._today()))
-
-
-def _is_ready(parent: Manifest) -> bool:
-    """Whether its status says Ready, and of its present spec."""
-    told = parent.get("status") or {}
-    return ready_since(told) is not None and told.get("observedGeneration") == parent["metadata"].get("generation")
 
 
 def _wanted(parent: Manifest) -> PodDNAT | None:

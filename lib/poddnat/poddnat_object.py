@@ -233,6 +233,12 @@ def observed_condition(status: Mapping[str, Any]) -> Condition | None:
     return None
 
 
+def is_current(poddnat: Mapping[str, Any]) -> bool:
+    """Whether a PodDNAT's status speaks of its present spec; Metacontroller writes that down."""
+    status = poddnat.get("status") or {}
+    return bool(status.get("observedGeneration") == poddnat["metadata"].get("generation"))
+
+
 def ready_since(status: Mapping[str, Any]) -> str | None:
     """Read since when (RFC 3339) a status says Ready; None: it doesn't."""
     for condition in status.get("conditions") or []:
@@ -240,6 +246,11 @@ def ready_since(status: Mapping[str, Any]) -> str | None:
             since: str | None = condition.get("lastTransitionTime")
             return since
     return None
+
+
+def is_ready(poddnat: Mapping[str, Any]) -> bool:
+    """Whether a PodDNAT's status says Ready, and of its present spec."""
+    return ready_since(poddnat.get("status") or {}) is not None and is_current(poddnat)
 
 
 def entry_ids(status: Mapping[str, Any]) -> tuple[str, ...]:

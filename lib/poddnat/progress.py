@@ -17,6 +17,14 @@ class Trouble:
     """A sentence more, with figures that change though the matter is the same: not worth telling anew."""
 
 
+class TroubleError(Exception):
+    """What was asked for can't be had; carries what to tell."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+
+
 @dataclass(frozen=True)
 class Done:
     """The gateway's table is as wanted: these entries work (or, after a release, none is left)."""
@@ -48,3 +56,7 @@ class Later:
     """A hook's answer when there is none yet: ask again after these seconds, and write nothing meanwhile."""
 
     seconds: float
+
+
+class LaterError(Exception):
+    """There is no answer yet: something has to be found out first, or to take effect."""

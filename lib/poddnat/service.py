@@ -10,10 +10,12 @@ from prometheus_client.core import GaugeMetricFamily
 
 from poddnat import gauges
 from poddnat.absences import Absences
+from poddnat.assignment import Assignments
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
+from poddnat.keeping import Keeping
 from poddnat.ledger import Ledger
 from poddnat.mappings import Mappings
 from poddnat.metrics import Metrics
@@ -92,13 +94,10 @@ class Service:
         self.pods = Pods(
             cluster,
             self.poddnats,
-            self.absences,
-            self.fleet,
-            self.network,
-            ledger,
+            Keeping(cluster, self.poddnats, self.absences),
+            Assignments(self.fleet, self.network, ledger, stopwatch),
             Nodes(cluster, clock=clock),
             namespaces,
-            stopwatch,
         )
         self._permissions = permissions = Permissions(values, cluster, namespaces, clock=clock)
         self.mappings = Mappings(
