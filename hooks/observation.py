@@ -15,6 +15,7 @@ from poddnat.metrics import Metrics
 
 def observe(app: Flask, hooks: Mapping[str, str], metrics: Metrics) -> None:
     """Note the calls of these hooks, given by path; others, such as probes, are not counted."""
+    metrics.expect_hooks(hooks.values())
 
     def begin() -> None:
         g.started_at = time.perf_counter()

@@ -4,6 +4,7 @@ Nothing here decides anything. Label values are bounded: gateways and EIPs of th
 error codes, hooks and reasons; never a pod or a PodDNAT.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 
@@ -27,6 +28,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 _CALL_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _HOOK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_USUAL_ANSWERS = (200, 400, 401, 429, 500)
 _EXPOSURE_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
 
 # Without these, each counter is told a second time, with the time at which it was made.
@@ -87,6 +89,17 @@ class Metrics:
             ["gateway"],
             registry=self._registry,
         )
+
+    def expect_gateways(self, gateway_ids: Iterable[str]) -> None:
+        """Tell that nothing was swept or lost on these gateways yet: a first loss is seen only as a step from 0."""
+        for gateway_id in gateway_ids:
+            self._swept.labels(gateway_id)
+            self._lost.labels(gateway_id)
+
+    def expect_hooks(self, hooks: Iterable[str]) -> None:
+        """Tell that these hooks were not called yet, as ``expect_gateways`` does."""
+        for hook, status in itertools.product(hooks, _USUAL_ANSWERS):
+            self._hooks.labels(hook, str(status))
 
     def cloud_called(self, action: str, outcome: str, code: str, seconds: float) -> None:
         """Count a call of the cloud."""

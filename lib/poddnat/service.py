@@ -60,6 +60,7 @@ class Service:
         self._values_file = ValuesFile(values_path, values, self.apply) if values_path is not None else None
         self.metrics = Metrics()
         self.metrics.watch(self._gauges)
+        self.metrics.expect_gateways(values.gateway_ids)
         cloud.observe(self.metrics.cloud_called)
         self._ledger = ledger = Ledger(values, clock=clock)
         stopwatch = Stopwatch(self.metrics.exposed, clock=clock)
@@ -153,6 +154,7 @@ class Service:
 
     def apply(self, values: Values) -> None:
         """Go by other values from now on; clusterID, regionID and vpcID have to be the same."""
+        self.metrics.expect_gateways(values.gateway_ids)
         self._cloud.update(values)
         self._ledger.update(values)
         self._namespaces.update(values)

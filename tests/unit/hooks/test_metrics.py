@@ -59,10 +59,17 @@ def test_hook_calls_are_counted_by_answer(world: World) -> None:
     hooks = {
         tuple(sorted(labels)): value
         for (name, labels), value in figures(world).items()
-        if name.startswith("poddnat_hook_calls_t")
+        if name.startswith("poddnat_hook_calls_t") and value
     }
     assert hooks == {(("code", "400"), ("hook", "pod-sync")): 1.0}
     assert figure(world, "poddnat_hook_duration_seconds_count", hook="pod-sync") == 1
+
+
+def test_what_an_alert_waits_for_is_told_as_0_before_it_first_happens(world: World) -> None:
+    """A counter that first shows up as 1 has not increased, as Prometheus sees it."""
+    assert figure(world, "poddnat_lost_total", gateway=GATEWAY) == 0
+    assert figure(world, "poddnat_swept_total", gateway=GATEWAY) == 0
+    assert figure(world, "poddnat_hook_calls_total", hook="poddnat-finalize", code="500") == 0
 
 
 def test_time_until_a_pod_is_exposed_is_told_once(world: World) -> None:

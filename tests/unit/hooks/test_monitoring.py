@@ -1,9 +1,13 @@
-"""The alerts and the dashboard: every expression can be read, and asks for what /metrics tells."""
+"""The alerts and the dashboard: every expression can be read and asks for what /metrics tells; alerts fire."""
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import promql_parser
@@ -18,11 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FOLDER = MANIFESTS / "monitoring"
-RULES = [
-    rule
-    for group in yaml.safe_load((FOLDER / "prometheusrule.yaml").read_text(encoding="utf-8"))["spec"]["groups"]
-    for rule in group["rules"]
-]
+RULES_FILE = yaml.safe_load((FOLDER / "prometheusrule.yaml").read_text(encoding="utf-8"))["spec"]
+RULES = [rule for group in RULES_FILE["groups"] for rule in group["rules"]]
+CASES = yaml.safe_load((Path(__file__).parent / "alerts.yaml").read_text(encoding="utf-8"))
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
 ADDED_BY_SCRAPE = {"job", "pod", "instance"}
 
@@ -89,6 +91,35 @@ def test_alert_uses_labels_that_its_expression_keeps(rule: dict[str, Any]) -> No
     assert used <= kept
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert {"summary", "description"} <= set(rule["annotations"])
+
+
+def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_keeps_quiet() -> None:
+    checks = [check for case in CASES["tests"] for check in case["alert_rule_test"]]
+    for fires in (True, False):
+        assert {c["alertname"] for c in checks if bool(c.get("exp_alerts")) is fires} == {r["alert"] for r in RULES}
+
+
+def test_alerts_fire_when_they_should_and_keep_quiet_else(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool, which comes with Prometheus, is not on PATH")
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(RULES_FILE))
+    (tmp_path / "cases.yaml").write_text(yaml.safe_dump({**_completed(CASES), "rule_files": ["rules.yaml"]}))
+    for arguments in (["check", "rules", "rules.yaml"], ["test", "rules", "cases.yaml"]):
+        ran = subprocess.run([promtool, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def _completed(cases: dict[str, Any]) -> dict[str, Any]:
+    """Add to the alerts that are expected what their rules say anyway."""
+    rules = {rule["alert"]: rule for rule in RULES}
+    cases = copy.deepcopy(cases)
+    for check in (check for case in cases["tests"] for check in case["alert_rule_test"]):
+        rule = rules[check["alertname"]]
+        for alert in check.get("exp_alerts", []):
+            alert["exp_labels"] = rule["labels"] | alert.get("exp_labels", {})
+            alert["exp_annotations"]["description"] = rule["annotations"]["description"]
+    return cases
 
 
 def test_readme_says_for_each_alert_what_to_do() -> None:
