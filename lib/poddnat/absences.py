@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from poddnat import annotations, pod_facts
+from poddnat import annotations, pod_facts, timestamps
 from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fixed import Fixed, owner_of, parting
@@ -26,7 +26,6 @@ Manifest = dict[str, Any]
 _SWEEP_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _ASK_AGAIN = 30.0
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Absences:
         withdraw: Callable[[Manifest], None],
         *,
         may_write: Callable[[], bool] = lambda: True,
-        today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        today: Callable[[], dt.datetime] = timestamps.now,
     ) -> None:
         """``withdraw`` takes a PodDNAT's entries away, ``may_write`` tells whether this process is the active one.
 
@@ -89,7 +88,7 @@ class Absences:
             ClusterError: the API server did not do it, or it is not known whether.
         """
         metadata = poddnat["metadata"]
-        patch = parting(poddnat, fixed, self._today().astimezone(dt.UTC).strftime(TIME_FORMAT))
+        patch = parting(poddnat, fixed, timestamps.rfc3339(self._today()))
         if self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch):
             log.info("PodDNAT %s/%s: its pod is away; the ports are kept", metadata["namespace"], metadata["name"])
 
@@ -111,7 +110,7 @@ class Absences:
             left = (until - self._today()).total_seconds()
             if left <= 0:
                 return Over(f"pod {name} has been away for {fixed.release.text}")
-            return Kept(f"{kept}, until {until.strftime(TIME_FORMAT)}.", min(max(left, 1.0), 300.0))
+            return Kept(f"{kept}, until {timestamps.rfc3339(until)}.", min(max(left, 1.0), 300.0))
         if fixed.release.follows and (why := self._no_place(namespace, name, fixed)) is not None:
             return Over(why)
         return Kept(f"{kept}.")
@@ -129,7 +128,7 @@ class Absences:
 
     def _since(self, fixed: Fixed) -> dt.datetime:
         try:
-            return dt.datetime.strptime(fixed.away_since, TIME_FORMAT).replace(tzinfo=dt.UTC)
+            return timestamps.parse(fixed.away_since)
         except ValueError:
             return self._today()  # Spoilt by hand: better kept too long than lost.
 

@@ -19,7 +19,7 @@ from poddnat.fixed import Fixed, stable_owner_of
 from poddnat.fleet import Fleet
 from poddnat.ownership import Ownership
 from poddnat.plan import Mine
-from poddnat.poddnat_object import ACK_FINALIZER, SpecError, claimed_entries, is_acks, parse_spec, spec_of
+from poddnat.poddnat_object import ACK_FINALIZER, SpecError, claimed_entries, is_acks, key_of, parse_spec, spec_of
 from poddnat.progress import Done
 from poddnat.release import Release
 from poddnat.stock import Stock
@@ -56,10 +56,10 @@ class Move:
 
     def told(self) -> dict[str, Any]:
         """Write it for programs."""
-        metadata, spec = self.poddnat["metadata"], spec_of(self.poddnat)
+        spec = spec_of(self.poddnat)
         return {
             "action": self.action.value,
-            "podDNAT": f"{metadata['namespace']}/{metadata['name']}",
+            "podDNAT": key_of(self.poddnat),
             "gateway": spec.get("tableId", ""),
             "externalIP": spec.get("externalIP", ""),
             "ports": ",".join(str(m.get("externalPort", "")) for m in spec.get("portMapping") or []),

@@ -11,7 +11,7 @@ from typing import Any
 
 from poddnat.model import ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
-from poddnat.poddnat_object import SpecError, claimed_entries, is_ready, parse_spec, spec_of
+from poddnat.poddnat_object import SpecError, claimed_entries, is_ready, key_of, parse_spec, spec_of
 from poddnat.stock import Stock
 
 Manifest = dict[str, Any]
@@ -84,7 +84,7 @@ def _of_poddnat(
     metadata = poddnat["metadata"]
     if "deletionTimestamp" in metadata:
         return  # Its entries are on their way out.
-    uid, name = metadata["uid"], f"{metadata['namespace']}/{metadata['name']}"
+    uid, name = metadata["uid"], key_of(poddnat)
     gateway_id = str(spec_of(poddnat).get("tableId", ""))
     by_id = {entry.entry_id: entry for entry in tables.get(gateway_id, ())}
     claims = claimed_entries(poddnat.get("status") or {})

@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Mine:
-    """How a PodDNAT's entries are told from others: by its name, and by the ids that its own status holds."""
+    """How a PodDNAT's entries are told from others: by its name, and by ids that are proven to be its own."""
 
     uid: str
     name: str

@@ -151,6 +151,11 @@ def spec_of(poddnat: Mapping[str, Any]) -> Mapping[str, Any]:
     return poddnat.get("spec") or {}
 
 
+def key_of(poddnat: Mapping[str, Any]) -> str:
+    """Give the namespace and name of a PodDNAT, for people."""
+    return f"{poddnat['metadata']['namespace']}/{poddnat['metadata']['name']}"
+
+
 def manifest(namespace: str, name: str, poddnat: PodDNAT) -> dict[str, Any]:
     """Write the object that a pod should have; its owner reference is Metacontroller's to set."""
     return {

@@ -6,11 +6,11 @@ answer. Nothing here is exposed: that is the PodDNAT's own sync, which trusts no
 
 import datetime as dt
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from poddnat import annotations, fixed, pod_facts, readiness
-from poddnat.absences import TIME_FORMAT
 from poddnat.annotations import AnnotationError
 from poddnat.assignment import Assignments
 from poddnat.cluster import Cluster, ClusterError
@@ -23,6 +23,7 @@ from poddnat.pod_status import is_judged, judged, told
 from poddnat.poddnat_object import controller_of, is_acks, manifest, spec_of
 from poddnat.progress import Later, LaterError, Trouble, TroubleError
 from poddnat.release import Release
+from poddnat.timestamps import now, rfc3339
 from poddnat.troubles import of_acks
 
 log = logging.getLogger(__name__)
@@ -56,13 +57,17 @@ class Pods:
         assignments: Assignments,
         nodes: Nodes,
         namespaces: Namespaces,
+        *,
+        today: Callable[[], dt.datetime] = now,
     ) -> None:
+        """``today`` is the wall clock."""
         self._cluster = cluster
         self._poddnats = poddnats
         self._keeping = keeping
         self._assignments = assignments
         self._nodes = nodes
         self._namespaces = namespaces
+        self._today = today
 
     def sync(self, pod: Manifest, observed: Manifest | None) -> PodAnswer | Later:
         """Tell what a pod should have; ``observed`` is the PodDNAT that it owns.
@@ -115,7 +120,7 @@ class Pods:
         if answer.annotations or not readiness.asked_for(pod):
             return answer
         status = pod_facts.annotations_of(pod).get(annotations.STATUS)
-        condition = readiness.due(pod, status, dt.datetime.now(dt.UTC).strftime(TIME_FORMAT))
+        condition = readiness.due(pod, status, rfc3339(self._today()))
         if condition is not None:
             self._cluster.set_pod_condition(pod, condition)
         return answer

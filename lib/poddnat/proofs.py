@@ -7,28 +7,56 @@ the pod that owns the PodDNAT and its name says that it is nobody's.
 
 import threading
 from collections.abc import Iterable
+from typing import Any
+
+from poddnat.gateway import Gateway
+from poddnat.model import ForwardEntry
+from poddnat.ownership import Ownership, names_nobody
+from poddnat.plan import Mine
+from poddnat.poddnat_object import PodDNAT, entry_ids, key_of
+
+Manifest = dict[str, Any]
 
 
 class Proofs:
     """Remembers ids that are proven, for each PodDNAT. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, ownership: Ownership) -> None:
+        self._ownership = ownership
         self._lock = threading.Lock()
         self._ids: dict[str, frozenset[str]] = {}
 
-    def of(self, uid: str) -> frozenset[str]:
-        """Give the ids that are proven to be a PodDNAT's."""
-        with self._lock:
-            return self._ids.get(uid, frozenset())
+    def mine(self, poddnat: Manifest) -> Mine:
+        """Tell by what a PodDNAT's entries are known."""
+        uid = poddnat["metadata"]["uid"]
+        return Mine(uid, self._ownership.name_of(uid), self._of(uid), key_of(poddnat))
 
-    def add(self, uid: str, entry_ids: Iterable[str]) -> None:
-        """Take more ids for proven."""
-        with self._lock:
-            known = self._ids.get(uid, frozenset())
-            if more := known.union(entry_ids):
-                self._ids[uid] = more
+    def saw_working(self, poddnat: Manifest, entries: Iterable[ForwardEntry]) -> None:
+        """Note that these entries worked for a PodDNAT: they stay its own, whatever they are called."""
+        self._add(poddnat["metadata"]["uid"], (entry.entry_id for entry in entries))
+
+    def unproven(self, poddnat: Manifest, wanted: PodDNAT, gateway: Gateway) -> set[str]:
+        """Find the entries that would be a PodDNAT's own if its pod said that it has that address."""
+        proven = self._of(poddnat["metadata"]["uid"])
+        told = gateway.entries_with(entry_ids(poddnat.get("status") or {}))
+        leading_here = (entry for entry in told if entry.rule.internal_ip == wanted.internal_ip)
+        return {entry.entry_id for entry in leading_here if names_nobody(entry.name)} - proven
+
+    def pod_has_confirmed(self, poddnat: Manifest, wanted: PodDNAT, gateway: Gateway) -> Mine:
+        """Take such entries for a PodDNAT's own, and tell by what all of its entries are known now."""
+        self._add(poddnat["metadata"]["uid"], self.unproven(poddnat, wanted, gateway))
+        return self.mine(poddnat)
 
     def forget(self, uid: str) -> None:
         """Forget a PodDNAT that has gone."""
         with self._lock:
             self._ids.pop(uid, None)
+
+    def _of(self, uid: str) -> frozenset[str]:
+        with self._lock:
+            return self._ids.get(uid, frozenset())
+
+    def _add(self, uid: str, ids: Iterable[str]) -> None:
+        with self._lock:
+            if more := self._ids.get(uid, frozenset()).union(ids):
+                self._ids[uid] = more

@@ -5,7 +5,6 @@ answers, and asks the API server once more before each delete. Creating entries 
 judge whether a PodDNAT may have them.
 """
 
-import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from poddnat.fleet import Fleet
 from poddnat.ownership import Ownership
 from poddnat.plan import Mine
 from poddnat.poddnat_object import CHECK_ASKED_AT
+from poddnat.timestamps import now, rfc3339
 from poddnat.values import Values
 
 _POLL_SECONDS = 0.1
@@ -58,11 +58,11 @@ class Repair:
         Raises:
             ClusterError: the API server did not tell which PodDNATs there are, or did not take a change.
         """
-        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        asked_at = rfc3339(now())
         for step in steps:
             if step.finding.kind is not Kind.LEFTOVER:
                 namespace, _, name = step.finding.poddnat.partition("/")
-                self._cluster.nudge(namespace, name, now, CHECK_ASKED_AT)
+                self._cluster.nudge(namespace, name, asked_at, CHECK_ASKED_AT)
                 done(step, True)  # noqa: FBT003
         leftovers = [step for step in steps if step.finding.kind is Kind.LEFTOVER]
         if leftovers:

@@ -1,5 +1,6 @@
 """All parts of the controller, put together, started and stopped."""
 
+import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +26,11 @@ from poddnat.nodes import Nodes
 from poddnat.ownership import Ownership
 from poddnat.permission import Permissions
 from poddnat.poddnat_object import spec_of
+from poddnat.poddnat_status import Reporter
 from poddnat.pods import Pods
+from poddnat.proofs import Proofs
 from poddnat.stopwatch import Stopwatch
+from poddnat.timestamps import now
 from poddnat.upkeep import Upkeep
 from poddnat.values import Values
 from poddnat.values_file import ValuesFile
@@ -47,11 +51,14 @@ class Service:
         may_write: Callable[[], bool] = lambda: True,
         values_path: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        today: Callable[[], dt.datetime] = now,
         refresh_interval: float = 300.0,
     ) -> None:
         """``values_path``: the file that the values come from, to follow its changes.
 
         ``may_write`` tells whether this process is the active one: others answer no hook and write nothing.
+
+        ``clock`` measures spans, in seconds; ``today`` is the wall clock, for times that others read.
 
         ``refresh_interval``: seconds after which the cloud's side is read again when nothing else asks for it.
         """
@@ -83,13 +90,14 @@ class Service:
             refresh_interval=refresh_interval,
         )
         self.witness = Witness(cluster, self.poddnats)
-        self.upkeep = Upkeep(cluster, self.poddnats, self.fleet, self.metrics.lost, may_write=may_write)
+        self.upkeep = Upkeep(cluster, self.poddnats, self.fleet, self.metrics.lost, may_write=may_write, today=today)
         self.network = Network(cloud, clock=clock)
         self.absences = Absences(
             cluster,
             self.poddnats,
             lambda poddnat: self.mappings.withdraw(poddnat),  # noqa: PLW0108
             may_write=may_write,
+            today=today,
         )
         self._namespaces = namespaces = Namespaces(values, cluster, clock=clock)
         self.pods = Pods(
@@ -99,17 +107,19 @@ class Service:
             Assignments(self.fleet, self.network, ledger, stopwatch),
             Nodes(cluster, clock=clock),
             namespaces,
+            today=today,
         )
         self._permissions = permissions = Permissions(values, cluster, namespaces, clock=clock)
         self.mappings = Mappings(
-            ownership,
+            Proofs(ownership),
             cluster,
             self.fleet,
             ledger,
             permissions,
             self.absences,
             stopwatch,
-            lambda: self.network.routes_denied,
+            Reporter(cluster, ledger, stopwatch, lambda: self.network.routes_denied, today=today),
+            today=today,
         )
 
     @property

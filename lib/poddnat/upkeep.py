@@ -12,7 +12,8 @@ from typing import Any
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
-from poddnat.poddnat_object import CHECK_ASKED_AT, claimed_entries, spec_of
+from poddnat.poddnat_object import CHECK_ASKED_AT, claimed_entries, key_of, spec_of
+from poddnat.timestamps import now, rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Upkeep:
         on_lost: Callable[[str], None],
         *,
         may_write: Callable[[], bool] = lambda: True,
-        today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        today: Callable[[], dt.datetime] = now,
     ) -> None:
         """``on_lost`` is told the gateway's id for each PodDNAT that has lost something there."""
         self._cluster = cluster
@@ -87,19 +88,15 @@ class Upkeep:
         if not self._nudge(poddnat):
             return False
         what = f"entry {', '.join(lost)} on {gateway_id}"
-        log.warning("PodDNAT %s: somebody deleted or changed %s; it is made anew", _name(poddnat), what)
+        log.warning("PodDNAT %s: somebody deleted or changed %s; it is made anew", key_of(poddnat), what)
         self._on_lost(gateway_id)
         return True
 
     def _nudge(self, poddnat: Manifest) -> bool:
-        metadata, now = poddnat["metadata"], self._today().strftime("%Y-%m-%dT%H:%M:%SZ")
+        metadata, now = poddnat["metadata"], rfc3339(self._today())
         try:
             self._cluster.nudge(metadata["namespace"], metadata["name"], now)
         except ClusterError as error:
-            log.warning("PodDNAT %s can't be synced at once: %s", _name(poddnat), error)
+            log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
             return False
         return True
-
-
-def _name(poddnat: Manifest) -> str:
-    return f"{poddnat['metadata']['namespace']}/{poddnat['metadata']['name']}"

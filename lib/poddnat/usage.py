@@ -7,7 +7,7 @@ from typing import Any
 from poddnat.ledger import Ledger
 from poddnat.model import ForwardEntry, Ports, Protocol
 from poddnat.ownership import Ownership
-from poddnat.poddnat_object import SpecError, controller_of, parse_spec, spec_of
+from poddnat.poddnat_object import SpecError, controller_of, key_of, parse_spec, spec_of
 from poddnat.stock import Stock
 from poddnat.values import Values
 
@@ -69,7 +69,7 @@ def usage_of(stock: Stock, values: Values) -> Usage:
     """Reckon up what there is."""
     ownership = Ownership(values.cluster_id)
     ledger = Ledger(values)
-    names = {p["metadata"]["uid"]: f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in stock.poddnats}
+    names = {p["metadata"]["uid"]: key_of(p) for p in stock.poddnats}
     for poddnat in stock.poddnats:
         _note(ledger, poddnat)
     foreign: dict[str, list[ForwardEntry]] = {}

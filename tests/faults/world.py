@@ -35,7 +35,7 @@ from vpc_emulator import World as EmulatedWorld
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from poddnat.mappings import PodDNATAnswer
+    from poddnat.poddnat_status import PodDNATAnswer
 
 Json = dict[str, Any]
 
@@ -413,9 +413,9 @@ class Process:
             world.cluster,
             world.cloud(world),
             clock=lambda: scheduler.clock.now + self.clock_jump,
+            today=lambda: _BIRTH + dt.timedelta(seconds=scheduler.clock.now + world.wall_jump),
             refresh_interval=REFRESH,
         )
-        self.service.mappings._today = lambda: _BIRTH + dt.timedelta(seconds=scheduler.clock.now + world.wall_jump)
         self.service.start()
         scheduler.owner = None
 
