@@ -35,12 +35,14 @@ class Replica:
         api: Any,
         host: str,
         port: int,
-        lease: tuple[str, str] | None,
+        lease: tuple[str, str, int] | None,
         *,
         tokens: Tokens | None = None,
         certificate: Certificate | None = None,
     ) -> None:
-        """Make it; ``api`` is what ``poddnat.cluster.connect`` gives, ``lease`` a namespace and a name.
+        """Make it; ``api`` is what ``poddnat.cluster.connect`` gives.
+
+        ``lease``: its namespace, its name, and how many seconds after its holder's last word another one takes it.
 
         ``values_path`` is the file that the values come from: its changes are followed.
         Callers have to show one of the ``tokens``, and are shown the ``certificate``.
@@ -57,8 +59,8 @@ class Replica:
         app = create_app(self.service, active=lambda: self._election.holder if self._election else "", tokens=tokens)
         self._server = HookServer(app, host, port, certificate=certificate)
 
-    def _make_election(self, api: Any, lease: tuple[str, str], port: int) -> Election:
-        namespace, name = lease
+    def _make_election(self, api: Any, lease: tuple[str, str, int], port: int) -> Election:
+        namespace, name, seconds = lease
         ip = os.environ.get("POD_IP")
         signpost = Signpost(api, namespace=namespace, service=name, ip=ip, port=port) if ip else None
         return Election(
@@ -66,6 +68,7 @@ class Replica:
             namespace=namespace,
             name=name,
             identity=os.environ.get("POD_NAME") or f"{socket.gethostname()}_{os.getpid()}",
+            seconds=seconds,
             on_gained=self.service.take_over,
             on_renewed=signpost.point_here if signpost else lambda: None,
             on_lost=self._on_lost,

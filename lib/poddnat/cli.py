@@ -51,6 +51,13 @@ def serve(
             help="One of several replicas: the one that holds this Lease is active. Always active when left out.",
         ),
     ] = None,
+    lease_seconds: Annotated[
+        int,
+        typer.Option(
+            min=3,
+            help="So long after the active replica's last word, another one takes over. The same for all replicas.",
+        ),
+    ] = 15,
     token_file: Annotated[
         Path | None,
         typer.Option(help="Bearer tokens, one a line: callers of the hooks have to show one. Read again on change."),
@@ -75,9 +82,8 @@ def serve(
     try:
         tokens = Tokens(token_file) if token_file else None
         certificate = _certificate(tls_cert, tls_key)
-        replica = Replica(
-            read, values, connect(kubeconfig), host, port, _lease(lease), tokens=tokens, certificate=certificate
-        )
+        api, turn = connect(kubeconfig), _lease(lease, lease_seconds)
+        replica = Replica(read, values, api, host, port, turn, tokens=tokens, certificate=certificate)
     except (ClusterError, TokenFileError, CertificateError) as error:
         raise failure(str(error)) from error
     except OSError as error:
@@ -168,13 +174,13 @@ def _address(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _lease(text: str | None) -> tuple[str, str] | None:
+def _lease(text: str | None, seconds: int) -> tuple[str, str, int] | None:
     if text is None:
         return None
     namespace, _, name = text.partition("/")
     if not namespace or not name or "/" in name:
         raise failure(f"--lease {text}: give a namespace and a name, such as poddnat-system/poddnat")
-    return namespace, name
+    return namespace, name, seconds
 
 
 def _certificate(cert: Path | None, key: Path | None) -> "Certificate | None":

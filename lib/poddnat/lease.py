@@ -26,14 +26,13 @@ log = logging.getLogger(__name__)
 # It tells every renewal.
 logging.getLogger("leaderelection").setLevel(logging.ERROR)
 
-LEASE_SECONDS = 15
-"""After so long without a renewal, another replica takes over."""
-RENEW_WITHIN_SECONDS = 10
+# As parts of the time after which another replica takes over:
+_RENEW_WITHIN = 2 / 3
 """After so long without a renewal, the active replica stops writing: before another one may start."""
-RENEW_SECONDS = 2.0
-LOOK_SECONDS = 1.0
+_RENEW_EVERY = 2 / 15
+_LOOK_EVERY = 1 / 15
 """How often a standby looks whether it may take over."""
-_REQUEST_SECONDS = 3.0
+_REQUEST = 1 / 5
 
 _FAILURES = (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
@@ -48,15 +47,19 @@ class Election:
         namespace: str,
         name: str,
         identity: str,
+        seconds: int,
         on_gained: Callable[[], None],
         on_renewed: Callable[[], None],
         on_lost: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``identity`` tells replicas apart. The functions are called from the election's own thread.
+        """``identity`` tells replicas apart. After ``seconds`` without a renewal, another one takes over.
 
-        ``on_gained`` is called before this replica is active, ``on_renewed`` then and after each renewal.
+        The functions are called from the election's own thread: ``on_gained`` before this replica is active,
+        ``on_renewed`` then and after each renewal.
         """
+        self._seconds = seconds
+        self.renew_within = seconds * _RENEW_WITHIN
         self._identity = identity
         self._on_gained = on_gained
         self._on_renewed = on_renewed
@@ -66,12 +69,13 @@ class Election:
         self._lock = cast(Any, LeaseLock(name, namespace, identity))  # type: ignore[no-untyped-call]
         self._lock.api_instance = _in_time(
             client.CoordinationV1Api(api),
+            seconds * _REQUEST,
             "read_namespaced_lease",
             "create_namespaced_lease",
             "replace_namespaced_lease",
         )
         nothing: Callable[[], None] = lambda: None  # noqa: E731  # the loop that calls these is not used
-        times = (LEASE_SECONDS, RENEW_WITHIN_SECONDS, RENEW_SECONDS)
+        times = (seconds, self.renew_within, 1)  # how often it renews is up to the loop
         self._election: Any = LeaderElection(Config(self._lock, *times, nothing, nothing))  # type: ignore[no-untyped-call]
         self._valid_until = float("-inf")
         self._gained = False
@@ -111,7 +115,7 @@ class Election:
                 self._on_lost()
                 return
             if held:
-                self._valid_until = asked_at + RENEW_WITHIN_SECONDS
+                self._valid_until = asked_at + self.renew_within
                 if not self._gained:
                     log.info("active: %s holds the lease %s/%s", self._identity, self._namespace, self._name)
                     self._on_gained()
@@ -120,7 +124,7 @@ class Election:
             elif self._gained and self.holder != self._identity:
                 self._valid_until = float("-inf")
                 continue
-            self._stopping.wait(RENEW_SECONDS if held else LOOK_SECONDS)
+            self._stopping.wait(self._seconds * (_RENEW_EVERY if held else _LOOK_EVERY))
 
     def _try(self) -> bool:
         try:
@@ -153,6 +157,6 @@ class Election:
             log.warning("the lease %s/%s could not be given back: %s", self._namespace, self._name, error)
 
 
-def _in_time(api: Any, *calls: str) -> SimpleNamespace:
+def _in_time(api: Any, seconds: float, *calls: str) -> SimpleNamespace:
     """Give these calls of an API a time limit each, which their caller does not set."""
-    return SimpleNamespace(**{call: partial(getattr(api, call), _request_timeout=_REQUEST_SECONDS) for call in calls})
+    return SimpleNamespace(**{call: partial(getattr(api, call), _request_timeout=seconds) for call in calls})

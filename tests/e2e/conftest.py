@@ -88,18 +88,21 @@ def kubelet(controlplane: ControlPlane, namespace: str, pod_addresses: Iterator[
         yield running
 
 
+def runner_of(name: str, controlplane: ControlPlane) -> Runner:
+    """Make what calls hooks: the stand-in, or Metacontroller itself where it is on PATH."""
+    if name == "stand-in":
+        return StandInRunner(controlplane)
+    program = shutil.which("metacontroller")
+    if program is None:
+        pytest.skip("metacontroller is not on PATH")
+    return MetacontrollerRunner(controlplane, program)
+
+
 @pytest.fixture(params=["stand-in", "metacontroller"])
 def metacontroller(request: pytest.FixtureRequest, controlplane: ControlPlane, namespace: str) -> Iterator[Runner]:
-    """What calls hooks: the stand-in, and Metacontroller itself where it is on PATH."""
+    """What calls hooks."""
     assert namespace  # cleared only after nobody writes there any more
-    runner: Runner
-    if request.param == "stand-in":
-        runner = StandInRunner(controlplane)
-    else:
-        program = shutil.which("metacontroller")
-        if program is None:
-            pytest.skip("metacontroller is not on PATH")
-        runner = MetacontrollerRunner(controlplane, program)
+    runner = runner_of(request.param, controlplane)
     yield runner
     runner.stop()
 

@@ -207,7 +207,7 @@ class ControlPlane:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as administrator; return what it prints, raise with what it complains about."""
         command = [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=100)
         if done.returncode:
             message = f"kubectl {' '.join(arguments)}: {done.stderr.strip()}"
             raise RuntimeError(message)

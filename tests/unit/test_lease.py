@@ -12,13 +12,16 @@ from metacontroller_standin.kinds import ServedKind
 from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.waiting import wait_until
 from poddnat.cluster import connect_to
-from poddnat.lease import LEASE_SECONDS, RENEW_WITHIN_SECONDS, Election
+from poddnat.lease import Election
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
     from kubernetes.client import ApiClient
+
+
+SECONDS = 15
 
 
 class Candidate:
@@ -32,6 +35,7 @@ class Candidate:
             namespace="default",
             name="poddnat",
             identity=name,
+            seconds=SECONDS,
             on_gained=lambda: self.told.append(f"gained, active: {self.election.active}"),
             on_renewed=lambda: None,
             on_lost=lambda: self.told.append(f"lost, active: {self.election.active}"),
@@ -115,7 +119,7 @@ def test_candidate_that_stops_gives_the_lease_to_the_other_at_once(field: Field)
     second = field.candidate("two").start()
     first.election.stop()
     assert not first.election.active
-    wait_until(lambda: second.election.active, LEASE_SECONDS / 3, "the second to take over before the lease runs out")
+    wait_until(lambda: second.election.active, SECONDS / 3, "the second to take over before the lease runs out")
     assert field.holder() == "two"
 
 
@@ -133,7 +137,7 @@ def test_candidate_takes_over_when_the_holder_is_not_heard_of_for_the_leases_tim
     second = field.candidate("two").start()
     wait_until(lambda: second.election.holder == "one", 5, "the second to look")
     observed = second.election._election.observed_time_milliseconds
-    second.election._election.observed_time_milliseconds = observed - LEASE_SECONDS * 1000
+    second.election._election.observed_time_milliseconds = observed - SECONDS * 1000
     second.wait_active()
 
 
@@ -148,11 +152,11 @@ def test_candidate_of_the_holders_name_goes_on_at_once(field: Field) -> None:
 def test_holder_that_was_asleep_is_not_active_when_it_wakes_and_never_again(field: Field) -> None:
     first = field.candidate("one").start()
     first.wait_active()
-    first.ahead += RENEW_WITHIN_SECONDS
+    first.ahead += first.election.renew_within
     assert not first.election.active
     wait_until(lambda: len(first.told) == 2, 5, "the loss to be told")
     assert first.told == ["gained, active: False", "lost, active: False"]
-    first.ahead -= RENEW_WITHIN_SECONDS
+    first.ahead -= first.election.renew_within
 
 
 def test_holder_whose_lease_was_taken_is_told(field: Field) -> None:
@@ -168,6 +172,6 @@ def test_holder_cut_off_from_the_api_server_goes_on_until_its_time_is_up(field: 
     first.wait_active()
     field.cut_off()
     assert first.election.active
-    first.ahead += RENEW_WITHIN_SECONDS
+    first.ahead += first.election.renew_within
     assert not first.election.active
     wait_until(lambda: first.told[1:] == ["lost, active: False"], 5, "the loss to be told")
