@@ -146,16 +146,7 @@ class Cluster:
         Raises:
             ClusterError: the API server did not tell.
         """
-        items: list[Manifest] = []
-        token: str | None = None
-        while True:
-            page = self._ask(
-                self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL, limit=_PAGE, _continue=token
-            )
-            items.extend(page["items"])
-            token = page["metadata"].get("continue")
-            if not token:
-                return items, page["metadata"]["resourceVersion"]
+        return self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
 
     def pods_metadata(self) -> tuple[list[Manifest], str]:
         """List the metadata of all pods, with the resource version to watch from.
@@ -163,21 +154,7 @@ class Cluster:
         Raises:
             ClusterError: the API server did not tell.
         """
-        items: list[Manifest] = []
-        token: str | None = None
-        while True:
-            answer = self._ask(
-                self._core.list_pod_for_all_namespaces,
-                limit=_PAGE,
-                _continue=token,
-                _headers={"Accept": _METADATA_OF_LIST},
-                _preload_content=False,
-            )
-            page = json.loads(answer.data)
-            items.extend(page["items"] or [])  # an empty list of metadata comes as null
-            token = page["metadata"].get("continue")
-            if not token:
-                return items, page["metadata"]["resourceVersion"]
+        return self._list(self._core.list_pod_for_all_namespaces, _headers={"Accept": _METADATA_OF_LIST})
 
     def workload(self, api_version: str, kind: str, namespace: str, name: str) -> Manifest | None:
         """Read a StatefulSet or its like; None: there is none.
@@ -329,12 +306,30 @@ class Cluster:
 
     def _read(self, call: Callable[..., Any], *args: str) -> Manifest | None:
         try:
-            answer = self._ask(call, *args, _preload_content=False)
+            return self._get(call, *args)
         except ClusterError as error:
             if isinstance(error.__cause__, ApiException) and error.__cause__.status == _NOT_FOUND:
                 return None
             raise
-        content: Manifest = json.loads(answer.data)
+
+    def _list(self, call: Callable[..., Any], *args: str, **options: object) -> tuple[list[Manifest], str]:
+        """List in pages; gives the resource version to watch from, too."""
+        items: list[Manifest] = []
+        token: str | None = None
+        while True:
+            page = self._get(call, *args, limit=_PAGE, _continue=token, **options)
+            items.extend(page["items"] or [])  # an empty list of metadata comes as null
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, page["metadata"]["resourceVersion"]
+
+    def _get(self, call: Callable[..., Any], *args: object, **options: object) -> Manifest:
+        """Read the API server's own JSON, which the client's models would only take apart and rename."""
+
+        def read(*args: object, **options: object) -> Any:
+            return json.loads(call(*args, _preload_content=False, **options).data)
+
+        content: Manifest = self._ask(read, *args, **options)
         return content
 
     def _unless(self, statuses: tuple[int, ...], call: Callable[..., Any], *args: object, **options: object) -> bool:
@@ -352,7 +347,7 @@ class Cluster:
             return call(*args, _request_timeout=_REQUEST_SECONDS, **options)
         except ApiException as error:
             raise ClusterError(_reason(error)) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError) as error:
             raise ClusterError(str(error)) from error
 
 
