@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from poddnat.cloud import Cloud
     from poddnat.cluster import Cluster
     from poddnat.repair import Step
+    from poddnat.stock import Stock
 
 _SECOND_LOOK = 2.0
 """Seconds between the two looks that a finding has to outlast."""
@@ -54,11 +55,10 @@ def ports(
 
     Reads the cloud and the PodDNATs; changes nothing. Ends with 0, or 2 when something can't be read.
     """
-    from poddnat.stock import take_stock
     from poddnat.usage import usage_of
 
     site = _connect(values, kubeconfig, context)
-    usage = usage_of(site.look(lambda say: take_stock(site.values, site.cloud, site.cluster, say)), site.values)
+    usage = usage_of(site.look(site.stock), site.values)
     if output is Output.TABLE:
         for table in screens.usage(usage, mappings=all_mappings):
             console().print(table)
@@ -112,10 +112,9 @@ def adopt(
     when something is (so also when it was only shown), 2 when something can't be read.
     """
     from poddnat.adoption import Action, Adoption, moves
-    from poddnat.stock import take_stock
 
     site = _connect(values, kubeconfig, context)
-    stock = site.look(lambda say: take_stock(site.values, site.cloud, site.cluster, say))
+    stock = site.look(site.stock)
     found = site.look(lambda _say: moves(stock, site.values, site.cluster.pod, release=release))
     todo = [move for move in found if move.action is not Action.LEAVE]
     if output is Output.TABLE:
@@ -172,6 +171,12 @@ class _Site:
     cloud: "Cloud"
     cluster: "Cluster"
 
+    def stock(self, say: Callable[[str], None]) -> "Stock":
+        """Read all that there is."""
+        from poddnat.stock import take_stock
+
+        return take_stock(self.values, self.cloud, self.cluster, say)
+
     def look(self, read: Callable[[Callable[[str], None]], _Answer]) -> _Answer:
         """Read something, tell on a terminal what, and end with a sentence when that fails."""
         with _told_failures(), progress_console().status("Reading …") as status:
@@ -204,15 +209,14 @@ def _told_failures() -> Iterator[None]:
 def _audit(site: _Site, say: Callable[[str], None]) -> "list[Finding]":
     from poddnat.audit import Kind, compare, lasting
     from poddnat.ownership import Ownership
-    from poddnat.stock import take_stock
 
     ownership = Ownership(site.values.cluster_id)
-    findings = compare(take_stock(site.values, site.cloud, site.cluster, say), ownership)
+    findings = compare(site.stock(say), ownership)
     if all(finding.kind is Kind.FOREIGN for finding in findings):
         return findings
     say("waiting for work in progress")
     time.sleep(_SECOND_LOOK)
-    return lasting(findings, compare(take_stock(site.values, site.cloud, site.cluster, say), ownership))
+    return lasting(findings, compare(site.stock(say), ownership))
 
 
 def _fix(site: _Site, faults: "list[Finding]", *, quiet: bool, yes: bool) -> bool:

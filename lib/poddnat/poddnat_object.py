@@ -151,9 +151,9 @@ def spec_of(poddnat: Mapping[str, Any]) -> Mapping[str, Any]:
     return poddnat.get("spec") or {}
 
 
-def key_of(poddnat: Mapping[str, Any]) -> str:
-    """Give the namespace and name of a PodDNAT, for people."""
-    return f"{poddnat['metadata']['namespace']}/{poddnat['metadata']['name']}"
+def key_of(manifest: Mapping[str, Any]) -> str:
+    """Give the namespace and name of a PodDNAT, or of a pod, for people."""
+    return f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
 
 
 def manifest(namespace: str, name: str, poddnat: PodDNAT) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 from poddnat.annotations import POD_DNAT
 from poddnat.cluster import Cluster
 from poddnat.followed import PodDNATs
-from poddnat.pod_facts import annotations_of
+from poddnat.pod_facts import annotations_of, is_terminating
+from poddnat.poddnat_object import key_of
 
 Manifest = dict[str, Any]
 
@@ -37,14 +38,11 @@ class Witness:
             ClusterError: the API server did not tell.
             NoSuchObjectError: there is none of that name and uid.
         """
-        metadata = shown["metadata"]
-        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        namespace, name = shown["metadata"]["namespace"], shown["metadata"]["name"]
         known = self._poddnats.named(namespace, name)
         if known is None or _essence(known) != _essence(shown):
             known = self._cluster.poddnat(namespace, name)
-        if known is None or known["metadata"]["uid"] != uid:
-            raise NoSuchObjectError(f"the API server has no PodDNAT {namespace}/{name} with the uid {uid}")
-        return known
+        return _same("PodDNAT", shown, known)
 
     def dying_poddnat(self, shown: Manifest) -> Manifest:
         """Give a PodDNAT that is being deleted as the API server has it.
@@ -54,9 +52,8 @@ class Witness:
             NoSuchObjectError: there is none of that name and uid, or it is not being deleted.
         """
         known = self.poddnat(shown)
-        if not known["metadata"].get("deletionTimestamp"):
-            metadata = known["metadata"]
-            raise NoSuchObjectError(f"PodDNAT {metadata['namespace']}/{metadata['name']} is not being deleted")
+        if not is_terminating(known):
+            raise NoSuchObjectError(f"PodDNAT {key_of(known)} is not being deleted")
         return known
 
     def pod(self, shown: Manifest) -> Manifest:
@@ -66,12 +63,8 @@ class Witness:
             ClusterError: the API server did not tell.
             NoSuchObjectError: there is none of that name and uid.
         """
-        metadata = shown["metadata"]
-        namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
-        known = self._cluster.pod(namespace, name)
-        if known is None or known["metadata"]["uid"] != uid:
-            raise NoSuchObjectError(f"the API server has no pod {namespace}/{name} with the uid {uid}")
-        return known
+        known = self._cluster.pod(shown["metadata"]["namespace"], shown["metadata"]["name"])
+        return _same("pod", shown, known)
 
     def opted_out_pod(self, shown: Manifest) -> Manifest:
         """Give a pod that no longer asks for anything as the API server has it.
@@ -82,9 +75,16 @@ class Witness:
         """
         known = self.pod(shown)
         if POD_DNAT in annotations_of(known):
-            metadata = known["metadata"]
-            raise NoSuchObjectError(f"pod {metadata['namespace']}/{metadata['name']} has the annotation {POD_DNAT}")
+            raise NoSuchObjectError(f"pod {key_of(known)} has the annotation {POD_DNAT}")
         return known
+
+
+def _same(kind: str, shown: Manifest, known: Manifest | None) -> Manifest:
+    """Give what is known, if it is what is shown, and not another object that has had its name since."""
+    uid = shown["metadata"]["uid"]
+    if known is None or known["metadata"]["uid"] != uid:
+        raise NoSuchObjectError(f"the API server has no {kind} {key_of(shown)} with the uid {uid}")
+    return known
 
 
 def _essence(poddnat: Mapping[str, Any]) -> tuple[object, ...]:

@@ -46,6 +46,7 @@ SECRET = "Tr0ub4dor-and-3"
 GATEWAY = "ngw-bp1uewa15k4iy5e8dn3jr"
 POOL = ("networkController", "natGwPool")
 POOL_0 = "networkController.natGwPool[0]"
+EXPRESSION_0 = "networkController.allowedNamespaces.selector.matchExpressions[0]"
 
 
 def content() -> Json:
@@ -79,8 +80,8 @@ def network(**keys: object) -> Json:
 
 
 def expression(**keys: object) -> Json:
-    """Give content whose allowedNamespaces select by one expression."""
-    return network(allowedNamespaces={"selector": {"matchExpressions": [keys]}})
+    """Give content whose allowedNamespaces select by one expression on a label."""
+    return network(allowedNamespaces={"selector": {"matchExpressions": [{"key": "public", **keys}]}})
 
 
 def problems(of: object) -> tuple[str, ...]:
@@ -383,20 +384,17 @@ def test_pool_without_eips_allows_any_address_of_its_gateway() -> None:
             id="label that is no text",
         ),
         pytest.param(
-            expression(key="public", operator="in", values=["true"]),
-            "networkController.allowedNamespaces.selector.matchExpressions[0].operator: 'in' is not known",
+            expression(operator="in", values=["true"]),
+            f"{EXPRESSION_0}.operator: 'in' is not known",
             "did you mean In?",
             id="operator",
         ),
         pytest.param(
-            expression(key="public", operator="In"),
-            "networkController.allowedNamespaces.selector.matchExpressions[0].values: missing",
-            "In needs at least one value",
-            id="no values",
+            expression(operator="In"), f"{EXPRESSION_0}.values: missing", "In needs at least one value", id="no values"
         ),
         pytest.param(
-            expression(key="public", operator="Exists", values=["true"]),
-            "networkController.allowedNamespaces.selector.matchExpressions[0].values: Exists takes no values",
+            expression(operator="Exists", values=["true"]),
+            f"{EXPRESSION_0}.values: Exists takes no values",
             "leave them out",
             id="values for Exists",
         ),
