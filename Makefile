@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 bin := .venv/bin
+workers := -n 2 --dist loadfile
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
 help: ## List the targets
@@ -18,10 +19,10 @@ demo: .venv/runtime ## Show what pods would get, without cluster or cloud
 
 test: .venv/dev ## Run all tests, some of them on a real API server (built with Go at the first time)
 	@tests/controlplane/build >/dev/null
-	$(bin)/pytest
+	$(bin)/pytest $(workers)
 
 test-fast: .venv/dev ## Run the tests that need no API server
-	$(bin)/pytest -m "not controlplane"
+	$(bin)/pytest $(workers) -m "not controlplane"
 
 bench: .venv/dev ## Measure how fast pods get their ports
 	$(bin)/python -m tests.bench
