@@ -10,6 +10,7 @@ from poddnat.followed import PodDNATs
 from poddnat.ledger import Ledger
 from poddnat.model import Protocol
 from poddnat.poddnat_object import observed_condition
+from poddnat.refusals import Refusals
 
 
 def of_gateways(fleet: Fleet) -> Iterator[GaugeMetricFamily]:
@@ -84,6 +85,18 @@ def of_poddnats(poddnats: PodDNATs) -> Iterator[GaugeMetricFamily]:
     )
     for labels, count in counts.items():
         gauge.add_metric(labels, count)
+    yield gauge
+
+
+def of_refusals(refusals: Refusals) -> Iterator[GaugeMetricFamily]:
+    """Tell how many pods are refused what they ask for."""
+    gauge = _gauge(
+        "poddnat_pods_refused",
+        "Pods that ask for public ports and are refused all or some of them, by the reason told on the pod.",
+        "reason",
+    )
+    for reason, count in refusals.counts().items():
+        gauge.add_metric([reason], count)
     yield gauge
 
 

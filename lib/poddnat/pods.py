@@ -22,6 +22,7 @@ from poddnat.nodes import Nodes
 from poddnat.pod_status import is_judged, judged, told
 from poddnat.poddnat_object import controller_of, is_acks, manifest, spec_of
 from poddnat.progress import Later, LaterError, Trouble, TroubleError
+from poddnat.refusals import Refusals
 from poddnat.release import Release
 from poddnat.timestamps import now, rfc3339
 from poddnat.troubles import of_acks
@@ -32,6 +33,8 @@ Manifest = dict[str, Any]
 
 _MOVE_RETRY = 30.0
 """Seconds after which to look again for another gateway or address."""
+_REFUSED_RESYNC = 120.0
+"""Seconds after which to ask again for a pod that only a change of its own can help: so it still counts as refused."""
 _FIXED_RESYNC = 60.0
 """Seconds after which to look again at a fixed pod's PodDNAT: Metacontroller doesn't tell of its changes."""
 
@@ -44,6 +47,8 @@ class PodAnswer:
     annotations: dict[str, str | None] = field(default_factory=dict)
     resync_after: float = 0.0
     """Seconds after which to ask again although nothing has changed in the cluster; 0: never."""
+    refused: str = ""
+    """Why the pod is refused all or some of what it asks for, as a reason; empty: it isn't."""
 
 
 class Pods:
@@ -57,6 +62,7 @@ class Pods:
         assignments: Assignments,
         nodes: Nodes,
         namespaces: Namespaces,
+        refusals: Refusals,
         *,
         today: Callable[[], dt.datetime] = now,
     ) -> None:
@@ -67,6 +73,7 @@ class Pods:
         self._assignments = assignments
         self._nodes = nodes
         self._namespaces = namespaces
+        self._refusals = refusals
         self._today = today
 
     def sync(self, pod: Manifest, observed: Manifest | None) -> PodAnswer | Later:
@@ -77,6 +84,7 @@ class Pods:
         """
         if pod_facts.is_terminating(pod):
             # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
+            self._refusals.answered(pod["metadata"]["uid"], "")
             return PodAnswer([_as_desired(observed)] if observed else [])
         kept = self._keeping.kept_for(pod)
         try:
@@ -90,6 +98,7 @@ class Pods:
             answer = self._refused(pod, error.trouble)
         except LaterError:
             return Later(1.0)
+        self._refusals.answered(pod["metadata"]["uid"], answer.refused, answer.resync_after)
         return self._with_readiness(pod, answer)
 
     def _answer(self, pod: Manifest, observed: Manifest | None, kept: Manifest | None) -> PodAnswer:
@@ -128,6 +137,7 @@ class Pods:
     def opt_out(self, pod: Manifest) -> PodAnswer | Later:
         """Take back what a pod was given that no longer asks for anything."""
         metadata = pod["metadata"]
+        self._refusals.answered(metadata["uid"], "")
         known = self._poddnats.named(metadata["namespace"], metadata["name"])
         if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.serves(known, metadata["uid"])):
             try:
@@ -206,7 +216,7 @@ class Pods:
         if news:
             log.warning("refused: %s: %s", trouble.reason, trouble.message)
             self._cluster.warn(pod, trouble.reason, trouble.message)
-        return PodAnswer(annotations=news, resync_after=trouble.retry_after)
+        return PodAnswer(annotations=news, resync_after=trouble.retry_after or _REFUSED_RESYNC, refused=trouble.reason)
 
 
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:

@@ -29,6 +29,7 @@ from poddnat.poddnat_object import spec_of
 from poddnat.poddnat_status import Reporter
 from poddnat.pods import Pods
 from poddnat.proofs import Proofs
+from poddnat.refusals import Refusals
 from poddnat.stopwatch import Stopwatch
 from poddnat.timestamps import now
 from poddnat.upkeep import Upkeep
@@ -100,6 +101,7 @@ class Service:
             today=today,
         )
         self._namespaces = namespaces = Namespaces(values, cluster, clock=clock)
+        self._refusals = Refusals(clock=clock)
         self.pods = Pods(
             cluster,
             self.poddnats,
@@ -107,6 +109,7 @@ class Service:
             Assignments(self.fleet, self.network, ledger, stopwatch),
             Nodes(cluster, clock=clock),
             namespaces,
+            self._refusals,
             today=today,
         )
         self._permissions = permissions = Permissions(values, cluster, namespaces, clock=clock)
@@ -159,6 +162,7 @@ class Service:
         valid = self._values_file is None or self._values_file.valid
         yield from gauges.of_process(active=self.ready, warm=self.warm, valid=valid)
         yield from gauges.of_poddnats(self.poddnats)
+        yield from gauges.of_refusals(self._refusals)
         yield from gauges.of_gateways(self.fleet)
         yield from gauges.of_ports(self.fleet, self._ledger)
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.files import ROOT
-from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, PORTS, World, running
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, World, answer, running
 
 
 def figures(world: World) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -98,6 +98,19 @@ def test_poddnats_are_counted_by_reason(world: World) -> None:
     world.expose(world.make_pod(EXPOSE_80))
     wait_for(world, 1, "poddnat_poddnats", ready="true", reason="Ready")
     assert figure(world, "poddnat_poddnats", ready="false", reason="Waiting") is None
+
+
+def test_pods_are_counted_as_refused_by_reason_until_they_are_not(world: World) -> None:
+    typo = world.make_pod({**EXPOSE_80, PORTS: "http"})
+    greedy = world.make_pod({**EXPOSE_80, PORTS: "1-600"}, name="web-2")
+    answer(lambda: world.sync_pod(typo))
+    answer(lambda: world.sync_pod(typo))
+    answer(lambda: world.sync_pod(greedy))
+    assert figure(world, "poddnat_pods_refused", reason="InvalidAnnotation") == 1
+    assert figure(world, "poddnat_pods_refused", reason="NoFreePorts") == 1
+    answer(lambda: world.sync_pod(world.annotate(typo, {PORTS: "80"})))
+    answer(lambda: world.opt_out(world.annotate(greedy, {POD_DNAT: None})))
+    assert not [name for name, _ in figures(world) if name == "poddnat_pods_refused"]
 
 
 def test_queue_of_a_gateway_is_told_with_the_age_of_its_oldest() -> None:

@@ -16,7 +16,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from poddnat.files import MANIFESTS, ROOT
-from tests.unit.hooks.world import EXPOSE_80, World, running
+from tests.unit.hooks.world import EXPOSE_80, PORTS, World, answer, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,6 +45,7 @@ def told() -> Iterator[Mapping[str, set[str]]]:
 def scrape(world: World) -> Mapping[str, set[str]]:
     """Have everything happen that is counted, and scrape."""
     world.expose(world.make_pod(EXPOSE_80))
+    answer(lambda: world.sync_pod(world.make_pod({**EXPOSE_80, PORTS: "http"}, name="typo")))
     world.service.metrics.swept("ngw-1")
     world.service.metrics.lost("ngw-1")
     world.service.fleet.gateways()[0].limit(100)
