@@ -14,7 +14,7 @@ from typing import Any
 from poddnat import annotations, pod_facts, timestamps
 from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster, ClusterError
-from poddnat.fixed import Fixed, owner_of, parting
+from poddnat.fixed import Fixed, owner_of, parting, timed
 from poddnat.followed import FixedPods, PodDNATs
 from poddnat.poddnat_object import spec_of
 from poddnat.release import has_place, ordinal_of
@@ -95,6 +95,9 @@ class Absences:
     def judge(self, poddnat: Manifest, fixed: Fixed) -> Kept | Over:
         """Tell whether the external side of a pod that is away is still kept.
 
+        How long it has been away stands on the PodDNAT, so it outlasts this process. While a pod of the name is there,
+        though it can't have its ports yet, that time doesn't run.
+
         Raises:
             ClusterError: the API server did not tell.
         """
@@ -103,10 +106,15 @@ class Absences:
         if pod is not None and not pod_facts.is_terminating(pod) and _is_heir(pod, fixed):
             if not _asks(pod):
                 return Over(f"pod {name} no longer asks for public ports")
+            if fixed.release.seconds is not None and fixed.away_since:
+                self._cluster.patch_poddnat(namespace, name, timed(poddnat, ""))
             return Kept(f"Pod {name} is there but can't have its ports yet; they are kept for it.", 10.0)
         kept = f"Pod {name} is away; its ports are kept for {fixed.owner} (release strategy {fixed.release.text})"
         if (seconds := fixed.release.seconds) is not None:
-            until = self._since(fixed) + dt.timedelta(seconds=seconds)
+            since = _time(fixed.away_since)
+            if since is None:  # The pod that was there has gone; or somebody has spoilt it by hand.
+                self._cluster.patch_poddnat(namespace, name, timed(poddnat, timestamps.rfc3339(self._today())))
+            until = (since or self._today()) + dt.timedelta(seconds=seconds)
             left = (until - self._today()).total_seconds()
             if left <= 0:
                 return Over(f"pod {name} has been away for {fixed.release.text}")
@@ -125,12 +133,6 @@ class Absences:
         log.info("PodDNAT %s/%s: released, because %s", metadata["namespace"], metadata["name"], why)
         version = metadata.get("resourceVersion")
         self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"], resource_version=version)
-
-    def _since(self, fixed: Fixed) -> dt.datetime:
-        try:
-            return timestamps.parse(fixed.away_since)
-        except ValueError:
-            return self._today()  # Spoilt by hand: better kept too long than lost.
 
     def _no_place(self, namespace: str, name: str, fixed: Fixed) -> str | None:
         """Say why the owner no longer wants a pod of this name; None: it does, or it can't be asked."""
@@ -186,6 +188,13 @@ class Absences:
             if pod is None or pod["metadata"]["uid"] != fixed.pod_uid:
                 self._withdraw(poddnat)
                 self.park(poddnat, fixed)
+
+
+def _time(written: str) -> dt.datetime | None:
+    try:
+        return timestamps.parse(written)
+    except ValueError:
+        return None
 
 
 def _is_heir(pod: Manifest, fixed: Fixed) -> bool:

@@ -49,6 +49,11 @@ class Fixed:
     pod_uid: str = ""
     """Empty while the pod is away."""
     away_since: str = ""
+    orphaned: bool = False
+    """The pod has outlived its owner (kubectl's ``--cascade=orphan``): with ``Follow``, its end is that of its ports.
+
+    A reference to an owner that is gone would be taken away by Kubernetes, again and again.
+    """
 
     def metadata(self) -> dict[str, Any]:
         """Write it as metadata to merge into a PodDNAT's; what must not be there is None.
@@ -58,11 +63,11 @@ class Fixed:
         """
         owner = self.owner
         owners: list[dict[str, Any]] = []
-        if self.release.follows:
+        if self.release.follows and not self.orphaned:
             about = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
             owners.append({**about, "controller": True})
-            if self.pod_uid:
-                owners.append({"apiVersion": "v1", "kind": "Pod", "name": self.pod_name, "uid": self.pod_uid})
+        if self.release.follows and self.pod_uid:
+            owners.append({"apiVersion": "v1", "kind": "Pod", "name": self.pod_name, "uid": self.pod_uid})
         return {
             "annotations": {
                 OWNER: f"{owner.api_version} {owner.kind} {owner.name} {owner.uid}",
@@ -141,6 +146,12 @@ def change(observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT) -> dict[
     """Write the patch that makes of a PodDNAT what the pod should have, unless somebody else changes it first."""
     version = observed["metadata"]["resourceVersion"]
     return {"metadata": {**fixed.metadata(), "resourceVersion": version}, "spec": poddnat.spec()}
+
+
+def timed(observed: Mapping[str, Any], away_since: str) -> dict[str, Any]:
+    """Write the patch that notes since when no pod has the ports; empty: there is one, which can't have them yet."""
+    version = observed["metadata"]["resourceVersion"]
+    return {"metadata": {"annotations": {AWAY_SINCE: away_since or None}, "resourceVersion": version}}
 
 
 def parting(observed: Mapping[str, Any], fixed: Fixed, now: str) -> dict[str, Any]:

@@ -118,6 +118,8 @@ class Permissions:
         owner = controller_of(metadata)
         if owner is None or owner.kind != "Pod":
             return _refusal("no pod owns this PodDNAT")
+        if owner.name != metadata["name"]:  # One pod has one PodDNAT, whatever somebody writes by hand.
+            return _refusal(f"it does not have the name of its pod {owner.name}")
         pod = self._cluster.pod(metadata["namespace"], owner.name)
         if pod is None or pod["metadata"]["uid"] != owner.uid:
             return _refusal(f"its pod {owner.name} (uid {owner.uid}) is gone")

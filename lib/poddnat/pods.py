@@ -196,7 +196,8 @@ class Pods:
             raise LaterError
         assigned = self._assignments.assign(pod, ip, exposure.items, kept)
         desired = assigned.poddnat
-        record = fixed.Fixed(owner, Release(exposure.release), metadata["name"], metadata["uid"])
+        orphaned = fixed.owner_of(pod) is None
+        record = fixed.Fixed(owner, Release(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned)
         if kept is None:
             self._cluster.create_poddnat(fixed.new(metadata["namespace"], record, desired))
             raise LaterError

@@ -114,7 +114,7 @@ class Server:
 
     def wait_ready(self) -> None:
         """Wait until it answers hooks."""
-        wait_until(self._is_ready, 20, "the hook server to be ready")
+        wait_until(self._is_ready, 60, "the hook server to be ready")
 
     def kill(self) -> None:
         """End it without warning."""

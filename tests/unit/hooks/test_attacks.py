@@ -118,9 +118,9 @@ def test_pod_on_its_nodes_network_does_not_expose_the_node(world: World) -> None
 def test_another_pod_named_as_the_owner_is_exposed_only_as_it_asks_itself(world: World) -> None:
     shy = world.make_pod({}, name="shy", ip=VICTIM_IP)
     spec = {**attack(world)["spec"], "internalIP": VICTIM_IP}
-    forged = world.make_poddnat(spec, owner=shy, name="forged")
+    forged = world.make_poddnat(spec, owner=shy, name="shy")
     assert world.sync_poddnat(forged).status_code == 429
-    assert world.poddnat("forged") is None
+    assert world.poddnat("shy") is None
     assert world.entries() == []
 
 
@@ -211,6 +211,17 @@ def test_port_that_is_kept_for_somebody_without_an_entry_is_not_taken(world: Wor
         assert reason == "ExternalPortTaken"
         assert victim["metadata"]["uid"] in message
         assert again.entries() == []
+
+
+def test_pod_has_the_ports_of_one_poddnat_only() -> None:
+    with running(last_port=513) as world:
+        pod = world.make_pod(EXPOSE_80, name="attacker")
+        poddnat = world.expose(pod)
+        (port,) = {512, 513} - {int(poddnat["spec"]["portMapping"][0]["externalPort"])}
+        second = {**poddnat["spec"], "portMapping": [{"externalPort": str(port), "internalPort": "80"}]}
+        assert verdict(world, world.make_poddnat(second, owner=pod, name="second"))[0] == "NotAllowed"
+        other = world.make_pod(EXPOSE_80, name="other", ip=VICTIM_IP)
+        assert world.expose(other)["spec"]["portMapping"][0]["externalPort"] == str(port)
 
 
 def test_ports_named_by_hand_are_not_kept_from_others() -> None:

@@ -5,16 +5,33 @@ In a whole cluster in memory, where the test plays the controller of the Statefu
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metacontroller_standin.apply import owner_reference
+from metacontroller_standin.kinds import ServedKind
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
 from poddnat.annotations import FIXED, RELEASE_STRATEGY
 from poddnat.readiness import CONDITION
 from tests.unit.hooks.test_cluster import told, wait_ready
-from tests.unit.hooks.world import EXPOSE_80, PORTS, STATUS, Cluster, World, cluster, condition, restarted, running
+from tests.unit.hooks.test_placement import OTHER
+from tests.unit.hooks.test_standby import standing_by
+from tests.unit.hooks.world import (
+    ADDRESSES,
+    EIP,
+    EXPOSE_80,
+    PORTS,
+    STATUS,
+    Cluster,
+    World,
+    cluster,
+    condition,
+    restarted,
+    running,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +41,11 @@ Json = dict[str, Any]
 FIXED_80 = {**EXPOSE_80, FIXED: "true"}
 
 
+STS = "apps/v1", "statefulsets"
+PODS = "v1", "pods"
+AWAY_SINCE = "poddnat.alibabacloud.com/away-since"
+
+
 @pytest.fixture
 def busy() -> Iterator[Cluster]:
     """A cluster with hook server, Metacontroller's stand-in and kubelet."""
@@ -31,24 +53,46 @@ def busy() -> Iterator[Cluster]:
         yield busy
 
 
+def stateful_set(annotations: dict[str, str], *, kind: str = "StatefulSet") -> Json:
+    template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "web", "image": "nginx"}]}}
+    spec = {"replicas": 1, "template": template}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "arena", "namespace": "default"}, "spec": spec}
+
+
 def make_owner(world: World, annotations: dict[str, str], *, kind: str = "StatefulSet") -> Json:
     """Create a StatefulSet, or another owner, with one pod."""
-    plural = {"StatefulSet": "statefulsets", "ReplicaSet": "replicasets"}[kind]
-    template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "web", "image": "nginx"}]}}
-    metadata = {"name": "arena", "namespace": "default"}
-    made = {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": {"replicas": 1, "template": template}}
-    owner = world.api.create(world.api.resource("apps/v1", plural), made)
+    made = stateful_set(annotations, kind=kind)
+    owner = world.api.create(world.api.resource_of(made), made)
     add_pods(world.api, owner, 1)
     return owner
 
 
+def expose(world: World, annotations: dict[str, str] = FIXED_80) -> tuple[str, list[str]]:
+    """Create a StatefulSet with one pod, wait until that is exposed, and return the external side."""
+    make_owner(world, annotations)
+    wait_ready(world, "arena-0")
+    return outside(world)
+
+
+def owner_of(world: World) -> Json:
+    return world.api.get(world.api.resource(*STS), "arena", "default")
+
+
+def delete_owner(world: World) -> None:
+    world.api.delete(world.api.resource(*STS), "arena", "default")
+
+
 def scale(world: World, replicas: int) -> None:
-    world.api.patch(world.api.resource("apps/v1", "statefulsets"), "arena", {"spec": {"replicas": replicas}}, "default")
+    world.api.patch(world.api.resource(*STS), "arena", {"spec": {"replicas": replicas}}, "default")
 
 
-def delete_pod(world: World, name: str = "arena-0") -> None:
-    """Delete a pod by force, and wait until its PodDNAT knows."""
-    world.api.delete(world.api.resource("v1", "pods"), name, "default", grace_period=0)
+def pod_of(world: World) -> Json:
+    return world.api.get(world.api.resource(*PODS), "arena-0", "default")
+
+
+def delete_pod(world: World) -> None:
+    """Delete the pod by force."""
+    world.api.delete(world.api.resource(*PODS), "arena-0", "default", grace_period=0)
 
 
 def outside(world: World, name: str = "arena-0") -> tuple[str, list[str]]:
@@ -63,6 +107,23 @@ def reason(world: World, name: str = "arena-0") -> str:
     return str(conditions[0]["reason"])
 
 
+def metadata(world: World) -> Json:
+    """Read the PodDNAT's metadata; empty where there is none."""
+    return (world.poddnat("arena-0") or {"metadata": {}})["metadata"]  # type: ignore[no-any-return]
+
+
+def away_since(world: World) -> str | None:
+    found: str | None = (metadata(world).get("annotations") or {}).get(AWAY_SINCE)
+    return found
+
+
+def let_it_be_away_since(world: World, minutes_ago: float) -> str:
+    """Change since when the pod is away, which also has the PodDNAT synced again."""
+    since = (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes_ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    world.api.patch(world.poddnats, "arena-0", {"metadata": {"annotations": {AWAY_SINCE: since}}}, "default")
+    return since
+
+
 def wait_away(world: World) -> None:
     wait_until(lambda: reason(world) == "PodAway" and not world.entries(), 10, "the PodDNAT to be without its pod")
 
@@ -72,16 +133,14 @@ def wait_released(world: World) -> None:
 
 
 def test_fixed_pod_is_told_its_ports_like_any_other(busy: Cluster) -> None:
-    owner = make_owner(busy.world, FIXED_80)
-    wait_ready(busy.world, "arena-0")
-    (reference, pod) = (busy.world.poddnat("arena-0") or {})["metadata"]["ownerReferences"]
-    assert (reference["uid"], reference["controller"], pod["kind"]) == (owner["metadata"]["uid"], True, "Pod")
+    expose(busy.world)
+    (reference, pod) = metadata(busy.world)["ownerReferences"]
+    owner = owner_of(busy.world)["metadata"]["uid"]
+    assert (reference["uid"], reference["controller"], pod["kind"]) == (owner, True, "Pod")
 
 
 def test_fixed_pod_that_is_away_has_no_entries_but_keeps_its_address_and_ports(busy: Cluster) -> None:
-    make_owner(busy.world, FIXED_80)
-    wait_ready(busy.world, "arena-0")
-    before = outside(busy.world)
+    before = expose(busy.world)
     delete_pod(busy.world)
     wait_away(busy.world)
     assert outside(busy.world) == before
@@ -90,153 +149,269 @@ def test_fixed_pod_that_is_away_has_no_entries_but_keeps_its_address_and_ports(b
 
 def test_fixed_pod_that_comes_back_with_another_ip_has_the_same_address_and_ports(busy: Cluster) -> None:
     world = busy.world
-    owner = make_owner(world, FIXED_80)
-    wait_ready(world, "arena-0")
-    before, ip = outside(world), world.entries()[0].internal_ip
+    before, ip = expose(world), world.entries()[0].internal_ip
     delete_pod(world)
     wait_away(world)
-    add_pods(world.api, owner, 1)
+    add_pods(world.api, owner_of(world), 1)
     wait_ready(world, "arena-0")
     assert outside(world) == before
     assert [entry.internal_ip != ip for entry in world.entries()] == [True]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ServedKind("apps.kruise.io", ("v1beta1",), "statefulsets", "StatefulSet"),
+        ServedKind("game.kruise.io", ("v1alpha1",), "gameserversets", "GameServerSet"),
+        ServedKind("example.com", ("v1",), "fleets", "Fleet"),
+    ],
+    ids=lambda kind: kind.qualified_name,
+)
+def test_pod_of_any_controller_that_gives_names_again_can_be_fixed(busy: Cluster, kind: ServedKind) -> None:
+    world = busy.world
+    world.memory.register(kind)
+    about = {"apiVersion": kind.api_version(kind.versions[0]), "kind": kind.kind}
+    owner = world.api.create(world.api.resource_of(about), {**stateful_set(FIXED_80), **about})
+    make_pod_of(world, owner)
+    wait_ready(world, "arena-0")
+    before = outside(world)
+    delete_pod(world)
+    wait_away(world)
+    make_pod_of(world, owner)
+    wait_ready(world, "arena-0")
+    assert outside(world) == before
+    world.api.delete(world.api.resource_of(about), "arena", "default")
+    wait_released(world)
+
+
+def make_pod_of(world: World, owner: Json) -> None:
+    """Create the pod that an owner of any kind would."""
+    template = owner["spec"]["template"]
+    metadata = {"name": "arena-0", "namespace": "default", "ownerReferences": [owner_reference(owner)]}
+    spec = {"nodeName": "node-1", **template["spec"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], **metadata}, "spec": spec}
+    world.api.create(world.api.resource(*PODS), pod)
+
+
 def test_nobody_else_is_given_the_ports_of_a_fixed_pod_that_is_away() -> None:
     with running(last_port=512) as world, cluster(world):
-        make_owner(world, FIXED_80)
-        wait_ready(world, "arena-0")
+        expose(world)
         delete_pod(world)
         wait_away(world)
         world.make_pod(EXPOSE_80, ip="")
         wait_until(lambda: told(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused")
 
 
-def test_ip_of_a_fixed_pod_that_is_gone_serves_its_new_holder_only(busy: Cluster) -> None:
-    world = busy.world
-    make_owner(world, FIXED_80)
-    wait_ready(world, "arena-0")
-    ip = world.entries()[0].internal_ip
-    delete_pod(world)
-    world.set_pod_status(world.make_pod(EXPOSE_80, ip=ip), "Running", ip)  # the kubelet may have given it another one
-    wait_until(lambda: [entry.internal_ip for entry in world.entries()] == [ip], 10, "the new holder's entry")
-    wait_ready(world, "web-1")
-    (port,) = outside(world, "web-1")[1]
-    assert [(entry.internal_ip, entry.external_port) for entry in world.entries()] == [(ip, port)]
-    assert outside(world)[1] != [port]
+def test_ip_of_a_fixed_pod_that_is_gone_serves_its_new_holder_only(world: World) -> None:
+    ip = ADDRESSES[0]
+    with cluster(world, addresses=[ip, ip]):
+        before = expose(world)
+        delete_pod(world)
+        world.make_pod(EXPOSE_80, ip="")
+        wait_ready(world, "web-1")
+        (port,) = outside(world, "web-1")[1]
+        assert before[1] != [port]
+        assert [(entry.internal_ip, entry.external_port) for entry in world.entries()] == [(ip, port)]
+
+
+def test_fixed_pod_whose_address_can_not_serve_it_any_more_gets_another_and_is_told() -> None:
+    with running(entry={"eips": [EIP]}) as world, cluster(world):
+        assert expose(world)[0] == EIP
+        delete_pod(world)
+        wait_away(world)
+        world.change_values(entry={"eips": [OTHER]})
+        add_pods(world.api, owner_of(world), 1)
+        wait_ready(world, "arena-0")
+        assert outside(world)[0] == OTHER
+        assert ("Pod", "FixedAddressChanged") in world.warnings()
+
+
+# When the ports are given up
 
 
 def test_scaling_down_releases_the_ports(busy: Cluster) -> None:
-    make_owner(busy.world, FIXED_80)
-    wait_ready(busy.world, "arena-0")
+    expose(busy.world)
     scale(busy.world, 0)
     delete_pod(busy.world)
     wait_released(busy.world)
 
 
 def test_deleting_the_owner_releases_the_ports_once_the_pod_is_gone(busy: Cluster) -> None:
-    world = busy.world
-    make_owner(world, FIXED_80)
-    wait_ready(world, "arena-0")
-    world.api.delete(world.api.resource("apps/v1", "statefulsets"), "arena", "default")
-    wait_released(world)
-
-
-def test_never_keeps_the_ports_beyond_the_owner_until_a_new_one_takes_them(busy: Cluster) -> None:
-    world = busy.world
-    make_owner(world, {**FIXED_80, RELEASE_STRATEGY: "Never"})
-    wait_ready(world, "arena-0")
-    before = outside(world)
-    world.api.delete(world.api.resource("apps/v1", "statefulsets"), "arena", "default")
-    wait_away(world)
-    assert outside(world) == before
-    make_owner(world, {**FIXED_80, RELEASE_STRATEGY: "Never"})
-    wait_ready(world, "arena-0")
-    assert outside(world) == before
-
-
-def test_duration_releases_the_ports_when_the_pod_has_been_away_for_so_long(busy: Cluster) -> None:
-    make_owner(busy.world, {**FIXED_80, RELEASE_STRATEGY: "2s"})
-    wait_ready(busy.world, "arena-0")
-    delete_pod(busy.world)
-    wait_away(busy.world)
+    expose(busy.world)
+    delete_owner(busy.world)
     wait_released(busy.world)
 
 
-def test_taking_fixed_away_from_a_pod_leaves_it_its_ports_while_it_lives(busy: Cluster) -> None:
-    world = busy.world
-    make_owner(world, FIXED_80)
-    wait_ready(world, "arena-0")
-    before = outside(world)
-    pod = world.api.get(world.api.resource("v1", "pods"), "arena-0", "default")
-    world.annotate(pod, {FIXED: None})
-    wait_until(lambda: owner_kind(world) == "Pod", 10, "the PodDNAT to be the pod's own")
-    wait_ready(world, "arena-0")
+def test_never_keeps_the_ports_beyond_the_owner_until_a_new_one_takes_them(busy: Cluster) -> None:
+    world, never = busy.world, {**FIXED_80, RELEASE_STRATEGY: "Never"}
+    before = expose(world, never)
+    delete_owner(world)
+    wait_away(world)
     assert outside(world) == before
+    assert expose(world, never) == before
+
+
+def test_duration_releases_the_ports_when_the_pod_has_been_away_for_so_long(busy: Cluster) -> None:
+    expose(busy.world, {**FIXED_80, RELEASE_STRATEGY: "5m30s"})
+    delete_pod(busy.world)
+    wait_away(busy.world)
+    let_it_be_away_since(busy.world, minutes_ago=5)
+    busy.standin.wait_idle(horizon=1)
+    assert reason(busy.world) == "PodAway"
+    let_it_be_away_since(busy.world, minutes_ago=6)
+    wait_released(busy.world)
+
+
+def test_time_of_an_absence_goes_on_over_a_restart(world: World) -> None:
+    with cluster(world):
+        expose(world, {**FIXED_80, RELEASE_STRATEGY: "1h"})
+        delete_pod(world)
+        wait_away(world)
+        since = let_it_be_away_since(world, minutes_ago=59)
+    with restarted(world) as again, cluster(again) as busy:
+        busy.standin.wait_idle(horizon=1)
+        assert (reason(again), away_since(again)) == ("PodAway", since)
+        let_it_be_away_since(again, minutes_ago=61)
+        wait_released(again)
+
+
+def test_pod_that_went_while_nobody_looked_is_away_from_when_that_is_noticed(world: World) -> None:
+    with cluster(world):
+        expose(world, {**FIXED_80, RELEASE_STRATEGY: "1h"})
+    world.service.stop()
+    delete_pod(world)
+    with restarted(world) as again, cluster(again):
+        wait_away(again)
+        assert away_since(again)
+
+
+def test_time_does_not_run_while_a_pod_is_there_that_can_not_have_its_ports(busy: Cluster) -> None:
+    world = busy.world
+    expose(world, {**FIXED_80, RELEASE_STRATEGY: "1h"})
+    world.annotate(pod_of(world), {PORTS: "http"})
+    wait_away(world)
+    let_it_be_away_since(world, minutes_ago=61)
+    wait_until(lambda: away_since(world) is None, 10, "the time to stop")
+    delete_pod(world)
+    world.api.patch(world.poddnats, "arena-0", {"metadata": {"labels": {"looked-at": "again"}}}, "default")
+    wait_until(lambda: away_since(world), 10, "the time to begin")
+    assert reason(world) == "PodAway"
+
+
+def test_time_that_was_spoilt_by_hand_begins_anew(busy: Cluster) -> None:
+    world = busy.world
+    expose(world, {**FIXED_80, RELEASE_STRATEGY: "1h"})
+    delete_pod(world)
+    wait_away(world)
+    world.api.patch(world.poddnats, "arena-0", {"metadata": {"annotations": {AWAY_SINCE: "noon"}}}, "default")
+    wait_until(lambda: away_since(world) not in ("noon", None), 10, "the time to begin anew")
+
+
+# Other ways that owners and annotations change
+
+
+def test_pod_that_outlives_its_owner_keeps_its_ports_while_it_lives(busy: Cluster) -> None:
+    world = busy.world
+    before = expose(world)
+    orphan(world)
+    busy.standin.wait_idle(horizon=1)
+    world.annotate(pod_of(world), {"example.com/unrelated": "1"})
+    busy.standin.wait_idle(horizon=1)
+    # A reference to an owner that is gone would be taken away by Kubernetes again, and so on.
+    assert [owner["kind"] for owner in metadata(world)["ownerReferences"]] == ["Pod"]
+    assert outside(world) == before
+    delete_pod(world)
+    wait_released(world)
+
+
+def test_orphan_that_a_new_owner_of_the_same_name_adopts_is_fixed_as_before(busy: Cluster) -> None:
+    world = busy.world
+    before = expose(world)
+    orphan(world)
+    owner = world.api.create(world.api.resource(*STS), stateful_set(FIXED_80))
+    adoption = {"metadata": {"ownerReferences": [owner_reference(owner)]}}
+    world.api.patch(world.api.resource(*PODS), "arena-0", adoption, "default")
+    wait_until(lambda: owner_kind(world) == "StatefulSet", 10, "the PodDNAT to be the new owner's")
+    delete_pod(world)
+    wait_away(world)
+    assert outside(world) == before
+
+
+def orphan(world: World) -> None:
+    """Delete the owner as `kubectl delete --cascade=orphan` does: first, nothing refers to it any more."""
+    world.api.patch(world.api.resource(*PODS), "arena-0", {"metadata": {"ownerReferences": None}}, "default")
+    left = [owner for owner in metadata(world)["ownerReferences"] if owner["kind"] == "Pod"]
+    world.api.patch(world.poddnats, "arena-0", {"metadata": {"ownerReferences": left}}, "default")
+    delete_owner(world)
 
 
 def owner_kind(world: World) -> str:
-    owners = (world.poddnat("arena-0") or {"metadata": {}})["metadata"].get("ownerReferences") or [{"kind": ""}]
+    owners = metadata(world).get("ownerReferences") or [{"kind": ""}]
     return str(owners[0]["kind"])
 
 
-def test_pod_that_becomes_fixed_keeps_its_ports(busy: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("before", "change", "owner"),
+    [(FIXED_80, {FIXED: None}, "Pod"), (EXPOSE_80, {FIXED: "true"}, "StatefulSet")],
+    ids=["no-longer-fixed", "fixed-from-now-on"],
+)
+def test_pod_that_changes_whether_it_is_fixed_keeps_its_ports_while_it_lives(
+    busy: Cluster, before: dict[str, str], change: dict[str, str | None], owner: str
+) -> None:
     world = busy.world
-    make_owner(world, EXPOSE_80)
+    had = expose(world, before)
+    world.annotate(pod_of(world), change)
+    wait_until(lambda: owner_kind(world) == owner, 10, f"the PodDNAT to be the {owner}'s")
     wait_ready(world, "arena-0")
-    before = outside(world)
-    pod = world.api.get(world.api.resource("v1", "pods"), "arena-0", "default")
-    world.annotate(pod, {FIXED: "true"})
-    wait_until(lambda: owner_kind(world) == "StatefulSet", 10, "the PodDNAT to be the StatefulSet's")
-    wait_ready(world, "arena-0")
-    assert outside(world) == before
+    assert outside(world) == had
 
 
 def test_opting_out_releases_a_fixed_pods_ports(busy: Cluster) -> None:
-    world = busy.world
-    make_owner(world, {**FIXED_80, RELEASE_STRATEGY: "Never"})
-    wait_ready(world, "arena-0")
-    pod = world.api.get(world.api.resource("v1", "pods"), "arena-0", "default")
-    world.annotate(pod, dict.fromkeys([*FIXED_80, RELEASE_STRATEGY]))
-    wait_released(world)
+    never = {**FIXED_80, RELEASE_STRATEGY: "Never"}
+    expose(busy.world, never)
+    busy.world.annotate(pod_of(busy.world), dict.fromkeys(never))
+    wait_released(busy.world)
 
 
 def test_typo_on_a_fixed_pod_withdraws_its_ports_but_keeps_them_for_it(busy: Cluster) -> None:
     world = busy.world
-    make_owner(world, FIXED_80)
-    wait_ready(world, "arena-0")
-    before = outside(world)
-    pod = world.api.get(world.api.resource("v1", "pods"), "arena-0", "default")
-    world.annotate(pod, {PORTS: "http"})
+    before = expose(world)
+    world.annotate(pod_of(world), {PORTS: "http"})
     wait_away(world)
     assert outside(world) == before
-    world.annotate(pod, {PORTS: "80"})
+    world.annotate(pod_of(world), {PORTS: "80"})
     wait_ready(world, "arena-0")
     assert outside(world) == before
 
 
-def test_pod_with_a_random_name_is_exposed_and_told_that_it_can_not_be_fixed(busy: Cluster) -> None:
+@pytest.mark.parametrize("kind", ["ReplicaSet", "Job"])
+def test_pod_with_a_random_name_is_exposed_and_told_that_it_can_not_be_fixed(busy: Cluster, kind: str) -> None:
     world = busy.world
-    make_owner(world, FIXED_80, kind="ReplicaSet")
-    (pod,) = world.api.list(world.api.resource("v1", "pods"), "default")["items"]
+    owner = make_owner(world, FIXED_80, kind="ReplicaSet")
+    (pod,) = world.api.list(world.api.resource(*PODS), "default")["items"]
+    if kind == "Job":
+        reference = {**owner_reference(owner), "apiVersion": "batch/v1", "kind": "Job"}
+        patch = {"metadata": {"ownerReferences": [reference]}}
+        world.api.patch(world.api.resource(*PODS), pod["metadata"]["name"], patch, "default")
     wait_ready(world, pod["metadata"]["name"])
-    assert ("Pod", "FixedNotPossible") in world.warnings()
+    wait_until(lambda: ("Pod", "FixedNotPossible") in world.warnings(), 10, "the event")
 
 
 def test_pod_whose_name_is_kept_for_another_owner_is_told_what_to_do(busy: Cluster) -> None:
     world = busy.world
-    make_owner(world, {**FIXED_80, RELEASE_STRATEGY: "Never"})
-    wait_ready(world, "arena-0")
-    world.api.delete(world.api.resource("apps/v1", "statefulsets"), "arena", "default")
+    expose(world, {**FIXED_80, RELEASE_STRATEGY: "Never"})
+    delete_owner(world)
     wait_away(world)
     world.make_pod(EXPOSE_80, name="arena-0", ip="")
     wait_until(lambda: told(world, "arena-0").get(STATUS, "").startswith("NameTaken: "), 10, "the pod to be told")
 
 
+# Restarts, other replicas, and calls of which nobody knows what became
+
+
 def test_fixed_pod_that_went_while_the_server_was_away_is_noticed_when_it_is_back(world: World) -> None:
     with cluster(world):
-        make_owner(world, FIXED_80)
-        wait_ready(world, "arena-0")
-    before = outside(world)
+        before = expose(world)
     world.service.stop()
     delete_pod(world)
     with restarted(world) as again, cluster(again):
@@ -244,14 +419,66 @@ def test_fixed_pod_that_went_while_the_server_was_away_is_noticed_when_it_is_bac
         assert outside(again) == before
 
 
+def test_fixed_pod_that_goes_with_the_active_replica_is_looked_after_by_the_next(world: World) -> None:
+    with standing_by(world) as standby:
+        with cluster(world):
+            before = expose(world)
+        world.service.stop()
+        delete_pod(world)
+        standby.take_over()
+        with cluster(standby.world):
+            wait_away(standby.world)
+            assert outside(world) == before
+            add_pods(world.api, owner_of(world), 1)
+            wait_ready(world, "arena-0")
+            assert outside(world) == before
+
+
+def test_failover_while_a_fixed_pod_is_away_keeps_its_ports_and_the_time_of_its_absence() -> None:
+    with running(last_port=512) as world, standing_by(world) as standby:
+        with cluster(world):
+            before = expose(world, {**FIXED_80, RELEASE_STRATEGY: "1h"})
+            delete_pod(world)
+            wait_away(world)
+            since = let_it_be_away_since(world, minutes_ago=59)
+        world.service.stop()
+        standby.take_over()
+        with cluster(standby.world) as busy:
+            busy.standin.wait_idle(horizon=1)
+            assert (outside(world), away_since(world)) == (before, since)
+            world.make_pod(EXPOSE_80, ip="")
+            wait_until(lambda: told(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused")
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["done", "not-done"])
+def test_fixed_pods_ports_survive_calls_to_the_api_server_that_have_no_answer(busy: Cluster, *, done: bool) -> None:
+    world, connection = busy.world, busy.world.connection
+    connection.lose("POST", done=done)
+    before = expose(world)
+    assert connection.lost_all
+    connection.lose("PATCH", done=done)
+    delete_pod(world)
+    wait_away(world)
+    assert connection.lost_all
+    connection.lose("PATCH", done=done)
+    add_pods(world.api, owner_of(world), 1)
+    wait_ready(world, "arena-0")
+    assert connection.lost_all
+    assert outside(world) == before
+    assert len(world.entries()) == 1
+    scale(world, 0)
+    connection.lose("DELETE", done=done)
+    delete_pod(world)
+    wait_released(world)
+    assert connection.lost_all
+
+
 def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
     world = busy.world
-    make_owner(world, FIXED_80)
-    wait_ready(world, "arena-0")
+    expose(world)
     busy.standin.wait_idle(horizon=30)
     before = (world.memory.store.revision, world.cloud_writes())
-    pod = world.api.get(world.api.resource("v1", "pods"), "arena-0", "default")
-    world.annotate(pod, {"example.com/unrelated": "1"})
+    world.annotate(pod_of(world), {"example.com/unrelated": "1"})
     busy.standin.wait_idle(horizon=30)
     assert (world.memory.store.revision, world.cloud_writes()) == (before[0] + 1, before[1])
 

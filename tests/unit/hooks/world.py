@@ -23,15 +23,15 @@ from metacontroller_standin.standin import StandIn
 from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster as ClusterReader
-from poddnat.cluster import connect_to
 from poddnat.files import MANIFESTS
 from poddnat.service import Service
 from poddnat.values import Values, parse
+from tests.unit.hooks.lossy import LossyClient
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
 from vpc_emulator import World as EmulatedWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from flask import Response
     from flask.testing import FlaskClient
@@ -51,6 +51,7 @@ FINALIZER = "metacontroller.io/compositecontroller-poddnat"
 STATUS = "k8s.aliyun.com/pod-dnat-status"
 RESULT = "k8s.aliyun.com/pod-dnat-result"
 POD_DNATS = "PodDNAT.alibabacloud.com/v1"
+ADDRESSES = tuple(f"172.16.1.{number}" for number in range(1, 16))
 EXPOSE_80 = {POD_DNAT: "true", PORTS: "80"}
 
 # The logic's own waits pass faster: a second between two looks at the table is polite to a cloud, not to a test.
@@ -115,6 +116,8 @@ class World:
     values: Values
     service: Service
     client: FlaskClient
+    connection: LossyClient
+    """The service's, to the API server."""
 
     def change_values(self, *, last_port: int = 1024, entry: Json | None = None, network: Json | None = None) -> None:
         """Let other values be in force, as when the file has changed."""
@@ -299,8 +302,9 @@ def running(
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
         read = parse(values(server.url, last_port=last_port, entry=entry, network=network))
         serving = _serving(read, memory, haste=haste, refresh_interval=refresh_interval, started=started)
-        with Api(memory.url) as api, serving as service:
-            yield World(server.emulator, memory, api, read, service, create_app(service).test_client())
+        with Api(memory.url) as api, serving as (service, connection):
+            client = create_app(service).test_client()
+            yield World(server.emulator, memory, api, read, service, client, connection)
         assert server.emulator.bugs == []
 
 
@@ -308,15 +312,15 @@ def running(
 def restarted(world: World, *, refresh_interval: float = 300.0) -> Iterator[World]:
     """Run the service anew, as another process that knows nothing but what the cluster and the cloud tell."""
     world.service.stop()
-    with _serving(world.values, world.memory, refresh_interval=refresh_interval) as service:
-        yield replace(world, service=service, client=create_app(service).test_client())
+    with _serving(world.values, world.memory, refresh_interval=refresh_interval) as (service, connection):
+        yield replace(world, service=service, client=create_app(service).test_client(), connection=connection)
 
 
 @contextmanager
 def _serving(
     read: Values, memory: MemoryApi, *, haste: float = _HASTE, refresh_interval: float = 300.0, started: bool = True
-) -> Iterator[Service]:
-    connection = connect_to(memory.url)
+) -> Iterator[tuple[Service, LossyClient]]:
+    connection = LossyClient(memory.url)
     service = Service(
         read,
         ClusterReader(connection),
@@ -328,7 +332,7 @@ def _serving(
         if started:
             service.start()
             wait_until(lambda: service.ready, 10, "the PodDNATs to be listed")
-        yield service
+        yield service, connection
     finally:
         if started:
             service.stop()
@@ -344,20 +348,19 @@ class Cluster:
 
 
 @contextmanager
-def cluster(world: World, *, patient: bool = False) -> Iterator[Cluster]:
-    """Run the rest of a cluster around a world, with the shipped controllers.
+def cluster(world: World, *, patient: bool = False, addresses: Iterable[str] = ADDRESSES) -> Iterator[Cluster]:
+    """Run the rest of a cluster around a world, with the shipped controllers; pods get these addresses, in order.
 
     Unless it is `patient`, hooks are asked again after a moment where they want that after a second.
     """
     controllers = list(yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8")))
-    addresses = (f"172.16.1.{number}" for number in range(1, 16))
     app = world.client.application
     if not patient:
         app.after_request(_at_once)
     with (
         HookServer(app) as hooks,
         StandIn(world.api, point_at(controllers, hooks.url)) as standin,
-        Kubelet(world.api, addresses),
+        Kubelet(world.api, iter(addresses)),
     ):
         yield Cluster(world, standin)
 
