@@ -252,14 +252,14 @@ class Cloud:
             outcome, code = error.meaning.value, error.code
             raise
         else:
-            logs.add(cloudRequestId=str(getattr(body, "request_id", None) or ""))
+            logs.add(cloudRequestId=str(body.request_id))
             return body
         finally:
             self._observer(action, outcome, code, time.perf_counter() - started_at)
 
     def _ask(self, action: str, call: Callable[[Any, Any], Any], request: object) -> Any:
         try:
-            return call(request, self._runtime).body
+            body = call(request, self._runtime).body
         except AlibabaCloudException as error:
             raise _translate(action, error) from error
         except CredentialException as error:
@@ -268,6 +268,11 @@ class Cloud:
             # No answer: cut off, timed out, refused. The server may have done the work all the same.
             text = f"no answer: {error}"
             raise CloudError(Meaning.UNKNOWN, action=action, code="NoAnswer", message=text) from error
+        if not getattr(body, "request_id", None):
+            # Every answer of the API has it. Another's, such as a proxy's, would be read as "there is nothing".
+            text = "what answered is not the API"
+            raise CloudError(Meaning.UNKNOWN, action=action, code="NoAnswer", message=text)
+        return body
 
 
 def _config(values: Values, url: str | None) -> Config:

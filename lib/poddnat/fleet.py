@@ -24,6 +24,7 @@ from poddnat.values import Values
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY = 1.0
+_LONGEST_RETRY = 30.0
 
 
 class Fleet:
@@ -173,17 +174,20 @@ class Fleet:
         return gateway
 
     def _run(self) -> None:
-        pause = _FIRST_RETRY
+        failures = 0
         while not self._stopping.is_set():
+            wait = min(_FIRST_RETRY * 2.0**failures, _LONGEST_RETRY)
             try:
                 self._refresh()
-                pause = _FIRST_RETRY
-                self._pause(self._refresh_interval)
+                failures, wait = 0, self._refresh_interval
             except CloudError as error:
                 log.warning("reading the NAT gateways: %s", error)
                 self._trouble = of_error(error, "of the pool")
-                self._pause(error.retry_after or pause)
-                pause = min(pause * 2, 30.0)
+                failures, wait = failures + 1, error.retry_after or wait
+            except Exception:  # whatever the cloud answers, it is asked again: all else rests on this picture
+                log.exception("reading the NAT gateways")
+                failures += 1
+            self._pause(wait)
 
     def _pause(self, seconds: float) -> None:
         with self._wake:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _SNAT_FREE_PORTS = 1024
 """CreateForwardEntry: on an EIP that SNAT uses too, ports above this need PortBreak."""
+_AFTER_A_BUG = 1.0
 
 
 class Liveness(Protocol):
@@ -197,7 +198,11 @@ class Gateway:
     def _run(self) -> None:
         with self._wake:
             while not self._stopping.is_set():
-                job, wait = self._next()
+                try:
+                    job, wait = self._next()
+                except Exception:  # a bug must not stop the gateway's work in silence
+                    log.exception("gateway %s: choosing the next call", self.gateway_id)
+                    job, wait = None, _AFTER_A_BUG
                 if job is not None:
                     self._pool.submit(self._perform, job)
                 else:

@@ -106,7 +106,7 @@ class Network:
         return Route(table, hop_type, hop_id)
 
     def _run(self) -> None:
-        pause = _FIRST_RETRY
+        failures = 0
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._wanted or self._stopping)
@@ -116,15 +116,20 @@ class Network:
                 if self._stopping:
                     return
                 keys = list(self._wanted)[:ADDRESSES_PER_CALL]
+            wait = min(_FIRST_RETRY * 2.0**failures, _LONGEST_RETRY)
             try:
                 self._look_up(keys)
-                pause = _FIRST_RETRY
+                failures = 0
+                continue
             except CloudError as error:
                 log.warning("looking up pod addresses: %s", error)
-                with self._wake:
-                    self._trouble = of_error(error, "of the pool")
-                    self._wake.wait_for(lambda: self._stopping, timeout=error.retry_after or pause)
-                pause = min(pause * 2, _LONGEST_RETRY)
+                self._trouble = of_error(error, "of the pool")
+                wait = error.retry_after or wait
+            except Exception:  # whatever the cloud answers, it is asked again: without this thread, no pod gets on
+                log.exception("looking up pod addresses")
+            failures += 1
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping, wait)
 
     def _look_up(self, keys: list[_Key]) -> None:
         unknown = [key for key in keys if key not in self._found]

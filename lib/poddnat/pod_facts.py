@@ -20,7 +20,7 @@ def address_of(pod: Pod) -> str | None:
 
 
 def is_terminating(pod: Pod) -> bool:
-    """Whether a pod is on its way out."""
+    """Whether a pod, or another object, is on its way out."""
     return bool(pod["metadata"].get("deletionTimestamp"))
 
 

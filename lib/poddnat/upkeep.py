@@ -12,6 +12,7 @@ from typing import Any
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
+from poddnat.pod_facts import is_terminating
 from poddnat.poddnat_object import CHECK_ASKED_AT, claimed_entries, key_of, spec_of
 from poddnat.timestamps import now, rfc3339
 
@@ -52,7 +53,7 @@ class Upkeep:
         table = {entry.entry_id: entry.rule for entry in gateway.entries()}
         told, still_lost = self._nudged.get(gateway_id, set()), set()
         for poddnat in self._poddnats.all():
-            if spec_of(poddnat).get("tableId") != gateway_id or "deletionTimestamp" in poddnat["metadata"]:
+            if spec_of(poddnat).get("tableId") != gateway_id or is_terminating(poddnat):
                 continue
             claims = claimed_entries(poddnat.get("status") or {})
             lost = [entry_id for entry_id, rule in claims.items() if table.get(entry_id) != rule]
@@ -81,8 +82,13 @@ class Upkeep:
     def urge(self, is_misplaced: Callable[[Manifest], bool]) -> None:
         """Have those PodDNATs synced at once that other values leave in the wrong place."""
         for poddnat in self._poddnats.all() if self._may_write() else ():
-            if "deletionTimestamp" not in poddnat["metadata"] and is_misplaced(poddnat):
-                self._nudge(poddnat)
+            try:
+                misplaced = not is_terminating(poddnat) and is_misplaced(poddnat)
+            except ClusterError as error:
+                log.warning("PodDNAT %s is judged by other values when it is synced next: %s", key_of(poddnat), error)
+            else:
+                if misplaced:
+                    self._nudge(poddnat)
 
     def _tell_lost(self, poddnat: Manifest, gateway_id: str, lost: list[str]) -> bool:
         if not self._nudge(poddnat):

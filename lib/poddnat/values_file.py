@@ -48,19 +48,20 @@ class ValuesFile:
         digest = self._digest()
         if digest == self._seen:
             return
-        self._seen = digest
         try:
             read = load(self._path)
             _check_change(self._path, self._values, read)
         except ValuesError as error:
+            self._seen = digest
             self.valid = False
             log.error("the values in force stay, as %s", error)  # noqa: TRY400  # a mistake in a file, not in the code
             return
         if read != self._values:
-            self.valid = False  # should taking it over fail
+            self.valid = False  # should taking it over fail; it is tried again then
             self._take_over(read)
             self._values = read
             log.info("%s has changed, and is in force", self._path)
+        self._seen = digest
         self.valid = True
 
     def _digest(self) -> str:

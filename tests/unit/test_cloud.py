@@ -9,12 +9,13 @@ from dataclasses import replace
 import pytest
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.cloud import Cloud
+from poddnat.cloud import Cloud, GatewayInfo
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.fleet import Fleet
 from poddnat.ownership import Ownership
 from poddnat.values import Values, parse
 from tests.unit.hooks.world import EIP, GATEWAY, KEY, SECRET, cloud, values
+from tests.unit.odd_server import odd_server
 from vpc_emulator import Emulator, EmulatorServer, Fault
 
 
@@ -38,8 +39,8 @@ class Nobody:
         return True
 
 
-def addresses(read: Values) -> list[str]:
-    fleet = Fleet(read, Cloud(read), Ownership("c"), Nobody(), lambda _gateway, _entries: None)
+def addresses(read: Values, cloud: Cloud | None = None) -> list[str]:
+    fleet = Fleet(read, cloud or Cloud(read), Ownership("c"), Nobody(), lambda _gateway, _entries: None)
     fleet.start()
     try:
         wait_until(lambda: fleet.known, 10, "the gateways to be read")
@@ -52,7 +53,7 @@ def test_without_an_access_key_the_default_chain_of_credentials_is_used(read: Va
     # The chain reads its environment when it is imported, so it takes a process of its own.
     program = """
 import sys
-from poddnat.cloud import Cloud
+from poddnat.cloud import Cloud, GatewayInfo
 from poddnat.values import Endpoints, Values
 values = Values("c", "cn-hangzhou", "vpc-1", (), None, Endpoints(sys.argv[1], sys.argv[1]))
 print([gateway.gateway_id for gateway in Cloud(values).describe_gateways()])
@@ -102,3 +103,31 @@ def test_time_left_of_a_throttled_call_is_told_in_seconds(emulator: Emulator, re
         Cloud(read).describe_gateways()
     assert caught.value.meaning is Meaning.THROTTLED
     assert caught.value.retry_after == pytest.approx(7, abs=0.1)
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"{}", b"<html>", b'{"message": "sign in first"}'])
+def test_answer_of_somebody_else_is_told_as_unknown(body: bytes) -> None:
+    with odd_server() as server:
+        server.body = body
+        with pytest.raises(CloudError) as caught:
+            Cloud(parse(values(server.url))).list_forward_entries(GATEWAY)
+    assert caught.value.meaning is Meaning.UNKNOWN
+
+
+class Stumbling(Cloud):
+    """Fails once in a way that nobody has thought of."""
+
+    stumbled = False
+
+    def describe_gateways(self) -> list[GatewayInfo]:
+        if not self.stumbled:
+            self.stumbled = True
+            raise ZeroDivisionError
+        return super().describe_gateways()
+
+
+def test_gateways_are_read_again_after_a_failure_nobody_thought_of(
+    read: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poddnat.fleet._FIRST_RETRY", 0.01)
+    assert addresses(read, Stumbling(read)) == [EIP]

@@ -58,6 +58,23 @@ def test_change_is_taken_over_once(watched: Watched) -> None:
     assert len(watched.taken) == 1
 
 
+def test_change_that_could_not_be_taken_over_is_tried_again(watched: Watched) -> None:
+    take, failures = watched.file._take_over, [RuntimeError()]
+
+    def stumble(values: Values) -> None:
+        if failures:
+            raise failures.pop()
+        take(values)
+
+    watched.file._take_over = stumble
+    with pytest.raises(RuntimeError):
+        watched.change("portRangeEnd: 1024", "portRangeEnd: 2048")
+    assert not watched.file.valid
+    watched.file.look()
+    assert watched.file.valid
+    assert len(watched.taken) == 1
+
+
 def test_mistake_changes_nothing_and_is_told_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     watched.change("portRangeEnd: 1024", "portRangeEnd: 10")
     watched.file.look()

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.cluster import ClusterError
 from poddnat.ownership import Ownership
 from poddnat.poddnat_object import NUDGED_AT
-from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, World, cluster, running
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_IP, World, cluster, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from vpc_emulator import ForwardEntry
 
@@ -93,3 +95,18 @@ def test_leftover_is_swept_counted_and_told_once(world: World, caplog: pytest.Lo
         wait_until(lambda: not world.entries(), 10, "the leftover to be swept")
     assert len([record for record in caplog.records if "sweeping" in record.getMessage()]) == 1
     assert f'poddnat_swept_total{{gateway="{GATEWAY}"}} 1.0' in world.client.get("/metrics").text
+
+
+def test_poddnat_that_cannot_be_judged_by_other_values_holds_up_no_other(world: World) -> None:
+    for name, ip in (("web-1", POD_IP), ("web-2", "172.16.1.14")):
+        world.expose(world.make_pod(EXPOSE_80, name=name, ip=ip))
+    wait_until(lambda: len(world.service.poddnats.all()) > 1, 10, "both to be seen")
+
+    def is_misplaced(poddnat: dict[str, Any]) -> bool:
+        if poddnat["metadata"]["name"] == "web-1":
+            raise ClusterError("the namespace's labels are not known")
+        return True
+
+    world.service.upkeep.urge(is_misplaced)
+    seen = [world.poddnat(name) or {} for name in ("web-1", "web-2")]
+    assert [NUDGED_AT in poddnat["metadata"].get("annotations", {}) for poddnat in seen] == [False, True]
