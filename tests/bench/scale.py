@@ -31,7 +31,7 @@ from poddnat.annotations import EXPOSE_PORT, POD_DNAT, READY, STATUS
 from tests.bench.emulated import EmulatedCloud, emulated_cloud
 from tests.bench.gateways import SETTLE
 from tests.e2e import world
-from tests.e2e.audit_log import SERVER, Write
+from tests.e2e.audit_log import SERVER, Request
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.runners import MetacontrollerRunner, Runner, StandInRunner
 
@@ -76,7 +76,7 @@ class Stage:
         api = self.controlplane.api
         return len(api.list(api.resource("alibabacloud.com/v1", "poddnats"), self.namespace)["items"])
 
-    def writes(self, start: int) -> list[Write]:
+    def writes(self, start: int) -> list[Request]:
         return self.controlplane.audit_log.ours(self.namespace, start)
 
     def memory_mb(self, program: str) -> float:
@@ -137,7 +137,7 @@ def _hooks(answers: Counter[tuple[str, int]], pods: int) -> dict[str, float]:
     }
 
 
-def _writes(writes: list[Write], pods: int) -> dict[str, float]:
+def _writes(writes: list[Request], pods: int) -> dict[str, float]:
     done = Counter(f"{write.verb}_{write.resource.replace('/', '_')}" for write in writes if write.code < 400)
     return {
         "api_writes_per_pod": len(writes) / pods,

@@ -61,6 +61,8 @@ def controlplane(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathF
     yield started
     _running.remove(started)
     started.stop()
+    # With the rules that are shipped, the server was refused nothing, whatever the tests did.
+    assert [request for request in started.audit_log.of_server() if request.forbidden] == []
 
 
 @pytest.fixture

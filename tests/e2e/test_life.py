@@ -31,6 +31,7 @@ import pytest
 from metacontroller_standin.waiting import wait_until
 from poddnat.annotations import FIXED, RELEASE_STRATEGY
 from poddnat.readiness import CONDITION
+from tests.e2e.kruise import ADVANCED
 from tests.unit.hooks.world import EXPOSE_80, STATUS
 
 if TYPE_CHECKING:
@@ -45,26 +46,6 @@ over_the_stand_in = pytest.mark.parametrize("metacontroller", ["stand-in"], indi
 
 FIXED_80 = {**EXPOSE_80, FIXED: "true"}
 CONTAINERS = [{"name": "web", "image": "nginx"}]
-ADVANCED = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "statefulsets.apps.kruise.io"},
-    "spec": {
-        "group": "apps.kruise.io",
-        "scope": "Namespaced",
-        "names": {"kind": "StatefulSet", "plural": "statefulsets", "singular": "statefulset"},
-        "versions": [
-            {
-                "name": "v1beta1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                },
-            }
-        ],
-    },
-}
 
 
 def create_stateful_set(cluster: Cluster, replicas: int = 1, annotations: dict[str, str] = FIXED_80) -> None:

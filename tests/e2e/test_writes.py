@@ -11,7 +11,7 @@ import pytest
 from tests.unit.hooks.world import EXPOSE_80
 
 if TYPE_CHECKING:
-    from tests.e2e.audit_log import Write
+    from tests.e2e.audit_log import Request
     from tests.e2e.world import Cluster
 
 pytestmark = pytest.mark.controlplane
@@ -56,10 +56,10 @@ def deploy(cluster: Cluster, pods: int) -> None:
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
 
 
-def ours(cluster: Cluster, start: int) -> list[Write]:
+def ours(cluster: Cluster, start: int) -> list[Request]:
     # A refused write is one that came late: Metacontroller creates what its cache doesn't show yet.
     return [write for write in cluster.controlplane.audit_log.ours(cluster.namespace, start) if write.code < 400]
 
 
-def kind_of(write: Write) -> str:
+def kind_of(write: Request) -> str:
     return f"{write.verb} {write.resource}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import sys
 import urllib.error
@@ -83,9 +84,15 @@ class Server:
     """The hook server as a program of its own, with the rights of its service account."""
 
     def __init__(
-        self, controlplane: ControlPlane, values: Json, folder: Path, *, certificate: Certificate | None = None
+        self,
+        controlplane: ControlPlane,
+        values: Json,
+        folder: Path,
+        *,
+        certificate: Certificate | None = None,
+        lease: str = "",
     ) -> None:
-        """Write its files; `start` starts it."""
+        """Write its files; `start` starts it. With a lease (NAMESPACE/NAME) it is one of several replicas."""
         token = controlplane.service_account_token(SYSTEM, "poddnat")
         controlplane.wait_allowed(token, "list", controlplane.api.resource("alibabacloud.com/v1", "poddnats"))
         kubeconfig = controlplane.kubeconfig_for(token, folder / "kubeconfig")
@@ -102,14 +109,16 @@ class Server:
         options += ["--token-file", str(token_file)]
         if certificate:
             options += ["--tls-cert", str(certificate.cert), "--tls-key", str(certificate.key)]
+        if lease:
+            options += ["--lease", lease]
         self._command = [sys.executable, "-m", "poddnat", "serve", *options]
         self._controlplane = controlplane
         self._log = folder / "poddnat.log"
         self._program: Program | None = None
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         """Start it; `wait_ready` waits until it answers."""
-        self._program = Program.start("poddnat", self._command, self._log)
+        self._program = Program.start("poddnat", self._command, self._log, env={**os.environ, **environment})
         self._controlplane.programs["poddnat"] = self._program
 
     def wait_ready(self) -> None:

@@ -311,25 +311,6 @@ def test_image_runs_as_the_user_of_the_deployment() -> None:
     assert user in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
 
 
-def test_rights_in_the_cluster_are_few() -> None:
-    rights = {(rule["apiGroups"][0], *rule["resources"]): rule["verbs"] for rule in the("ClusterRole")["rules"]}
-    assert rights == {
-        ("", "pods"): ["get", "list", "watch"],
-        ("", "pods/status"): ["patch"],
-        ("", "nodes"): ["get"],
-        ("", "namespaces"): ["get"],
-        ("alibabacloud.com", "poddnats"): ["get", "list", "watch", "create", "patch", "delete"],
-        ("apps", "statefulsets"): ["get"],
-        ("apps.kruise.io", "statefulsets"): ["get"],
-        ("game.kruise.io", "gameserversets"): ["get"],
-        ("", "events"): ["create"],
-    }
-    assert the("Role")["rules"] == [
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "create", "update"]},
-    ]
-
-
 def test_rights_go_to_the_server() -> None:
     account = {"kind": "ServiceAccount", "name": pod_template()["spec"]["serviceAccountName"], "namespace": NAMESPACE}
     assert the("ServiceAccount")["metadata"] == {"name": account["name"], "namespace": NAMESPACE}
