@@ -103,11 +103,13 @@ class Responder:
             raise errors.MissingParameter("x-acs-version" if action else "x-acs-action")
         if version not in _HOSTS:
             raise errors.InvalidVersion(version)
-        if _VERSIONS.get(action) != version:
+        if _VERSIONS.get(action, version) != version:
             raise errors.ActionNotFound(action, "of version", version)
         permission = f"{_HOSTS[version]}:{action}"
         if permission not in credential.actions:
             raise errors.ForbiddenByRam(permission)
+        if action not in _VERSIONS:
+            raise errors.ActionNotFound(action, "is not emulated")
         self.emulator.ask_rate(action)
 
     def _before(self, fault: Fault | None) -> None:

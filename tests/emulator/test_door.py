@@ -11,6 +11,7 @@ from alibabacloud_vpc20160428 import models as vpc
 from darabonba.runtime import RuntimeOptions
 
 from tests.emulator.support import REGION, Cloud, Refusal
+from tests.hushed import STS_SECRET, STS_TOKEN
 from vpc_emulator import Emulator, EmulatorServer
 
 
@@ -29,17 +30,17 @@ def test_values_that_need_escaping_are_signed_alike(cloud: Cloud) -> None:
 
 
 def test_temporary_key_with_its_token_is_let_in(server: EmulatorServer) -> None:
-    assert Cloud(server.endpoint, key="sts-key", secret="sts-secret", token="sts-token").entries() == []
+    assert Cloud(server.endpoint, key="sts-key", secret=STS_SECRET, token=STS_TOKEN).entries() == []
 
 
 def test_temporary_key_without_token_is_refused(server: EmulatorServer) -> None:
     with Refusal("MissingSecurityToken", 400):
-        Cloud(server.endpoint, key="sts-key", secret="sts-secret").entries()
+        Cloud(server.endpoint, key="sts-key", secret=STS_SECRET).entries()
 
 
 def test_temporary_key_with_another_token_is_refused(server: EmulatorServer) -> None:
     with Refusal("InvalidSecurityToken.MismatchWithAccessKey", 400):
-        Cloud(server.endpoint, key="sts-key", secret="sts-secret", token="old").entries()
+        Cloud(server.endpoint, key="sts-key", secret=STS_SECRET, token="old").entries()
 
 
 def test_key_may_do_only_what_its_policy_lists(server: EmulatorServer) -> None:
@@ -84,7 +85,7 @@ def _call(cloud: Cloud, action: str, version: str) -> Any:
 @pytest.mark.parametrize(
     ("action", "version", "code"),
     [
-        pytest.param("ModifyForwardEntry", "2016-04-28", "InvalidAction.NotFound", id="not emulated"),
+        pytest.param("ModifyForwardEntry", "2016-04-28", "Forbidden.RAM", id="not in the policy"),
         pytest.param("CreateForwardEntry", "2014-05-26", "InvalidAction.NotFound", id="of the other product"),
         pytest.param("CreateForwardEntry", "2020-01-01", "InvalidVersion", id="unknown version"),
         pytest.param("CreateForwardEntry", "", "MissingParameter", id="no version"),
@@ -94,6 +95,12 @@ def _call(cloud: Cloud, action: str, version: str) -> Any:
 def test_unknown_action_or_version_is_refused(cloud: Cloud, action: str, version: str, code: str) -> None:
     with Refusal(code):
         _call(cloud, action, version)
+
+
+def test_action_of_the_policy_that_is_not_emulated_is_told_as_such(cloud: Cloud, emulator: Emulator) -> None:
+    emulator.set_allowed_actions("key", ["vpc:ModifyForwardEntry"])
+    with Refusal("InvalidAction.NotFound"):
+        _call(cloud, "ModifyForwardEntry", "2016-04-28")
 
 
 def test_unsigned_request_is_refused_in_the_shape_of_the_api(server: EmulatorServer) -> None:
