@@ -5,6 +5,8 @@ Every method is one page or one write; nothing here retries, waits or remembers.
 interfaces, the ECS API (2014-05-26).
 """
 
+import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,6 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from alibabacloud_credentials.client import Client as CredentialClient
-from alibabacloud_credentials.exceptions import CredentialException
 from alibabacloud_ecs20140526 import models as ecs_models
 from alibabacloud_ecs20140526.client import Client as EcsClient
 from alibabacloud_tea_openapi.exceptions import AlibabaCloudException
@@ -33,6 +34,13 @@ _GATEWAYS_PER_PAGE = 50
 _EIPS_PER_PAGE = 100
 _ROUTE_TABLES_PER_PAGE = 50
 _DEFAULT_ROUTE = "0.0.0.0/0"
+
+# These write past our own log, and in it, URLs with tokens: all that they tell comes as an error, too.
+for _name in ("alibabacloud-tea", "darabonba-core", "credentials"):
+    logging.getLogger(_name).disabled = True
+
+_URL_QUERY = re.compile(r"\?[^\s'\"]+=[^\s'\"]*")
+_SECRET_VALUE = re.compile(r"((?:secret|token)\w*\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}&]+", re.IGNORECASE)
 
 Observer = Callable[[str, str, str, float], None]
 _Answer = TypeVar("_Answer")
@@ -105,12 +113,15 @@ class Cloud:
             read_timeout=int(read_timeout * 1000),
             autoretry=False,
         )
+        self._chain: Any = None
         self.update(values)
 
     def update(self, values: Values) -> None:
         """Use other credentials and endpoints from the next call on; region and VPC stay."""
-        self._vpc = VpcClient(_config(values, values.endpoints.vpc))
-        self._ecs = EcsClient(_config(values, values.endpoints.ecs))
+        # It renews what it has by itself, on threads of its own: one is enough.
+        self._chain = None if values.credential else self._chain or CredentialClient()
+        self._vpc = VpcClient(_config(values, values.endpoints.vpc, self._chain))
+        self._ecs = EcsClient(_config(values, values.endpoints.ecs, self._chain))
 
     def observe(self, observer: Observer) -> None:
         """Tell somebody of every call: the action, "ok" or what the error means, the code, and the seconds it took."""
@@ -258,30 +269,44 @@ class Cloud:
             self._observer(action, outcome, code, time.perf_counter() - started_at)
 
     def _ask(self, action: str, call: Callable[[Any, Any], Any], request: object) -> Any:
+        self._check_credentials(action)
         try:
             body = call(request, self._runtime).body
         except AlibabaCloudException as error:
             raise _translate(action, error) from error
-        except CredentialException as error:
-            raise CloudError(Meaning.DENIED, action=action, code="Credentials", message=str(error)) from error
         except (TeaException, OSError) as error:
             # No answer: cut off, timed out, refused. The server may have done the work all the same.
-            text = f"no answer: {error}"
-            raise CloudError(Meaning.UNKNOWN, action=action, code="NoAnswer", message=text) from error
+            text = f"no answer: {_without_secrets(str(error))}"
+            raise CloudError(Meaning.UNKNOWN, action=action, code="NoAnswer", message=text) from None
         if not getattr(body, "request_id", None):
             # Every answer of the API has it. Another's, such as a proxy's, would be read as "there is nothing".
             text = "what answered is not the API"
             raise CloudError(Meaning.UNKNOWN, action=action, code="NoAnswer", message=text)
         return body
 
+    def _check_credentials(self, action: str) -> None:
+        """See that the default chain has credentials: the call itself would only say that there is no answer."""
+        if self._chain is None:
+            return
+        try:
+            self._chain.get_credential()
+        except Exception as error:  # noqa: BLE001  # as many kinds as there are ways to get credentials
+            text = _without_secrets(str(error))
+            raise CloudError(Meaning.DENIED, action=action, code="NoCredentials", message=text) from None
 
-def _config(values: Values, url: str | None) -> Config:
+
+def _without_secrets(text: str) -> str:
+    """Take out of an error's text what must be neither logged nor shown: queries of URLs, secrets, tokens."""
+    return _SECRET_VALUE.sub(r"\1...", _URL_QUERY.sub("", text))
+
+
+def _config(values: Values, url: str | None, chain: CredentialClient | None) -> Config:
     config = Config(region_id=values.region_id, user_agent="poddnat")
     if values.credential is not None:
         config.access_key_id = values.credential.key_id
         config.access_key_secret = values.credential.secret
     else:
-        config.credential = CredentialClient()
+        config.credential = chain
     if url is not None:
         parts = urlsplit(url)
         config.endpoint = parts.netloc

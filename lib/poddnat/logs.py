@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 _FIELDS: ContextVar[dict[str, str] | None] = ContextVar("log fields", default=None)
-_NOISY = ("apscheduler", "alibabacloud_credentials")
-"""Libraries that tell their every move."""
 
 
 class LogFormat(StrEnum):
@@ -83,5 +81,5 @@ def log_to_stderr(form: LogFormat | None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # It tells its every move.
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)

@@ -20,6 +20,7 @@ from metacontroller_standin.memory_store import timestamp
 from metacontroller_standin.running import Running
 from tests.e2e.controlplane import Program, free_ports
 from tests.e2e.world import SYSTEM
+from tests.hushed import leaks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,7 @@ class Node(Running):
             container.program.process.kill()
             container.program.process.wait()
         self._api.close()
+        assert leaks(self.logs()) == []
 
     def lose(self, name: str) -> None:
         """Kill a pod's program, and let nobody notice: as if its node were lost."""

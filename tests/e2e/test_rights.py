@@ -20,7 +20,8 @@ from poddnat.annotations import FIXED
 from poddnat.readiness import CONDITION
 from tests.e2e import kruise, world
 from tests.e2e.runners import StandInRunner
-from tests.e2e.world import MANIFESTS, SYSTEM, TOKEN, Cluster, Server
+from tests.e2e.world import MANIFESTS, SYSTEM, Cluster, Server
+from tests.hushed import TOKEN
 from tests.unit.hooks import world as small
 from tests.unit.hooks.world import EXPOSE_80, PORTS, STATUS
 from vpc_emulator import EmulatorServer

@@ -21,6 +21,7 @@ from metacontroller_standin.manifests import is_controller, point_at
 from metacontroller_standin.waiting import wait_until
 from tests.e2e.controlplane import Program
 from tests.e2e.runners import CRDS
+from tests.hushed import TOKEN, leaks
 from tests.unit.hooks import world as small
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
 
@@ -36,8 +37,6 @@ Json = dict[str, Any]
 MANIFESTS = Path(__file__).parents[2] / "metacontroller"
 EXAMPLES = MANIFESTS / "examples"
 SYSTEM = "poddnat-system"
-TOKEN = "the-token-that-hooks-want-in-this-test-run"
-"""What the hook server accepts."""
 
 
 def read(path: Path) -> list[Json]:
@@ -138,9 +137,10 @@ class Server:
         return self._program.process.wait()
 
     def stop(self) -> None:
-        """See that it has ended."""
+        """See that it has ended, and has told no secret."""
         if self._controlplane.programs.pop("poddnat", None) is not None:
             self.kill()
+        assert leaks(self.log()) == []
 
     def log(self) -> str:
         """Return all that it wrote."""
@@ -250,7 +250,9 @@ def running(
             server.wait_ready()
             ca = certificate.cert if certificate else None
             runner.apply(controllers(controlplane, server.url, token=token, ca=ca))
-            yield Cluster(controlplane, namespace, cloud.emulator, server)
+            cluster = Cluster(controlplane, namespace, cloud.emulator, server)
+            yield cluster
+            assert leaks(cluster.kubectl("get", "events,pods,poddnats", "--output=yaml")) == []
         finally:
             runner.stop()
             server.stop()

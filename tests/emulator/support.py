@@ -12,6 +12,8 @@ from alibabacloud_vpc20160428 import models as vpc
 from alibabacloud_vpc20160428.client import Client as VpcClient
 from darabonba.runtime import RuntimeOptions
 
+from tests.hushed import KEY_SECRET, STS_SECRET, STS_TOKEN
+
 REGION = "cn-hangzhou"
 GATEWAY = "ngw-1"
 TABLE = "ftb-1"
@@ -19,13 +21,13 @@ EIP = "47.96.0.1"
 SNAT_EIP = "47.96.0.2"
 POD = "172.16.1.7"
 POD_WITH_EIP = "172.16.3.1"
-SECRET = "secret"
+SECRET = KEY_SECRET
 
 _WORLD: dict[str, Any] = {
     "regions": [REGION, "cn-beijing"],
     "credentials": [
         {"access_key_id": "key", "access_key_secret": SECRET},
-        {"access_key_id": "sts-key", "access_key_secret": "sts-secret", "security_token": "sts-token"},
+        {"access_key_id": "sts-key", "access_key_secret": STS_SECRET, "security_token": STS_TOKEN},
         {
             "access_key_id": "reader",
             "access_key_secret": SECRET,

@@ -45,7 +45,8 @@ class Program:
     def start(self) -> None:
         files = ["--values", str(self.values_file), "--kubeconfig", str(self._kubeconfig)]
         command = [sys.executable, "-m", "poddnat", "serve", *files, "--listen", self._address]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        # What it writes shows with the test's own output.
+        self._process = subprocess.Popen(command)
         wait_until(self._ready, 30, "the program to be ready")
 
     def _ready(self) -> bool:

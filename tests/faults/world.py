@@ -29,6 +29,7 @@ from poddnat.progress import Later
 from poddnat.service import Service
 from poddnat.values import Values, parse
 from tests.faults.virtual import Condition, Pool, Scheduler
+from tests.hushed import KEY_SECRET
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry, ManualClock
 from vpc_emulator import World as EmulatedWorld
 
@@ -93,7 +94,7 @@ def values(url: str, size: Size = Size()) -> Values:
             "vpcID": "vpc-1",
             "enableControllers": ["natgw"],
             "networkController": {"natGwPool": pool},
-            "credential": {"accessKey": KEY, "accessSecret": "secret"},
+            "credential": {"accessKey": KEY, "accessSecret": KEY_SECRET},
             "endpoints": {"vpc": url, "ecs": url},
         }
     )
@@ -105,7 +106,7 @@ def emulated(
     """Make a cloud with two gateways; replies leave by the first one, unless no route can be read at all."""
     world = {
         "regions": ["cn-hangzhou"],
-        "credentials": [{"access_key_id": KEY, "access_key_secret": "secret"}],
+        "credentials": [{"access_key_id": KEY, "access_key_secret": KEY_SECRET}],
         "vpcs": [{"id": "vpc-1", "cidr": "172.16.0.0/12"}],
         "route_tables": [
             {"id": ROUTE_TABLE, "vpc": "vpc-1", "default_route": {"type": "NatGateway", "id": GATEWAYS[0]}}

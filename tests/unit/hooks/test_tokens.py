@@ -8,6 +8,8 @@ import pytest
 
 from hooks.app import create_app
 from hooks.tokens import TokenFileError, Tokens
+from tests.hushed import OTHER_TOKEN as OTHER
+from tests.hushed import TOKEN
 from tests.unit.hooks.test_border import HOOKS, ONE_OF_EACH, PATHS, told
 from tests.unit.hooks.world import answer, running
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
     from tests.unit.hooks.world import World
 
-TOKEN = "0123456789abcdef0123456789abcdef"
-OTHER = "fedcba9876543210fedcba9876543210"
 WRONG = {
     "nothing": None,
     "no scheme": TOKEN,

@@ -5,6 +5,7 @@ Nothing calls the hooks but the test, which plays Metacontroller step by step; `
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from poddnat.cluster import Cluster as ClusterReader
 from poddnat.files import MANIFESTS
 from poddnat.service import Service
 from poddnat.values import Values, parse
+from tests.hushed import KEY_SECRET, leaks
 from tests.unit.hooks.lossy import LossyClient
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
 from vpc_emulator import World as EmulatedWorld
@@ -42,7 +44,7 @@ Json = dict[str, Any]
 GATEWAY = "ngw-1"
 EIP = "203.0.113.10"
 POD_IP = "172.16.1.7"
-KEY, OTHER_KEY, SECRET = "key", "other-key", "secret"
+KEY, OTHER_KEY, SECRET = "key", "other-key", KEY_SECRET
 
 POD_DNAT = "k8s.aliyun.com/pod-dnat"
 PORTS = "k8s.aliyun.com/pod-dnat-expose-port"
@@ -303,8 +305,9 @@ def running(
         read = parse(values(server.url, last_port=last_port, entry=entry, network=network))
         serving = _serving(read, memory, haste=haste, refresh_interval=refresh_interval, started=started)
         with Api(memory.url) as api, serving as (service, connection):
-            client = create_app(service).test_client()
-            yield World(server.emulator, memory, api, read, service, client, connection)
+            yield World(server.emulator, memory, api, read, service, _client(service), connection)
+            kinds = [("v1", "events"), ("v1", "pods"), ("alibabacloud.com/v1", "poddnats")]
+            assert leaks(json.dumps([api.list(api.resource(*kind)) for kind in kinds])) == []
         assert server.emulator.bugs == []
 
 
@@ -313,7 +316,18 @@ def restarted(world: World, *, refresh_interval: float = 300.0) -> Iterator[Worl
     """Run the service anew, as another process that knows nothing but what the cluster and the cloud tell."""
     world.service.stop()
     with _serving(world.values, world.memory, refresh_interval=refresh_interval) as (service, connection):
-        yield replace(world, service=service, client=create_app(service).test_client(), connection=connection)
+        yield replace(world, service=service, client=_client(service), connection=connection)
+
+
+def _client(service: Service) -> FlaskClient:
+    app = create_app(service)
+    app.after_request(_without_secrets)
+    return app.test_client()
+
+
+def _without_secrets(response: Response) -> Response:
+    assert leaks(response.get_data(as_text=True)) == []
+    return response
 
 
 @contextmanager
