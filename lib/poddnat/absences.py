@@ -16,7 +16,7 @@ from poddnat.annotations import AnnotationError
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.fixed import Fixed, owner_of, parting, timed
 from poddnat.followed import FixedPods, PodDNATs
-from poddnat.poddnat_object import spec_of
+from poddnat.poddnat_object import key_of, spec_of
 from poddnat.release import has_place, ordinal_of
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Absences:
         metadata = poddnat["metadata"]
         patch = parting(poddnat, fixed, timestamps.rfc3339(self._today()))
         if self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch):
-            log.info("PodDNAT %s/%s: its pod is away; the ports are kept", metadata["namespace"], metadata["name"])
+            log.info("PodDNAT %s: its pod is away; the ports are kept", key_of(poddnat))
 
     def judge(self, poddnat: Manifest, fixed: Fixed) -> Kept | Over:
         """Tell whether the external side of a pod that is away is still kept.
@@ -130,7 +130,7 @@ class Absences:
             ClusterError: the API server did not do it.
         """
         metadata = poddnat["metadata"]
-        log.info("PodDNAT %s/%s: released, because %s", metadata["namespace"], metadata["name"], why)
+        log.info("PodDNAT %s: released, because %s", key_of(poddnat), why)
         version = metadata.get("resourceVersion")
         self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"], resource_version=version)
 
@@ -163,31 +163,38 @@ class Absences:
 
     def _run(self) -> None:
         while not self._stopping:
-            pause = _SWEEP_SECONDS
-            if self._may_write() and self.pods.synced and self._poddnats.synced:
-                try:
-                    self._sweep()
-                except ClusterError as error:
-                    log.warning("looking after fixed pods that are away: %s", error)
-                    pause = _RETRY_SECONDS
-            else:
-                pause = _RETRY_SECONDS
+            may_sweep = self._may_write() and self.pods.synced and self._poddnats.synced
+            try:
+                done = may_sweep and self._sweep()
+            except Exception:  # one odd object must not end the thread, or IPs used again would be exposed
+                log.exception("looking after fixed pods that are away")
+                done = False
+            pause = _SWEEP_SECONDS if done else _RETRY_SECONDS
             with self._wake:
                 self._wake.wait_for(lambda: self._due, pause)
                 self._due = False
 
-    def _sweep(self) -> None:
+    def _sweep(self) -> bool:
+        """Park all whose pods have gone; False: some could not be, and will have to be later."""
+        done = True
         for poddnat in self._poddnats.all():
-            metadata = poddnat["metadata"]
-            fixed = Fixed.read(metadata)
+            fixed = Fixed.read(poddnat["metadata"])
             if fixed is None or not fixed.pod_uid or self.pods.is_alive(fixed.pod_uid):
                 continue
-            if not spec_of(poddnat).get("internalIP") or metadata.get("deletionTimestamp"):
+            if not spec_of(poddnat).get("internalIP") or pod_facts.is_terminating(poddnat):
                 continue
-            pod = self._cluster.pod(metadata["namespace"], metadata["name"])
-            if pod is None or pod["metadata"]["uid"] != fixed.pod_uid:
-                self._withdraw(poddnat)
-                self.park(poddnat, fixed)
+            try:
+                self._park_if_gone(poddnat, fixed)
+            except ClusterError as error:
+                log.warning("PodDNAT %s: its pod may be away: %s", key_of(poddnat), error)
+                done = False
+        return done
+
+    def _park_if_gone(self, poddnat: Manifest, fixed: Fixed) -> None:
+        pod = self._cluster.pod(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
+        if pod is None or pod["metadata"]["uid"] != fixed.pod_uid:
+            self._withdraw(poddnat)
+            self.park(poddnat, fixed)
 
 
 def _time(written: str) -> dt.datetime | None:

@@ -38,6 +38,8 @@ class Followed:
         self._turn = threading.Lock()
         self._stopping = threading.Event()
         self._synced = threading.Event()
+        self._lock = threading.Lock()
+        self._gone: OrderedDict[str, None] = OrderedDict()
 
     def start(self) -> None:
         """Start listing and watching; once more: list afresh, and take what was known only for what it is."""
@@ -56,6 +58,17 @@ class Followed:
     def synced(self) -> bool:
         """Whether all have been listed since the last start."""
         return self._synced.is_set()
+
+    def has_gone(self, uid: str) -> bool:
+        """Whether an object was seen to go, not too long ago."""
+        with self._lock:
+            return uid in self._gone
+
+    def _remember_gone(self, uid: str) -> None:
+        """Remember that an object has gone; the lock is held."""
+        self._gone[uid] = None
+        if len(self._gone) > _GONE_REMEMBERED:
+            self._gone.popitem(last=False)
 
     def _known(self) -> list[Manifest]:
         """List what was seen last: of each object at least name, namespace and uid."""
@@ -124,7 +137,6 @@ class PodDNATs(Followed):
         self._cluster = cluster
         self._on_seen = on_seen
         self._on_gone = on_gone
-        self._lock = threading.Lock()
         self._uids: dict[str, Manifest] = {}
         self._names: dict[tuple[str, str], str] = {}
 
@@ -163,6 +175,7 @@ class PodDNATs(Followed):
         with self._lock:
             if kind == "DELETED":
                 self._uids.pop(metadata["uid"], None)
+                self._remember_gone(metadata["uid"])
                 if self._names.get(name) == metadata["uid"]:
                     del self._names[name]
             else:
@@ -184,19 +197,12 @@ class FixedPods(Followed):
         """``on_gone`` gets namespace, name and uid of every pod that is no longer there."""
         super().__init__("Pods", cluster.pods_metadata, cluster.watch_pods)
         self._on_gone = on_gone
-        self._lock = threading.Lock()
         self._alive: dict[str, tuple[str, str]] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
 
     def is_alive(self, uid: str) -> bool:
         """Whether a pod is there and asks for a fixed address, as far as is known."""
         with self._lock:
             return uid in self._alive
-
-    def has_gone(self, uid: str) -> bool:
-        """Whether a pod was seen to go, not too long ago."""
-        with self._lock:
-            return uid in self._gone
 
     def _known(self) -> list[Manifest]:
         with self._lock:
@@ -216,9 +222,7 @@ class FixedPods(Followed):
         with self._lock:
             if self._alive.pop(uid, None) is None:
                 return
-            self._gone[uid] = None
-            if len(self._gone) > _GONE_REMEMBERED:
-                self._gone.popitem(last=False)
+            self._remember_gone(uid)
         try:
             self._on_gone(namespace, name, uid)
         except Exception:  # one odd object must not end the watch

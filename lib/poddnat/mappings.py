@@ -5,13 +5,15 @@ write; a status is written when there is something lasting to say.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from poddnat.absences import Absences, Over
 from poddnat.cluster import Cluster
 from poddnat.fixed import Fixed, pod_uid_of
 from poddnat.fleet import Fleet
+from poddnat.followed import PodDNATs
 from poddnat.gateway import Gateway
 from poddnat.holdings import Holdings
 from poddnat.ledger import Ledger
@@ -48,6 +50,7 @@ class Mappings:
         self,
         proofs: Proofs,
         cluster: Cluster,
+        poddnats: PodDNATs,
         fleet: Fleet,
         ledger: Ledger,
         permissions: Permissions,
@@ -60,6 +63,7 @@ class Mappings:
         """``today`` is the wall clock."""
         self._proofs = proofs
         self._cluster = cluster
+        self._poddnats = poddnats
         self._fleet = fleet
         self._holdings = Holdings(fleet)
         self._ledger = ledger
@@ -75,6 +79,22 @@ class Mappings:
         Raises:
             ClusterError: the API server could not be asked about the pod.
         """
+        with self._unless_gone(parent):
+            return self._sync(parent)
+
+    @contextmanager
+    def _unless_gone(self, parent: Manifest) -> Iterator[None]:
+        """See that nothing is left of a PodDNAT that went while a hook was called for it.
+
+        What was taken back when the watch told of its end has come again since, and nobody would tell of its end anew.
+        """
+        try:
+            yield
+        finally:
+            if self._poddnats.has_gone(parent["metadata"]["uid"]):
+                self.gone(parent)
+
+    def _sync(self, parent: Manifest) -> PodDNATAnswer | Later:
         mine = self._proofs.mine(parent)
         if is_acks(parent["metadata"]):
             # Anybody may have put that finalizer there, so nothing of ours stays behind it.
@@ -191,7 +211,15 @@ class Mappings:
             self._proofs.pod_has_confirmed(parent, wanted, gateway)
 
     def finalize(self, parent: Manifest) -> PodDNATAnswer | Later:
-        """Take a PodDNAT's entries off the cloud; finalized once a listing shows none."""
+        """Take a PodDNAT's entries off the cloud; finalized once a listing shows none.
+
+        Raises:
+            ClusterError: the API server could not be asked about the pod.
+        """
+        with self._unless_gone(parent):
+            return self._finalize(parent)
+
+    def _finalize(self, parent: Manifest) -> PodDNATAnswer | Later:
         self.recognize(parent)
         mine = self._proofs.mine(parent)
         if is_acks(parent["metadata"]) and not self._holdings.has_any(mine):

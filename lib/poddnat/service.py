@@ -116,6 +116,7 @@ class Service:
         self.mappings = Mappings(
             Proofs(ownership),
             cluster,
+            self.poddnats,
             self.fleet,
             ledger,
             permissions,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.permission import Permissions
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, STATUS, World, answer, running
 from vpc_emulator import Fault
 
@@ -97,3 +98,25 @@ def test_port_is_free_again_when_the_poddnat_has_gone() -> None:
         answer(lambda: world.finalize(poddnat))
         world.api.patch(world.poddnats, "web-1", {"metadata": {"finalizers": None}}, "default")
         wait_until(lambda: answer(lambda: world.sync_pod(other))["attachments"], 5, "the port to be given to another")
+
+
+def test_nothing_is_left_of_a_poddnat_that_goes_while_it_is_synced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.make_poddnat(world.attachment(pod)["spec"], owner=pod)
+    uid, service = poddnat["metadata"]["uid"], world.service
+    wait_until(lambda: service.poddnats.is_alive(uid), 5, "it to be seen")
+    check = Permissions.check
+
+    def check_and_lose(*args: Any) -> object:
+        verdict = check(*args)
+        world.api.delete(world.poddnats, "web-1", "default")
+        wait_until(lambda: not service.poddnats.is_alive(uid), 5, "its end to be seen")
+        return verdict
+
+    monkeypatch.setattr(Permissions, "check", check_and_lose)
+    world.sync_poddnat(poddnat)
+    wait_until(lambda: not service.fleet.gateways()[0].is_busy_with(uid), 5, "its end to be heeded")
+    assert world.entries() == []
+    assert service._ledger._shown == {}
