@@ -96,10 +96,9 @@ def test_kustomize_changes_nothing_but_image_and_secret() -> None:
 # The components
 
 
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Json]:
-    """What is installed with both components, their files made as they say."""
-    folder = tmp_path_factory.mktemp("secured") / "metacontroller"
+def with_components(folder: Path) -> Path:
+    """Write what is installed with both components, their files made as they say, into a new folder in this one."""
+    folder /= "metacontroller"
     shutil.copytree(FOLDER, folder)
     files = {"token": ("token", "accepted"), "tls": ("tls.crt", "tls.key", "ca.crt")}
     for component, names in files.items():
@@ -107,7 +106,13 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], J
             (folder / component / name).write_text(f"what is in {name}")
     with (folder / "kustomization.yaml").open("a") as kustomization:
         kustomization.write("components:\n  - token\n  - tls\n")
-    return kustomize(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Json]:
+    """What is installed with both components."""
+    return kustomize(with_components(tmp_path_factory.mktemp("secured")))
 
 
 @pytest.mark.controlplane
