@@ -1,8 +1,5 @@
 """The cloud's client: credentials, addresses, and failures that arrive sorted."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,7 +11,7 @@ from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.fleet import Fleet
 from poddnat.ownership import Ownership
 from poddnat.values import Values, parse
-from tests.unit.hooks.world import EIP, GATEWAY, KEY, SECRET, cloud, values
+from tests.unit.hooks.world import EIP, GATEWAY, cloud, values
 from tests.unit.odd_server import odd_server
 from vpc_emulator import Emulator, EmulatorServer, Fault
 
@@ -47,21 +44,6 @@ def addresses(read: Values, cloud: Cloud | None = None) -> list[str]:
         return [place.external_ip for candidate in fleet.candidates() for place in candidate.places]
     finally:
         fleet.stop()
-
-
-def test_without_an_access_key_the_default_chain_of_credentials_is_used(read: Values) -> None:
-    # The chain reads its environment when it is imported, so it takes a process of its own.
-    program = """
-import sys
-from poddnat.cloud import Cloud, GatewayInfo
-from poddnat.values import Endpoints, Values
-values = Values("c", "cn-hangzhou", "vpc-1", (), None, Endpoints(sys.argv[1], sys.argv[1]))
-print([gateway.gateway_id for gateway in Cloud(values).describe_gateways()])
-"""
-    key = {"ALIBABA_CLOUD_ACCESS_KEY_ID": KEY, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": SECRET}
-    command = [sys.executable, "-c", program, str(read.endpoints.vpc)]
-    ran = subprocess.run(command, env=os.environ | key, check=False, capture_output=True, text=True, timeout=50)
-    assert ran.stdout.strip() == str([GATEWAY]), ran.stderr
 
 
 def test_only_the_listed_eips_of_a_gateway_belong_to_the_pool(read: Values) -> None:
