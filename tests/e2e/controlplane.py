@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import subprocess
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ ACTORS = ("admin", "controller-manager", "kubelet", "metacontroller")
 """Who has a token of its own, so that the audit log tells them apart. All of them may do everything."""
 CONTROLLERS = (
     "garbage-collector-controller,deployment-controller,replicaset-controller,statefulset-controller,"
-    "namespace-controller,serviceaccount-controller,clusterrole-aggregation-controller"
+    "namespace-controller,serviceaccount-controller,clusterrole-aggregation-controller,disruption-controller"
 )
 
 
@@ -80,7 +81,7 @@ class ControlPlane:
         self.programs: dict[str, Program] = {}
         self._etcd_port, self._peer_port, port = free_ports(3)
         self.url = f"https://127.0.0.1:{port}"
-        self._port = port
+        self.port = port
         self.token = token_of("admin")
         self.kubeconfig = folder / "kubeconfig"
         self.ca_file = folder / "certs" / "apiserver.crt"
@@ -92,7 +93,7 @@ class ControlPlane:
         try:
             self._start_etcd()
             self._start_api_server()
-            self.kubeconfig.write_text(json.dumps(self._kubeconfig(self.token)))
+            self.kubeconfig.write_text(json.dumps(self._kubeconfig(self.token, self.port)))
             wait_until(self._is_ready, 60, "the API server to be ready", interval=0.1)
             self._start_controller_manager()
         except BaseException:
@@ -120,7 +121,9 @@ class ControlPlane:
         )
 
     def _start_api_server(self) -> None:
-        key = self._make_key()
+        key = self.folder / "service-accounts.key"
+        if not key.exists():
+            self._make_key(key)
         tokens = self.folder / "tokens.csv"
         tokens.write_text("".join(f"{token_of(name)},{name},{name},system:masters\n" for name in ACTORS))
         policy = self.folder / "audit-policy.yaml"
@@ -130,7 +133,7 @@ class ControlPlane:
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             f"--cert-dir={self.folder / 'certs'}",
             "--bind-address=127.0.0.1",
-            f"--secure-port={self._port}",
+            f"--secure-port={self.port}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
@@ -142,6 +145,18 @@ class ControlPlane:
             # Pods would wait for the token of a service account that no kubelet mounts.
             "--disable-admission-plugins=ServiceAccount",
         )
+
+    def freeze_api_server(self) -> None:
+        """Let the API server answer nobody any more; `restart_api_server` ends that."""
+        self.programs["kube-apiserver"].process.send_signal(signal.SIGSTOP)
+
+    def restart_api_server(self) -> None:
+        """Kill the API server and start it again, on the same data; wait until it is ready."""
+        process = self.programs["kube-apiserver"].process
+        process.kill()
+        process.wait()
+        self._start_api_server()
+        wait_until(self._is_ready, 60, "the API server to be ready again", interval=0.1)
 
     def _start_controller_manager(self) -> None:
         self._start(
@@ -159,9 +174,8 @@ class ControlPlane:
         command = [str(self._assets / name), *flags]
         self.programs[name] = Program.start(name, command, self.folder / f"{name}.log")
 
-    def _make_key(self) -> Path:
+    def _make_key(self, path: Path) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        path = self.folder / "service-accounts.key"
         path.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
@@ -169,7 +183,6 @@ class ControlPlane:
                 serialization.NoEncryption(),
             )
         )
-        return path
 
     def _is_ready(self) -> bool:
         for program in self.programs.values():
@@ -238,14 +251,14 @@ class ControlPlane:
                 lambda: client.call("POST", path, review)["status"]["allowed"], 15, f"leave to {verb} {resource.plural}"
             )
 
-    def kubeconfig_for(self, token: str, path: Path) -> Path:
-        """Write a kubeconfig for another token."""
-        path.write_text(json.dumps(self._kubeconfig(token)))
+    def kubeconfig_for(self, token: str, path: Path, *, port: int | None = None) -> Path:
+        """Write a kubeconfig for another token, and perhaps another port that leads to the API server."""
+        path.write_text(json.dumps(self._kubeconfig(token, port or self.port)))
         return path
 
-    def _kubeconfig(self, token: str) -> Json:
+    def _kubeconfig(self, token: str, port: int) -> Json:
         name = "test"
-        cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
+        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(self.ca_file)}
         return {
             "apiVersion": "v1",
             "kind": "Config",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import socket
-import socketserver
 import sys
 import threading
 import urllib.error
@@ -13,12 +12,14 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import urllib3
 import yaml
 
 from metacontroller_standin.api import ApiError, name_of
 from metacontroller_standin.memory_store import timestamp
 from metacontroller_standin.running import Running
 from tests.e2e.controlplane import Program, free_ports
+from tests.e2e.wire import Wire
 from tests.e2e.world import SYSTEM
 from tests.hushed import leaks
 
@@ -42,6 +43,7 @@ class Container:
     program: Program
     url: str
     ip: str
+    to_api_server: Wire
     ready: bool = False
     told_to_end: bool = False
 
@@ -65,7 +67,7 @@ class Node(Running):
         token = controlplane.service_account_token(SYSTEM, "poddnat")
         controlplane.wait_allowed(token, "list", self._api.resource("alibabacloud.com/v1", "poddnats"))
         controlplane.wait_allowed(token, "create", self._api.resource("coordination.k8s.io/v1", "leases"), SYSTEM)
-        self._kubeconfig = controlplane.kubeconfig_for(token, folder / "kubeconfig")
+        self._controlplane, self._token = controlplane, token
         self._values = folder / "values.yaml"
         self._values.write_text(yaml.safe_dump(values))
         (self.port,) = free_ports(1)
@@ -89,6 +91,7 @@ class Node(Running):
         for container in self.containers.values():
             container.program.process.kill()
             container.program.process.wait()
+            container.to_api_server.stop()
         self._api.close()
         assert leaks(self.logs()) == []
 
@@ -102,8 +105,14 @@ class Node(Running):
     def forget(self, name: str) -> None:
         """Let a lost pod be deleted by force, as when its node is given up."""
         self._lost.discard(name)
-        del self.containers[name]
+        self.containers.pop(name).to_api_server.stop()
         self._api.delete(self._pods, name, SYSTEM, grace_period=0)
+
+    def told(self, name: str, text: str) -> list[str]:
+        """Return when a pod's program said something, in order, as RFC 3339."""
+        lines = (self._folder / f"{name}.log").read_text(encoding="utf-8").splitlines()
+        found = (json.loads(line) for line in lines if text in line)
+        return [line["time"] for line in found]
 
     def logs(self) -> str:
         """Return all that the programs wrote."""
@@ -111,7 +120,8 @@ class Node(Running):
 
     def _run(self) -> None:
         while not self._stopping.wait(_PERIOD):
-            with contextlib.suppress(ApiError):  # Somebody else wrote to the pod: looked at again in a moment.
+            # Somebody else wrote to the pod, or the API server is away: looked at again in a moment.
+            with contextlib.suppress(ApiError, urllib3.exceptions.HTTPError):
                 for pod in self._api.list(self._pods, SYSTEM)["items"]:
                     self._care_for(pod)
 
@@ -144,10 +154,17 @@ class Node(Running):
         arguments += ["--listen", f"{host}:{self.port}", "--lease-seconds", str(LEASE_SECONDS)]
         command = [sys.executable, "-m", "poddnat", *arguments]
         env = {**os.environ, "POD_NAME": name, "POD_IP": ip}
-        command += ["--kubeconfig", str(self._kubeconfig)]
+        wire = before.to_api_server if before else self._wire()
+        kubeconfig = self._controlplane.kubeconfig_for(self._token, self._folder / f"{name}.kubeconfig", port=wire.port)
+        command += ["--kubeconfig", str(kubeconfig)]
         program = Program.start(name, command, self._folder / f"{name}.log", env=env)
-        self.containers[name] = Container(program, f"http://{host}:{self.port}", ip)
+        self.containers[name] = Container(program, f"http://{host}:{self.port}", ip, wire)
         return self.containers[name]
+
+    def _wire(self) -> Wire:
+        wire = Wire(lambda: ("127.0.0.1", self._controlplane.port))
+        wire.start()
+        return wire
 
     def _end(self, name: str, container: Container | None) -> None:
         if container is not None:
@@ -157,7 +174,7 @@ class Node(Running):
             if container.program.process.poll() is None:
                 return
             self.exit_codes[name] = container.program.process.returncode
-            del self.containers[name]
+            self.containers.pop(name).to_api_server.stop()
         self._api.delete(self._pods, name, SYSTEM, grace_period=0)
 
 
@@ -175,36 +192,14 @@ def _status(container: Container) -> Json:
     }
 
 
-class Door(Running):
+class Door(Wire):
     """Plays the Service: each new connection goes to where the EndpointSlice leads at that moment."""
 
     def __init__(self, api: Api, node: Node) -> None:
         self._api = api
         self._slices = api.resource("discovery.k8s.io/v1", "endpointslices")
-        self._node = node
-        door = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with contextlib.suppress(OSError, ApiError):
-                    door.connect(self.request)
-
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-            block_on_close = False
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="door")
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(lambda: (node.addresses[self.leads_to()], node.port))
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def leads_to(self) -> str:
         """Return the IP of the replica to which hooks are led; empty: to none."""
@@ -213,21 +208,3 @@ class Door(Running):
         except ApiError:
             return ""
         return str(there["endpoints"][0]["addresses"][0])
-
-    def connect(self, caller: socket.socket) -> None:
-        """Pass bytes both ways until either side ends."""
-        with socket.create_connection((self._node.addresses[self.leads_to()], self._node.port), timeout=2) as replica:
-            replica.settimeout(None)
-            back = threading.Thread(target=_pump, args=(replica, caller), daemon=True)
-            back.start()
-            _pump(caller, replica)
-            back.join()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for one in (source, target):
-        with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metacontroller_standin.api import Api, ApiError
+from metacontroller_standin.api import Api, ApiError, name_of
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.manifests import point_at
 from metacontroller_standin.waiting import wait_until
@@ -82,6 +82,25 @@ class Site:
         self.kubectl("rollout", "status", "deployment/poddnat", "--timeout=90s")
         wait_until(lambda: len(self.node.containers) == 2 and self.active(), 60, "two replicas, one of them active")
 
+    def evict(self, name: str) -> None:
+        """Have one of the server's pods go as `kubectl drain` does."""
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": SYSTEM},
+        }
+        self.api.call("POST", f"/api/v1/namespaces/{SYSTEM}/pods/{name}/eviction", eviction)
+
+    def add_node(self, name: str) -> None:
+        """Let a node be seen, on which there are pods already."""
+        self.controlplane.put({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+
+    def remove_nodes(self) -> None:
+        """Let no node be seen."""
+        nodes = self.api.resource("v1", "nodes")
+        for node in self.api.list(nodes)["items"]:
+            self.api.delete(nodes, name_of(node))
+
     # Users' pods.
 
     def create(self, name: str) -> None:
@@ -103,6 +122,11 @@ class Site:
         held = [e["forwardEntryId"] for dnat in self.dnats() for e in (dnat.get("status") or {}).get("entries", ())]
         there = {entry.id for entry in self.emulator.forward_entries(GATEWAY) if entry.name != "ops"}
         return told == ["Ready"] * len(pods) and len(held) == len(pods) and set(held) == there
+
+    def cloud_writes(self) -> int:
+        """Count the calls of the cloud so far that were meant to change something."""
+        calls = self.emulator.calls
+        return calls.count("CreateForwardEntry") + calls.count("DeleteForwardEntry")
 
     def dnats(self) -> list[Json]:
         items: list[Json] = self.api.list(self.api.resource("alibabacloud.com/v1", "poddnats"), self.namespace)["items"]
