@@ -4,6 +4,8 @@
 what happens                                    then
 ==============================================  ====================================================================
 the pod's IP changes                            the same public port leads to the new one
+its list of ports changes                       the ports that stay in the list keep their public ports
+a container restarts                            nothing changes
 the pod ends by itself (Job), or is evicted     its entries go
 the pod is deleted by force                     its entries go
 the pod is stuck Terminating (its node is lost)  its entries stay
@@ -12,29 +14,41 @@ its PodDNAT is deleted by hand                  it comes back with the same publ
 its PodDNAT is edited by hand                   it is put right
 fixed: deleted, rolling update                  the same public ports lead to the new pod
 fixed: gone while the server is away            noticed when the server is back; the same public ports
+fixed: away, and its IP is another pod's        the other pod's own port alone leads there
 fixed: scaled down, ordinal reserved            released
 fixed: its owner is deleted                     released; with Never it stays until it is deleted by hand
+fixed: its owner is deleted, not the pod        the same public ports, also with the next owner
 fixed: away for longer than it should           released
+fixed: on a pod with a random name              an event; the ports go with the pod
 readiness gate                                  the pod is Ready only once its entries work
 ==============================================  ====================================================================
 
-Opting out, changed and wrong annotations are in test_one_pod.py; more of fixed pods in tests/unit/hooks/test_fixed.py.
+Opting out, wrong annotations, and pods that are deleted while the server is away are in test_one_pod.py; more of fixed
+pods in tests/unit/hooks/test_fixed.py.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
 from poddnat.annotations import FIXED, RELEASE_STRATEGY
 from poddnat.readiness import CONDITION
+from tests.e2e import world
+from tests.e2e.conftest import runner_of
 from tests.e2e.kruise import ADVANCED
-from tests.unit.hooks.world import EXPOSE_80, STATUS
+from tests.unit.hooks.world import ADDRESSES, EXPOSE_80, PORTS, STATUS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.e2e.controlplane import ControlPlane
     from tests.e2e.world import Cluster
 
@@ -42,10 +56,36 @@ Json = dict[str, Any]
 
 pytestmark = pytest.mark.controlplane
 
-over_the_stand_in = pytest.mark.parametrize("metacontroller", ["stand-in"], indirect=True)
+over_the_stand_in = pytest.mark.parametrize("everywhere", ["stand-in"], indirect=True)
 
+AWAY_SINCE = "poddnat.alibabacloud.com/away-since"
 FIXED_80 = {**EXPOSE_80, FIXED: "true"}
 CONTAINERS = [{"name": "web", "image": "nginx"}]
+
+
+@pytest.fixture(scope="module", params=["stand-in", "metacontroller"])
+def everywhere(
+    request: pytest.FixtureRequest, installed: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """One server, and one caller of its hooks, for all tests: to start them takes longer than most of these."""
+    addresses = itertools.cycle(ADDRESSES[1:])
+    runner = runner_of(request.param, installed)
+    with (
+        installed.client_of("kubelet") as api,
+        Kubelet(api, addresses, node="node-1"),
+        world.running(installed, runner, "", tmp_path_factory.mktemp("life")) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def cluster(everywhere: Cluster, namespace: str) -> Iterator[Cluster]:
+    """A namespace of the test's own, from which nothing is left in the cloud afterwards."""
+    cluster = replace(everywhere, namespace=namespace)
+    yield cluster
+    kinds = "deployments,replicasets,statefulsets.apps,pods,poddnats"
+    cluster.kubectl("delete", kinds, "--all", "--force", "--grace-period=0", "--wait=false")
+    cluster.wait_clear()
 
 
 def create_stateful_set(cluster: Cluster, replicas: int = 1, annotations: dict[str, str] = FIXED_80) -> None:
@@ -109,6 +149,31 @@ def test_new_ip_of_a_pod_gets_the_same_public_port(cluster: Cluster) -> None:
 
 
 @over_the_stand_in
+def test_ports_that_stay_in_the_list_keep_their_public_ports(cluster: Cluster) -> None:
+    cluster.create_pod("web", {**EXPOSE_80, PORTS: "80,81"})
+    cluster.wait_ready("web")
+    before = outside(cluster, "web")[1]
+    cluster.kubectl("annotate", "pod", "web", "--overwrite", f"{PORTS}=82,81")
+    wait_until(lambda: {entry.internal_port for entry in cluster.entries()} == {"82", "81"}, 20, "the entries")
+    assert outside(cluster, "web")[1][1] == before[1]
+
+
+@over_the_stand_in
+def test_container_that_restarts_changes_nothing(cluster: Cluster) -> None:
+    cluster.create_pod("web", EXPOSE_80)
+    spec = cluster.wait_ready("web")["spec"]
+    (before,) = cluster.entries()
+    pods = cluster.api.resource("v1", "pods")
+    (container,) = cluster.pod("web")["status"]["containerStatuses"]
+    restarted = {**container, "restartCount": 1}
+    cluster.api.patch(pods, "web", {"status": {"containerStatuses": [restarted]}}, cluster.namespace, "status")
+    cluster.create_pod("later", EXPOSE_80)
+    cluster.wait_ready("later")
+    assert before in cluster.entries()
+    assert (cluster.poddnat("web") or {})["spec"] == spec
+
+
+@over_the_stand_in
 @pytest.mark.parametrize(("phase", "reason"), [("Succeeded", "Completed"), ("Failed", "Evicted")])
 def test_pod_that_has_ended_loses_its_entries(cluster: Cluster, phase: str, reason: str) -> None:
     cluster.create_pod("web", EXPOSE_80)
@@ -148,8 +213,9 @@ def test_deleted_namespace_leaves_nothing(cluster: Cluster) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": CONTAINERS}}
     cluster.controlplane.kubectl("create", "-f", "-", stdin=json.dumps(pod))
     wait_until(cluster.entries, 20, "the entry")
-    cluster.controlplane.kubectl("delete", "namespace", namespace, "--timeout=25s")
-    assert cluster.entries() == []
+    cluster.controlplane.kubectl("delete", "namespace", namespace, "--wait=false")
+    # The namespace itself goes a few seconds after the last object in it.
+    wait_until(lambda: not cluster.entries() and not replace(cluster, namespace=namespace).poddnats(), 20, "all to go")
 
 
 @over_the_stand_in
@@ -225,9 +291,6 @@ def test_scaling_down_releases_the_ports_of_fixed_pods_and_no_others(cluster: Cl
     cluster.kubectl("scale", "statefulset/arena", "--replicas=1")
     wait_until(lambda: cluster.poddnat("arena-1") is None and len(cluster.entries()) == 1, 20, "arena-1's to go")
     assert outside(cluster) == before
-    cluster.kubectl("scale", "statefulset/arena", "--replicas=2")
-    cluster.wait_all_ready(2)
-    assert outside(cluster) == before
 
 
 def test_deleting_the_owner_of_fixed_pods_releases_their_ports(cluster: Cluster) -> None:
@@ -249,29 +312,80 @@ def test_never_keeps_the_ports_until_the_poddnat_is_deleted_by_hand(cluster: Clu
 
 @over_the_stand_in
 def test_duration_releases_the_ports_after_that_time(cluster: Cluster) -> None:
-    create_stateful_set(cluster, annotations={**FIXED_80, RELEASE_STRATEGY: "4s"})
+    create_stateful_set(cluster, annotations={**FIXED_80, RELEASE_STRATEGY: "5m30s"})
     cluster.kubectl("delete", "statefulset", "arena", "--timeout=15s")
     wait_away(cluster)
+    long_ago = (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    cluster.kubectl("annotate", "pdnat", "arena-0", "--overwrite", f"{AWAY_SINCE}={long_ago}")
     cluster.wait_clear()
 
 
 @over_the_stand_in
-def test_reserved_ordinal_of_an_advanced_stateful_set_releases_the_ports(
+def test_ip_of_a_fixed_pod_that_is_away_leads_to_its_new_holder_only(cluster: Cluster) -> None:
+    create_stateful_set(cluster, annotations={**FIXED_80, RELEASE_STRATEGY: "Never"})
+    (port,), (entry,) = outside(cluster)[1], cluster.entries()
+    cluster.kubectl("delete", "statefulset", "arena", "--timeout=15s")
+    wait_away(cluster)
+    cluster.create_pod("web", EXPOSE_80)
+    cluster.wait_ready("web")
+    status = {"status": {"podIP": entry.internal_ip, "podIPs": [{"ip": entry.internal_ip}]}}
+    cluster.api.patch(cluster.api.resource("v1", "pods"), "web", status, cluster.namespace, "status")
+    wait_until(lambda: [one.internal_ip for one in cluster.entries()] == [entry.internal_ip], 20, "the entry to move")
+    assert [one.external_port for one in cluster.entries()] != [port]
+
+
+@over_the_stand_in
+def test_pod_that_outlives_its_owner_is_fixed_for_the_next_one(cluster: Cluster) -> None:
+    create_stateful_set(cluster)
+    before, (entry,) = outside(cluster), cluster.entries()
+    cluster.kubectl("delete", "statefulset", "arena", "--cascade=orphan", "--timeout=15s")
+    wait_until(lambda: owners(cluster) == ["Pod"], 20, "the PodDNAT to have the pod alone for its owner")
+    create_stateful_set(cluster)
+    wait_until(lambda: owners(cluster) == ["StatefulSet", "Pod"], 20, "the PodDNAT to be the new owner's")
+    assert (outside(cluster), cluster.entries()) == (before, [entry])
+
+
+def owners(cluster: Cluster) -> list[str]:
+    metadata = (cluster.poddnat("arena-0") or {"metadata": {}})["metadata"]
+    return [owner["kind"] for owner in metadata.get("ownerReferences") or ()]
+
+
+@over_the_stand_in
+def test_pod_with_a_random_name_is_told_that_it_can_not_be_fixed(cluster: Cluster) -> None:
+    metadata = {"labels": {"app": "web"}, "annotations": FIXED_80}
+    template = {"metadata": metadata, "spec": {"containers": CONTAINERS}}
+    spec = {"selector": {"matchLabels": {"app": "web"}}, "template": template}
+    made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
+    cluster.wait_all_ready(1)
+    wait_until(lambda: "FixedNotPossible" in cluster.kubectl("describe", "pods"), 20, "the event")
+
+
+def test_pods_of_an_advanced_stateful_set_keep_their_ports_until_their_ordinal_is_reserved(
     cluster: Cluster, installed: ControlPlane
 ) -> None:
     installed.install_crds(ADVANCED)
     kind = {"apiVersion": "apps.kruise.io/v1beta1", "kind": "StatefulSet"}
-    owner = installed.put(
-        {**kind, "metadata": {"name": "room", "namespace": cluster.namespace}, "spec": {"replicas": 1}}
-    )
-    reference = {**kind, "name": "room", "uid": owner["metadata"]["uid"], "controller": True}
+    metadata = {"name": "room", "namespace": cluster.namespace}
+    owner = installed.put({**kind, "metadata": metadata, "spec": {"replicas": 1}})
+    create_pod_of(cluster, owner)
+    cluster.wait_ready("room-0")
+    before, uid = outside(cluster, "room-0"), uid_of(cluster, "room-0")
+    cluster.kubectl("delete", "pod", "room-0", "--timeout=15s")
+    wait_away(cluster, "room-0")
+    create_pod_of(cluster, owner)
+    wait_replaced(cluster, uid, "room-0")
+    assert outside(cluster, "room-0") == before
+    resource = "statefulsets.apps.kruise.io/room"
+    cluster.kubectl("patch", resource, "--type=merge", "-p", '{"spec":{"reserveOrdinals":[0]}}')
+    cluster.kubectl("delete", "pod", "room-0", "--timeout=15s")
+    cluster.wait_clear()
+
+
+def create_pod_of(cluster: Cluster, owner: Json) -> None:
+    """Create the pod that an Advanced StatefulSet's own controller would."""
+    reference = {key: owner[key] for key in ("apiVersion", "kind")}
+    reference |= {"name": "room", "uid": owner["metadata"]["uid"], "controller": True}
     metadata = {"name": "room-0", "annotations": FIXED_80, "ownerReferences": [reference]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": CONTAINERS}}
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod))
-    cluster.wait_ready("room-0")
-    cluster.kubectl("delete", "pod", "room-0", "--timeout=15s")
-    wait_away(cluster, "room-0")
-    resource = "statefulsets.apps.kruise.io/room"
-    cluster.kubectl("patch", resource, "--type=merge", "-p", '{"spec":{"reserveOrdinals":[0]}}')
-    cluster.kubectl("annotate", "pdnat", "room-0", "looked-at=again")
-    cluster.wait_clear()

@@ -229,7 +229,7 @@ class Cluster:
 
     def wait_clear(self) -> None:
         """Wait until nothing is left, in the cluster or the cloud."""
-        wait_until(lambda: not self.poddnats() and not self.entries(), 15, "PodDNATs and forward entries to go")
+        wait_until(lambda: not self.poddnats() and not self.entries(), 30, "PodDNATs and forward entries to go")
 
 
 @contextmanager
