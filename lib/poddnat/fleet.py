@@ -1,13 +1,13 @@
 """All NAT gateways that matter: the pool's, with a driver each, and what the cloud says of them.
 
 One call of DescribeNatGateways tells of all gateways and their addresses; it is repeated now and then, so that an
-address added to a gateway, or a gateway gone, is noticed without a restart.
+address that joins or leaves a gateway, or a gateway gone, is noticed without a restart.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from poddnat.cloud import Cloud, Eip, GatewayInfo
@@ -24,6 +24,8 @@ from poddnat.values import Values
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY = 1.0
+_LOOKS = 5
+"""How often all gateways are looked at, by one call, while each table is read once."""
 _LONGEST_RETRY = 30.0
 
 
@@ -40,11 +42,15 @@ class Fleet:
         *,
         on_listed: Callable[[str], None] = lambda _gateway_id: None,
         on_swept: Callable[[str], None] = lambda _gateway_id: None,
+        on_left: Callable[[], None] = lambda: None,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         refresh_interval: float = 300.0,
     ) -> None:
-        """``refresh_interval``: seconds after which what is known of the gateways and their tables is read again."""
+        """``refresh_interval``: seconds after which tables are read again, and five times what gateways there are.
+
+        ``on_left`` is called when a gateway, or an address of one, is found to be gone.
+        """
         self._values = values
         self._cloud = cloud
         self._ownership = ownership
@@ -52,6 +58,7 @@ class Fleet:
         self._on_foreign = on_foreign
         self._on_listed = on_listed
         self._on_swept = on_swept
+        self._on_left = on_left
         self._may_write = may_write
         self._clock = clock
         self._refresh_interval = refresh_interval
@@ -196,8 +203,9 @@ class Fleet:
 
     def _refresh(self) -> None:
         infos = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_gateways()}
+        before = self._infos
         for gateway_id in self._values.gateway_ids:
-            if gateway_id not in infos:
+            if gateway_id not in infos and (before is None or gateway_id in before):
                 log.error("%s", of_missing(gateway_id).message)
         with self._lock:
             self._infos = infos
@@ -205,9 +213,17 @@ class Fleet:
             gateways = list(self._gateways.values())
         for gateway in gateways:
             gateway.update(infos.get(gateway.gateway_id))
+        if left := _addresses(before or {}) - _addresses(infos):
+            log.warning("no longer there: %s", ", ".join(sorted(left)))
+            self._on_left()
 
     def _with_eips(self, info: GatewayInfo) -> GatewayInfo:
         if info.eips or info.gateway_id not in self._values.gateway_ids:
             return info
         eips = tuple(Eip(ip) for ip in self._cloud.describe_eips(info.gateway_id))
         return GatewayInfo(info.gateway_id, info.table_ids, info.status, info.zone, info.vpc_id, eips)
+
+
+def _addresses(infos: Mapping[str, GatewayInfo]) -> set[str]:
+    """Name gateways, and each of their addresses."""
+    return {f"{gateway_id} {eip.ip}" for gateway_id, info in infos.items() for eip in info.eips} | set(infos)

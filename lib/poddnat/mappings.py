@@ -182,7 +182,8 @@ class Mappings:
         if wanted is None:
             return False
         outside = self._permissions.outside(parent["metadata"], wanted)
-        return outside is not None or self._ledger.shuns(wanted.external_ip)
+        there = self._fleet.exists(wanted.gateway_id) and self._fleet.serves(wanted.gateway_id, wanted.external_ip)
+        return outside is not None or not there or self._ledger.shuns(wanted.external_ip)
 
     def _refused(self, parent: Manifest, mine: Mine, wanted: PodDNAT, why: Trouble) -> PodDNATAnswer:
         """Take away what a PodDNAT may not have, and let others have the ports that it named."""

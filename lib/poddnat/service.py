@@ -86,6 +86,7 @@ class Service:
             ledger.foreign_seen,
             on_listed=self._listed,
             on_swept=self.metrics.swept,
+            on_left=self._urge,
             may_write=may_write,
             clock=clock,
             refresh_interval=refresh_interval,
@@ -175,6 +176,9 @@ class Service:
         self._namespaces.update(values)
         self._permissions.update(values)
         self.fleet.update(values)
+        self._urge()
+
+    def _urge(self) -> None:
         self.upkeep.urge(self.mappings.is_misplaced)
 
     def start(self) -> None:

@@ -80,12 +80,12 @@ class Upkeep:
         self._checks.pop(poddnat["metadata"]["uid"], None)
 
     def urge(self, is_misplaced: Callable[[Manifest], bool]) -> None:
-        """Have those PodDNATs synced at once that other values leave in the wrong place."""
+        """Have those PodDNATs synced at once that other values, or another cloud, leave in the wrong place."""
         for poddnat in self._poddnats.all() if self._may_write() else ():
             try:
                 misplaced = not is_terminating(poddnat) and is_misplaced(poddnat)
             except ClusterError as error:
-                log.warning("PodDNAT %s is judged by other values when it is synced next: %s", key_of(poddnat), error)
+                log.warning("PodDNAT %s is judged again only when it is synced next: %s", key_of(poddnat), error)
             else:
                 if misplaced:
                     self._nudge(poddnat)

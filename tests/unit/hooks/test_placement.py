@@ -86,6 +86,14 @@ def test_pod_moves_when_its_address_has_left_the_gateway() -> None:
         assert address(world, pod, poddnat) == OTHER
 
 
+def test_pod_at_rest_moves_soon_after_its_address_has_left_the_gateway() -> None:
+    with running(entry=BOTH, refresh_interval=1.0) as world, cluster(world):
+        pod = world.make_pod(EXPOSE_80, ip="")
+        wait_until(lambda: EIP in told(world, pod).get(RESULT, ""), 10, "the pod to be exposed")
+        world.emulator.remove_eip(GATEWAY, EIP)
+        wait_until(lambda: OTHER in told(world, pod).get(RESULT, ""), 10, "the pod to have moved")
+
+
 def test_address_that_joins_the_gateway_is_used_without_a_restart() -> None:
     with running(entry={**ALL, "portRangeEnd": 512}, refresh_interval=1.0) as world:
         for number in (1, 2):
