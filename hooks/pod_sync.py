@@ -2,11 +2,12 @@
 
 from hooks.border import Json
 from hooks.pod_answer import write
+from poddnat.poddnat_object import API_VERSION, KIND
 from poddnat.pods import Pods
 from poddnat.progress import Later
 from poddnat.witness import Witness
 
-POD_DNATS = "PodDNAT.alibabacloud.com/v1"
+POD_DNATS = f"{KIND}.{API_VERSION}"
 
 
 def pod_sync(pods: Pods, witness: Witness, body: Json) -> Json | Later:

@@ -131,7 +131,7 @@ def _pod(poddnat: Manifest, pod_of: Callable[[str, str], Manifest | None]) -> Ma
 
 def _unwanted(poddnat: Manifest, pod: Manifest | None) -> str | None:
     """Say why nobody needs a PodDNAT any more; None: somebody does."""
-    if poddnat["metadata"].get("deletionTimestamp"):
+    if pod_facts.is_terminating(poddnat):
         return "its deletion waits for ACK's controller"
     if pod is None:
         return "its pod is gone"

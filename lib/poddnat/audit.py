@@ -11,6 +11,7 @@ from typing import Any
 
 from poddnat.model import ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
+from poddnat.pod_facts import is_terminating
 from poddnat.poddnat_object import SpecError, claimed_entries, is_ready, key_of, parse_spec, spec_of
 from poddnat.stock import Stock
 
@@ -82,7 +83,7 @@ def _of_poddnat(
     poddnat: Manifest, tables: Mapping[str, tuple[ForwardEntry, ...]], ownership: Ownership
 ) -> Iterator[Finding]:
     metadata = poddnat["metadata"]
-    if "deletionTimestamp" in metadata:
+    if is_terminating(poddnat):
         return  # Its entries are on their way out.
     uid, name = metadata["uid"], key_of(poddnat)
     gateway_id = str(spec_of(poddnat).get("tableId", ""))
@@ -111,11 +112,11 @@ def _of_poddnat(
 
 def _of_tables(stock: Stock, ownership: Ownership) -> Iterator[Finding]:
     alive = {poddnat["metadata"]["uid"] for poddnat in stock.poddnats}
-    claimed = {entry_id for poddnat in stock.poddnats for entry_id in claimed_entries(poddnat.get("status") or {})}
+    claims = stock.claims()
     for gateway_id, table in stock.tables.items():
         for entry in table:
             owner = ownership.owner_in(entry.name)
-            if entry.entry_id in claimed or owner in alive:
+            if entry.entry_id in claims or owner in alive:
                 continue
             if owner is None:
                 yield Finding(Kind.FOREIGN, gateway_id, entry.entry_id, str(entry.rule), "", "", _named(entry.name))

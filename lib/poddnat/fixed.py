@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from poddnat.poddnat_object import PodDNAT, controller_of, manifest
+from poddnat.poddnat_object import PodDNAT, SpecError, controller_of, manifest, parse_spec, spec_of
 from poddnat.release import FOLLOW, Release, ordinal_of, parse
 
 OWNER = "poddnat.alibabacloud.com/owner"
@@ -125,6 +125,14 @@ def pod_uid_of(metadata: Mapping[str, Any]) -> str:
         return fixed.pod_uid
     owner = controller_of(metadata)
     return owner.uid if owner is not None and owner.kind == "Pod" else ""
+
+
+def wanted_by(poddnat: Mapping[str, Any]) -> PodDNAT | None:
+    """Read what a PodDNAT asks for, one that is kept for a pod that is away too; None: its spec makes no sense."""
+    try:
+        return parse_spec(spec_of(poddnat), away=Fixed.read(poddnat["metadata"]) is not None)
+    except SpecError:
+        return None
 
 
 def serves(poddnat: Mapping[str, Any], pod_uid: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from poddnat.absences import Absences, Over
 from poddnat.cluster import Cluster
-from poddnat.fixed import Fixed, pod_uid_of
+from poddnat.fixed import Fixed, pod_uid_of, wanted_by
 from poddnat.fleet import Fleet
 from poddnat.followed import PodDNATs
 from poddnat.gateway import Gateway
@@ -178,7 +178,7 @@ class Mappings:
         Raises:
             ClusterError: the API server did not tell the namespace's labels.
         """
-        wanted = _wanted(parent)
+        wanted = wanted_by(parent)
         if wanted is None:
             return False
         outside = self._permissions.outside(parent["metadata"], wanted)
@@ -204,7 +204,7 @@ class Mappings:
         Raises:
             ClusterError: the API server could not be asked about the pod.
         """
-        wanted = None if is_acks(parent["metadata"]) else _wanted(parent)
+        wanted = None if is_acks(parent["metadata"]) else wanted_by(parent)
         gateway = self._fleet.get(wanted.gateway_id) if wanted is not None else None
         if wanted is None or gateway is None or not self._proofs.unproven(parent, wanted, gateway):
             return
@@ -229,7 +229,7 @@ class Mappings:
         outcomes = self._holdings.release(mine, spec_of(parent).get("tableId"))
         for outcome in outcomes:
             if isinstance(outcome, Blocked):
-                wanted = _wanted(parent)
+                wanted = wanted_by(parent)
                 working = wanted.working(outcome.entries) if wanted is not None else ()
                 return self._reporter.blocked(parent, outcome.trouble, working)
         waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
@@ -239,7 +239,7 @@ class Mappings:
 
     def seen(self, parent: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
-        wanted, metadata = _wanted(parent), parent["metadata"]
+        wanted, metadata = wanted_by(parent), parent["metadata"]
         if wanted is not None:
             home, namespace = (wanted.gateway_id, wanted.external_ip), metadata["namespace"]
             pod_uid = pod_uid_of(metadata)
@@ -285,10 +285,3 @@ class Mappings:
     def _told(self, parent: Manifest, wanted: PodDNAT, progress: Progress) -> PodDNATAnswer | Later:
         self._proofs.saw_working(parent, progress.entries)
         return self._reporter.of(parent, wanted.working(progress.entries), progress)
-
-
-def _wanted(parent: Manifest) -> PodDNAT | None:
-    try:
-        return parse_spec(spec_of(parent), away=Fixed.read(parent["metadata"]) is not None)
-    except SpecError:
-        return None

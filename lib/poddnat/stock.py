@@ -10,7 +10,7 @@ from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.cluster import Cluster
 from poddnat.listing import EVERYTHING, read_listing
 from poddnat.model import ForwardEntry
-from poddnat.poddnat_object import spec_of
+from poddnat.poddnat_object import claimed_entries, spec_of
 from poddnat.values import Values
 
 Manifest = dict[str, Any]
@@ -31,6 +31,14 @@ class Stock:
     gateways: Mapping[str, GatewayInfo]
     tables: Mapping[str, tuple[ForwardEntry, ...]]
     """By gateway id; a gateway that the cloud doesn't know has an empty one."""
+
+    def claims(self) -> dict[str, str]:
+        """Tell which entries PodDNATs say to be their own, whatever these are called: entry id to PodDNAT's uid."""
+        return {
+            entry_id: poddnat["metadata"]["uid"]
+            for poddnat in self.poddnats
+            for entry_id in claimed_entries(poddnat.get("status") or {})
+        }
 
 
 def take_stock(

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from poddnat.fixed import pod_uid_of, wanted_by
 from poddnat.ledger import Ledger
 from poddnat.model import ForwardEntry, Ports, Protocol
 from poddnat.ownership import Ownership
-from poddnat.poddnat_object import SpecError, controller_of, key_of, parse_spec, spec_of
+from poddnat.poddnat_object import key_of, spec_of
 from poddnat.stock import Stock
 from poddnat.values import Values
 
@@ -72,10 +73,11 @@ def usage_of(stock: Stock, values: Values) -> Usage:
     names = {p["metadata"]["uid"]: key_of(p) for p in stock.poddnats}
     for poddnat in stock.poddnats:
         _note(ledger, poddnat)
+    claims = stock.claims()
     foreign: dict[str, list[ForwardEntry]] = {}
     mappings = []
     for gateway_id, table in stock.tables.items():
-        owners = {entry.entry_id: ownership.owner_in(entry.name) for entry in table}
+        owners = {e.entry_id: ownership.owner_in(e.name) or claims.get(e.entry_id) for e in table}
         foreign[gateway_id] = [entry for entry in table if owners[entry.entry_id] is None]
         ledger.foreign_seen(gateway_id, foreign[gateway_id])
         mappings += [_mapping(gateway_id, entry, names.get(owners[entry.entry_id] or "", "")) for entry in table]
@@ -93,13 +95,10 @@ def usage_of(stock: Stock, values: Values) -> Usage:
 
 
 def _note(ledger: Ledger, poddnat: dict[str, Any]) -> None:
-    try:
-        wanted = parse_spec(spec_of(poddnat))
-    except SpecError:
-        return
-    owner = controller_of(poddnat["metadata"])
-    home = (wanted.gateway_id, wanted.external_ip)
-    ledger.poddnat_seen(poddnat["metadata"]["uid"], owner.uid if owner else "", home, wanted.mappings)
+    wanted, metadata = wanted_by(poddnat), poddnat["metadata"]
+    if wanted is not None:
+        home = (wanted.gateway_id, wanted.external_ip)
+        ledger.poddnat_seen(metadata["uid"], pod_uid_of(metadata), home, wanted.mappings)
 
 
 def _mapping(gateway_id: str, entry: ForwardEntry, poddnat: str) -> Mapping:

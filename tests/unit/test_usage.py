@@ -1,9 +1,49 @@
-"""What `poddnat ports` lists of forward entries."""
+"""What `poddnat ports` counts as used, and how it lists forward entries."""
 
 from __future__ import annotations
 
-from poddnat.usage import _mapping, _order
-from tests.unit.samples import entry, rule
+from typing import TYPE_CHECKING, Any
+
+from poddnat.cloud import Eip, GatewayInfo
+from poddnat.fixed import Fixed, Owner
+from poddnat.poddnat_object import Condition, PodDNAT, manifest, status
+from poddnat.release import FOLLOW
+from poddnat.stock import Stock
+from poddnat.usage import Usage, _mapping, _order, usage_of
+from poddnat.values import parse
+from tests.unit.samples import EIP, POD, entry, mapping, rule, working
+from tests.unit.test_values import GATEWAY, content
+
+if TYPE_CHECKING:
+    from poddnat.model import ForwardEntry
+
+
+def usage(poddnat: dict[str, Any], *table: ForwardEntry) -> Usage:
+    """Reckon up what one PodDNAT and one table use."""
+    info = GatewayInfo(GATEWAY, ("ftb-1",), "Available", "cn-hangzhou-j", "vpc-1", (Eip(EIP),))
+    return usage_of(Stock((poddnat,), {GATEWAY: info}, {GATEWAY: table}), parse(content()))
+
+
+def poddnat(*, internal_ip: str = POD) -> dict[str, Any]:
+    made = manifest("default", "web-1", PodDNAT(GATEWAY, EIP, internal_ip, (mapping("512->80"),)))
+    made["metadata"]["uid"] = "uid-1"
+    return made
+
+
+def test_port_that_is_kept_for_a_pod_that_is_away_is_not_free() -> None:
+    away = poddnat(internal_ip="")
+    away["metadata"] |= Fixed(Owner("apps/v1", "StatefulSet", "web", "uid-2"), FOLLOW, "web-1").metadata()
+    eip, _ = usage(away).eips
+    assert (eip.eip, eip.ports - eip.freeTCP) == (EIP, 1)
+
+
+def test_adopted_entry_is_its_poddnats_though_it_has_no_name() -> None:
+    adopted = poddnat()
+    ready = Condition(ready=True, reason="Ready", message="")
+    adopted["status"] = status({}, [working("512->80")], ready, "2026-11-25T12:00:00Z")
+    used = usage(adopted, entry())
+    assert [mapping.podDNAT for mapping in used.mappings] == ["default/web-1"]
+    assert used.gateways[0].foreign == 0
 
 
 def test_range_is_spelled_as_people_do_and_stands_where_it_begins() -> None:
