@@ -124,7 +124,8 @@ class Assignments:
             return _poddnat(grant, located.address)
         if leave and current is not None:
             return current.poddnat  # Nowhere better to go: stay and wait.
-        text = f"No address of the pool's gateways has all that the pod needs free: {_needs(items)}"
+        where = ", ".join(sorted({place.gateway_id for tier in places for place in tier})) or "the pool's gateways"
+        text = f"No address of {where} has all that the pod needs free: {_needs(items)}"
         raise TroubleError(Trouble("NoFreePorts", f"{text}; an operator has to widen a port range or add EIPs.", 15))
 
     def _remainder(

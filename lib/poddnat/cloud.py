@@ -24,7 +24,7 @@ from darabonba.runtime import RuntimeOptions
 from Tea.exceptions import TeaException
 
 from poddnat import logs
-from poddnat.cloud_errors import CloudError, Meaning, meaning_of
+from poddnat.cloud_errors import NO_ANSWER, CloudError, Meaning, meaning_of
 from poddnat.model import ALL_PORTS, Address, EntryStatus, ForwardEntry, ForwardRule, Ports, Protocol
 from poddnat.values import Values
 
@@ -34,6 +34,10 @@ _GATEWAYS_PER_PAGE = 50
 _EIPS_PER_PAGE = 100
 _ROUTE_TABLES_PER_PAGE = 50
 _DEFAULT_ROUTE = "0.0.0.0/0"
+_REASON = re.compile(
+    r"\[Errno -?\d+\] (?P<system>[\w ]+)|(?:Error\(\d+, |Disconnected\()\W*(?P<socket>[\w ]+)"
+    r"|(?P<other>timed out|certificate verify failed)"
+)
 
 # These write past our own log, and in it, URLs with tokens: all that they tell comes as an error, too.
 for _name in ("alibabacloud-tea", "darabonba-core", "credentials"):
@@ -276,12 +280,11 @@ class Cloud:
             raise _translate(action, error) from error
         except (TeaException, OSError) as error:
             # No answer: cut off, timed out, refused. The server may have done the work all the same.
-            text = f"no answer: {_without_secrets(str(error))}"
-            raise CloudError(Meaning.UNKNOWN, action=action, code="NoAnswer", message=text) from None
+            raise CloudError(Meaning.UNKNOWN, action=action, code=NO_ANSWER, message=_why(str(error))) from None
         if not getattr(body, "request_id", None):
             # Every answer of the API has it. Another's, such as a proxy's, would be read as "there is nothing".
             text = "what answered is not the API"
-            raise CloudError(Meaning.UNKNOWN, action=action, code="NoAnswer", message=text)
+            raise CloudError(Meaning.UNKNOWN, action=action, code=NO_ANSWER, message=text)
         return body
 
     def _check_credentials(self, action: str) -> None:
@@ -312,6 +315,12 @@ def _config(values: Values, url: str | None, chain: CredentialClient | None) -> 
         config.endpoint = parts.netloc
         config.protocol = parts.scheme.upper()
     return config
+
+
+def _why(text: str) -> str:
+    """Tell why there was no answer; the SDK wraps the reason in the whole call, another one each time."""
+    found = _REASON.search(text)
+    return str(found[found.lastgroup]).lower() if found and found.lastgroup else "none that can be read"
 
 
 def _translate(action: str, error: AlibabaCloudException) -> CloudError:

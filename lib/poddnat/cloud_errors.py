@@ -4,6 +4,7 @@ Codes are those of Alibaba Cloud's VPC and ECS API references (2016-04-28 and 20
 clients of the same calls; the misspellings are the API's own.
 """
 
+import re
 from enum import Enum
 
 
@@ -75,6 +76,11 @@ _BY_PREFIX = {
 _GONE_IN_DISGUISE = ("IncorretForwardEntryStatus", "not exist")
 _SERVER_ERROR = 500
 
+NO_ANSWER = "NoAnswer"
+"""Our own code for a call that was cut off, timed out, or refused a connection."""
+
+_LONGEST_QUOTE = 160
+
 
 def meaning_of(code: str, message: str, status: int | None) -> Meaning:
     """Sort an answer by what to do about it; ``status`` is its HTTP status."""
@@ -104,10 +110,23 @@ class CloudError(Exception):
         message: str,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(f"{action}: {code}: {message}")
+        got = f"no answer: {message}" if code == NO_ANSWER else f"{code}: {message}"
+        super().__init__(f"{action}: {got}")
         self.meaning = meaning
         self.action = action
         self.code = code
         self.message = message
         self.retry_after = retry_after
         """Seconds after which the cloud wants to be asked again, where it said so."""
+
+    @property
+    def said(self) -> str:
+        """Quote it in a text that is to be the same each time: what is about this one call is left out.
+
+        The cloud's messages may go on, after their first sentence, with what was signed or with a diagnosis.
+        """
+        if self.code == NO_ANSWER:
+            return f"{self.action} got no answer ({self.message})"
+        first = re.split(r"(?<=[.!])\s|\n| server string to sign", self.message, maxsplit=1)[0]
+        quote = first if len(first) <= _LONGEST_QUOTE else f"{first[:_LONGEST_QUOTE]}..."
+        return f'{self.action} answered {self.code}, "{quote}"'

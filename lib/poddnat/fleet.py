@@ -189,7 +189,7 @@ class Fleet:
                 failures, wait = 0, self._refresh_interval
             except CloudError as error:
                 log.warning("reading the NAT gateways: %s", error)
-                self._trouble = of_error(error, "of the pool")
+                self._trouble = of_error(error)
                 failures, wait = failures + 1, error.retry_after or wait
             except Exception:  # whatever the cloud answers, it is asked again: all else rests on this picture
                 log.exception("reading the NAT gateways")

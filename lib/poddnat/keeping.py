@@ -42,8 +42,9 @@ class Keeping:
         if owner is None:
             whose = fixed.owner_of(pod)
             of = f"of {whose} has a name that no other pod will have" if whose else "has no owner that would replace it"
-            text = f"{annotations.FIXED} has no effect: a pod {of}; use a StatefulSet, whose pods keep their names"
-            self._cluster.warn(pod, "FixedNotPossible", f"{text}. The ports go with this pod.")
+            text = f"{annotations.FIXED} has no effect, and the ports go with this pod: a pod {of}"
+            act = "the user has to use a StatefulSet, whose pods keep their names"
+            self._cluster.warn(pod, "FixedNotPossible", f"{text}; {act}.")
         return owner
 
     def park(self, kept: Manifest | None) -> None:
@@ -62,6 +63,6 @@ class Keeping:
         """Tell the user that a fixed pod gets another address than before, if so."""
         before = spec_of(kept).get("externalIP")
         if before and before != desired.external_ip:
-            text = f"The pod's fixed address {before} can't serve it here any more"
-            message = f"{text}; its public address is {desired.external_ip} on {desired.gateway_id} now."
-            self._cluster.warn(pod, "FixedAddressChanged", message)
+            now = f"its public address is {desired.external_ip} on {desired.gateway_id} now"
+            text = f"The pod's fixed address {before} can't serve it here any more, and {now}"
+            self._cluster.warn(pod, "FixedAddressChanged", f"{text}; the user has to let its clients know.")

@@ -39,7 +39,9 @@ class Namespaces:
         if allowed.selector is not None and allowed.allows(name, self._labels(name)):
             return None
         text = f"Namespace {name} may not have public ports; allowedNamespaces in the values allows {allowed}"
-        return Trouble("NamespaceNotAllowed", f"{text}; an operator has to add it.", _REMEMBER_SECONDS)
+        return Trouble(
+            "NamespaceNotAllowed", f"{text}; an operator has to add it, or the user to use another.", _REMEMBER_SECONDS
+        )
 
     def _labels(self, name: str) -> Mapping[str, str]:
         with self._lock:

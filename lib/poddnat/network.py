@@ -123,7 +123,7 @@ class Network:
                 continue
             except CloudError as error:
                 log.warning("looking up pod addresses: %s", error)
-                self._trouble = of_error(error, "of the pool")
+                self._trouble = of_error(error)
                 wait = error.retry_after or wait
             except Exception:  # whatever the cloud answers, it is asked again: without this thread, no pod gets on
                 log.exception("looking up pod addresses")
@@ -180,4 +180,6 @@ class Network:
 
 def _nobody_has(ip: str) -> Trouble:
     text = f"No network interface of the VPC holds the pod's IP {ip}"
-    return Trouble("NoNetworkInterface", f"{text}; pods need Terway addresses, an operator has to check.", 10.0)
+    return Trouble(
+        "NoNetworkInterface", f"{text}; an operator has to check Terway, and vpcID and regionID in the values.", 10.0
+    )

@@ -108,8 +108,9 @@ class Permissions:
         for mapping in wanted.mappings:
             if not self._values.allows(wanted.gateway_id, wanted.external_ip, mapping.external):
                 outside = f"{wanted.external_ip}:{mapping.external.shown} on {wanted.gateway_id}"
-                text = f"{outside} is not in the configured pool"
-                return Trouble("NotInPool", f"{text}; nobody has to act when the pod's sync corrects it.", _ASK_AGAIN)
+                text = f"{outside} is not in the values file's pool"
+                act = "nobody has to act for a pod that gets another one, else the user has to delete this PodDNAT"
+                return Trouble("NotInPool", f"{text}; {act}.", _ASK_AGAIN)
         return None
 
     def _ask(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Verdict | Trouble:
@@ -117,7 +118,7 @@ class Permissions:
             return self._ask_fixed(metadata, fixed, wanted)
         owner = controller_of(metadata)
         if owner is None or owner.kind != "Pod":
-            return _refusal("no pod owns this PodDNAT")
+            return _refusal("no pod owns it")
         if owner.name != metadata["name"]:  # One pod has one PodDNAT, whatever somebody writes by hand.
             return _refusal(f"it does not have the name of its pod {owner.name}")
         pod = self._cluster.pod(metadata["namespace"], owner.name)
@@ -156,4 +157,5 @@ def _whose(metadata: Mapping[str, Any]) -> tuple[Reference | None, Fixed | None]
 
 
 def _refusal(why: str) -> Trouble:
-    return Trouble("NotAllowed", f"Nothing is exposed, because {why}; the pod's annotations decide.", _ASK_AGAIN)
+    act = "the user has to delete it, or to change the pod's annotations"
+    return Trouble("NotAllowed", f"Nothing is exposed for this PodDNAT, because {why}; {act}.", _ASK_AGAIN)

@@ -104,12 +104,16 @@ def _no_way(address: Address, route: Route | None, candidates: Sequence[Candidat
     else:
         subject = f"the default route of the pod's vSwitch {address.vswitch} (route table {route.route_table})"
         where = f"{subject} leads to {route.hop_type} {route.hop_id}"
-    needed = f"replies have to leave by a NAT gateway of the pool: {pool}; an operator has to act"
+    needed = (
+        f"replies have to leave by a NAT gateway of the pool: {pool}; an operator has to change the route or the pool"
+    )
     return f"{where[0].upper()}{where[1:]}, but {needed}."
 
 
 def _no_address(fitting: Sequence[Candidate]) -> str:
     names = ", ".join(candidate.gateway_id for candidate in fitting)
     if any(candidate.blocked for candidate in fitting):
-        return f"All external addresses of NAT gateway {names} are blocked; an operator has to unblock or add one."
-    return f"NAT gateway {names} has no external address or was not found; an operator has to check the values."
+        text = f"All external addresses of NAT gateway {names} are blocked"
+        return f"{text}; an operator has to unblock one (blockedEips in the values) or add one."
+    text = f"NAT gateway {names} has no external address of the pool, or was not found"
+    return f"{text}; an operator has to give it one, or to correct natgwId or eips in the values."

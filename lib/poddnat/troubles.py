@@ -26,24 +26,24 @@ MOVE_AWAY = frozenset({PORT_TAKEN, QUOTA, ADDRESS, GATEWAY})
 """Reasons that another external address or port can cure."""
 
 
-def of_error(error: CloudError, gateway_id: str) -> Trouble:
-    """Explain a failed call."""
-    said = f'{error.action} answered {error.code}, "{error.message}"'
+def of_error(error: CloudError, gateway_id: str = "the pool's gateways") -> Trouble:
+    """Explain a failed call that was about a gateway, or about all of them."""
+    said = error.said
     match error.meaning:
         case Meaning.DENIED:
             text = f"The cloud does not accept our credentials or permissions: {said}; an operator has to mend them"
-            return Trouble(DENIED, f"{text}.", retry_after=30.0)
-        case Meaning.UNUSABLE:
-            text = f"NAT gateway {gateway_id} can't be used: {said}; an operator has to correct the values file"
-            return Trouble(GATEWAY, f"{text}.")
+            return Trouble(DENIED, f'{text} ("poddnat check-config" tells which).', retry_after=30.0)
         case Meaning.ADDRESS:
-            text = f"The external address can't serve on {gateway_id}: {said}; another one will be tried"
-            return Trouble(ADDRESS, f"{text}.", retry_after=30.0)
+            text = f"The external address can't serve on {gateway_id}: {said}"
+            return Trouble(ADDRESS, f"{text}; nobody has to act while the pool has another one.", retry_after=30.0)
         case Meaning.UNKNOWN | Meaning.BUSY | Meaning.THROTTLED:
             text = f"The cloud does not answer as it should: {said}; nobody has to act, it is tried again"
             return Trouble(CLOUD, f"{text}.", retry_after=15.0)
-        case _:
+        case Meaning.WRONG if error.action == "CreateForwardEntry":
             return Trouble(REJECTED, f"The cloud refuses the entry: {said}; the user has to change the pod.", 300.0)
+        case _:
+            text = f"The values file does not fit {gateway_id} as the cloud has it: {said}"
+            return Trouble(GATEWAY, f"{text}; an operator has to correct one of them.")
 
 
 def of_acks(name: str) -> Trouble:
@@ -61,7 +61,7 @@ def of_missing(gateway_id: str) -> Trouble:
 def of_left(gateway_id: str, external_ip: str) -> Trouble:
     """Explain that an address is no longer a gateway's."""
     text = f"{external_ip} is not an address of NAT gateway {gateway_id} any more"
-    return Trouble(ADDRESS, f"{text}; another one will be used.", retry_after=30.0)
+    return Trouble(ADDRESS, f"{text}; nobody has to act while the pool has another one.", retry_after=30.0)
 
 
 def of_full(gateway_id: str, quota: int | None, pods: int, entries: int) -> Trouble:
@@ -71,7 +71,7 @@ def of_full(gateway_id: str, quota: int | None, pods: int, entries: int) -> Trou
     needed = "1 more entry" if entries == 1 else f"{_about(entries)} more entries"
     return Trouble(
         QUOTA,
-        f"{text}; an operator can raise the quota or add a gateway.",
+        f"{text}; an operator has to raise the quota or add a gateway.",
         retry_after=30.0,
         figures=f"{pods_wait} for {needed} there.",
     )
@@ -87,7 +87,7 @@ def _about(number: int) -> str:
 def of_rival(external_ip: str, uid: str) -> Trouble:
     """Explain that another PodDNAT asked for the same ports first, though it may have no entries now."""
     text = f"PodDNAT {uid} asked for some of these ports of {external_ip} first"
-    return Trouble(PORT_TAKEN, f"{text}; another port will be used.", retry_after=30.0)
+    return Trouble(PORT_TAKEN, f"{text}; nobody has to act, another port is used.", retry_after=30.0)
 
 
 def of_conflicts(plan: Plan, ownership: Ownership) -> Trouble | None:
@@ -102,9 +102,11 @@ def of_conflicts(plan: Plan, ownership: Ownership) -> Trouble | None:
         text = (
             f"{rule.external_ip}:{rule.external_ports.shown} belongs to {holder} by entry {entry.entry_id}{of_cluster}"
         )
-        return Trouble(PORT_TAKEN, f"{text}; another port will be used.", retry_after=30.0)
+        return Trouble(PORT_TAKEN, f"{text}; nobody has to act, another port is used.", retry_after=30.0)
     text = (
         f"{rule.internal_ip}:{rule.internal_ports.shown} is mapped for {holder} by entry {entry.entry_id}{of_cluster}"
     )
-    act = "it is tried again once that has gone" if conflict.holder else "an operator has to delete it"
+    act = (
+        "nobody has to act, it is tried again once that has gone" if conflict.holder else "an operator has to delete it"
+    )
     return Trouble(INTERNAL_TAKEN, f"{text}; {act}.", retry_after=30.0)

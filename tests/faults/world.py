@@ -21,7 +21,7 @@ from unittest.mock import patch
 from poddnat.annotations import READY, STATUS
 from poddnat.annotations import parse as parse_annotations
 from poddnat.cloud import Cloud
-from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.cloud_errors import NO_ANSWER, CloudError, Meaning
 from poddnat.cluster import Cluster, ClusterError
 from poddnat.ownership import Ownership
 from poddnat.poddnat_object import entry_ids, parse_spec, spec_of
@@ -202,7 +202,7 @@ class DistantCloud(Cloud):
         if not math.isinf(arrival):
             scheduler.spawn(request, "late-request", owner=self._network)
         scheduler.sleep(READ_TIMEOUT)
-        raise CloudError(Meaning.UNKNOWN, action=action, code="NoAnswer", message="no answer: timed out")
+        raise CloudError(Meaning.UNKNOWN, action=action, code=NO_ANSWER, message="timed out")
 
 
 class SmallCluster(Cluster):

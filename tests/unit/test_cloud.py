@@ -77,6 +77,14 @@ def test_lost_answer_is_told_as_unknown(emulator: Emulator, read: Values) -> Non
     with pytest.raises(CloudError) as caught:
         Cloud(read).describe_gateways()
     assert caught.value.meaning is Meaning.UNKNOWN
+    assert caught.value.said == "DescribeNatGateways got no answer (remote end closed connection without response)"
+
+
+def test_cloud_that_can_not_be_reached_is_told_without_the_call(read: Values) -> None:
+    away = replace(read, endpoints=replace(read.endpoints, vpc="http://127.0.0.1:1"))
+    with pytest.raises(CloudError) as caught:
+        Cloud(away).describe_gateways()
+    assert str(caught.value) == "DescribeNatGateways: no answer: connection refused"
 
 
 def test_time_left_of_a_throttled_call_is_told_in_seconds(emulator: Emulator, read: Values) -> None:

@@ -128,14 +128,14 @@ def test_every_place_is_tried_once(tier: list[Place], pod_uid: str, used: dict[s
 def test_route_past_the_pool_is_explained(route: Route, words: list[str]) -> None:
     error = refusal(route, candidate("ngw-a"), candidate("ngw-b"))
     assert error.reason == "NoGateway"
-    for word in [*words, "vSwitch vsw-1", "ngw-a, ngw-b", "an operator has to act"]:
+    for word in [*words, "vSwitch vsw-1", "ngw-a, ngw-b", "an operator has to change"]:
         assert word in error.message
 
 
 def test_gateway_on_the_way_that_cannot_serve_is_named() -> None:
     error = refusal(to("ngw-a"), candidate("ngw-a", usable=False), candidate("ngw-b"))
     assert error.reason == "GatewayUnusable"
-    assert error.message.startswith("NAT gateway ngw-a has no external address or was not found; an operator has to")
+    assert error.message.startswith("NAT gateway ngw-a has no external address of the pool, or was not found; an")
 
 
 def test_gateway_whose_addresses_are_all_blocked_is_told_from_one_that_has_none() -> None:

@@ -100,7 +100,7 @@ def test_port_that_is_not_annotated_is_not_exposed(world: World, port: str) -> N
 )
 def test_public_side_outside_the_pool_is_not_had(world: World, changes: Json) -> None:
     reason, message = verdict(world, attack(world, **changes))
-    assert (reason, "is not in the configured pool" in message) == ("NotInPool", True)
+    assert (reason, "is not in the values file's pool" in message) == ("NotInPool", True)
     assert world.entries() == []
 
 
@@ -146,9 +146,10 @@ def test_entry_does_not_outlive_the_pod_when_the_owner_is_taken_out_and_the_stat
     poddnat["status"]["conditions"][0]["lastTransitionTime"] = "2020-01-01T00:00:00Z"
     world.stored(poddnat)
     world.api.delete(world.api.resource("v1", "pods"), "attacker", "default", grace_period=0)
+    act = "the user has to delete it, or to change the pod's annotations"
     assert verdict(world, poddnat) == (
         "NotAllowed",
-        "Nothing is exposed, because no pod owns this PodDNAT; the pod's annotations decide.",
+        f"Nothing is exposed for this PodDNAT, because no pod owns it; {act}.",
     )
     wait_until(lambda: not world.entries(), 5, "the entry to go")
 

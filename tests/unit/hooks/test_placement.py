@@ -271,7 +271,7 @@ def test_pods_that_wait_for_room_get_it_in_order_and_are_told_how_much_is_missin
         waiting = [sync(world, poddnat) for poddnat in waiting]
         ready, reason, message = condition(sync(world, waiting[0]))
         assert (ready, reason) == ("False", "QuotaExceeded")
-        assert message.startswith(f"NAT gateway {GATEWAY} has reached its quota of 1 forward entries; an operator can")
+        assert message.startswith(f"NAT gateway {GATEWAY} has reached its quota of 1 forward entries; an operator has")
         assert message.endswith("2 pods wait for 2 more entries there.")
         # The last one asks first, and often.
         answer(lambda: world.finalize(first))
@@ -302,7 +302,7 @@ def test_pod_in_a_namespace_that_is_not_allowed_gets_nothing_and_is_told_which_a
         assert given["attachments"] == []
         assert given["annotations"][STATUS] == (
             "NamespaceNotAllowed: Namespace default may not have public ports; allowedNamespaces in the values allows "
-            "lobby and those with the labels team=games; an operator has to add it."
+            "lobby and those with the labels team=games; an operator has to add it, or the user to use another."
         )
         assert world.warnings() == [("Pod", "NamespaceNotAllowed")]
 

@@ -180,7 +180,7 @@ def test_poddnat_without_a_pod_is_refused(world: World) -> None:
     spec = world.attachment(world.make_pod(EXPOSE_80))["spec"]
     reason, message = refusal(world, world.make_poddnat(spec, name="by-hand"))
     assert reason == "NotAllowed"
-    assert "no pod owns this PodDNAT" in message
+    assert "no pod owns it" in message
 
 
 def test_poddnat_for_an_address_outside_the_pool_is_refused(world: World) -> None:

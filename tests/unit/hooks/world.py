@@ -6,6 +6,7 @@ Nothing calls the hooks but the test, which plays Metacontroller step by step; `
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -248,6 +249,12 @@ class World:
         return self.set_status(poddnat, status)
 
 
+def says_who_acts(text: str) -> bool:
+    """Whether a text is one sentence, and says who has to do something about it."""
+    who = re.search(r"(the user|an operator) has to|nobody has to act", text)
+    return who is not None and text.endswith(".") and not re.search(r"[.] [A-Z]", text)
+
+
 def pod_request(pod: Json, poddnat: Json | None = None) -> Json:
     """Write the request of a DecoratorController."""
     attachments = {name_of(poddnat): poddnat} if poddnat else {}
@@ -307,6 +314,8 @@ def running(
         with Api(memory.url) as api, serving as (service, connection):
             yield World(server.emulator, memory, api, read, service, _client(service), connection)
             kinds = [("v1", "events"), ("v1", "pods"), ("alibabacloud.com/v1", "poddnats")]
+            for event in api.list(api.resource("v1", "events"))["items"]:
+                assert says_who_acts(event["message"]) or event["reason"] == "InvalidAnnotation", event["message"]
             assert leaks(json.dumps([api.list(api.resource(*kind)) for kind in kinds])) == []
         assert server.emulator.bugs == []
 
