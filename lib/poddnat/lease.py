@@ -107,12 +107,23 @@ class Election:
             self._give_back()
 
     def _run(self) -> None:
+        try:
+            self._hold()
+        except Exception:  # a replica that tries no longer would stand by for ever, and nobody would know
+            log.exception("holding the lease %s/%s", self._namespace, self._name)
+            self._lose()
+
+    def _lose(self) -> None:
+        self._valid_until = float("-inf")
+        self._on_lost()
+
+    def _hold(self) -> None:
         while not self._stopping.is_set():
             asked_at = self._clock()
             held = self._try()
             if self._gained and not self.active:
                 log.error("the lease %s/%s is lost to %s", self._namespace, self._name, self.holder or "nobody yet")
-                self._on_lost()
+                self._lose()
                 return
             if held:
                 self._valid_until = asked_at + self.renew_within

@@ -157,6 +157,18 @@ def test_holder_that_was_asleep_is_not_active_when_it_wakes_and_never_again(fiel
     wait_until(lambda: len(first.told) == 2, 5, "the loss to be told")
     assert first.told == ["gained, active: False", "lost, active: False"]
     first.ahead -= first.election.renew_within
+    assert not first.election.active
+
+
+def test_candidate_that_stumbles_is_told_to_end(field: Field) -> None:
+    first = field.candidate("one")
+
+    def stumble() -> None:
+        raise ZeroDivisionError
+
+    first.election._on_renewed = stumble
+    first.start()
+    wait_until(lambda: first.told[1:] == ["lost, active: False"], 5, "the loss to be told")
 
 
 def test_holder_whose_lease_was_taken_is_told(field: Field) -> None:
