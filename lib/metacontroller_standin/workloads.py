@@ -16,18 +16,11 @@ from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.memory_store import SUFFIX_ALPHABET, random_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from metacontroller_standin.api import Api
 
 Json = dict[str, Any]
 
 DEFAULT_NODE = "node-1"
-
-
-def create_all(api: Api, manifests: Iterable[Json], *, namespace: str = "default") -> list[Json]:
-    """Create objects, workloads with their pods; return the pods."""
-    return [pod for manifest in manifests for pod in create(api, manifest, namespace=namespace)]
 
 
 def create(api: Api, manifest: Json, *, namespace: str = "default", node: str = DEFAULT_NODE) -> list[Json]:

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.poddnat_object import GROUP, NUDGED_AT, PLURAL
+from poddnat.poddnat_object import GROUP, NUDGED_AT, PLURAL, key_of
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 
 _EVENTS_REMEMBERED = 4096
+_EVENT_SECONDS = 3600.0
+"""The API server deletes events after an hour (--event-ttl); then the same may be told anew."""
 
 # Of pods only the metadata is followed: a tenth of what they are.
 _METADATA_OF_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -99,13 +102,16 @@ def connect_to(url: str) -> client.ApiClient:
 class Cluster:
     """Reads and writes through the API server. Safe to use from several threads."""
 
-    def __init__(self, api: client.ApiClient, *, component: str = "poddnat") -> None:
+    def __init__(
+        self, api: client.ApiClient, *, component: str = "poddnat", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """``component`` is named as the source of events."""
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
         self._component = component
+        self._clock = clock
         self._lock = threading.Lock()
-        self._warned: OrderedDict[str, None] = OrderedDict()
+        self._warned: OrderedDict[str, float] = OrderedDict()
 
     def pod(self, namespace: str, name: str) -> Manifest | None:
         """Read a pod; None: there is none.
@@ -243,7 +249,7 @@ class Cluster:
         self._ask(self._custom.patch_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, name, patch)
 
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
-        """Attach a Warning event to an object, once for each different text; failing to do so is only logged."""
+        """Attach a Warning event to an object, unless it has one of the same text; failing to do so is only logged."""
         metadata = regarding["metadata"]
         digest = hashlib.sha256(f"{metadata['uid']}/{reason}/{message}".encode()).hexdigest()[:16]
         if not self._is_new(digest):
@@ -271,17 +277,21 @@ class Cluster:
         try:
             self._unless((_CONFLICT,), self._core.create_namespaced_event, namespace, event)
         except ClusterError as error:
-            log.warning("no event for %s %s/%s: %s", regarding["kind"], namespace, metadata["name"], error)
+            log.warning("no event for %s %s: %s", regarding["kind"], key_of(regarding), error)
+            with self._lock:
+                self._warned.pop(digest, None)
 
     def _is_new(self, digest: str) -> bool:
-        """Whether an event was not asked for lately; the API server would refuse it, but that is a request each."""
+        """Whether there is no such event yet; the API server would refuse another one, but that is a request each."""
         with self._lock:
-            new = digest not in self._warned
-            self._warned[digest] = None
+            now = self._clock()
+            if now < self._warned.get(digest, now):
+                return False
+            self._warned[digest] = now + _EVENT_SECONDS
             self._warned.move_to_end(digest)
             if len(self._warned) > _EVENTS_REMEMBERED:
                 self._warned.popitem(last=False)
-        return new
+        return True
 
     def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
         """Follow PodDNATs for a few minutes; ``on_event`` gets ADDED, MODIFIED or DELETED and the object.

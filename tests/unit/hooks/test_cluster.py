@@ -9,6 +9,7 @@ import yaml
 
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import create
+from poddnat.cluster import Cluster as KubernetesCluster
 from poddnat.files import MANIFESTS
 from tests.unit.hooks.world import EXPOSE_80, POD_DNAT, PORTS, RESULT, STATUS, Cluster, World, cluster, running
 
@@ -165,3 +166,46 @@ def test_each_pod_costs_one_create_and_no_look_of_its_own() -> None:
         assert calls.count("CreateForwardEntry", "OK") == 10
         assert calls.count("DescribeForwardTableEntries") < 10
         assert calls.count("DescribeNetworkInterfaces") < 5
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def told_events(world: World) -> int:
+    """Count the events, and let them expire."""
+    events = world.api.resource("v1", "events")
+    found = world.api.list(events)["items"]
+    for event in found:
+        world.api.delete(events, event["metadata"]["name"], "default")
+    return len(found)
+
+
+def test_event_is_told_again_once_the_first_has_expired(world: World) -> None:
+    clock = Clock()
+    kubernetes = KubernetesCluster(world.connection, clock=clock)
+    pod = world.make_pod(EXPOSE_80)
+    found = []
+    for clock.now in (0.0, 3599.0, 3600.0):
+        kubernetes.warn(pod, "NoFreePorts", "There are none.")
+        found.append(told_events(world))
+    assert found == [1, 0, 1]
+
+
+def test_event_that_could_not_be_written_is_told_the_next_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    kubernetes = KubernetesCluster(world.connection)
+    with monkeypatch.context() as away:
+        away.setattr(world.connection, "call_api", fail)
+        kubernetes.warn(pod, "NoFreePorts", "There are none.")
+    kubernetes.warn(pod, "NoFreePorts", "There are none.")
+    assert told_events(world) == 1
+
+
+def fail(*_: object, **__: object) -> None:
+    raise ConnectionError

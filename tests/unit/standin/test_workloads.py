@@ -58,7 +58,7 @@ def test_a_stateful_sets_pods_are_numbered_and_come_back_under_their_names(api: 
 
 def test_pods_run_with_an_address_each_and_go_with_their_deployment(api: Api) -> None:
     with Kubelet(api, addresses()):
-        workloads.create_all(api, [scaled(20)])
+        workloads.create(api, scaled(20))
         wait_until(lambda: all(pod["status"]["phase"] == "Running" for pod in pods_of(api)), 10, "running pods")
         assert len({pod["status"]["podIP"] for pod in pods_of(api)}) == 20
         api.delete(api.resource("apps/v1", "deployments"), "example", "default")
