@@ -1,14 +1,18 @@
 """The finalize hook of the CompositeController for PodDNATs."""
 
 from hooks.border import Json
+from poddnat import logs
 from poddnat.mappings import Mappings
+from poddnat.poddnat_object import spec_of
 from poddnat.progress import Later
 from poddnat.witness import Witness
 
 
 def poddnat_finalize(mappings: Mappings, witness: Witness, body: Json) -> Json | Later:
     """Take the PodDNAT's forward entries off the cloud."""
-    answer = mappings.finalize(witness.dying_poddnat(body["parent"]))
+    parent = witness.dying_poddnat(body["parent"])
+    logs.add(gateway=str(spec_of(parent).get("tableId", "")))
+    answer = mappings.finalize(parent)
     if isinstance(answer, Later):
         return answer
     return {

@@ -164,9 +164,10 @@ class Service:
         valid = self._values_file is None or self._values_file.valid
         yield from gauges.of_process(active=self.ready, warm=self.warm, valid=valid)
         yield from gauges.of_poddnats(self.poddnats)
-        yield from gauges.of_refusals(self._refusals)
-        yield from gauges.of_gateways(self.fleet)
-        yield from gauges.of_ports(self.fleet, self._ledger)
+        if self.ready:  # What others know of the cloud may be minutes old, and would stand beside what is true.
+            yield from gauges.of_refusals(self._refusals)
+            yield from gauges.of_gateways(self.fleet)
+            yield from gauges.of_ports(self.fleet, self._ledger)
 
     def apply(self, values: Values) -> None:
         """Go by other values from now on; clusterID, regionID and vpcID have to be the same."""

@@ -58,10 +58,10 @@ def test_create_is_told_with_pod_gateway_and_the_request_id_of_the_cloud(world: 
     assert line["time"].endswith("+00:00")
 
 
-def test_working_entries_are_told_with_the_id_of_the_hook_call(world: World, lines: Lines) -> None:
+def test_working_entries_are_told_with_gateway_and_the_id_of_the_hook_call(world: World, lines: Lines) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     line = lines.saying("1 forward entry works")
-    assert line["pod"] == "default/web-1"
+    assert (line["pod"], line["gateway"]) == ("default/web-1", GATEWAY)
     assert len(line["requestId"]) == 32
     assert line["requestId"] != world.sync_poddnat(poddnat).headers["X-Request-Id"]
 

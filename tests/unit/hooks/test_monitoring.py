@@ -28,11 +28,10 @@ CASES = yaml.safe_load((Path(__file__).parent / "alerts.yaml").read_text(encodin
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
 ADDED_BY_SCRAPE = {"job", "pod", "instance"}
 
-EXPRESSIONS = [pytest.param(rule["expr"], id=rule["alert"]) for rule in RULES] + [
-    pytest.param(target["expr"], id=f"{panel['title']}-{target['refId']}")
-    for panel in DASHBOARD["panels"]
-    for target in panel["targets"]
-]
+TARGETS = {
+    f"{panel['title']}-{target['refId']}": target for panel in DASHBOARD["panels"] for target in panel["targets"]
+}
+EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES} | {name: t["expr"] for name, t in TARGETS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +72,9 @@ def selectors(node: Any) -> Iterator[Any]:
         yield from selectors(argument)
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_expression_asks_for_what_is_told(told: Mapping[str, set[str]], expression: str) -> None:
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_expression_asks_for_what_is_told(told: Mapping[str, set[str]], name: str) -> None:
+    expression = EXPRESSIONS[name]
     found = list(selectors(parse(expression)))
     assert found
     assert {selector.name for selector in found} <= set(told)
@@ -140,6 +140,15 @@ def test_panels_have_places_of_their_own_and_say_what_they_show() -> None:
         taken |= cells
         assert panel["description"]
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_legend_names_labels_that_its_expression_keeps(name: str) -> None:
+    target = TARGETS[name]
+    named = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+    kept = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", target["expr"]) for label in group.split(",")}
+    assert named <= (kept or ADDED_BY_SCRAPE)
+    assert target["legendFormat"]
 
 
 def test_component_lists_every_file() -> None:

@@ -116,6 +116,16 @@ def test_standby_that_takes_over_knows_the_ports_given_out_until_a_moment_ago(wo
         assert standby.world.attachment(other)["spec"]["portMapping"][0]["externalPort"] == "513"
 
 
+def test_only_the_active_replica_tells_of_gateways_and_ports(world: World) -> None:
+    """What another one knows is as old as its last listing, and would be shown beside what is true."""
+    with standing_by(world) as standby:
+        active, other = (replica.client.get("/metrics").text for replica in (world, standby.world))
+        for name in ("poddnat_gateway_entries{", "poddnat_eip_free_ports{"):
+            assert name in active
+            assert name not in other
+        assert "poddnat_poddnats{" in other
+
+
 def test_standby_that_takes_over_finalizes_what_the_other_created(world: World) -> None:
     with standing_by(world) as standby:
         poddnat = world.expose(world.make_pod(EXPOSE_80))
