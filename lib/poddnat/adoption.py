@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from poddnat import annotations, pod_facts
+from poddnat import annotations, fixed, pod_facts
 from poddnat.annotations import AnnotationError
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster
@@ -23,6 +23,7 @@ from poddnat.poddnat_object import ACK_FINALIZER, SpecError, claimed_entries, is
 from poddnat.progress import Done
 from poddnat.release import Release
 from poddnat.stock import Stock
+from poddnat.timestamps import now, rfc3339
 from poddnat.values import Values
 
 Manifest = dict[str, Any]
@@ -53,6 +54,13 @@ class Move:
     pod: Manifest | None = None
     entry_ids: tuple[str, ...] = ()
     """Its forward entries that the cloud has."""
+    heir: Fixed | None = None
+    """For a fixed pod that has another IP by now: what the PodDNAT is to remember until it leads there."""
+
+    @property
+    def doomed(self) -> bool:
+        """Whether its entries have to go first."""
+        return bool(self.entry_ids) and (self.action is Action.RELEASE or self.heir is not None)
 
     def told(self) -> dict[str, Any]:
         """Write it for programs."""
@@ -108,34 +116,50 @@ def _move(
         there.append(entry_id)
     ids = tuple(there)
     pod = _pod(poddnat, pod_of)
-    if (why := _unwanted(poddnat, pod)) is not None:
+    heir = _heir(poddnat, pod)
+    if (why := _unwanted(poddnat, pod, heir)) is not None:
         return Move(Action.RELEASE, poddnat, why, pod, ids)
     if release:
         return Move(Action.RELEASE, poddnat, "all are to be released", pod, ids)
     if wanted is None:
         return Move(Action.LEAVE, poddnat, f"{wrong}; correct it, or use --release")
+    if pod is None:
+        text = "its pod is away; run this again when there is a new one, or delete the PodDNAT, or use --release"
+        return Move(Action.LEAVE, poddnat, text)
     for mapping in wanted.mappings:
         if not values.allows(wanted.gateway_id, wanted.external_ip, mapping.external):
             outside = f"{wanted.external_ip}:{mapping.external} on {wanted.gateway_id}"
             text = f"{outside} is not in the values file's pool, so the pod would lose it"
             return Move(Action.LEAVE, poddnat, f"{text}; widen the pool, or use --release")
-    return Move(Action.ADOPT, poddnat, "its public ports go on working", pod, ids)
+    why = "its public ports go on working" if heir is None else "its public ports are to lead to the pod's new IP"
+    return Move(Action.ADOPT, poddnat, why, pod, ids, heir)
 
 
 def _pod(poddnat: Manifest, pod_of: Callable[[str, str], Manifest | None]) -> Manifest | None:
     metadata = poddnat["metadata"]
-    owners = {owner["uid"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "Pod"}
+    owners = _owning_pods(metadata)
     pod = pod_of(metadata["namespace"], metadata["name"])
     return pod if pod is not None and (not owners or pod["metadata"]["uid"] in owners) else None
 
 
-def _unwanted(poddnat: Manifest, pod: Manifest | None) -> str | None:
-    """Say why nobody needs a PodDNAT any more; None: somebody does."""
+def _owning_pods(metadata: Mapping[str, Any]) -> set[str]:
+    return {owner["uid"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "Pod"}
+
+
+def _heir(poddnat: Manifest, pod: Manifest | None) -> Fixed | None:
+    """Find the fixed pod that is to have a PodDNAT's public ports at another IP; None: there is none."""
+    moved = pod is not None and pod_facts.address_of(pod) != spec_of(poddnat).get("internalIP")
+    return _fixed(pod) if pod is not None and moved else None
+
+
+def _unwanted(poddnat: Manifest, pod: Manifest | None, heir: Fixed | None) -> str | None:
+    """Say why nobody needs a PodDNAT any more; None: somebody does, or may."""
+    metadata = poddnat["metadata"]
     if pod_facts.is_terminating(poddnat):
         return "its deletion waits for ACK's controller"
     if pod is None:
-        return "its pod is gone"
-    if pod_facts.address_of(pod) != spec_of(poddnat).get("internalIP"):
+        return "its pod is gone" if _owning_pods(metadata) else None
+    if heir is None and pod_facts.address_of(pod) != spec_of(poddnat).get("internalIP"):
         return "its pod has another IP by now"
     try:
         asks = annotations.parse(pod_facts.annotations_of(pod)) is not None
@@ -159,36 +183,35 @@ class Adoption:
         Raises:
             ClusterError: the API server did not take a change.
         """
-        for move in todo:
-            if move.action is Action.ADOPT:
-                done(move, self._adopt(move))
-        releases = [move for move in todo if move.action is Action.RELEASE]
-        for move, gone in self._entries_gone(releases, time.monotonic() + patience):
-            if gone:
-                self._let_go(move.poddnat["metadata"])
-            done(move, gone)
+        moves = [move for move in todo if move.action is not Action.LEAVE]
+        for move, clear in self._cleared(moves, time.monotonic() + patience):
+            carry_out = self._adopt if move.action is Action.ADOPT else self._let_go
+            done(move, clear and carry_out(move))
 
     def _adopt(self, move: Move) -> bool:
         metadata = move.poddnat["metadata"]
+        parting = fixed.parting(move.poddnat, move.heir, rfc3339(now())) if move.heir is not None else {}
         patch = {
+            **(parting.get("metadata") or ours(move.pod or {})),
             "uid": metadata["uid"],
             # Whoever has changed it since it was looked at may have changed what was decided.
             "resourceVersion": metadata["resourceVersion"],
             "finalizers": _others(metadata),
-            **ours(move.pod or {}),
         }
-        return self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], {"metadata": patch})
+        return self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], {**parting, "metadata": patch})
 
-    def _let_go(self, metadata: Mapping[str, Any]) -> None:
+    def _let_go(self, move: Move) -> bool:
+        metadata = move.poddnat["metadata"]
         namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
         # Deleted first: without ACK's finalizer and not yet deleted, it would be taken for one written by hand.
         self._cluster.delete_poddnat(namespace, name, uid)
         self._cluster.patch_poddnat(namespace, name, {"metadata": {"uid": uid, "finalizers": _others(metadata)}})
+        return True
 
-    def _entries_gone(self, releases: Sequence[Move], deadline: float) -> Iterator[tuple[Move, bool]]:
-        """Have the gateways' own drivers delete the entries: they heed the pace, and survive lost answers."""
-        waiting = [move for move in releases if move.entry_ids]
-        yield from ((move, True) for move in releases if not move.entry_ids)
+    def _cleared(self, moves: Sequence[Move], deadline: float) -> Iterator[tuple[Move, bool]]:
+        """Have the gateways' own drivers delete the doomed entries: they heed the pace, and survive lost answers."""
+        waiting = [move for move in moves if move.doomed]
+        yield from ((move, True) for move in moves if not move.doomed)
         if not waiting:
             return
         fleet = Fleet(self._values, self._cloud, self._ownership, _Everybody(), lambda _gateway, _entries: None)
@@ -227,14 +250,21 @@ def _others(metadata: Mapping[str, Any]) -> list[str]:
 
 def ours(pod: Manifest) -> Manifest:
     """Write what makes a PodDNAT that of a pod, as metadata to merge: its owner, and marks."""
+    if (kept := _fixed(pod)) is not None:
+        return kept.metadata()
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     own = {"ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}]}
+    return {**own, "annotations": dict([DECORATOR])}
+
+
+def _fixed(pod: Manifest) -> Fixed | None:
+    """Tell what the PodDNAT of a fixed pod remembers; None: the pod is not fixed."""
     try:
         exposure = annotations.parse(pod_facts.annotations_of(pod))
     except AnnotationError:
-        exposure = None
+        return None
     keeper = stable_owner_of(pod)
-    if exposure is not None and exposure.fixed and keeper is not None:
-        return Fixed(keeper, Release(exposure.release), metadata["name"], metadata["uid"]).metadata()
-    return {**own, "annotations": dict([DECORATOR])}
+    if exposure is None or not exposure.fixed or keeper is None:
+        return None
+    return Fixed(keeper, Release(exposure.release), pod["metadata"]["name"], pod["metadata"]["uid"])

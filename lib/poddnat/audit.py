@@ -14,6 +14,7 @@ from poddnat.ownership import Ownership
 from poddnat.pod_facts import is_terminating
 from poddnat.poddnat_object import SpecError, claimed_entries, is_ready, key_of, parse_spec, spec_of
 from poddnat.stock import Stock
+from poddnat.values import Values
 
 Manifest = dict[str, Any]
 
@@ -60,10 +61,11 @@ class Finding:
         }
 
 
-def compare(stock: Stock, ownership: Ownership) -> list[Finding]:
+def compare(stock: Stock, values: Values) -> list[Finding]:
     """Find everything in which the PodDNATs and the tables differ; the order is that of gateways, then of entries."""
+    ownership = Ownership(values.cluster_id)
     findings = [finding for poddnat in stock.poddnats for finding in _of_poddnat(poddnat, stock.tables, ownership)]
-    findings += _of_tables(stock, ownership)
+    findings += _of_tables(stock, values, ownership)
     return sorted(findings, key=lambda f: (list(Kind).index(f.kind), f.gateway_id, f.poddnat, f.rule, f.entry_id))
 
 
@@ -110,7 +112,7 @@ def _of_poddnat(
                 yield finding(Kind.DRIFTED, entry.entry_id, entry.rule, "the PodDNAT does not ask for it")
 
 
-def _of_tables(stock: Stock, ownership: Ownership) -> Iterator[Finding]:
+def _of_tables(stock: Stock, values: Values, ownership: Ownership) -> Iterator[Finding]:
     alive = {poddnat["metadata"]["uid"] for poddnat in stock.poddnats}
     claims = stock.claims()
     for gateway_id, table in stock.tables.items():
@@ -119,14 +121,17 @@ def _of_tables(stock: Stock, ownership: Ownership) -> Iterator[Finding]:
             if entry.entry_id in claims or owner in alive:
                 continue
             if owner is None:
-                yield Finding(Kind.FOREIGN, gateway_id, entry.entry_id, str(entry.rule), "", "", _named(entry.name))
+                named = f"named {entry.name}" if entry.name else _unnamed(gateway_id, entry.rule, values)
+                yield Finding(Kind.FOREIGN, gateway_id, entry.entry_id, str(entry.rule), "", "", named)
             else:
                 gone = f"PodDNAT {owner} is gone"
                 yield Finding(Kind.LEFTOVER, gateway_id, entry.entry_id, str(entry.rule), "", owner, gone)
 
 
-def _named(name: str) -> str:
-    return f"named {name}" if name else "without a name"
+def _unnamed(gateway_id: str, rule: ForwardRule, values: Values) -> str:
+    if not values.allows(gateway_id, rule.external_ip, rule.external_ports):
+        return "without a name"
+    return "without a name, on a port of the pool: somebody else's, or of an adopted PodDNAT that was removed by force"
 
 
 def _wanted(poddnat: Manifest) -> tuple[ForwardRule, ...]:

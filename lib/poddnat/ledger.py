@@ -72,6 +72,7 @@ class Ledger:
         self._foreign: dict[str, dict[str, Home]] = {}
         self._held: dict[Home, dict[Hashable, tuple[Slot, ...]]] = {}
         self._waiting = WaitingList()
+        self._claims: Counter[tuple[Home, Slot]] = Counter()
         self._entries: Counter[str] = Counter()
         # Forward entries that a gateway has, or is to have, for all that is known here.
 
@@ -328,10 +329,21 @@ class Ledger:
             self._forget(pod_uid)
 
     def _claim(self, home: Home, holder: Hashable, slots: Sequence[Slot]) -> None:
-        """Let a holder claim exactly these slots of an address; each is one forward entry."""
+        """Let a holder claim exactly these slots of an address.
+
+        Each is one forward entry, whoever claims it: a PodDNAT, its promise, and its entry that bears no name.
+        """
         self._book(home).claim(holder, slots)
         held = self._held.setdefault(home, {})
-        self._entries[home[0]] += len(slots) - len(held.pop(holder, ()))
+        before = held.pop(holder, ())
+        for slot in slots:
+            self._entries[home[0]] += not self._claims[home, slot]
+            self._claims[home, slot] += 1
+        for slot in before:
+            self._claims[home, slot] -= 1
+            if not self._claims[home, slot]:
+                del self._claims[home, slot]
+                self._entries[home[0]] -= 1
         if slots:
             held[holder] = tuple(slots)
 

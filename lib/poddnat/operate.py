@@ -208,15 +208,13 @@ def _told_failures() -> Iterator[None]:
 
 def _audit(site: _Site, say: Callable[[str], None]) -> "list[Finding]":
     from poddnat.audit import Kind, compare, lasting
-    from poddnat.ownership import Ownership
 
-    ownership = Ownership(site.values.cluster_id)
-    findings = compare(site.stock(say), ownership)
+    findings = compare(site.stock(say), site.values)
     if all(finding.kind is Kind.FOREIGN for finding in findings):
         return findings
     say("waiting for work in progress")
     time.sleep(_SECOND_LOOK)
-    return lasting(findings, compare(site.stock(say), ownership))
+    return lasting(findings, compare(site.stock(say), site.values))
 
 
 def _fix(site: _Site, faults: "list[Finding]", *, quiet: bool, yes: bool) -> bool:

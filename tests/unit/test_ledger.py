@@ -517,6 +517,15 @@ def test_poddnat_takes_no_more_room_than_the_promise_that_it_fulfils(ledger: Led
     assert homes(ledger, full_after(2), WEB, WEB) == [IP_1, IP_2]
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_poddnat_and_its_entry_without_a_name_take_the_room_of_one(ledger: Ledger, *, gone: bool) -> None:
+    show(ledger, "pod-8", grant(AT_A_1, "514->80"))
+    ledger.foreign_seen(A, [foreign("514")])
+    if gone:
+        ledger.poddnat_gone("of pod-8")
+    assert homes(ledger, full_after(2), WEB, WEB) == [IP_1, IP_2]
+
+
 def test_gateway_is_taken_again_once_something_was_freed_there(ledger: Ledger) -> None:
     show(ledger, "pod-8", grant(AT_A_1, "514->80"))
     assert homes(ledger, full_after(1), WEB) == [IP_2]

@@ -6,12 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metacontroller_standin.workloads import add_pods
 from poddnat.adoption import Action, Adoption, Move, moves
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster, connect_to
 from poddnat.stock import take_stock
+from poddnat.usage import usage_of
 from tests.unit.hooks import acks
-from tests.unit.hooks.world import EXPOSE_80, POD_DNAT, RESULT, STATUS, World, answer, condition, restarted
+from tests.unit.hooks.test_cluster import wait_ready
+from tests.unit.hooks.test_fixed import FIXED_80, delete_pod, make_owner, outside, pod_of, wait_away
+from tests.unit.hooks.world import (
+    EIP,
+    EXPOSE_80,
+    POD_DNAT,
+    RESULT,
+    STATUS,
+    World,
+    answer,
+    cluster,
+    condition,
+    restarted,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +56,9 @@ class Ack:
     def change(self, patch: Json) -> None:
         self.world.api.patch(self.world.poddnats, "web-1", patch, "default")
 
+    def delete_pod(self) -> None:
+        self.world.api.delete(self.world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
+
     def moves(self, *, release: bool = False) -> list[Move]:
         stock = take_stock(self.world.values, self.cloud, self.cluster)
         return moves(stock, self.world.values, self.cluster.pod, release=release)
@@ -50,13 +68,26 @@ class Ack:
         return only
 
     def run(self, *, release: bool = False) -> list[bool]:
-        results: list[bool] = []
-        adoption = Adoption(self.world.values, self.cloud, self.cluster)
-        adoption.run(self.moves(release=release), lambda _move, well: results.append(well), patience=10)
-        return results
+        return carry_out(self.world, self.cloud, self.cluster, self.moves(release=release))
 
     def entries(self) -> list[ForwardEntry]:
         return self.world.entries()
+
+
+def carry_out(world: World, cloud: Cloud, cluster: Cluster, todo: list[Move]) -> list[bool]:
+    results: list[bool] = []
+    Adoption(world.values, cloud, cluster).run(todo, lambda _move, well: results.append(well), patience=10)
+    return results
+
+
+def adopt(world: World) -> list[bool]:
+    """Do what is to be done, and tell how it went."""
+    connection = connect_to(world.memory.url)
+    cloud, api = Cloud(world.values), Cluster(connection)
+    todo = moves(take_stock(world.values, cloud, api), world.values, api.pod)
+    results = carry_out(world, cloud, api, todo)
+    connection.close()  # type: ignore[no-untyped-call]
+    return results
 
 
 @pytest.fixture
@@ -102,9 +133,22 @@ def test_poddnat_that_a_pod_needs_is_adopted(ack: Ack) -> None:
 
 
 def test_poddnat_whose_pod_is_gone_is_released(ack: Ack) -> None:
-    ack.change({"metadata": {"ownerReferences": []}})  # or Kubernetes would delete it
-    ack.world.api.delete(ack.world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
-    assert (ack.move().action, ack.move().why) == (Action.RELEASE, "its pod is gone")
+    stock = take_stock(ack.world.values, ack.cloud, ack.cluster)
+    (move,) = moves(stock, ack.world.values, lambda _namespace, _name: None)
+    assert (move.action, move.why) == (Action.RELEASE, "its pod is gone")
+
+
+def test_poddnat_that_no_pod_owns_is_left_while_its_pod_is_away(ack: Ack) -> None:
+    ack.change({"metadata": {"ownerReferences": []}})
+    ack.delete_pod()
+    assert ack.move().action is Action.LEAVE
+    assert ack.move().why.startswith("its pod is away; ")
+    assert ack.move(release=True).action is Action.RELEASE
+
+
+def test_poddnat_whose_pod_has_another_ip_is_released(ack: Ack) -> None:
+    ack.world.set_pod_status(ack.pod, "Running", "172.16.1.8")
+    assert ack.move().action is Action.RELEASE
 
 
 def test_poddnat_whose_pod_asks_for_nothing_any_more_is_released(ack: Ack) -> None:
@@ -175,6 +219,13 @@ def test_adopted_poddnat_takes_its_entry_with_it(ack: Ack) -> None:
     assert ack.entries() == []
 
 
+def test_adopted_poddnats_entry_counts_as_its_own_where_ports_are_listed(ack: Ack) -> None:
+    ack.run()
+    usage = usage_of(take_stock(ack.world.values, ack.cloud, ack.cluster), ack.world.values)
+    assert [(gateway.ours, gateway.foreign) for gateway in usage.gateways] == [(1, 0)]
+    assert [mapping.podDNAT for mapping in usage.mappings] == ["default/web-1"]
+
+
 def test_released_poddnat_is_gone_and_so_are_its_entries_alone(ack: Ack) -> None:
     other = acks.entry(ack.world.emulator, ip="172.16.1.9", port=600)
     assert ack.run(release=True) == [True]
@@ -185,3 +236,31 @@ def test_released_poddnat_is_gone_and_so_are_its_entries_alone(ack: Ack) -> None
 def test_adopting_once_more_finds_nothing_to_do(ack: Ack) -> None:
     ack.run()
     assert ack.moves() == []
+
+
+# Fixed pods.
+
+
+@pytest.mark.parametrize("ip", ["172.16.1.1", "172.16.1.200"], ids=["where it was", "at another IP"])
+def test_adopted_fixed_pod_has_its_address_and_so_has_the_one_that_replaces_it(world: World, ip: str) -> None:
+    owner = make_owner(world, {})  # here ACK's controller was first
+    owner["spec"]["template"]["metadata"]["annotations"] = FIXED_80
+    pod = world.set_pod_status(pod_of(world), "Running", "172.16.1.1")
+    entry = acks.entry(world.emulator, ip=ip, port=700)
+    made = acks.poddnat(pod, entry)
+    del made["metadata"]["ownerReferences"]
+    world.api.create(world.poddnats, made)
+    world.api.patch(world.poddnats, "arena-0", {"status": acks.status(entry)}, "default", "status")
+    world.annotate(pod, {**FIXED_80})
+    assert adopt(world) == [True]
+    assert [one.id for one in world.entries()] == ([entry.id] if ip == "172.16.1.1" else [])
+    with restarted(world) as again, cluster(again):
+        wait_ready(again, "arena-0")
+        assert outside(again) == (EIP, ["700"])
+        delete_pod(again)
+        wait_away(again)
+        add_pods(again.api, owner, 1)
+        wait_ready(again, "arena-0")
+        assert outside(again) == (EIP, ["700"])
+        (working,) = again.entries()
+        assert (working.external_port, working.name) != ("700", "")

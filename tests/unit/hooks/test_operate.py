@@ -161,6 +161,14 @@ def test_foreign_entries_are_shown_but_no_fault(terminal: Terminal) -> None:
     assert terminal.run("audit").exit_code == 0
 
 
+def test_nameless_entry_on_a_port_of_the_pool_is_foreign_and_may_be_of_an_adopted_poddnat(terminal: Terminal) -> None:
+    add_entry(terminal.world, "", port=600)
+    add_entry(terminal.world, "", port=5000)
+    details = {finding["rule"]: finding["detail"] for finding in terminal.read("audit")["findings"]}
+    assert "adopted" in next(detail for rule, detail in details.items() if ":600 " in rule)
+    assert next(detail for rule, detail in details.items() if ":5000 " in rule) == "without a name"
+
+
 def test_entries_of_another_cluster_are_foreign(terminal: Terminal) -> None:
     add_entry(terminal.world, Ownership("c-other").name_of("some-uid"))
     assert kinds(terminal) == ["foreign"]
