@@ -22,22 +22,13 @@ from poddnat.values import Values
 from poddnat.waiting_list import Asking
 from tests.unit.samples import entry, items, mapping
 from tests.unit.samples import rule as forward
+from vpc_emulator import ManualClock
 
 A, B = "ngw-a", "ngw-b"
 IP_1, IP_2, IP_3 = "203.0.113.1", "203.0.113.2", "203.0.113.3"
 PROMISED_FOR = 600.0
 WEB = items("80")
 WEB_AND_TLS = items("80", "443")
-
-
-class Clock:
-    """Time that passes when told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def pool(*entries: PoolEntry) -> Values:
@@ -63,12 +54,12 @@ AT_BOTH = at((A, IP_1), (B, IP_2))
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock(100.0)
 
 
 @pytest.fixture
-def ledger(clock: Clock) -> Ledger:
+def ledger(clock: ManualClock) -> Ledger:
     return Ledger(TWO_GATEWAYS, clock=clock)
 
 
@@ -135,20 +126,20 @@ def test_new_promise_takes_the_place_of_the_old(ledger: Ledger) -> None:
     assert left(ledger) == [512]
 
 
-def test_promise_that_no_poddnat_shows_expires(ledger: Ledger, clock: Clock) -> None:
+def test_promise_that_no_poddnat_shows_expires(ledger: Ledger, clock: ManualClock) -> None:
     given(ledger)
     clock.now += PROMISED_FOR
     assert ledger.promised("pod-1", WEB) is None
     assert left(ledger) == [512, 513, 514]
 
 
-def test_promise_is_kept_until_it_expires(ledger: Ledger, clock: Clock) -> None:
+def test_promise_is_kept_until_it_expires(ledger: Ledger, clock: ManualClock) -> None:
     first = given(ledger)
     clock.now += PROMISED_FOR - 1
     assert ledger.promised("pod-1", WEB) == first
 
 
-def test_renewed_promise_does_not_keep_others_from_expiring(ledger: Ledger, clock: Clock) -> None:
+def test_renewed_promise_does_not_keep_others_from_expiring(ledger: Ledger, clock: ManualClock) -> None:
     given(ledger, "pod-1")
     given(ledger, "pod-2")
     clock.now += PROMISED_FOR / 2
@@ -161,7 +152,7 @@ def test_renewed_promise_does_not_keep_others_from_expiring(ledger: Ledger, cloc
 # PodDNATs
 
 
-def test_poddnat_takes_over_what_its_pod_was_promised(ledger: Ledger, clock: Clock) -> None:
+def test_poddnat_takes_over_what_its_pod_was_promised(ledger: Ledger, clock: ManualClock) -> None:
     promised = given(ledger)
     show(ledger, "pod-1", promised)
     clock.now += PROMISED_FOR
@@ -321,7 +312,7 @@ def test_port_that_becomes_free_goes_to_who_came_first_not_to_who_asks_first(led
     assert [asks(ledger, pod_uid) for pod_uid in ("new", "second", "first")] == [False, False, True]
 
 
-def test_pod_that_asks_no_more_loses_its_turn(ledger: Ledger, clock: Clock) -> None:
+def test_pod_that_asks_no_more_loses_its_turn(ledger: Ledger, clock: ManualClock) -> None:
     filled(ledger)
     asks(ledger, "gone")
     clock.now += 91
@@ -329,7 +320,7 @@ def test_pod_that_asks_no_more_loses_its_turn(ledger: Ledger, clock: Clock) -> N
     assert asks(ledger, "new")
 
 
-def test_pod_that_asks_again_keeps_its_turn(ledger: Ledger, clock: Clock) -> None:
+def test_pod_that_asks_again_keeps_its_turn(ledger: Ledger, clock: ManualClock) -> None:
     filled(ledger)
     for order in [("first", "second"), *[("second", "first")] * 10]:
         clock.now += 30
@@ -365,7 +356,7 @@ def test_pod_that_waits_for_one_more_port_is_not_given_others_instead(ledger: Le
 
 @for_all(st.permutations(range(6)), st.permutations(range(6)), st.integers(0, 3))
 def test_ports_go_by_the_order_of_arrival_whoever_asks_when(arrivals: list[int], polls: list[int], freed: int) -> None:
-    ledger = Ledger(TWO_GATEWAYS, clock=Clock())
+    ledger = Ledger(TWO_GATEWAYS, clock=ManualClock(100.0))
     filled(ledger)
     for pod in arrivals:
         asks(ledger, f"pod-{pod}")
@@ -682,7 +673,7 @@ class Pods(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Clock()
+        self.clock = ManualClock(100.0)
         self.ledger = Ledger(TWO_GATEWAYS, clock=self.clock)
         self.promises: dict[str, Promise] = {}
         self.shown: dict[str, Grant] = {}

@@ -5,29 +5,20 @@ from __future__ import annotations
 import pytest
 
 from poddnat.throttle import Throttle
-
-
-class Clock:
-    """Time that passes when told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from vpc_emulator import ManualClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock(100.0)
 
 
 @pytest.fixture
-def throttle(clock: Clock) -> Throttle:
+def throttle(clock: ManualClock) -> Throttle:
     return Throttle(clock)
 
 
-def next_pause(throttle: Throttle, clock: Clock) -> float:
+def next_pause(throttle: Throttle, clock: ManualClock) -> float:
     """Let a call go out as soon as it may, and be refused; give the pause that follows."""
     clock.now += throttle.wait()
     throttle.refused(clock.now, None)
@@ -39,30 +30,30 @@ def test_calls_go_out_at_once_until_one_is_refused(throttle: Throttle) -> None:
     assert not throttle.biting
 
 
-def test_refused_call_closes_the_gate_for_as_long_as_the_cloud_wants(throttle: Throttle, clock: Clock) -> None:
+def test_refused_call_closes_the_gate_for_as_long_as_the_cloud_wants(throttle: Throttle, clock: ManualClock) -> None:
     throttle.refused(clock.now, 7.0)
     assert throttle.wait() == 7.0
 
 
-def test_gate_opens_when_the_pause_is_over(throttle: Throttle, clock: Clock) -> None:
+def test_gate_opens_when_the_pause_is_over(throttle: Throttle, clock: ManualClock) -> None:
     throttle.refused(clock.now, 7.0)
     clock.now += 7.0
     assert throttle.wait() == 0
 
 
-def test_pauses_double_up_to_half_a_minute(throttle: Throttle, clock: Clock) -> None:
+def test_pauses_double_up_to_half_a_minute(throttle: Throttle, clock: ManualClock) -> None:
     pauses = [next_pause(throttle, clock) for _ in range(9)]
     assert pauses == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_calls_sent_before_the_pause_don_t_make_it_longer(throttle: Throttle, clock: Clock) -> None:
+def test_calls_sent_before_the_pause_don_t_make_it_longer(throttle: Throttle, clock: ManualClock) -> None:
     sent_at = clock.now
     for _ in range(10):
         throttle.refused(sent_at, None)
     assert throttle.wait() == 0.25
 
 
-def test_refusals_that_come_back_after_the_pause_count_once_too(throttle: Throttle, clock: Clock) -> None:
+def test_refusals_that_come_back_after_the_pause_count_once_too(throttle: Throttle, clock: ManualClock) -> None:
     sent_at = clock.now
     throttle.refused(sent_at, None)
     clock.now += 1
@@ -70,32 +61,32 @@ def test_refusals_that_come_back_after_the_pause_count_once_too(throttle: Thrott
     assert throttle.wait() == 0
 
 
-def test_shorter_wish_of_the_cloud_never_opens_the_gate_early(throttle: Throttle, clock: Clock) -> None:
+def test_shorter_wish_of_the_cloud_never_opens_the_gate_early(throttle: Throttle, clock: ManualClock) -> None:
     throttle.refused(clock.now, 10.0)
     throttle.refused(clock.now + 11, 1.0)
     assert throttle.wait() == 10.0
 
 
-def test_calls_that_pass_let_the_next_pause_be_shorter(throttle: Throttle, clock: Clock) -> None:
+def test_calls_that_pass_let_the_next_pause_be_shorter(throttle: Throttle, clock: ManualClock) -> None:
     before = [next_pause(throttle, clock) for _ in range(6)][-1]
     for _ in range(20):
         throttle.passed(clock.now)
     assert next_pause(throttle, clock) < before
 
 
-def test_pauses_never_get_shorter_than_the_first(throttle: Throttle, clock: Clock) -> None:
+def test_pauses_never_get_shorter_than_the_first(throttle: Throttle, clock: ManualClock) -> None:
     for _ in range(100):
         throttle.passed(clock.now)
     assert next_pause(throttle, clock) == 0.25
 
 
-def test_limit_bites_on_for_a_while_after_the_pause(throttle: Throttle, clock: Clock) -> None:
+def test_limit_bites_on_for_a_while_after_the_pause(throttle: Throttle, clock: ManualClock) -> None:
     throttle.refused(clock.now, 5.0)
     clock.now += 5.0
     assert throttle.biting
 
 
-def test_limit_is_forgotten_after_a_quiet_while(throttle: Throttle, clock: Clock) -> None:
+def test_limit_is_forgotten_after_a_quiet_while(throttle: Throttle, clock: ManualClock) -> None:
     throttle.refused(clock.now, None)
     clock.now += 10.0
     assert not throttle.biting
@@ -107,7 +98,7 @@ LIMIT, STRETCH = 20, 60.0
 class Account:
     """An account that may make so many calls in any stretch of time."""
 
-    def __init__(self, throttle: Throttle, clock: Clock) -> None:
+    def __init__(self, throttle: Throttle, clock: ManualClock) -> None:
         self.throttle, self.clock = throttle, clock
         self.limit = LIMIT
         self.granted: list[float] = []
@@ -128,7 +119,7 @@ class Account:
 
 
 @pytest.fixture
-def account(throttle: Throttle, clock: Clock) -> Account:
+def account(throttle: Throttle, clock: ManualClock) -> Account:
     return Account(throttle, clock)
 
 
@@ -138,14 +129,14 @@ def test_limit_is_learned_from_a_refusal_so_that_hardly_any_call_is_refused_late
     assert account.refusals <= 20
 
 
-def test_limit_is_used_up(account: Account, clock: Clock) -> None:
+def test_limit_is_used_up(account: Account, clock: ManualClock) -> None:
     started_at = clock.now
     for _ in range(20 * LIMIT):
         account.call()
     assert len(account.granted) >= 0.95 * LIMIT * (clock.now - started_at) / STRETCH
 
 
-def test_raised_limit_is_found(account: Account, clock: Clock) -> None:
+def test_raised_limit_is_found(account: Account, clock: ManualClock) -> None:
     for _ in range(3 * LIMIT):
         account.call()
     account.limit = 2 * LIMIT
@@ -154,7 +145,7 @@ def test_raised_limit_is_found(account: Account, clock: Clock) -> None:
     assert sum(at > clock.now - 5 * STRETCH for at in account.granted) >= 5 * 1.5 * LIMIT
 
 
-def test_reads_are_put_off_only_while_the_limit_is_a_bottleneck(account: Account, clock: Clock) -> None:
+def test_reads_are_put_off_only_while_the_limit_is_a_bottleneck(account: Account, clock: ManualClock) -> None:
     for _ in range(2 * LIMIT):
         account.call()
     assert account.throttle.biting

@@ -12,6 +12,7 @@ from metacontroller_standin.workloads import create
 from poddnat.cluster import Cluster as KubernetesCluster
 from poddnat.files import MANIFESTS
 from tests.unit.hooks.world import EXPOSE_80, POD_DNAT, PORTS, RESULT, STATUS, Cluster, World, cluster, running
+from vpc_emulator import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,15 +169,6 @@ def test_each_pod_costs_one_create_and_no_look_of_its_own() -> None:
         assert calls.count("DescribeNetworkInterfaces") < 5
 
 
-class Clock:
-    """Stands still until a test moves it."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def told_events(world: World) -> int:
     """Count the events, and let them expire."""
     events = world.api.resource("v1", "events")
@@ -187,7 +179,7 @@ def told_events(world: World) -> int:
 
 
 def test_event_is_told_again_once_the_first_has_expired(world: World) -> None:
-    clock = Clock()
+    clock = ManualClock()
     kubernetes = KubernetesCluster(world.connection, clock=clock)
     pod = world.make_pod(EXPOSE_80)
     found = []
