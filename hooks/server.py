@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,10 +37,13 @@ class HookServer:
         *,
         certificate: Certificate | None = None,
         patience: int = 5,
+        longest: float = 10,
     ) -> None:
         """Port 0 takes a free one; with a certificate, TLS is spoken and nothing else.
 
         ``patience``: seconds to wait for the next bytes of a request, so that a silent caller holds no thread.
+        ``longest``: seconds after which a request has to be there whole, so that one who sends it in drops doesn't
+        either. Metacontroller waits no longer for an answer.
 
         Raises:
             OSError: the address can't be had.
@@ -55,6 +59,7 @@ class HookServer:
         )
         self._server.max_request_header_size = _LARGEST_HEADER
         self._server.max_request_body_size = LARGEST_REQUEST
+        self._server.longest = longest
         self._server.ConnectionClass = _Connection
         if certificate is not None:
             self._server.ssl_adapter = _Tls(certificate)
@@ -91,6 +96,8 @@ class HookServer:
 class _Server(Server):
     """Says through the log what it has to say."""
 
+    longest: float
+
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002
         # Below that it is about callers, who may do as they please without filling the log.
         log.log(level, "%s", msg, exc_info=traceback and level >= logging.ERROR)
@@ -108,8 +115,47 @@ class _Request(HTTPRequest):
         return True
 
 
+class _Socket(socket.SocketIO):
+    """Reads from a socket until a deadline."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, "rb")
+        self._socket = sock
+        self.deadline = float("inf")
+
+    def readinto(self, buffer: Any) -> int | None:
+        patience = self._socket.gettimeout()
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(left if patience is None else min(patience, left))
+        try:
+            return super().readinto(buffer)
+        finally:
+            self._socket.settimeout(patience)
+
+
+class _Reader(StreamReader):
+    """Reads requests, each until a deadline."""
+
+    def __init__(self, sock: socket.socket, bufsize: int) -> None:
+        super(StreamReader, self).__init__(_Socket(sock), bufsize)  # in place of a plain SocketIO
+        self.bytes_read = 0
+
+
+def _make_file(sock: socket.socket, mode: str, bufsize: int) -> Any:
+    return _Reader(sock, bufsize) if "r" in mode else StreamWriter(sock, mode, bufsize)
+
+
 class _Connection(HTTPConnection):
     RequestHandlerClass = _Request
+
+    def __init__(self, server: _Server, sock: socket.socket, _makefile: object) -> None:
+        super().__init__(server, sock, _make_file)
+
+    def communicate(self) -> bool:
+        self.rfile.raw.deadline = time.monotonic() + self.server.longest
+        return bool(super().communicate())  # type: ignore[no-untyped-call]
 
 
 class _Tls(Adapter):
@@ -129,7 +175,7 @@ class _Tls(Adapter):
         return {}
 
     def makefile(self, sock: socket.socket, mode: str = "r", bufsize: int = -1) -> Any:
-        return (StreamReader if "r" in mode else StreamWriter)(sock, mode, bufsize)
+        return _make_file(sock, mode, bufsize)
 
 
 class _TlsConnection(_Connection):
@@ -145,4 +191,4 @@ class _TlsConnection(_Connection):
             except OSError as error:
                 log.info("no TLS with %s: %s", self.remote_addr, error)
                 return False
-        return bool(super().communicate())  # type: ignore[no-untyped-call]
+        return super().communicate()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -193,6 +194,31 @@ def test_callers_who_stop_in_the_middle_are_hung_up_on(server: HookServer, begun
         for _ in range(30):
             stack.enter_context(connection(server)).sendall(begun)
         wait_until(lambda: is_well(server), 30, "an answer")
+
+
+@pytest.mark.parametrize("begun", [b"X: ", b"Content-Length: 100000\r\n\r\n"], ids=["header", "body"])
+def test_callers_who_send_a_request_in_drops_are_hung_up_on(shared: World, begun: bytes) -> None:
+    app = create_app(shared.service)
+    with HookServer(app, patience=5, longest=0.5) as server, contextlib.ExitStack() as stack:
+        callers = [stack.enter_context(connection(server)) for _ in range(30)]
+        for caller in callers:
+            caller.sendall(b"POST /pod/sync HTTP/1.1\r\nHost: a\r\n" + begun)
+        enough = threading.Event()
+        dripping = threading.Thread(target=drip, args=(callers, enough))
+        dripping.start()
+        try:
+            assert is_well(server)
+        finally:
+            enough.set()
+            dripping.join()
+
+
+def drip(callers: list[socket.socket], enough: threading.Event) -> None:
+    """Send a byte after the other on each connection."""
+    while not enough.wait(0.1):
+        for caller in callers:
+            with contextlib.suppress(OSError):
+                caller.sendall(b"x")
 
 
 # Nonsense
