@@ -97,7 +97,7 @@ def test_kustomize_changes_nothing_but_image_and_secret() -> None:
 
 
 def with_components(folder: Path) -> Path:
-    """Write what is installed with both components, their files made as they say, into a new folder in this one."""
+    """Write into a new folder in this one what is installed with all components for security, their files made."""
     folder /= "metacontroller"
     shutil.copytree(FOLDER, folder)
     files = {"token": ("token", "accepted"), "tls": ("tls.crt", "tls.key", "ca.crt")}
@@ -105,13 +105,13 @@ def with_components(folder: Path) -> Path:
         for name in names:
             (folder / component / name).write_text(f"what is in {name}")
     with (folder / "kustomization.yaml").open("a") as kustomization:
-        kustomization.write("components:\n  - token\n  - tls\n")
+        kustomization.write("components:\n  - token\n  - tls\n  - admission\n")
     return folder
 
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Json]:
-    """What is installed with both components."""
+    """What is installed with all components for security."""
     return kustomize(with_components(tmp_path_factory.mktemp("secured")))
 
 
