@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -314,6 +315,21 @@ def test_image_runs_as_the_user_of_the_deployment() -> None:
     security = pod_template()["spec"]["securityContext"]
     user = f"USER {security['runAsUser']}:{security['runAsGroup']}"
     assert user in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+
+
+def test_readme_tells_every_right() -> None:
+    rules = [
+        (role["metadata"].get("namespace"), *rule.values())
+        for role in (the("ClusterRole"), the("Role"))
+        for rule in role["rules"]
+    ]
+    rows = []
+    for namespace, (group,), (resource,), verbs in rules:
+        where = f" in `{namespace}`" if namespace else ""
+        rows.append(f"| `{resource}{'.' if group else ''}{group}`{where} | {', '.join(verbs)} |")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"^### Rights in the cluster\n.*?\|---\|\n(.*?)\n\n", readme, re.MULTILINE | re.DOTALL)
+    assert [line.rpartition("|")[0].rpartition("|")[0] + "|" for line in table.splitlines()] == rows
 
 
 def test_rights_go_to_the_server() -> None:
