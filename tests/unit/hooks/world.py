@@ -241,6 +241,12 @@ class World:
         assert isinstance(only, dict)
         return only
 
+    def refusal(self, pod: Json) -> str:
+        """Return what a pod is told that gets nothing."""
+        told = answer(lambda: self.sync_pod(pod))
+        assert told["attachments"] == []
+        return str(told["annotations"][STATUS])
+
     def expose(self, pod: Json) -> Json:
         """Do all that Metacontroller does for a pod until its PodDNAT is Ready; return the PodDNAT."""
         poddnat = self.make_poddnat(self.attachment(pod)["spec"], owner=pod, name=name_of(pod))
