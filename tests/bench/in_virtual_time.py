@@ -17,14 +17,15 @@ from poddnat.cloud import Cloud
 from poddnat.cloud_errors import CloudError, meaning_of
 from poddnat.poddnat_object import ready_since
 from tests.bench.hook_calls import resident_mb
-from tests.faults.world import GATEWAYS, Size, World, running
+from tests.faults.cloud import GATEWAYS, Size
+from tests.faults.world import World, running
 from tests.unit.gateway_model import ModelGateway
 from vpc_emulator.exceptions import ApiError
 
 SETTLE = 5.0
 _SAMPLE = 0.1
 _LARGE = Size(last_port=20_000, private_ips="172.16.0.0/20", quota=100_000)
-_GENERATION = 100
+_GENERATION = 25
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class DirectCloud(Cloud):
 
 
 def memory_growth(cycles: int) -> float:
-    """Create and delete pods so many times, a hundred at a time; MiB by which this process grows, after a tenth."""
+    """Create and delete pods so many times, some at a time; MiB by which this process grows, after a tenth."""
     with running(settle=0.0, at_once=16, size=_LARGE, cloud=DirectCloud) as world:
         warm = max(cycles // 10, _GENERATION)
         _cycle(world, warm)
@@ -136,10 +137,7 @@ def _forget(world: World) -> None:
     """Let the emulator and the played cluster, which keep all that ever happened, not be taken for ours."""
     world.emulator.calls.clear()
     world.emulator._tokens.clear()
-    world.cluster.told_ids.clear()
-    world.cluster.events.clear()
-    seen = len(world.cluster._log) - 1000
-    world.cluster._log[: max(0, seen)] = [("", {})] * max(0, seen)
+    world.cluster.forget_the_past()
 
 
 def _settled_mb(world: World) -> float:

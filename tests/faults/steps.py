@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from tests.faults.world import EIPS, FIRST_PORT, GATEWAYS, KEY, OWNERSHIP, POD_IPS, ROUTE_TABLE, World
+from tests.faults.cloud import EIPS, FIRST_PORT, GATEWAYS, KEY, POD_IPS, ROUTE_TABLE
+from tests.faults.world import OWNERSHIP, World
 from vpc_emulator import Fault
 
 if TYPE_CHECKING:
@@ -161,6 +162,44 @@ class DeletePod(Step):
         world.delete_pod(self.name, forced=self.forced)
 
 
+@dataclass(frozen=True)
+class AddFixed(Step):
+    """A pod of the StatefulSet comes, or comes back, perhaps with another IP."""
+
+    number: int
+    ip: str
+    ports: str = "80"
+    protocol: str = "tcp"
+    release: str = "Follow"
+
+    def do(self, world: World) -> None:
+        world.add_fixed(self.number, self.ip, self.ports, self.protocol, self.release)
+
+
+@dataclass(frozen=True)
+class Scale(Step):
+    replicas: int
+
+    def do(self, world: World) -> None:
+        world.cluster.scale(self.replicas)
+
+
+@dataclass(frozen=True)
+class DeleteSet(Step):
+    """The StatefulSet goes with its pods."""
+
+    def do(self, world: World) -> None:
+        world.cluster.remove_workload()
+
+
+@dataclass(frozen=True)
+class LoseApiAnswer(Step):
+    """The API server does what the controller asks of it, but nobody hears of that."""
+
+    def do(self, world: World) -> None:
+        world.cluster.lost_answers += 1
+
+
 # The calls.
 
 
@@ -272,7 +311,7 @@ class EipLeaves(Step):
     def do(self, world: World) -> None:
         gateway = world.emulator.eips[self.address].gateway
         if gateway:
-            world.emulator.remove_eip(gateway, self.address)
+            world.take_eips(gateway, [self.address])
 
 
 @dataclass(frozen=True)
@@ -290,6 +329,8 @@ class GatewayGone(Step):
 
     def do(self, world: World) -> None:
         if GATEWAYS[0] in world.emulator.gateways:
+            there = [ip for ip in EIPS[GATEWAYS[0]] if world.emulator.eips[ip].gateway == GATEWAYS[0]]
+            world.take_eips(GATEWAYS[0], there)
             world.emulator.remove_gateway(GATEWAYS[0])
             world.emulator.set_default_route(ROUTE_TABLE, "NatGateway", GATEWAYS[1])
 
@@ -341,14 +382,10 @@ class SomebodyEdits(OnOurs):
 
 @dataclass(frozen=True)
 class SomebodyRenames(OnOurs):
-    """Under a foreign name an entry is ours only as long as a PodDNAT's status knows it."""
-
     name: str
 
     def happen(self, world: World, entry: ForwardEntry) -> None:
-        renamed = world.emulator.rename_entry(entry.gateway_id, entry.id, self.name)
-        if entry.id not in world.live_ids() and OWNERSHIP.owner_in(self.name) is None:
-            world.foreign[entry.id] = renamed
+        world.rename(entry, self.name)
 
 
 @dataclass(frozen=True)
@@ -398,6 +435,7 @@ def heal(world: World) -> None:
     emulator = world.emulator
     emulator.faults.clear()
     world.network.cuts.clear()
+    world.cluster.lost_answers = 0
     emulator.restore_credential(KEY)
     for address in (address for addresses in EIPS.values() for address in addresses):
         bring_eip(world, address)
@@ -424,6 +462,7 @@ def heal(world: World) -> None:
 
 _seconds = st.sampled_from([0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0, 310.0])
 _names = st.sampled_from(["a", "b", "c", "d"])
+_fixed_names = st.sampled_from(["s-0", "s-1"])
 _ips = st.sampled_from(POD_IPS[:4])
 _ports = st.sampled_from(["80", "81", "80,81", "80/tcpudp", "80-82,90", "80/tcp,80/udp"])
 _protocols = st.sampled_from(["tcp", "udp"])
@@ -440,6 +479,21 @@ PODS = st.one_of(
     st.builds(EditPod, _names, st.sampled_from(["", "80", "81", "80,82"]), _protocols),
     st.builds(DeletePod, _names, st.sampled_from([False, False, True])),
 )
+_fixed = st.builds(
+    AddFixed,
+    st.integers(0, 1),
+    _ips,
+    st.sampled_from(["80", "81", "80,81", "80/tcpudp", "80-82"]),
+    release=st.sampled_from(["Follow", "Follow", "Follow", "Never"]),
+)
+FIXED_PODS = st.one_of(
+    _fixed,
+    _fixed,
+    st.builds(DeletePod, _fixed_names, st.sampled_from([False, False, False, True])),
+    st.builds(EditPod, _fixed_names, st.sampled_from(["", "80", "80,82"])),
+    st.builds(Scale, st.integers(0, 2)),
+    st.builds(DeleteSet),
+)
 PROCESSES = st.one_of(
     st.builds(Kill),
     st.builds(Start),
@@ -455,6 +509,7 @@ CALLS = st.one_of(
     st.builds(TimeOut, st.sampled_from([0.0, 1.0, 12.0, 40.0, math.inf]), _actions),
     st.builds(FailEntry),
     st.builds(Stick),
+    st.builds(LoseApiAnswer),
 )
 CLOUD = st.one_of(
     st.builds(SettleTime, st.sampled_from([0.0, 0.1, 3.0, 200.0])),
@@ -476,5 +531,5 @@ OTHERS = st.one_of(
 )
 # By kind, so that a kind is not the more frequent the more steps belong to it.
 STEPS = st.sampled_from(
-    [st.builds(Pass, _seconds)] * 4 + [PODS] * 3 + [CALLS] * 2 + [PROCESSES, CLOUD, OTHERS]
+    [st.builds(Pass, _seconds)] * 4 + [PODS] * 2 + [FIXED_PODS] * 2 + [CALLS] * 2 + [PROCESSES, CLOUD, OTHERS]
 ).flatmap(lambda kind: kind)

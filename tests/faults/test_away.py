@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from tests.faults.cloud import POD_IPS
 from tests.faults.steps import heal
-from tests.faults.world import POD_IPS, REFRESH, running
+from tests.faults.world import REFRESH, running
 from vpc_emulator import Fault
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import Cloud
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.model import ForwardRule, Ports, Protocol
-from tests.faults.world import EIPS, GATEWAYS, POD_IPS, emulated, values
+from tests.faults.cloud import EIPS, GATEWAYS, POD_IPS, emulated, values
 from vpc_emulator import EmulatorServer, Fault, ManualClock
 
 if TYPE_CHECKING:

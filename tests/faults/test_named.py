@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from tests.faults.cloud import EIPS, FIRST_PORT, GATEWAYS, POD_IPS, ROUTE_TABLE
 from tests.faults.steps import (
     ACTIONS,
     CODES,
@@ -29,7 +30,7 @@ from tests.faults.steps import (
     TimeOut,
     heal,
 )
-from tests.faults.world import EIPS, FIRST_PORT, GATEWAYS, POD_IPS, REFRESH, ROUTE_TABLE, World, running
+from tests.faults.world import REFRESH, World, running
 from vpc_emulator import Fault, ForwardEntry
 
 IP, OTHER_IP = POD_IPS[:2]
