@@ -23,7 +23,13 @@ _FIRST_STEP = 0.05
 _LONGEST_STEP = 10.0
 _PROBE_AFTER = 64
 _RISK = 0.6
-"""The chance of a refusal to take where a gateway bears one write: tried out, it spares both time and calls."""
+"""The chance of a refusal to take at first, where a gateway bears one write."""
+_REFUSALS = 1.2
+"""How many refusals each write is worth there: tried out, a write spares time, and the look that would tell."""
+_REFUSALS_OF_MANY = 0.65
+"""The same where it bears several, for all of them together."""
+_BOLDER = 1.01
+_BOLDEST = 1.5
 _PROBABLE = 0.9
 _CERTAIN = 0.999
 
@@ -60,6 +66,8 @@ class Pace:
         self._presumed = ("", _Open(Kind.CREATE, 0.0, 0.0, 0.0))
         # The last entry that was taken to have settled because the next write was accepted.
         self._growing = True
+        self._boldness = 1.0
+        # Rises with each write and falls with each refusal, so that these stay as many as they are worth.
         self._unexplained = 0
         # Refusals in a row though, as far as is known, there was room.
         self._since_probe = 0
@@ -93,11 +101,11 @@ class Pace:
         """Whether a write is likely enough to be accepted.
 
         A refusal costs a call, an idle place costs the limit's share of the gateway's capacity: the more it bears at
-        once, the surer a try has to be. Where it bears one, a try too many also tells that one is still unsettled.
+        once, the surer a try has to be.
         """
         room = self._allowed() - self.in_flight
         likely = sum(counts(self._chances(at))[:room])
-        return likely >= (_PROBABLE if self._growing else 1 - _RISK / self.limit)
+        return likely >= (_PROBABLE if self._growing else 1 - self._boldness * _RISK / math.sqrt(self.limit))
 
     def _chances(self, at: float) -> list[float]:
         return [self._chance(write, at) for write in self._open.values()]
@@ -129,6 +137,8 @@ class Pace:
             self._conclude(0, self.limit - 1, now)
         if self._growing and busy >= self.limit:
             self.limit = min(busy + 1, MOST_AT_ONCE)
+        else:
+            self._boldness = min(self._boldness * _BOLDER, _BOLDEST)
         self._since_probe = 0 if self._growing else self._since_probe + 1
         self._unexplained = 0
         self._hold_until = -math.inf
@@ -143,6 +153,9 @@ class Pace:
         elif at_most < self.limit:
             # Refused with fewer under way than it once bore.
             self.limit = max(1, at_most)
+        else:
+            refusals = _REFUSALS if self.limit == 1 else _REFUSALS_OF_MANY / self.limit
+            self._boldness *= _BOLDER ** (-1 / refusals)
         self._growing = False
         if self._open and self._conclude(self.limit - self.in_flight, len(self._open), now):
             self._unexplained = 0

@@ -8,7 +8,7 @@ tells of each. Pure arithmetic; all times are seconds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_WEIGHT = 1 / 8
+_WEIGHT = 1 / 16
 _FLOOR = 0.04
 _FIRST_STEP = 0.05
 _FIRST_LONGEST = 10.0
