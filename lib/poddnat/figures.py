@@ -25,6 +25,6 @@ class GatewayFigures:
     entries: int
     """Entries of the table as last seen, foreign ones too."""
     quota: int | None
-    """How many entries the table takes; None: not known, since it has never refused one for that."""
+    """How many entries the table takes; None: neither the values file nor a refusal has told."""
     loaded: bool
     """Whether the table has been listed since the start; before, the other figures mean little."""

@@ -34,7 +34,7 @@ def of_gateways(fleet: Fleet) -> Iterator[GaugeMetricFamily]:
     entries = _gauge("poddnat_gateway_entries", "Forward entries in the gateway's table, foreign ones too.", "gateway")
     quota = _gauge(
         "poddnat_gateway_entries_quota",
-        "How many forward entries the gateway takes; absent until it has refused one for that.",
+        "How many forward entries the gateway takes; absent while neither the values file nor a refusal has told.",
         "gateway",
     )
     usable = _gauge(

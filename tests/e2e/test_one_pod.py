@@ -157,6 +157,26 @@ def test_typo_is_told_on_the_pod_and_correcting_it_heals(cluster: Cluster) -> No
 
 
 @over_the_stand_in
+def test_lasting_trouble_is_one_event_however_often_the_pod_is_synced(cluster: Cluster) -> None:
+    def sync_once_more(number: int) -> None:
+        before = cluster.server.pod_syncs()
+        cluster.kubectl("annotate", "pod", "web", "--overwrite", f"touched={number}")
+        wait_until(lambda: cluster.server.pod_syncs() > before, 10, "another sync")
+
+    cluster.create_pod("web", {**EXPOSE_80, PORTS: "1-600"})
+    wait_until(lambda: cluster.annotations("web").get(STATUS, "").startswith("NoFreePorts"), 15, "the pod to be told")
+    sync_once_more(1)
+    sync_once_more(2)
+    cluster.server.kill()
+    cluster.server.start()
+    cluster.server.wait_ready()
+    sync_once_more(3)
+    events = cluster.api.list(cluster.api.resource("v1", "events"), cluster.namespace)["items"]
+    told = [(event["reason"], event["count"]) for event in events if event["source"].get("component") == "poddnat"]
+    assert told == [("NoFreePorts", 1)]
+
+
+@over_the_stand_in
 def test_typo_made_later_takes_the_ports_away(cluster: Cluster) -> None:
     cluster.create_pod("web", EXPOSE_80)
     cluster.wait_ready("web")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from metacontroller_standin.api import Api, ApiError, name_of
 from metacontroller_standin.manifests import is_controller, point_at
@@ -141,6 +142,13 @@ class Server:
         if self._controlplane.programs.pop("poddnat", None) is not None:
             self.kill()
         assert leaks(self.log()) == []
+
+    def pod_syncs(self) -> float:
+        """Tell how many pods' syncs it has answered since its start."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5, context=self._context) as response:
+            families = list(text_string_to_metric_families(response.read().decode()))
+        counted = {"hook": "pod-sync", "code": "200"}
+        return sum(sample.value for family in families for sample in family.samples if sample.labels == counted)
 
     def log(self) -> str:
         """Return all that it wrote."""

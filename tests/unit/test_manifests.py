@@ -98,7 +98,7 @@ def test_kustomize_changes_nothing_but_image_and_secret() -> None:
 
 
 def with_components(folder: Path) -> Path:
-    """Write into a new folder in this one what is installed with all components for security, their files made."""
+    """Write into a new folder in this one what is installed with all components, their files made."""
     folder /= "metacontroller"
     shutil.copytree(FOLDER, folder)
     files = {"token": ("token", "accepted"), "tls": ("tls.crt", "tls.key", "ca.crt")}
@@ -106,13 +106,13 @@ def with_components(folder: Path) -> Path:
         for name in names:
             (folder / component / name).write_text(f"what is in {name}")
     with (folder / "kustomization.yaml").open("a") as kustomization:
-        kustomization.write("components:\n  - token\n  - tls\n  - admission\n")
+        kustomization.write("components:\n  - monitoring\n  - token\n  - tls\n  - admission\n")
     return folder
 
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Json]:
-    """What is installed with all components for security."""
+    """What is installed with all components."""
     return kustomize(with_components(tmp_path_factory.mktemp("secured")))
 
 
@@ -160,6 +160,18 @@ def test_components_give_the_server_its_files(secured: dict[tuple[str, str], Jso
 def test_probes_speak_tls_where_the_server_does(secured: dict[tuple[str, str], Json]) -> None:
     (server,) = secured["Deployment", "poddnat"]["spec"]["template"]["spec"]["containers"]
     assert {server[probe]["httpGet"]["scheme"] for probe in ("readinessProbe", "livenessProbe")} == {"HTTPS"}
+
+
+@pytest.mark.controlplane
+def test_prometheus_is_let_in_and_checks_the_certificate(secured: dict[tuple[str, str], Json]) -> None:
+    (endpoint,) = secured["PodMonitor", "poddnat"]["spec"]["podMetricsEndpoints"]
+    assert endpoint["scheme"] == "https"
+    authority = endpoint["tlsConfig"]["ca"]["secret"]
+    assert authority["key"] in secured["Secret", authority["name"]]["data"]
+    rules = secured["NetworkPolicy", "poddnat"]["spec"]["ingress"]
+    callers = [rule["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for rule in rules]
+    assert callers == ["metacontroller", "monitoring"]
+    assert rules[0]["ports"] == rules[1]["ports"]
 
 
 def test_secrets_of_users_stay_out_of_the_image_and_the_repository() -> None:
