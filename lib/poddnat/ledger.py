@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from poddnat import limits
 from poddnat.allocator import PortBook, Slot
@@ -17,6 +18,7 @@ from poddnat.limits import LimitError
 from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Ports, Protocol
 from poddnat.placement import Place, line_up
 from poddnat.pool import NO_LIMITS
+from poddnat.progress import Trouble
 from poddnat.values import Values
 from poddnat.waiting_list import Asking, Shape, WaitingList, shape_of
 
@@ -132,6 +134,23 @@ class Ledger:
         """Name a PodDNAT that asked for one of these ports before this one did; None: there is none."""
         with self._lock:
             return self._holders.rival(uid)
+
+    def beyond_limits(self, uid: str) -> Trouble | None:
+        """Tell why the values do not let a PodDNAT have its ports beside those of its namespace that were there first.
+
+        None: they do.
+        """
+        with self._lock:
+            shown = self._shown.get(uid)
+            if shown is None or self._values.limits == NO_LIMITS:
+                return None
+            before = takewhile(lambda other: other is not shown, self._shown.values())
+            others = sum(other.ports for other in before if other.namespace == shown.namespace)
+            try:
+                limits.check(self._values.limits, shown.namespace, shown.ports, had=0, others=others)
+            except LimitError as error:
+                return error.trouble
+            return None
 
     def _release(self, uid: str) -> None:
         self._holders.release(uid)

@@ -115,7 +115,7 @@ class Mappings:
             return self._reporter.blocked(parent, Trouble("InvalidSpec", f"{error}; {act}."))
         self.seen(parent)
         if fixed is not None and not wanted.internal_ip:
-            return self._away(parent, mine, fixed)
+            return self._away(parent, mine, wanted, fixed)
         self._holdings.leave_others(mine, wanted.gateway_id)
         if (misplaced := self._misplaced(parent, mine, wanted)) is not None:
             return misplaced
@@ -259,13 +259,22 @@ class Mappings:
         self._ledger.poddnat_gone(uid)
         self._stopwatch.forget(pod_uid_of(parent["metadata"]))
 
-    def _away(self, parent: Manifest, mine: Mine, fixed: Fixed) -> PodDNATAnswer | Later:
-        """Tell of a fixed pod that is away, or release what was kept for it."""
+    def _away(self, parent: Manifest, mine: Mine, wanted: PodDNAT, fixed: Fixed) -> PodDNATAnswer | Later:
+        """Tell of a fixed pod that is away, or release what was kept for it.
+
+        Anybody who may write PodDNATs may make one that calls itself fixed, and no pod tells otherwise: so the values
+        limit what is kept.
+        """
         self._holdings.withdraw(mine)
         judged = self._absences.judge(parent, fixed)
         if isinstance(judged, Over):
             self._absences.release(parent, judged.message)
             return Later(1.0)
+        self._allowed(parent)  # There may be room by now.
+        why = self._permissions.outside(parent["metadata"], wanted) or self._ledger.beyond_limits(mine.uid)
+        if why is not None:
+            self._ledger.poddnat_refused(mine.uid, (wanted.gateway_id, wanted.external_ip), wanted.mappings)
+            return self._reporter.blocked(parent, why)
         condition = Condition(ready=False, reason="PodAway", message=judged.message)
         return self._reporter.judged(parent, (), condition, resync_after=judged.ask_again)
 

@@ -25,11 +25,13 @@ from tests.unit.hooks.world import (
     ADDRESSES,
     EIP,
     EXPOSE_80,
+    GATEWAY,
     POD_IP,
     PORTS,
     STATUS,
     Cluster,
     World,
+    answer,
     cluster,
     condition,
     restarted,
@@ -489,6 +491,48 @@ def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
 
 
 # Written by hand: what a PodDNAT claims of itself permits nothing
+
+
+def claim_to_be_fixed(world: World, name: str, *ports: int, strategy: str = "Never") -> Json:
+    """Write a PodDNAT that keeps ports for a pod that has never been."""
+    mapping = [{"externalPort": str(port), "internalPort": str(port)} for port in ports]
+    poddnat = world.make_poddnat({"tableId": GATEWAY, "externalIP": EIP, "portMapping": mapping}, name=name)
+    claims = {"owner": "apps/v1 StatefulSet arena 1", "release-strategy": strategy}
+    patch = {"metadata": {"annotations": {f"poddnat.alibabacloud.com/{key}": value for key, value in claims.items()}}}
+    world.api.patch(world.poddnats, name, patch, "default")
+    return world.poddnat(name) or poddnat
+
+
+def verdict(world: World, poddnat: Json) -> str:
+    return condition(answer(lambda: world.sync_poddnat(poddnat)))[1]
+
+
+def test_ports_kept_for_pods_that_are_away_are_capped_for_each_namespace_and_pod() -> None:
+    with running(last_port=515, network={"limits": {"portsPerNamespace": 3, "portsPerPod": 2}}) as world:
+        claims = [(512,), (513,), (514, 515), (512, 513, 514)]
+        hoards = [claim_to_be_fixed(world, f"hoard-{number}", *ports) for number, ports in enumerate(claims)]
+        told = [verdict(world, hoard) for hoard in hoards]
+        assert told == ["PodAway", "PodAway", "NamespaceLimitReached", "TooManyPorts"]
+        assert [verdict(world, hoard) for hoard in hoards] == told
+        (given,) = world.expose(world.make_pod(EXPOSE_80))["spec"]["portMapping"]
+        assert given["externalPort"] in {"514", "515"}
+        world.api.delete(world.poddnats, "hoard-0", "default")
+        world.api.delete(world.poddnats, "hoard-1", "default")
+        wait_until(lambda: verdict(world, hoards[2]) == "PodAway", 10, "the ports to be kept, as there is room")
+
+
+def test_ports_are_not_kept_in_a_namespace_that_may_have_none() -> None:
+    with running(last_port=512, network={"allowedNamespaces": {"names": ["games"]}}) as world:
+        assert verdict(world, claim_to_be_fixed(world, "hoard", 512)) == "NamespaceNotAllowed"
+        world.change_values(last_port=512)
+        assert world.expose(world.make_pod(EXPOSE_80))["spec"]["externalIP"] == EIP
+
+
+def test_ports_kept_for_an_owner_that_is_not_there_are_given_up() -> None:
+    with running() as world:
+        hoard = claim_to_be_fixed(world, "arena-0", 512, strategy="Follow")
+        world.sync_poddnat(hoard)
+        assert world.poddnat("arena-0") is None
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,21 @@ def test_pod_keeps_its_ports_once_its_poddnat_is_there(world: World) -> None:
     assert world.attachment(pod, poddnat)["spec"] == poddnat["spec"]
 
 
+@pytest.mark.parametrize(("chosen", "given"), [("600", "600"), ("512", "514"), ("2000", "514")])
+def test_public_port_chosen_by_hand_is_taken_over_if_it_is_free_and_in_the_pool(
+    world: World, chosen: str, given: str
+) -> None:
+    world.expose(world.make_pod(EXPOSE_80, name="other", ip="172.16.1.8"))  # has 512
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    edited = world.stored({**poddnat, "spec": {**poddnat["spec"], "portMapping": [_leads_to_80(chosen)]}})
+    assert world.attachment(pod, edited)["spec"]["portMapping"] == [_leads_to_80(given)]
+
+
+def _leads_to_80(external_port: str) -> dict[str, str]:
+    return {"externalPort": external_port, "internalPort": "80"}
+
+
 def test_pod_with_another_port_list_keeps_the_ports_that_it_still_lists(world: World) -> None:
     pod = world.make_pod({POD_DNAT: "true", PORTS: "80,443"})
     poddnat = world.expose(pod)
