@@ -338,7 +338,7 @@ def test_orphan_that_a_new_owner_of_the_same_name_adopts_is_fixed_as_before(busy
     owner = world.api.create(world.api.resource(*STS), stateful_set(FIXED_80))
     adoption = {"metadata": {"ownerReferences": [owner_reference(owner)]}}
     world.api.patch(world.api.resource(*PODS), "arena-0", adoption, "default")
-    wait_until(lambda: owner_kind(world) == "StatefulSet", 10, "the PodDNAT to be the new owner's")
+    wait_until(lambda: owner["metadata"]["uid"] in owner_uids(world), 10, "the PodDNAT to be the new owner's")
     delete_pod(world)
     wait_away(world)
     assert outside(world) == before
@@ -350,6 +350,10 @@ def orphan(world: World) -> None:
     left = [owner for owner in metadata(world)["ownerReferences"] if owner["kind"] == "Pod"]
     world.api.patch(world.poddnats, "arena-0", {"metadata": {"ownerReferences": left}}, "default")
     delete_owner(world)
+
+
+def owner_uids(world: World) -> list[str]:
+    return [owner["uid"] for owner in metadata(world).get("ownerReferences") or ()]
 
 
 def owner_kind(world: World) -> str:
