@@ -11,6 +11,11 @@ from typing import NamedTuple, Self
 
 LOWEST_PORT = 1
 HIGHEST_PORT = 65535
+MOST_ITEMS = 1000
+"""How many items one pod's list may have: more than a gateway has room for, unless its quota was raised far.
+
+A list may be as long as an annotation, and whoever writes it should not cost others their turn.
+"""
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:[/-]([0-9]{1,5}))?")
 

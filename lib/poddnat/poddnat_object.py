@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poddnat.model import ForwardEntry, ForwardRule, PortMapping, Ports, Transport, WorkingPort
+from poddnat.model import MOST_ITEMS, ForwardEntry, ForwardRule, PortMapping, Ports, Transport, WorkingPort
 
 GROUP = "alibabacloud.com"
 API_VERSION = f"{GROUP}/v1"
@@ -101,7 +101,10 @@ def parse_spec(spec: Mapping[str, Any], *, away: bool = False) -> PodDNAT:
     """
     usual = spec.get("protocol") or "tcp"
     mappings: list[PortMapping] = []
-    for index, mapping in enumerate(spec.get("portMapping") or []):
+    listed = spec.get("portMapping") or []
+    if len(listed) > MOST_ITEMS:
+        raise SpecError(f"spec.portMapping has {len(listed)} items; it may have {MOST_ITEMS}")
+    for index, mapping in enumerate(listed):
         where = f"spec.portMapping[{index}]"
         external = _ports(mapping, "externalPort", where)
         internal = _ports(mapping, "internalPort", where)

@@ -6,7 +6,7 @@ Items are separated by commas. Each is a port or a range, perhaps with a protoco
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from poddnat.model import HIGHEST_PORT, LOWEST_PORT, ExposedPort, Ports, Protocol, Transport
+from poddnat.model import HIGHEST_PORT, LOWEST_PORT, MOST_ITEMS, ExposedPort, Ports, Protocol, Transport
 
 EXAMPLE = '"80,53/udp,9000-9010/udp"'
 PROTOCOLS = '"tcp", "udp" or "tcpudp"'
@@ -33,10 +33,13 @@ def parse(text: str, usual: Transport) -> tuple[ExposedPort, ...]:
     """Read a list in its order; ``usual`` is for items that name no protocol.
 
     Raises:
-        PortListError: items are wrong or overlap each other, or there is none.
+        PortListError: items are wrong or overlap each other, or there is none, or there are too many.
     """
     if not text.strip():
         raise PortListError([f"names no port: list the ports that the pod listens on, such as {EXAMPLE}"])
+    if (count := text.count(",") + 1) > MOST_ITEMS:
+        some = "neighbouring ports can be one item, such as 9000-9010"
+        raise PortListError([f"lists {count} items; list {MOST_ITEMS} at most ({some})"])
     items: list[tuple[ExposedPort, str]] = []
     wrong: dict[str, dict[str, None]] = {}
     for part in map(str.strip, text.split(",")):

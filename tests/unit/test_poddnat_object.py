@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poddnat.model import PortMapping, Ports, Transport
+from poddnat.model import MOST_ITEMS, PortMapping, Ports, Transport
 from poddnat.poddnat_object import (
     Condition,
     PodDNAT,
@@ -319,3 +319,10 @@ def test_entry_that_makes_no_sense_is_passed_over() -> None:
 def test_status_without_entries_has_no_ids_and_no_ports(observed: Json) -> None:
     assert entry_ids(observed) == ()
     assert working_ports(observed) == ()
+
+
+def test_spec_with_more_items_than_a_pod_may_list_is_refused() -> None:
+    mappings = [{"externalPort": "512", "internalPort": str(port)} for port in range(1, MOST_ITEMS + 2)]
+    assert len(parse_spec(spec(portMapping=mappings[:-1])).mappings) == MOST_ITEMS
+    with pytest.raises(SpecError, match="has 1001 items; it may have 1000"):
+        parse_spec(spec(portMapping=mappings))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from poddnat.model import ExposedPort, Ports, Transport
+from poddnat.model import MOST_ITEMS, ExposedPort, Ports, Transport
 from poddnat.port_list import PortListError, parse
 from tests.unit.samples import all_items, items
 
@@ -145,3 +145,10 @@ pieces = st.sampled_from(["80", "443", ",", " ", "0", "-", "/", "tcp", "UDP", "t
 def test_any_text_is_either_understood_or_refused(text: str, usual: Transport) -> None:
     with suppress(PortListError):
         assert parse(text, usual)
+
+
+def test_list_may_be_long_but_not_without_end() -> None:
+    ports = [str(port) for port in range(1, MOST_ITEMS + 2)]
+    assert len(parse(",".join(ports[:-1]), Transport.TCP)) == MOST_ITEMS
+    with pytest.raises(PortListError, match="lists 1001 items; list 1000 at most"):
+        parse(",".join(ports), Transport.TCP)
