@@ -80,6 +80,23 @@ def controllers(controlplane: ControlPlane, url: str, *, token: str = TOKEN, ca:
     return manifests
 
 
+READ_ONLY = """
+import errno, os, sys
+
+def refuse(event, arguments):
+    changes = event in {"os.mkdir", "os.remove", "os.rename", "os.symlink"}
+    if event == "open" and arguments[0] != os.devnull and not isinstance(arguments[0], int):
+        changes = bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    if changes:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), arguments[0])
+
+sys.addaudithook(refuse)
+from poddnat.cli import main
+sys.exit(main())
+"""
+"""The program, as in a container whose file system can't be written to."""
+
+
 class Server:
     """The hook server as a program of its own, with the rights of its service account."""
 
@@ -111,7 +128,7 @@ class Server:
             options += ["--tls-cert", str(certificate.cert), "--tls-key", str(certificate.key)]
         if lease:
             options += ["--lease", lease]
-        self._command = [sys.executable, "-m", "poddnat", "serve", *options]
+        self._command = [sys.executable, "-c", READ_ONLY, "serve", *options]
         self._controlplane = controlplane
         self._log = folder / "poddnat.log"
         self._program: Program | None = None
