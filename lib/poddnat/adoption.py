@@ -5,7 +5,6 @@ entries, and the public ports go on working without a break: the ids in its stat
 names when the pod is replaced.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +14,7 @@ from poddnat import annotations, fixed, pod_facts
 from poddnat.annotations import AnnotationError
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster
+from poddnat.errands import run_errands
 from poddnat.fixed import Fixed, stable_owner_of
 from poddnat.fleet import Fleet
 from poddnat.ownership import Ownership
@@ -30,7 +30,6 @@ Manifest = dict[str, Any]
 
 DECORATOR = ("metacontroller.k8s.io/decorator-controller", "pod-dnat")
 """The annotation by which Metacontroller knows the attachments of our DecoratorController."""
-_POLL_SECONDS = 0.1
 
 
 class Action(StrEnum):
@@ -184,7 +183,7 @@ class Adoption:
             ClusterError: the API server did not take a change.
         """
         moves = [move for move in todo if move.action is not Action.LEAVE]
-        for move, clear in self._cleared(moves, time.monotonic() + patience):
+        for move, clear in self._cleared(moves, patience):
             carry_out = self._adopt if move.action is Action.ADOPT else self._let_go
             done(move, clear and carry_out(move))
 
@@ -208,23 +207,12 @@ class Adoption:
         self._cluster.patch_poddnat(namespace, name, {"metadata": {"uid": uid, "finalizers": _others(metadata)}})
         return True
 
-    def _cleared(self, moves: Sequence[Move], deadline: float) -> Iterator[tuple[Move, bool]]:
-        """Have the gateways' own drivers delete the doomed entries: they heed the pace, and survive lost answers."""
-        waiting = [move for move in moves if move.doomed]
+    def _cleared(self, moves: Sequence[Move], patience: float) -> Iterator[tuple[Move, bool]]:
+        """Have the doomed entries deleted."""
         yield from ((move, True) for move in moves if not move.doomed)
-        if not waiting:
-            return
+        doomed = [move for move in moves if move.doomed]
         fleet = Fleet(self._values, self._cloud, self._ownership, _Everybody(), lambda _gateway, _entries: None)
-        fleet.start()
-        try:
-            while waiting and time.monotonic() < deadline:
-                for move in [move for move in waiting if self._is_released(move, fleet)]:
-                    waiting.remove(move)
-                    yield move, True
-                time.sleep(_POLL_SECONDS)
-        finally:
-            fleet.stop()
-        yield from ((move, False) for move in waiting)
+        yield from run_errands(fleet, doomed, lambda move: self._is_released(move, fleet), patience=patience)
 
     def _is_released(self, move: Move, fleet: Fleet) -> bool:
         uid = move.poddnat["metadata"]["uid"]

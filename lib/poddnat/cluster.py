@@ -237,16 +237,17 @@ class Cluster:
             body=client.V1DeleteOptions(preconditions=preconditions),
         )
 
-    def nudge(self, namespace: str, name: str, now: str, annotation: str = NUDGED_AT) -> None:
-        """Have a PodDNAT synced at once: a changed annotation is noticed by Metacontroller. ``now`` is the time.
+    def nudge(self, namespace: str, name: str, now: str, annotation: str = NUDGED_AT) -> bool:
+        """Have a PodDNAT synced at once: a changed annotation is noticed by Metacontroller. False: it has gone.
 
-        CHECK_ASKED_AT as the annotation has the server read the gateway's table again, too.
+        ``now`` is the time. CHECK_ASKED_AT as the annotation has the server read the gateway's table again, too.
 
         Raises:
             ClusterError: the API server did not do it.
         """
         patch = {"metadata": {"annotations": {annotation: now}}}
-        self._ask(self._custom.patch_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, name, patch)
+        patch_it = self._custom.patch_namespaced_custom_object
+        return self._unless((_NOT_FOUND,), patch_it, GROUP, _VERSION, namespace, PLURAL, name, patch)
 
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
         """Attach a Warning event to an object, unless it has one of the same text; failing to do so is only logged."""

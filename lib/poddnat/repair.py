@@ -5,21 +5,19 @@ answers, and asks the API server once more before each delete. Creating entries 
 judge whether a PodDNAT may have them.
 """
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from poddnat.audit import Finding, Kind
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster, ClusterError
+from poddnat.errands import run_errands
 from poddnat.fleet import Fleet
 from poddnat.ownership import Ownership
 from poddnat.plan import Mine
 from poddnat.poddnat_object import CHECK_ASKED_AT
 from poddnat.timestamps import now, rfc3339
 from poddnat.values import Values
-
-_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,30 +61,19 @@ class Repair:
             if step.finding.kind is not Kind.LEFTOVER:
                 namespace, _, name = step.finding.poddnat.partition("/")
                 self._cluster.nudge(namespace, name, asked_at, CHECK_ASKED_AT)
-                done(step, True)  # noqa: FBT003
+                done(step, True)  # noqa: FBT003  # also where it has gone since: so do its entries
         leftovers = [step for step in steps if step.finding.kind is Kind.LEFTOVER]
-        if leftovers:
-            self._sweep(leftovers, done, time.monotonic() + patience)
+        for step, gone in self._swept(leftovers, patience) if leftovers else ():
+            done(step, gone)
 
-    def _sweep(self, steps: list[Step], done: Callable[[Step, bool], None], deadline: float) -> None:
+    def _swept(self, steps: list[Step], patience: float) -> Iterator[tuple[Step, bool]]:
+        """Have leftovers deleted."""
         liveness = _Liveness(self._cluster)
         fleet = Fleet(self._values, self._cloud, self._ownership, liveness, lambda _gateway, _entries: None)
-        fleet.start()
-        waiting = list(steps)
         asked: set[tuple[str, str]] = set()
-        try:
-            while waiting and time.monotonic() < deadline:
-                for step in list(waiting):
-                    if self._swept(step, fleet, liveness, asked):
-                        waiting.remove(step)
-                        done(step, True)  # noqa: FBT003
-                time.sleep(_POLL_SECONDS)
-        finally:
-            fleet.stop()
-        for step in waiting:
-            done(step, False)  # noqa: FBT003
+        return run_errands(fleet, steps, lambda step: self._is_swept(step, fleet, liveness, asked), patience=patience)
 
-    def _swept(self, step: Step, fleet: Fleet, liveness: "_Liveness", asked: set[tuple[str, str]]) -> bool:
+    def _is_swept(self, step: Step, fleet: Fleet, liveness: "_Liveness", asked: set[tuple[str, str]]) -> bool:
         uid, gateway_id = step.finding.uid, step.finding.gateway_id
         gateway = fleet.get(gateway_id)
         if gateway is None or not gateway.loaded:

@@ -101,8 +101,7 @@ class Upkeep:
     def _nudge(self, poddnat: Manifest) -> bool:
         metadata, now = poddnat["metadata"], rfc3339(self._today())
         try:
-            self._cluster.nudge(metadata["namespace"], metadata["name"], now)
+            return self._cluster.nudge(metadata["namespace"], metadata["name"], now)
         except ClusterError as error:
             log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
             return False
-        return True

@@ -95,9 +95,8 @@ class SmallCluster(Cluster):
         self._perhaps_lose_the_answer()
         return True
 
-    def nudge(self, namespace: str, name: str, now: str, annotation: str = "nudged-at") -> None:
-        if not self.patch_poddnat(namespace, name, {"metadata": {"annotations": {annotation: now}}}):
-            raise ClusterError(f"there is no PodDNAT {name}")
+    def nudge(self, namespace: str, name: str, now: str, annotation: str = "nudged-at") -> bool:
+        return self.patch_poddnat(namespace, name, {"metadata": {"annotations": {annotation: now}}})
 
     def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:  # noqa: ARG002
         self._ask_nothing_away()

@@ -12,8 +12,13 @@ from typer.testing import CliRunner, Result
 
 from metacontroller_standin.waiting import wait_until
 from poddnat import operate
+from poddnat.audit import compare
 from poddnat.cli import app
+from poddnat.cloud import Cloud
+from poddnat.cluster import Cluster
 from poddnat.ownership import Ownership
+from poddnat.repair import Repair, steps_for
+from poddnat.stock import take_stock
 from tests.unit.hooks import world as small
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, KEY, World, cluster
 
@@ -214,6 +219,18 @@ def test_fix_has_the_server_make_a_missing_entry_anew_at_once(terminal: Terminal
         result = terminal.run("audit", "--fix", "--yes")
         assert result.exit_code == 0, result.output
         wait_until(lambda: world.entries() and claims(world) == [e.id for e in world.entries()], 10, "the entry again")
+
+
+def test_fix_gets_over_a_poddnat_that_went_meanwhile(exposed: Terminal) -> None:
+    (entry,) = exposed.world.entries()
+    exposed.world.emulator.delete_entry(GATEWAY, entry.id)
+    values, connection = exposed.world.values, exposed.world.connection
+    kubernetes, cloud = Cluster(connection), Cloud(values)
+    steps = steps_for(compare(take_stock(values, cloud, kubernetes), values))
+    exposed.world.api.delete(exposed.world.poddnats, "web-1", "default")
+    results: list[bool] = []
+    Repair(values, cloud, kubernetes).run(steps, lambda _step, well: results.append(well))
+    assert results == [True]
 
 
 def test_fix_leaves_a_renamed_entry_to_people(exposed: Terminal) -> None:
