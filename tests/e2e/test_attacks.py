@@ -21,7 +21,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.annotations import FIXED, RELEASE_STRATEGY
 from poddnat.fixed import OWNER, STRATEGY
 from tests.e2e import world
-from tests.e2e.runners import StandInRunner
+from tests.e2e.conftest import runner_of
 from tests.e2e.world import MANIFESTS, Cluster
 from tests.hushed import OTHER_TOKEN
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, PORTS, STATUS, poddnat_request
@@ -110,13 +110,15 @@ class Arena:
         return self.mallory.resource("v1", "pods")
 
 
-@pytest.fixture(scope="module")
-def arena(installed: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+@pytest.fixture(scope="module", params=["stand-in", "metacontroller"])
+def arena(
+    request: pytest.FixtureRequest, installed: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Arena]:
+    runner = runner_of(request.param, installed)
     installed.kubectl("apply", "-f", str(MANIFESTS / "admission" / "policy.yaml"))
     for namespace in (VICTIMS, MALLORYS):
-        installed.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        make_namespace(installed, namespace)
     token = mallorys_token(installed)
-    runner = StandInRunner(installed)
     addresses = (f"172.16.1.{number}" for number in range(1, 14))
     folder = tmp_path_factory.mktemp("attacks")
     with (
@@ -136,6 +138,13 @@ def arena(installed: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
     for namespace in (VICTIMS, MALLORYS):
         installed.clear_namespace(namespace)
     installed.kubectl("delete", "-f", str(MANIFESTS / "admission" / "policy.yaml"))
+
+
+def make_namespace(controlplane: ControlPlane, name: str) -> None:
+    """Make a namespace; one of that name may still be ending."""
+    namespaces = controlplane.api.resource("v1", "namespaces")
+    wait_until(lambda: not controlplane.api.exists(namespaces, name), 30, f"namespace {name} to end")
+    controlplane.api.create(namespaces, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
 def mallorys_token(controlplane: ControlPlane) -> str:
