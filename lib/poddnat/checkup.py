@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from poddnat.cloud import Cloud, GatewayInfo
-from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.cloud_errors import NO_CREDENTIALS, CloudError, Meaning
 from poddnat.model import ForwardRule, Ports, Protocol
 from poddnat.stock import patiently
 from poddnat.values import Values
@@ -154,6 +154,8 @@ def _is_about_permission(error: CloudError) -> bool:
 def _credentials(error: CloudError) -> Check:
     if error.meaning is Meaning.DENIED and _is_about_permission(error):
         return Check("credentials", "", Result.OK, "the cloud knows them")
+    if error.code == NO_CREDENTIALS:
+        return Check("credentials", "", Result.WRONG, f"there are none: {error.message}")
     if error.meaning is Meaning.DENIED:
         return Check("credentials", "", Result.WRONG, f"the cloud does not accept them: {error}")
     return Check("credentials", "", Result.WRONG, f"the cloud can't be asked: {error}")

@@ -6,7 +6,6 @@ interfaces, the ECS API (2014-05-26).
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from darabonba.runtime import RuntimeOptions
 from Tea.exceptions import TeaException
 
 from poddnat import logs
-from poddnat.cloud_errors import NO_ANSWER, CloudError, Meaning, meaning_of
+from poddnat.cloud_errors import NO_ANSWER, NO_CREDENTIALS, CloudError, Meaning, meaning_of
 from poddnat.model import ALL_PORTS, Address, EntryStatus, ForwardEntry, ForwardRule, Ports, Protocol
+from poddnat.sdk_texts import why_no_answer, why_no_credentials
 from poddnat.values import Values
 
 ENTRIES_PER_PAGE = 50
@@ -34,17 +34,9 @@ _GATEWAYS_PER_PAGE = 50
 _EIPS_PER_PAGE = 100
 _ROUTE_TABLES_PER_PAGE = 50
 _DEFAULT_ROUTE = "0.0.0.0/0"
-_REASON = re.compile(
-    r"\[Errno -?\d+\] (?P<system>[\w ]+)|(?:Error\(\d+, |Disconnected\()\W*(?P<socket>[\w ]+)"
-    r"|(?P<other>timed out|certificate verify failed)"
-)
-
 # These write past our own log, and in it, URLs with tokens: all that they tell comes as an error, too.
 for _name in ("alibabacloud-tea", "darabonba-core", "credentials"):
     logging.getLogger(_name).disabled = True
-
-_URL_QUERY = re.compile(r"\?[^\s'\"]+=[^\s'\"]*")
-_SECRET_VALUE = re.compile(r"((?:secret|token)\w*\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\s\"',}&]+", re.IGNORECASE)
 
 Observer = Callable[[str, str, str, float], None]
 _Answer = TypeVar("_Answer")
@@ -280,7 +272,9 @@ class Cloud:
             raise _translate(action, error) from error
         except (TeaException, OSError) as error:
             # No answer: cut off, timed out, refused. The server may have done the work all the same.
-            raise CloudError(Meaning.UNKNOWN, action=action, code=NO_ANSWER, message=_why(str(error))) from None
+            raise CloudError(
+                Meaning.UNKNOWN, action=action, code=NO_ANSWER, message=why_no_answer(str(error))
+            ) from None
         if not getattr(body, "request_id", None):
             # Every answer of the API has it. Another's, such as a proxy's, would be read as "there is nothing".
             text = "what answered is not the API"
@@ -294,13 +288,8 @@ class Cloud:
         try:
             self._chain.get_credential()
         except Exception as error:  # noqa: BLE001  # as many kinds as there are ways to get credentials
-            text = _without_secrets(str(error))
-            raise CloudError(Meaning.DENIED, action=action, code="NoCredentials", message=text) from None
-
-
-def _without_secrets(text: str) -> str:
-    """Take out of an error's text what must be neither logged nor shown: queries of URLs, secrets, tokens."""
-    return _SECRET_VALUE.sub(r"\1...", _URL_QUERY.sub("", text))
+            text = why_no_credentials(str(error))
+            raise CloudError(Meaning.DENIED, action=action, code=NO_CREDENTIALS, message=text) from None
 
 
 def _config(values: Values, url: str | None, chain: CredentialClient | None) -> Config:
@@ -315,12 +304,6 @@ def _config(values: Values, url: str | None, chain: CredentialClient | None) -> 
         config.endpoint = parts.netloc
         config.protocol = parts.scheme.upper()
     return config
-
-
-def _why(text: str) -> str:
-    """Tell why there was no answer; the SDK wraps the reason in the whole call, another one each time."""
-    found = _REASON.search(text)
-    return str(found[found.lastgroup]).lower() if found and found.lastgroup else "none that can be read"
 
 
 def _translate(action: str, error: AlibabaCloudException) -> CloudError:

@@ -79,6 +79,9 @@ _SERVER_ERROR = 500
 NO_ANSWER = "NoAnswer"
 """Our own code for a call that was cut off, timed out, or refused a connection."""
 
+NO_CREDENTIALS = "NoCredentials"
+"""Our own code for a call that was not made, as there is nothing to sign it with."""
+
 _LONGEST_QUOTE = 160
 
 
@@ -127,6 +130,8 @@ class CloudError(Exception):
         """
         if self.code == NO_ANSWER:
             return f"{self.action} got no answer ({self.message})"
+        if self.code == NO_CREDENTIALS:
+            return f"there are none to call {self.action} with ({self.message})"
         first = re.split(r"(?<=[.!])\s|\n| server string to sign", self.message, maxsplit=1)[0]
         quote = first if len(first) <= _LONGEST_QUOTE else f"{first[:_LONGEST_QUOTE]}..."
         return f'{self.action} answered {self.code}, "{quote}"'

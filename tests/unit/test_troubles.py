@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poddnat.cloud_errors import NO_ANSWER, CloudError, Meaning
+from poddnat.cloud_errors import NO_ANSWER, NO_CREDENTIALS, CloudError, Meaning
 from poddnat.troubles import of_error
 from tests.unit.hooks.world import says_who_acts
 
@@ -43,3 +43,9 @@ def test_same_failure_is_told_in_the_same_words(texts: tuple[str, str]) -> None:
 def test_no_answer_is_told_without_the_call() -> None:
     told = of_error(failed(Meaning.UNKNOWN, "timed out", code=NO_ANSWER), "ngw-1")
     assert "CreateForwardEntry got no answer (timed out)" in told.message
+
+
+def test_missing_credentials_are_told_as_such() -> None:
+    told = of_error(failed(Meaning.DENIED, "the node's RAM role: timed out", code=NO_CREDENTIALS), "ngw-1")
+    assert "there are none to call CreateForwardEntry with (the node's RAM role: timed out)" in told.message
+    assert says_who_acts(told.message)
