@@ -1,27 +1,70 @@
-"""Run the benchmarks: a table on the terminal, a plot, and ``build/bench.json`` with the figures by name."""
+"""Run the benchmarks: a table on the terminal, plots, and ``build/bench.json`` with the figures by name.
+
+Each part's figures are written as soon as they are there, so a run that is cut short leaves what it measured. What
+runs in virtual time, where this machine's pace has no part in it, does so in a process of its own, beside what is
+measured on the clock; hook calls are measured before that, with the machine to themselves.
+"""
 
 import json
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import matplotlib as mpl
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import allocation, gateways, hook_calls, in_virtual_time
-from tests.bench.in_virtual_time import Learning
+from tests.bench import allocation, gateways, hook_calls, in_virtual_time, plots
+from tests.bench.gateways import EXACT_SETTLE, SETTLE
 
 BUILD = Path("build")
 PODDNATS = 5000
 CYCLES = 50_000
 
+Figures = dict[str, float]
+Part = tuple[str, str, Callable[[], Figures]]
+"""What is measured, under which conditions, and how."""
 
-def main() -> None:
-    console = Console(highlight=False)
-    BUILD.mkdir(exist_ok=True)
-    figures: dict[str, float] = {}
-    with console.status("hooks with 5,000 PodDNATs …"):
-        hooks = hook_calls.measure(PODDNATS)
-    figures |= {
+
+class Report:
+    """The figures so far, on the terminal and in the file."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._figures: Figures = {}
+        self._rows: list[tuple[str, float, str]] = []
+        BUILD.mkdir(exist_ok=True)
+
+    def add(self, part: str, conditions: str, figures: Figures) -> None:
+        self._figures |= figures
+        self._rows += [(name, value, conditions) for name, value in figures.items()]
+        (BUILD / "bench.json").write_text(json.dumps(self._figures, indent=2) + "\n", encoding="utf-8")
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+        self._console.print(f"[{time.monotonic() - self._began:4.0f} s] {part}: {shown}", markup=False)
+
+    def __getitem__(self, name: str) -> float:
+        return self._figures[name]
+
+    def table(self) -> Table:
+        table = Table(title="poddnat benchmarks", title_justify="left")
+        table.add_column("figure")
+        table.add_column("value", justify="right")
+        table.add_column("measured")
+        for name, value, conditions in self._rows:
+            table.add_row(name, f"{value:.2f}", conditions)
+        return table
+
+
+def _measure(report: Report, part: Part) -> None:
+    title, conditions, work = part
+    report.add(title, conditions, work())
+
+
+def _hooks() -> Figures:
+    hooks = hook_calls.measure(PODDNATS)
+    return {
         "hook_p50_ms": hook_calls.percentile(hooks.pod_ms + hooks.poddnat_ms, 50),
         "hook_p99_ms": hook_calls.percentile(hooks.slow_cloud_ms, 99),
         "pod_sync_p50_ms": hook_calls.percentile(hooks.pod_ms, 50),
@@ -30,95 +73,105 @@ def main() -> None:
         "poddnat_sync_p99_ms": hook_calls.percentile(hooks.poddnat_ms, 99),
         "start_seconds": hooks.start_seconds,
         "rss_mb": hooks.rss_mb,
+        "hook_writes_at_rest": hooks.writes_at_rest,
     }
-    with console.status("an address with 60,000 ports in use …"):
-        figures |= allocation.measure()
-    with console.status("an old gateway, 200 entries …"):
-        serial = gateways.ours(mappings=200, at_once=1, settle=gateways.EXACT_SETTLE)
-    with console.status("the same in the per-object way …"):
-        naive = gateways.per_object(mappings=60)
-    with console.status("a new gateway, 400 entries …"):
-        parallel = gateways.ours(mappings=400, at_once=8, settle=gateways.EXACT_SETTLE, jitter=0.1)
-        uneven = gateways.ours(mappings=400, at_once=8, settle=gateways.EXACT_SETTLE)
-    with console.status("eight old gateways, 50 entries each …"):
-        one = gateways.ours(mappings=50, at_once=1)
-        eight = gateways.ours(mappings=50, at_once=1, gateways=8)
-    with console.status("the account's rate limit as the bottleneck …"):
-        share, refusals = gateways.rate_limited(calls=40, seconds=3.0, windows=5)
-    with console.status("5,000 mappings at rest …"):
-        rest_writes, rest_reads = gateways.at_rest(mappings=PODDNATS, interval=5.0, intervals=3)
-    figures |= {
+
+
+def _old_gateway() -> Figures:
+    serial = gateways.ours(mappings=200, at_once=1, settle=EXACT_SETTLE)
+    naive = gateways.per_object(mappings=40)
+    return {
         "serial_wall_ratio": serial.ratio,
         "serial_calls_per_mapping": serial.calls,
         "per_object_factor": naive.ratio / serial.ratio,
         "per_object_calls_per_mapping": naive.calls,
+    }
+
+
+def _new_gateway() -> Figures:
+    parallel = gateways.ours(mappings=400, at_once=8, settle=EXACT_SETTLE, jitter=0.1)
+    return {
         "parallel_capacity_share": 1 / parallel.ratio,
         "parallel_writes_per_mapping": parallel.writes,
         "parallel_reads_per_mapping": parallel.reads,
-        "parallel_capacity_share_jitter30": 1 / uneven.ratio,
-        "parallel_writes_per_mapping_jitter30": uneven.writes,
-        "parallel_reads_per_mapping_jitter30": uneven.reads,
-        "eight_gateways_ratio": 8 * one.seconds / eight.seconds,
-        "rate_limited_share": share,
-        "rate_limited_refusals_per_window": refusals,
-        "rest_writes": rest_writes + hooks.writes_at_rest,
-        "rest_reads_per_interval": rest_reads,
     }
-    with console.status("50 entries deleted at once …"):
-        deleted = gateways.ours(mappings=50, at_once=1, release=True)
-    with console.status("a workload that starts while another one goes …"):
-        creating = gateways.sharing(mappings=40, others=160, release=False)
-        deleting = gateways.sharing(mappings=40, others=160, release=True)
-    with console.status("pods that wait for their turn …"):
-        lags = {pods: in_virtual_time.ready_lag(pods, at_once=at_once) for pods, at_once in ((1, 1), (50, 1), (500, 8))}
-    with console.status("a gateway that changes its mind …"):
-        learning = in_virtual_time.learning()
-    with console.status(f"{CYCLES:,} pods come and go …"):
-        growth = in_virtual_time.memory_growth(CYCLES)
-    figures |= {
-        "delete_create_ratio": deleted.seconds / one.seconds,
-        "fairness_create_ratio": creating,
-        "fairness_delete_ratio": deleting,
-        **{f"ready_lag_{pods}_s": lag for pods, lag in lags.items()},
+
+
+def _eight_gateways() -> Figures:
+    one = gateways.ours(mappings=40, at_once=1)
+    eight = gateways.ours(mappings=40, at_once=1, gateways=8)
+    return {"eight_gateways_ratio": 8 * one.seconds / eight.seconds}
+
+
+def _rate_limited() -> Figures:
+    share, refusals = gateways.rate_limited(calls=40, seconds=3.0, windows=5)
+    return {"rate_limited_share": share, "rate_limited_refusals_per_window": refusals}
+
+
+def _at_rest() -> Figures:
+    writes, reads = gateways.at_rest(mappings=PODDNATS, interval=5.0, intervals=3)
+    return {"rest_writes": writes, "rest_reads_per_interval": reads}
+
+
+def _lags() -> Figures:
+    return {
+        f"ready_lag_{pods}_s": in_virtual_time.ready_lag(pods, at_once=at_once)
+        for pods, at_once in ((1, 1), (50, 1), (500, 8))
+    }
+
+
+def _learning() -> Figures:
+    learning = in_virtual_time.learning()
+    plots.learning(learning, BUILD / "learning.png")
+    return {
         "refusals_until_serial": learning.refused_until_serial,
         "refusals_until_eight": learning.refused_until_eight,
-        "rss_growth_mb_50000_cycles": growth,
     }
-    (BUILD / "bench.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    table = Table(title="poddnat benchmarks", title_justify="left")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:.2f}")
-    console.print(table)
-    _plot({"gateway's capacity": 1.0, "poddnat": serial.ratio, "per object": naive.ratio}, BUILD / "bench.png")
-    _plot_learning(learning, BUILD / "learning.png")
 
 
-def _plot(bars: dict[str, float], path: Path) -> None:
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of a backend that needs no screen
-
-    figure, axes = plt.subplots(figsize=(6, 3))
-    axes.barh(list(bars), list(bars.values()))
-    axes.set_xlabel("time for 200 entries on an old gateway, against what the gateway itself needs")
-    axes.invert_yaxis()
-    figure.tight_layout()
-    figure.savefig(path)
+def _memory() -> Figures:
+    return {f"rss_growth_mb_{CYCLES}_cycles": in_virtual_time.memory_growth(CYCLES)}
 
 
-def _plot_learning(learning: Learning, path: Path) -> None:
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of a backend that needs no screen
+_ALONE: list[Part] = [
+    ("hook calls", f"{PODDNATS:,} PodDNATs", _hooks),
+    ("choosing ports", f"{allocation.IN_USE:,} in use", allocation.measure),
+]
+_ON_THE_CLOCK: list[Part] = [
+    ("an old gateway, 200 entries", f"{EXACT_SETTLE} s ± 30 %", _old_gateway),
+    ("a new gateway, 400 entries", f"{EXACT_SETTLE} s ± 10 %", _new_gateway),
+    ("eight old gateways, 40 entries each", f"{SETTLE} s ± 30 %", _eight_gateways),
+    ("the account's rate limit as the bottleneck", "40 calls in 3 s", _rate_limited),
+    (f"{PODDNATS:,} mappings at rest", "read each 5 s", _at_rest),
+]
+_IN_VIRTUAL_TIME: list[Part] = [
+    ("a new gateway, uneven", "virtual, 0.5 s ± 30 %", in_virtual_time.uneven),
+    ("both at a real gateway's pace", "virtual, 5 s", in_virtual_time.full_delays),
+    ("deletes and creates side by side", "virtual, 5 s ± 30 %", in_virtual_time.fairness),
+    ("a gateway that changes its mind", "virtual, 5 s ± 30 %", _learning),
+    ("pods that wait for their turn", "virtual, 5 s ± 30 %", _lags),
+    (f"{CYCLES:,} pods come and go", "virtual", _memory),
+]
 
-    figure, axes = plt.subplots(figsize=(7, 3))
-    for points, label in ((learning.bears, "what the gateway bears"), (learning.limits, "what poddnat has learned")):
-        axes.step([at for at, _ in points], [value for _, value in points], where="post", label=label)
-    axes.set_xlabel("seconds, with about 5 s until an entry is Available")
-    axes.set_ylabel("writes at once")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path)
+
+def main() -> None:
+    console = Console(highlight=False)
+    report = Report(console)
+    for part in _ALONE:
+        _measure(report, part)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as beside:
+        virtual = [(title, conditions, beside.submit(work)) for title, conditions, work in _IN_VIRTUAL_TIME]
+        for part in _ON_THE_CLOCK:
+            _measure(report, part)
+            while virtual and virtual[0][2].done():
+                title, conditions, future = virtual.pop(0)
+                report.add(title, conditions, future.result())
+        for title, conditions, future in virtual:
+            report.add(title, conditions, future.result())
+    console.print(report.table())
+    ours = report["serial_wall_ratio"]
+    bars = {"gateway's capacity": 1.0, "poddnat": ours, "per object": ours * report["per_object_factor"]}
+    plots.walls(bars, BUILD / "bench.png")
 
 
 if __name__ == "__main__":

@@ -63,44 +63,18 @@ def ours(
     mappings: int,
     at_once: int,
     gateways: int = 1,
-    release: bool = False,
     settle: float = SETTLE,
     jitter: float = JITTER,
 ) -> Outcome:
-    """Create (and then, if asked, release) so many mappings on each gateway with the driver; measure the last step."""
+    """Create so many mappings on each gateway with the driver."""
     with (
         emulated_cloud(gateways=gateways, at_once=at_once, settle=settle, jitter=jitter) as emulated,
         _drivers(cloud := Cloud(emulated.values)) as drivers,
     ):
         wanted = [(driver, *_wish(emulated, g, n)) for g, driver in enumerate(drivers) for n in range(mappings)]
         emulated.reset_calls()
-        seconds = _until_done(wanted, release=False)
-        if release:
-            emulated.reset_calls()
-            seconds = _until_done(wanted, release=True)
+        seconds = _until_done(wanted)
         return _outcome(emulated, cloud, seconds, mappings, at_once, gateways, settle)
-
-
-def sharing(*, mappings: int, others: int, release: bool) -> float:
-    """Tell how much longer mappings take when others, already queued on the same old gateway, want the opposite.
-
-    ``release``: ours are deleted while others are created; else ours are created while others are deleted.
-    """
-    return _sharing(mappings, others, release=release) / _sharing(mappings, 0, release=release)
-
-
-def _sharing(mappings: int, others: int, *, release: bool) -> float:
-    with (
-        emulated_cloud(settle=SETTLE) as emulated,
-        _drivers(Cloud(emulated.values)) as drivers,
-    ):
-        wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(mappings + others)]
-        ours, theirs = wanted[:mappings], wanted[mappings:]
-        # One as well where there are none, so that the gateway's pace is known in both runs.
-        _until_done((ours if release else theirs) or wanted[-1:], release=False)
-        for driver, mine, rules in theirs:
-            _ = driver.ensure(mine, rules) if release else driver.release(mine)
-        return _until_done(ours, release=release)
 
 
 def rate_limited(*, calls: int, seconds: float, windows: int) -> tuple[float, float]:
@@ -133,10 +107,10 @@ def at_rest(*, mappings: int, interval: float, intervals: int) -> tuple[int, flo
     ):
         del cloud
         wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(mappings)]
-        _until_done(wanted, release=False)
+        _until_done(wanted)
         emulated.reset_calls()
         for _ in range(intervals):
-            _until_done(wanted, release=False)
+            _until_done(wanted)
             threading.Event().wait(interval)
         counts = emulated.calls()
     reads = sum(n for (action, _), n in counts.items() if action.startswith("Describe"))
@@ -206,14 +180,12 @@ def _wish(emulated: EmulatedCloud, gateway: int, number: int) -> tuple[Mine, tup
     return Mine(uid, OWNERSHIP.name_of(uid)), (emulated.rule(gateway, number),)
 
 
-def _until_done(wanted: Sequence[tuple[Gateway, Mine, tuple[ForwardRule, ...]]], *, release: bool) -> float:
+def _until_done(wanted: Sequence[tuple[Gateway, Mine, tuple[ForwardRule, ...]]]) -> float:
     started_at = time.monotonic()
     left = list(wanted)
     while left:
         left = [
-            (driver, mine, rules)
-            for driver, mine, rules in left
-            if not isinstance(driver.release(mine) if release else driver.ensure(mine, rules), Done)
+            (driver, mine, rules) for driver, mine, rules in left if not isinstance(driver.ensure(mine, rules), Done)
         ]
         threading.Event().wait(_POLL)
     return time.monotonic() - started_at

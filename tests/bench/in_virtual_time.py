@@ -7,6 +7,7 @@ memory; how busy this machine is has no part in it.
 import gc
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from alibabacloud_ecs20140526 import models as ecs_models
@@ -19,7 +20,7 @@ from poddnat.poddnat_object import ready_since
 from tests.bench.hook_calls import resident_mb
 from tests.faults.cloud import GATEWAYS, Size
 from tests.faults.world import World, running
-from tests.unit.gateway_model import ModelGateway
+from tests.unit.gateway_model import LATENCY, ModelGateway
 from vpc_emulator.exceptions import ApiError
 
 SETTLE = 5.0
@@ -57,6 +58,72 @@ def learning(*, mappings: int = 400) -> Learning:
         gateway.run(until=lambda writes=writes: gateway.calls["written"] >= writes * 3 // 4)  # type: ignore[misc]
     limits = [(0.0, 1), *gateway.limits, (gateway.now, gateway.agenda.pace.limit)]
     return Learning(limits, [*bears, (gateway.now, 1)], refused[1], refused[0])
+
+
+def uneven() -> dict[str, float]:
+    """Have a new gateway make entries whose delays differ much: a tenth of real ones, 30 % more or less."""
+    share, writes, reads = _paced(mappings=400, at_once=8, settle=SETTLE / 10, jitter=0.3)
+    return {
+        "parallel_capacity_share_jitter30": share,
+        "parallel_writes_per_mapping_jitter30": writes,
+        "parallel_reads_per_mapping_jitter30": reads,
+    }
+
+
+def full_delays() -> dict[str, float]:
+    """Have both kinds of gateways make entries at a real one's pace: who waits is told within a second all the same."""
+    share, writes, reads = _paced(mappings=200, at_once=1, settle=SETTLE, jitter=0.3)
+    figures = {"serial_wall_ratio_full_delays": 1 / share, "serial_calls_per_mapping_full_delays": writes + reads}
+    share, writes, reads = _paced(mappings=400, at_once=8, settle=SETTLE, jitter=0.1)
+    return figures | {
+        "parallel_capacity_share_full_delays": share,
+        "parallel_writes_per_mapping_full_delays": writes,
+        "parallel_reads_per_mapping_full_delays": reads,
+    }
+
+
+def _paced(*, mappings: int, at_once: int, settle: float, jitter: float) -> tuple[float, float, float]:
+    """Return the share of the gateway's capacity, and writes and reads for each mapping: the mean of three runs."""
+    runs = []
+    for seed in range(3):
+        gateway = ModelGateway(at_once=at_once, settle=settle, jitter=jitter, seed=seed)
+        for number in range(mappings):
+            gateway.want(number)
+        gateway.run()
+        calls = gateway.calls
+        share = mappings * (settle + LATENCY) / at_once / gateway.now
+        runs.append((share, (calls["written"] + calls["refused"]) / mappings, calls["read"] / mappings))
+    share, writes, reads = (mean(values) for values in zip(*runs, strict=True))
+    return share, writes, reads
+
+
+def fairness(*, mappings: int = 40, others: int = 160) -> dict[str, float]:
+    """Tell how long deletes take against creates, and either against running beside four times as many of the other."""
+    alone = {release: _one_after_the_others(mappings, 0, release=release) for release in (False, True)}
+    beside = {release: _one_after_the_others(mappings, others, release=release) for release in (False, True)}
+    return {
+        "delete_create_ratio": alone[True] / alone[False],
+        "fairness_create_ratio": beside[False] / alone[False],
+        "fairness_delete_ratio": beside[True] / alone[True],
+    }
+
+
+def _one_after_the_others(mappings: int, others: int, *, release: bool) -> float:
+    """Return the seconds until mappings are made (or gone) on an old gateway where others want the opposite already."""
+    gateway = ModelGateway(at_once=1, settle=SETTLE)
+    ours, theirs = range(mappings), range(mappings, mappings + max(others, 1))
+    for number in ours if release else theirs:  # One as well where there are no others: the pace is known then.
+        gateway.want(number)
+    gateway.run()
+    if others:
+        for number in theirs:
+            gateway.want(number, release=not release)
+    began = gateway.now
+    for number in ours:
+        gateway.want(number, release=release)
+    names = {f"uid-{number}" for number in ours}
+    gateway.run(until=lambda: names <= gateway.done_at.keys())
+    return gateway.now - began
 
 
 def ready_lag(pods: int, *, at_once: int) -> float:

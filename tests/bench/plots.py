@@ -1,0 +1,35 @@
+"""The benchmarks' pictures."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+from tests.bench.in_virtual_time import Learning
+
+
+def walls(bars: dict[str, float], path: Path) -> None:
+    """Draw how long an old gateway's entries took in several ways."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of a backend that needs no screen
+
+    figure, axes = plt.subplots(figsize=(6, 3))
+    axes.barh(list(bars), list(bars.values()))
+    axes.set_xlabel("time for entries on an old gateway, against what the gateway itself needs")
+    axes.invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def learning(learned: Learning, path: Path) -> None:
+    """Draw what a gateway bore over time, and what it was taken to bear."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of a backend that needs no screen
+
+    figure, axes = plt.subplots(figsize=(7, 3))
+    for points, label in ((learned.bears, "what the gateway bears"), (learned.limits, "what poddnat has learned")):
+        axes.step([at for at, _ in points], [value for _, value in points], where="post", label=label)
+    axes.set_xlabel("seconds, with about 5 s until an entry is Available")
+    axes.set_ylabel("writes at once")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
