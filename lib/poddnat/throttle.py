@@ -17,7 +17,8 @@ _LONGEST_STRETCH = 60.0
 """The API's limits are given as calls in so many seconds, at most a minute."""
 _MARGIN = 0.01
 """Share of a stretch to wait beyond it: the cloud stamps a call later than we do."""
-_RAISE = 0.05
+_EDGE = 0.1
+"""A refused call that would pass within this share of a stretch only came too early."""
 
 
 class Throttle:
@@ -31,7 +32,10 @@ class Throttle:
         self._sent: deque[float] = deque()
         self._stretch = _LONGEST_STRETCH
         self._calls: int | None = None
+        self._counted_from: float | None = None
+        # The calls sent since then, but for those refused, are as many as there are; None: that isn't known.
         self._since_refusal = 0
+        self._raise = 1
 
     def wait(self) -> float:
         """Give the seconds until calls may go out; 0 means now."""
@@ -67,15 +71,12 @@ class Throttle:
             if sent_at in self._sent:
                 self._sent.remove(sent_at)
             now = self._clock()
-            if sent_at < self._closed_until:
-                return  # Sent before the pause that its companions have caused already.
-            if retry_after is None:
-                retry_after = self._pause
-                self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-            else:
-                self._learn(now + retry_after)
-            self._closed_until = max(self._closed_until, now + retry_after)
-            self._since_refusal = 0
+            if sent_at >= self._closed_until:
+                self._close(now, retry_after)
+            # Otherwise it was sent before the pause that its companions have caused already, and counted as passing.
+            if self._calls is not None and self._counted_from is not None:
+                passed = sum(at >= self._counted_from for at in self._sent)
+                self._calls = max(1, min(self._calls, passed))
 
     def passed(self, sent_at: float) -> None:
         """Note a call that was not throttled, sent at ``sent_at``."""
@@ -83,21 +84,28 @@ class Throttle:
             self._pause = max(_FIRST_PAUSE, self._pause * 0.9)
             self._since_refusal += sent_at >= self._closed_until
             if self._calls is not None and self._since_refusal > 2 * self._calls:
-                # Twice the limit without a refusal: perhaps it is higher by now.
-                self._calls += max(1, int(self._calls * _RAISE))
+                # Twice the limit without a refusal: perhaps it is higher by now, and then perhaps much higher.
+                self._calls += self._raise
+                self._raise *= 2
                 self._since_refusal = 0
 
-    def _learn(self, free_at: float) -> None:
-        """Take over that all calls there are were made since the one that no longer counts at ``free_at``."""
-        counted = [at for at in self._sent if at > free_at - _LONGEST_STRETCH]
-        if not counted:
-            return
-        if self._calls is None:
-            self._stretch = free_at - counted[0]
-            self._calls = len(counted)
+    def _close(self, now: float, retry_after: float | None) -> None:
+        self._since_refusal, self._raise = 0, 1
+        if retry_after is None:
+            retry_after = self._pause
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            self._counted_from = None
         else:
-            within = sum(at > free_at - self._stretch for at in counted)
-            self._calls = max(1, min(self._calls, within))
+            self._learn(now, retry_after)
+        self._closed_until = max(self._closed_until, now + retry_after)
+
+    def _learn(self, now: float, retry_after: float) -> None:
+        """Take over that no call passes until the oldest one that still counts no longer does."""
+        if self._calls is None and self._sent:
+            self._stretch = now + retry_after - self._sent[0]
+            self._calls = len(self._sent)
+        early = retry_after < _EDGE * self._stretch
+        self._counted_from = None if early else now - self._stretch
 
     def _forget_before(self, at: float) -> None:
         while self._sent and self._sent[0] < at:

@@ -10,17 +10,16 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.bench import allocation, gateways, hook_calls, in_virtual_time, plots
 from tests.bench.gateways import EXACT_SETTLE, SETTLE
+from tests.bench.in_virtual_time import CYCLES
+from tests.bench.plots import BUILD
 
-BUILD = Path("build")
 PODDNATS = 5000
-CYCLES = 50_000
 
 Figures = dict[str, float]
 Part = tuple[str, str, Callable[[], Figures]]
@@ -113,26 +112,6 @@ def _at_rest() -> Figures:
     return {"rest_writes": writes, "rest_reads_per_interval": reads}
 
 
-def _lags() -> Figures:
-    return {
-        f"ready_lag_{pods}_s": in_virtual_time.ready_lag(pods, at_once=at_once)
-        for pods, at_once in ((1, 1), (50, 1), (500, 8))
-    }
-
-
-def _learning() -> Figures:
-    learning = in_virtual_time.learning()
-    plots.learning(learning, BUILD / "learning.png")
-    return {
-        "refusals_until_serial": learning.refused_until_serial,
-        "refusals_until_eight": learning.refused_until_eight,
-    }
-
-
-def _memory() -> Figures:
-    return {f"rss_growth_mb_{CYCLES}_cycles": in_virtual_time.memory_growth(CYCLES)}
-
-
 _ALONE: list[Part] = [
     ("hook calls", f"{PODDNATS:,} PodDNATs", _hooks),
     ("choosing ports", f"{allocation.IN_USE:,} in use", allocation.measure),
@@ -148,9 +127,9 @@ _IN_VIRTUAL_TIME: list[Part] = [
     ("a new gateway, uneven", "virtual, 0.5 s ± 30 %", in_virtual_time.uneven),
     ("both at a real gateway's pace", "virtual, 5 s", in_virtual_time.full_delays),
     ("deletes and creates side by side", "virtual, 5 s ± 30 %", in_virtual_time.fairness),
-    ("a gateway that changes its mind", "virtual, 5 s ± 30 %", _learning),
-    ("pods that wait for their turn", "virtual, 5 s ± 30 %", _lags),
-    (f"{CYCLES:,} pods come and go", "virtual", _memory),
+    ("a gateway that changes its mind", "virtual, 5 s ± 30 %", in_virtual_time.changing_minds),
+    ("pods that wait for their turn", "virtual, 5 s ± 30 %", in_virtual_time.lags),
+    (f"{CYCLES:,} pods come and go", "virtual", in_virtual_time.memory),
 ]
 
 

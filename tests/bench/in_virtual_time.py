@@ -17,6 +17,7 @@ from alibabacloud_vpc20160428 import models as vpc_models
 from poddnat.cloud import Cloud
 from poddnat.cloud_errors import CloudError, meaning_of
 from poddnat.poddnat_object import ready_since
+from tests.bench import plots
 from tests.bench.hook_calls import resident_mb
 from tests.faults.cloud import GATEWAYS, Size
 from tests.faults.world import World, running
@@ -24,6 +25,7 @@ from tests.unit.gateway_model import LATENCY, ModelGateway
 from vpc_emulator.exceptions import ApiError
 
 SETTLE = 5.0
+CYCLES = 50_000
 _SAMPLE = 0.1
 _LARGE = Size(last_port=20_000, private_ips="172.16.0.0/20", quota=100_000)
 _GENERATION = 25
@@ -37,6 +39,16 @@ class Learning:
     bears: list[tuple[float, int]]
     refused_until_serial: int
     refused_until_eight: int
+
+
+def changing_minds() -> dict[str, float]:
+    """Tell how often a gateway that changes what it bears refuses a write until that is known; draws a picture."""
+    learned = learning()
+    plots.learning(learned.bears, learned.limits, plots.BUILD / "learning.png")
+    return {
+        "refusals_until_serial": learned.refused_until_serial,
+        "refusals_until_eight": learned.refused_until_eight,
+    }
 
 
 def learning(*, mappings: int = 400) -> Learning:
@@ -126,6 +138,11 @@ def _one_after_the_others(mappings: int, others: int, *, release: bool) -> float
     return gateway.now - began
 
 
+def lags() -> dict[str, float]:
+    """Tell how long after its entry is Available a pod is told so, with few and with many that wait."""
+    return {f"ready_lag_{pods}_s": ready_lag(pods, at_once=at_once) for pods, at_once in ((1, 1), (50, 1), (500, 8))}
+
+
 def ready_lag(pods: int, *, at_once: int) -> float:
     """Let so many pods wait for one gateway: the longest time from an entry's being Available to Ready, in seconds."""
     available: dict[str, float] = {}
@@ -171,6 +188,11 @@ class DirectCloud(Cloud):
             raise CloudError(meaning, action=action, code=error.code, message=str(error)) from error
         models = ecs_models if action == "DescribeNetworkInterfaces" else vpc_models
         return getattr(models, f"{action}ResponseBody")().from_map(answer)
+
+
+def memory() -> dict[str, float]:
+    """Tell how much memory very many pods leave behind."""
+    return {f"rss_growth_mb_{CYCLES}_cycles": memory_growth(CYCLES)}
 
 
 def memory_growth(cycles: int) -> float:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from tests.bench.in_virtual_time import Learning
+BUILD = Path("build")
+Steps = list[tuple[float, int]]
 
 
 def walls(bars: dict[str, float], path: Path) -> None:
@@ -20,13 +21,13 @@ def walls(bars: dict[str, float], path: Path) -> None:
     figure.savefig(path)
 
 
-def learning(learned: Learning, path: Path) -> None:
+def learning(bears: Steps, learned: Steps, path: Path) -> None:
     """Draw what a gateway bore over time, and what it was taken to bear."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of a backend that needs no screen
 
     figure, axes = plt.subplots(figsize=(7, 3))
-    for points, label in ((learned.bears, "what the gateway bears"), (learned.limits, "what poddnat has learned")):
+    for points, label in ((bears, "what the gateway bears"), (learned, "what poddnat has learned")):
         axes.step([at for at, _ in points], [value for _, value in points], where="post", label=label)
     axes.set_xlabel("seconds, with about 5 s until an entry is Available")
     axes.set_ylabel("writes at once")

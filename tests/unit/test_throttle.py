@@ -106,9 +106,20 @@ class Account:
 
     def call(self) -> None:
         """Make a call as soon as the gate lets it through."""
+        self.calls(1)
+
+    def calls(self, number: int) -> None:
+        """Make calls, none of which has to wait for another one's answer."""
         self.clock.now += self.throttle.wait()
-        sent_at = self.throttle.sent()
-        self.clock.now += 0.01
+        sent: list[float] = []
+        while len(sent) < number and self.throttle.wait() == 0:
+            sent.append(self.throttle.sent())
+            self.clock.now += 0.001
+        for sent_at in sent:
+            self.clock.now += 0.01
+            self._answer(sent_at)
+
+    def _answer(self, sent_at: float) -> None:
         within = [at for at in self.granted if at > self.clock.now - STRETCH]
         if len(within) < self.limit:
             self.granted.append(self.clock.now)
@@ -134,6 +145,27 @@ def test_limit_is_used_up(account: Account, clock: ManualClock) -> None:
     for _ in range(20 * LIMIT):
         account.call()
     assert len(account.granted) >= 0.95 * LIMIT * (clock.now - started_at) / STRETCH
+
+
+def test_limit_met_by_many_calls_at_once_is_learned_all_the_same(account: Account) -> None:
+    for _ in range(5):
+        account.calls(LIMIT // 2 + 3)
+    first = account.refusals
+    for _ in range(20):
+        account.calls(LIMIT // 2 + 3)
+    assert first <= LIMIT // 2 + 3
+    assert account.refusals - first <= LIMIT // 2
+
+
+def test_call_that_came_a_moment_too_early_doesn_t_let_fewer_pass(account: Account, clock: ManualClock) -> None:
+    for _ in range(2 * LIMIT):
+        account.call()
+    clock.now += account.throttle.wait()
+    account.throttle.refused(account.throttle.sent(), 1.0)
+    clock.now += 2 * STRETCH
+    account.granted.clear()
+    account.calls(2 * LIMIT)
+    assert len(account.granted) == LIMIT
 
 
 def test_raised_limit_is_found(account: Account, clock: ManualClock) -> None:
