@@ -1,13 +1,9 @@
 """The certificate that the server shows to callers who use TLS."""
 
-import logging
 import ssl
-import threading
 from pathlib import Path
 
-from hooks.file_changes import FileChanges
-
-log = logging.getLogger(__name__)
+from hooks.followed_files import FollowedFiles
 
 
 class CertificateError(ValueError):
@@ -25,23 +21,11 @@ class Certificate:
         """
         self._certificate = certificate
         self._key = key
-        self._lock = threading.Lock()
-        self._changes = FileChanges(certificate, key)
-        self._changes.noticed()
-        self._context = self._load()
+        self._context = FollowedFiles("certificate", self._load, certificate, key)
 
     def context(self) -> ssl.SSLContext:
         """Give what a new connection is wrapped with."""
-        with self._lock:
-            if self._changes.noticed():
-                try:
-                    self._context = self._load()
-                except CertificateError as error:
-                    # The two files are replaced one after the other, perhaps: then the next look finds both.
-                    log.error("%s; the certificate read before stays in use", error)  # noqa: TRY400
-                else:
-                    log.info("read %s again", self._certificate)
-            return self._context
+        return self._context.current()
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

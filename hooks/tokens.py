@@ -3,10 +3,10 @@
 import hmac
 import logging
 import re
-import threading
+from functools import partial
 from pathlib import Path
 
-from hooks.file_changes import FileChanges
+from hooks.followed_files import FollowedFiles
 
 log = logging.getLogger(__name__)
 
@@ -28,30 +28,15 @@ class Tokens:
         Raises:
             TokenFileError: there is no token in it, or something that can't be one.
         """
-        self._path = path
-        self._lock = threading.Lock()
-        self._changes = FileChanges(path)
-        self._changes.noticed()
-        self._tokens = _read(path)
+        self._tokens = FollowedFiles("list of tokens", partial(_read, path), path)
 
     def accept(self, authorization: str) -> bool:
         """Whether an ``Authorization`` header has one of them."""
         scheme, _, given = authorization.partition(" ")
         shown = given.strip().encode()
         # All are compared, each in a time that doesn't depend on how far it is right.
-        matches = [hmac.compare_digest(shown, token) for token in self._current()]
+        matches = [hmac.compare_digest(shown, token) for token in self._tokens.current()]
         return scheme.lower() == "bearer" and any(matches)
-
-    def _current(self) -> tuple[bytes, ...]:
-        with self._lock:
-            if self._changes.noticed():
-                try:
-                    self._tokens = _read(self._path)
-                except TokenFileError as error:
-                    log.error("%s; the tokens read before stay valid", error)  # noqa: TRY400  # a sentence, no bug
-                else:
-                    log.info("read %s again: it has %d tokens", self._path, len(self._tokens))
-            return self._tokens
 
 
 def _read(path: Path) -> tuple[bytes, ...]:
@@ -76,4 +61,5 @@ def _read(path: Path) -> tuple[bytes, ...]:
         tokens.append(token.encode())
     if not tokens:
         raise TokenFileError(f"{path} has no token in it; put one in, such as openssl rand -hex 32 makes")
+    log.info("tokens that %s has: %d", path, len(tokens))
     return tuple(tokens)
