@@ -16,6 +16,7 @@ from tests.faults.steps import (
     ClockJump,
     EipLeaves,
     FailEntry,
+    GatewayBusy,
     GatewayGone,
     Kill,
     LoseAnswer,
@@ -23,6 +24,12 @@ from tests.faults.steps import (
     Quota,
     Refuse,
     RevokeKey,
+    SettleTime,
+    SomebodyAdds,
+    SomebodyDeletes,
+    SomebodyEdits,
+    SomebodyRenames,
+    SomebodyTakes,
     StartSecond,
     Step,
     Stick,
@@ -30,7 +37,7 @@ from tests.faults.steps import (
     TimeOut,
     heal,
 )
-from tests.faults.world import REFRESH, World, running
+from tests.faults.world import OWNERSHIP, REFRESH, World, running
 from vpc_emulator import Fault, ForwardEntry
 
 IP, OTHER_IP = POD_IPS[:2]
@@ -176,15 +183,22 @@ def test_lost_answer_of_a_delete_is_success_once_the_entry_is_gone() -> None:
         assert world.entries() == []
 
 
-def test_delete_of_an_entry_that_is_not_there_is_success() -> None:
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidForwardEntryId.NotFound", ""),
+        ("ResourceNotFound.ForwardEntry", ""),
+        ("IncorretForwardEntryStatus", "The Specified forwardEntry is not exist"),
+    ],
+)
+def test_delete_of_an_entry_that_is_not_there_is_success(code: str, message: str) -> None:
     with running() as world:
         (entry,) = exposed(world)
         world.emulator.delete_entry(entry.gateway_id, entry.id)
+        world.emulator.add_fault(Fault("error", action=DELETE, code=code, message=message, times=None))
         world.delete_pod("a")
         world.settles(SOON)
-        assert world.emulator.calls.count(DELETE) == world.emulator.calls.count(
-            DELETE, "InvalidForwardEntryId.NotFound"
-        )
+        assert world.emulator.calls.count(DELETE) == world.emulator.calls.count(DELETE, code) == 1
         assert world.cluster.events == {}
 
 
@@ -417,3 +431,33 @@ def test_fault_alone_does_no_lasting_harm(step: Step) -> None:
         lives(world)
         heal(world)
         world.settles(2 * REFRESH)
+
+
+_BEHIND_OUR_BACK: list[Step] = [
+    SomebodyDeletes(0),
+    SomebodyEdits(0, FIRST_PORT + 5),
+    SomebodyRenames(0, "ops"),
+    SomebodyRenames(0, OWNERSHIP.name_of("uid-of-nobody")),
+    SomebodyTakes(0, same_pod=True),
+    SomebodyTakes(0, same_pod=False),
+    SomebodyAdds(EIP, FIRST_PORT + 2, OTHER_IP),
+    SettleTime(30.0),
+    GatewayBusy(GATEWAYS[0], busy=True),
+    EipLeaves(EIP),
+    GatewayGone(),
+]
+
+
+@pytest.mark.parametrize("fixed", [False, True], ids=["ordinary", "fixed"])
+@pytest.mark.parametrize("step", _BEHIND_OUR_BACK, ids=str)
+def test_change_behind_our_back_alone_does_no_lasting_harm(step: Step, *, fixed: bool) -> None:
+    with running() as world:
+        if fixed:
+            world.add_fixed(0, IP, "80,81")
+        else:
+            world.add_pod("a", IP, "80,81")
+        world.settles(SOON)
+        step.do(world)
+        lives(world)
+        heal(world)
+        world.settles(3 * REFRESH)
