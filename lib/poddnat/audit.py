@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from poddnat.fixed import wanted_by
 from poddnat.model import ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
 from poddnat.pod_facts import is_terminating
-from poddnat.poddnat_object import SpecError, claimed_entries, is_ready, key_of, parse_spec, spec_of
+from poddnat.poddnat_object import claimed_entries, is_ready, key_of, spec_of
 from poddnat.stock import Stock
 from poddnat.values import Values
 
@@ -106,9 +107,10 @@ def _of_poddnat(
             text = f"it was renamed to {entry.name}; name it {own_name} again, by hand"
             yield Finding(Kind.DRIFTED, gateway_id, entry_id, str(rule), name, uid, text, by_hand=True)
     if is_ready(poddnat):
-        wanted = _wanted(poddnat)
+        asked_for = wanted_by(poddnat)
+        rules = asked_for.rules if asked_for is not None else ()
         for entry in tables.get(gateway_id, ()):
-            if entry.name == own_name and entry.entry_id not in claims and entry.rule not in wanted:
+            if entry.name == own_name and entry.entry_id not in claims and entry.rule not in rules:
                 yield finding(Kind.DRIFTED, entry.entry_id, entry.rule, "the PodDNAT does not ask for it")
 
 
@@ -132,10 +134,3 @@ def _unnamed(gateway_id: str, rule: ForwardRule, values: Values) -> str:
     if not values.allows(gateway_id, rule.external_ip, rule.external_ports):
         return "without a name"
     return "without a name, on a port of the pool: somebody else's, or of an adopted PodDNAT that was removed by force"
-
-
-def _wanted(poddnat: Manifest) -> tuple[ForwardRule, ...]:
-    try:
-        return parse_spec(spec_of(poddnat)).rules
-    except SpecError:
-        return ()

@@ -1,16 +1,14 @@
 """Whose pods may have public ports, by the values file: namespaces by name, or by their labels."""
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from poddnat.cluster import Cluster
 from poddnat.progress import Trouble
+from poddnat.remembered import Remembered
 from poddnat.values import Values
 
 _REMEMBER_SECONDS = 60.0
-_REMEMBERED = 10_000
 
 
 class Namespaces:
@@ -19,9 +17,7 @@ class Namespaces:
     def __init__(self, values: Values, cluster: Cluster, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._allowed = values.namespaces
         self._cluster = cluster
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[Mapping[str, str], float]] = OrderedDict()
+        self._labels = Remembered(self._ask, _REMEMBER_SECONDS, clock=clock)
 
     def update(self, values: Values) -> None:
         """Go by other values from now on."""
@@ -43,16 +39,7 @@ class Namespaces:
             "NamespaceNotAllowed", f"{text}; an operator has to add it, or the user to use another.", _REMEMBER_SECONDS
         )
 
-    def _labels(self, name: str) -> Mapping[str, str]:
-        with self._lock:
-            known = self._known.get(name)
-        if known is not None and self._clock() < known[1]:
-            return known[0]
+    def _ask(self, name: str) -> Mapping[str, str]:
         namespace = self._cluster.namespace(name) or {}
         labels: Mapping[str, str] = namespace.get("metadata", {}).get("labels") or {}
-        with self._lock:
-            self._known[name] = (labels, self._clock() + _REMEMBER_SECONDS)
-            self._known.move_to_end(name)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
         return labels
