@@ -60,7 +60,8 @@ clean: ## Remove .venv and everything that was made
 	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/lib" > "$$($(bin)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/poddnat.pth"
 	@printf '#!/bin/sh\nexec "%s/python" -m poddnat "$$@"\n' "$(CURDIR)/$(bin)" > $(bin)/poddnat
 	@printf '#!/bin/sh\nexec "%s/python" -c "from poddnat.cli import plugin; plugin()" "$$@"\n' "$(CURDIR)/$(bin)" > $(bin)/kubectl-poddnat
-	@chmod +x $(bin)/poddnat $(bin)/kubectl-poddnat
+	@printf '#!/bin/sh\nexec "%s/python" -c "from poddnat.cli import complete_plugin; complete_plugin()" "$$@"\n' "$(CURDIR)/$(bin)" > $(bin)/kubectl_complete-poddnat
+	@chmod +x $(bin)/poddnat $(bin)/kubectl-poddnat $(bin)/kubectl_complete-poddnat
 	@touch $@
 
 .venv/runtime: requirements.txt .venv/created

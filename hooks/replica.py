@@ -12,6 +12,7 @@ from hooks.app import create_app
 from hooks.certificate import Certificate
 from hooks.server import HookServer
 from hooks.tokens import Tokens
+from poddnat import __version__
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster
 from poddnat.lease import Election
@@ -91,7 +92,7 @@ class Replica:
         self._server.start()
         if self._election is not None:
             self._election.start()
-        log.info("answering on %s", self._server.url)
+        log.info("poddnat %s, answering on %s", __version__, self._server.url)
         self._stopping.wait()
         self._hand_over()
         return not self._lost

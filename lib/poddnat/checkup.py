@@ -136,7 +136,7 @@ class Checkup:
             names = ", ".join(vswitches[table])
             if hop is not None and hop[1] in self._values.gateway_ids:
                 served.add(hop[1])
-                yield Check("route", table, Result.OK, f"{names} lead to {hop[1]}")
+                yield Check("route", table, Result.OK, f"the default route of {names} leads to {hop[1]}")
             else:
                 where = f"{hop[0]} {hop[1]}" if hop else "nowhere"
                 text = f"the default route of {names} leads to {where}: pods there get no ports"

@@ -1,27 +1,25 @@
 """The command line: serve the hooks, and try things out."""
 
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poddnat import operate, screens
+from poddnat import __version__, operate, screens
 from poddnat.logs import LogFormat, log_to_stderr
 from poddnat.model import HIGHEST_PORT
-from poddnat.terminal import ValuesOption, console, failure, read_values
+from poddnat.terminal import ValuesOption, failure, progress_console, read_values, show
 
 if TYPE_CHECKING:
     from hooks.certificate import Certificate
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Public ports for annotated pods, on Alibaba Cloud NAT gateways.",
-)
+_LOOKS: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": "markdown", "pretty_exceptions_enable": False}
+app = typer.Typer(**_LOOKS)
 
 # Metacontroller calls from another node, so all addresses of the pod are listened on.
 EVERYWHERE = "0.0.0.0:8080"
@@ -33,8 +31,41 @@ def main() -> None:
 
 
 def plugin() -> None:
-    """Run the same commands as ``kubectl poddnat``."""
-    app(prog_name="kubectl poddnat")
+    """Run the same commands as ``kubectl poddnat``, but leave it to kubectl to set up completion."""
+    commands = typer.Typer(add_completion=False, **_LOOKS)
+    commands.registered_commands, commands.registered_callback = app.registered_commands, app.registered_callback
+    commands(prog_name="kubectl poddnat")
+
+
+def complete_plugin() -> None:
+    """Tell kubectl, as ``kubectl_complete-poddnat``, how what is typed after ``kubectl poddnat`` may go on.
+
+    It hands over what stands there, the word under the cursor last. The line after all possibilities is for kubectl:
+    0 lets the shell offer files where there is none.
+    """
+    words = ["poddnat", *sys.argv[1:]]
+    asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1), "_PODDNAT_COMPLETE": "complete_bash"}
+    os.environ.update(asked)
+    try:
+        main()
+    finally:
+        typer.echo("\n:0")
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if wanted:
+        typer.echo(f"poddnat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Public ports for annotated pods, on Alibaba Cloud NAT gateways."""
 
 
 @app.command()
@@ -79,11 +110,11 @@ def serve(
     log_to_stderr(log_format)
     read = read_values(values)
     host, port = _address(listen)
+    turn = _lease(lease, lease_seconds)
     try:
         tokens = Tokens(token_file) if token_file else None
         certificate = _certificate(tls_cert, tls_key)
-        api, turn = connect(kubeconfig), _lease(lease, lease_seconds)
-        replica = Replica(read, values, api, host, port, turn, tokens=tokens, certificate=certificate)
+        replica = Replica(read, values, connect(kubeconfig), host, port, turn, tokens=tokens, certificate=certificate)
     except (ClusterError, TokenFileError, CertificateError) as error:
         raise failure(str(error)) from error
     except OSError as error:
@@ -140,23 +171,22 @@ def simulate(
         workloads = read_workloads(manifests)
     except ManifestsError as error:
         raise failure(str(error)) from error
-    screen = console()
     logging.basicConfig(level=logging.CRITICAL)
     with Simulation(read) as simulation:
         try:
-            with screen.status("Running the hooks …"):
+            with progress_console().status("Running the hooks …"):
                 pods = simulation.run(workloads)
         except ManifestsError as error:
             raise failure(str(error)) from error
-        screen.print(screens.pods(pods))
-        screen.print(screens.forward_table(simulation.entries()))
-        with screen.status("Replacing a pod …"):
+        show(screens.pods(pods))
+        show(screens.forward_table(simulation.entries()))
+        with progress_console().status("Replacing a pod …"):
             replaced = simulation.replace_one()
         if replaced is not None:
-            screen.print(screens.replaced(*replaced))
-        with screen.status("Deleting the workloads …"):
+            show(screens.replaced(*replaced))
+        with progress_console().status("Deleting the workloads …"):
             clean = simulation.clear()
-        screen.print(screens.what_is_left(len(simulation.entries()), clean=clean))
+        show(screens.what_is_left(len(simulation.entries()), clean=clean))
     if not (clean and pods and all(pod.ready for pod in pods)):
         sys.exit(1)
 

@@ -59,6 +59,7 @@ def connect(kubeconfig: Path | None) -> client.ApiClient:
     Raises:
         ClusterError: neither tells where the API server is.
     """
+    _check_file(kubeconfig)
     configuration = client.Configuration()
     # Whoever asks has a time limit, and decides about the next try.
     configuration.retries = False
@@ -68,7 +69,7 @@ def connect(kubeconfig: Path | None) -> client.ApiClient:
         else:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
-        why = " ".join(str(error).split())
+        why = _brief(error)
         if kubeconfig is None:
             raise ClusterError(
                 f"there is no service account here; outside a cluster use --kubeconfig ({why})"
@@ -83,6 +84,7 @@ def connect_as_user(kubeconfig: Path | None, context: str | None) -> client.ApiC
     Raises:
         ClusterError: none of them tells where the API server is.
     """
+    _check_file(kubeconfig)
     try:
         api: client.ApiClient = config.new_client_from_config(  # type: ignore[no-untyped-call]
             config_file=None if kubeconfig is None else str(kubeconfig), context=context
@@ -90,13 +92,25 @@ def connect_as_user(kubeconfig: Path | None, context: str | None) -> client.ApiC
     except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
             return connect(None)
-        raise ClusterError(f"there is no kubeconfig that can be used: {' '.join(str(error).split())}") from error
+        which = f"{kubeconfig} is not a kubeconfig" if kubeconfig is not None else "there is no kubeconfig"
+        why = "" if kubeconfig is not None else "; --kubeconfig or KUBECONFIG names one"
+        raise ClusterError(f"{which} that can be used: {_brief(error)}{why}") from error
     return api
 
 
 def connect_to(url: str) -> client.ApiClient:
     """Connect to an API server that asks nobody who they are, such as one on loopback."""
     return client.ApiClient(client.Configuration(host=url))
+
+
+def _check_file(kubeconfig: Path | None) -> None:
+    # The library only says that there is no configuration.
+    if kubeconfig is not None and not kubeconfig.exists():
+        raise ClusterError(f"{kubeconfig} can't be read: there is no such file")
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
 
 
 class Cluster:

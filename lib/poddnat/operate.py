@@ -21,6 +21,7 @@ from poddnat.terminal import (
     failure,
     progress_console,
     read_values,
+    show,
     write,
 )
 from poddnat.values import Values
@@ -61,7 +62,7 @@ def ports(
     usage = usage_of(site.look(site.stock), site.values)
     if output is Output.TABLE:
         for table in screens.usage(usage, mappings=all_mappings):
-            console().print(table)
+            show(table)
     else:
         write(usage.told(), output)
 
@@ -87,8 +88,8 @@ def audit(
     findings = site.look(lambda say: _audit(site, say))
     faults = [finding for finding in findings if finding.kind is not Kind.FOREIGN]
     if output is Output.TABLE:
-        console().print(screens.findings(findings))
-        console().print(screens.audited(counts(findings)))
+        show(screens.findings(findings))
+        show(screens.audited(counts(findings)))
     mended = fix and _fix(site, faults, quiet=output is not Output.TABLE, yes=yes)
     if output is not Output.TABLE:
         write({"counts": counts(findings), "findings": [f.told() for f in findings], "mended": mended}, output)
@@ -118,7 +119,7 @@ def adopt(
     found = site.look(lambda _say: moves(stock, site.values, site.cluster.pod, release=release))
     todo = [move for move in found if move.action is not Action.LEAVE]
     if output is Output.TABLE:
-        console().print(screens.moves(found))
+        show(screens.moves(found))
     results: list[bool] = []
     if yes:
         with _told_failures(), progress_console().status("Moving …"):
@@ -150,13 +151,13 @@ def check_config(
     read = read_values(values)
     _quieten()
     if output is Output.TABLE:
-        console().print(screens.pool(read))
+        show(screens.pool(read))
     checks = [Check("file", str(values), Result.OK, "every key is as it should be")]
     if not offline:
         with progress_console().status("Asking the cloud …"):
             checks += Checkup(read, Cloud(read)).run()
     if output is Output.TABLE:
-        console().print(screens.checks(checks))
+        show(screens.checks(checks))
     else:
         write([check.told() for check in checks], output)
     if any(check.result is Result.WRONG for check in checks):
@@ -187,10 +188,12 @@ def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> _Site:
     read = read_values(path)
     _quieten()
     from poddnat.cloud import Cloud
-    from poddnat.cluster import Cluster, connect_as_user
+    from poddnat.cluster import Cluster, ClusterError, connect_as_user
 
-    with _told_failures():
+    try:
         return _Site(read, Cloud(read), Cluster(connect_as_user(kubeconfig, context)))
+    except ClusterError as error:
+        raise failure(str(error)) from error
 
 
 @contextmanager

@@ -59,7 +59,9 @@ def read_workloads(paths: Iterable[Path]) -> list[Manifest]:
     for path in paths:
         try:
             documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except OSError as error:
+            raise ManifestsError(f"{path} can't be read: {error.strerror}") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
             raise ManifestsError(f"{path}: {' '.join(str(error).split())}") from error
         workloads = [d for d in documents if isinstance(d, dict) and d.get("kind") in WORKLOADS]
         for workload in workloads:

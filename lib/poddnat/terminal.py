@@ -9,10 +9,14 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
 from poddnat.values import Values, ValuesError, load
 
 _WIDE = 140
+_ANY_WIDTH = 10_000
 
 ValuesOption = Annotated[
     Path, typer.Option("--values", help="The values file.", envvar="PODDNAT_VALUES", show_default=False)
@@ -42,6 +46,15 @@ def console() -> Console:
     """Give where results are printed."""
     # Piped into a file or a pager there is no width to respect, and folded tables are hard to read.
     return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+
+
+def show(content: Table | Text) -> None:
+    """Print a result for people, whole: where there is less room than ids and addresses take, lines are wrapped."""
+    screen = console()
+    needed = Measurement.get(screen, screen.options.update(max_width=_ANY_WIDTH), content).minimum
+    if needed > screen.width:
+        screen = Console(highlight=False, width=needed)
+    screen.print(content)
 
 
 def progress_console() -> Console:

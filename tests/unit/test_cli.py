@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from poddnat.cli import app
-from poddnat.files import MANIFESTS
+from poddnat.files import MANIFESTS, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +50,60 @@ def test_help_lists_the_commands() -> None:
     assert result.exit_code == 0
     for command in ("serve", "emulator", "simulate", "check-config"):
         assert command in result.output
+
+
+def test_version_is_that_of_the_package_and_of_the_image() -> None:
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    (image,) = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text(encoding="utf-8"))["images"]
+    assert run("--version").output == f"poddnat {package}\n"
+    assert image["newTag"] == package
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_table_shows_ids_and_addresses_whole_however_narrow_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr("poddnat.terminal._WIDE", width)
+    result = run("check-config", "--offline", "--values", VALUES)
+    for shown in ("ngw-bp1uewa15k4iy5e8dn3jr", "cn-hangzhou-j", "512-1024", "203.0.113.10"):
+        assert shown in result.output
+
+
+# Completion
+
+
+def completed(*words: str, folder: Path) -> set[str]:
+    """Let bash complete the last of these words."""
+    program = folder / "poddnat"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m poddnat "$@"\n')
+    program.chmod(0o755)
+    script = f"""
+        eval "$(_PODDNAT_COMPLETE=source_bash poddnat)"
+        COMP_WORDS=({" ".join(shlex.quote(word) for word in words)}) COMP_CWORD={len(words) - 1}
+        _poddnat_completion poddnat
+        echo "${{COMPREPLY[@]}}"
+    """
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_bash_completes_commands(tmp_path: Path) -> None:
+    assert completed("poddnat", "a", folder=tmp_path) == {"audit", "adopt"}
+
+
+def test_kubectl_is_told_how_the_plugins_commands_may_go_on() -> None:
+    command = [sys.executable, "-c", "from poddnat.cli import complete_plugin as c; c()", "ports", "-o", ""]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["table", "json", "yaml", ":0"]
+
+
+def test_plugin_leaves_completion_to_kubectl() -> None:
+    command = [sys.executable, "-c", "from poddnat.cli import plugin; plugin()", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "kubectl poddnat" in done.stdout
+    assert "check-config" in done.stdout
+    assert "completion" not in done.stdout
 
 
 # simulate
