@@ -120,16 +120,17 @@ def _move(
         return Move(Action.RELEASE, poddnat, why, pod, ids)
     if release:
         return Move(Action.RELEASE, poddnat, "all are to be released", pod, ids)
+    or_release = f"or release it ({key_of(poddnat)} --release)"
     if wanted is None:
-        return Move(Action.LEAVE, poddnat, f"{wrong}; correct it, or use --release")
+        return Move(Action.LEAVE, poddnat, f"{wrong}; correct it, {or_release}", pod, ids)
     if pod is None:
-        text = "its pod is away; run this again when there is a new one, or delete the PodDNAT, or use --release"
-        return Move(Action.LEAVE, poddnat, text)
+        text = f"its pod is away; run this again when there is a new one, {or_release}"
+        return Move(Action.LEAVE, poddnat, text, pod, ids)
     for mapping in wanted.mappings:
         if not values.allows(wanted.gateway_id, wanted.external_ip, mapping.external):
             outside = f"{wanted.external_ip}:{mapping.external} on {wanted.gateway_id}"
             text = f"{outside} is not in the values file's pool, so the pod would lose it"
-            return Move(Action.LEAVE, poddnat, f"{text}; widen the pool, or use --release")
+            return Move(Action.LEAVE, poddnat, f"{text}; widen the pool, {or_release}", pod, ids)
     why = "its public ports go on working" if heir is None else "its public ports are to lead to the pod's new IP"
     return Move(Action.ADOPT, poddnat, why, pod, ids, heir)
 

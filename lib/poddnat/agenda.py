@@ -218,7 +218,7 @@ class Agenda:
     def _report(self, wish: Wish, plan: Plan, now: float) -> Progress:
         entries = wish.mine.entries(self.table) if wish.release else plan.working
         working = tuple(entry for entry in entries if entry.status is EntryStatus.AVAILABLE)
-        trouble = wish.trouble or of_conflicts(plan, self._ownership)
+        trouble = wish.trouble or (None if wish.doubted else of_conflicts(plan, self._ownership))
         if trouble is None and plan.creates and self.is_full(now):
             waiting = [self._wishes[uid].missing for uid in self.lanes.uids(Kind.CREATE)]
             trouble = of_full(self.gateway_id, self.quota, len(waiting), sum(waiting))
@@ -231,8 +231,7 @@ class Agenda:
     def _place(self, wish: Wish, *, front: bool = False) -> Plan:
         """Put a wish where it belongs: in a lane when it has something to write, else among those that watch."""
         plan = self._plan(wish)
-        wish.settling = plan.settling
-        wish.missing = len(plan.creates)
+        wish.heed(plan)
         uid = wish.mine.uid
         if (write := wish.next_write(plan)) is not None:
             self._watching.pop(uid, None)
@@ -333,6 +332,8 @@ class Agenda:
         for entry in wish.settling:
             due = self.pace.due_at(entry.entry_id, more_to_write=len(self.lanes) > 0)
             yield due, EntryFilter(entry_id=entry.entry_id)
+        for entry_id in wish.doubted:
+            yield -math.inf, EntryFilter(entry_id=entry_id)
         if wish.release and not wish.settling and not wish.confirmed:
             yield -math.inf, EntryFilter(name=wish.mine.name)
 
@@ -536,6 +537,7 @@ class Agenda:
         if wish.release and (on_one_page or listing.where == EntryFilter(name=wish.mine.name)):
             wish.confirmed = not wish.mine.entries(self.table)
         wish.suspects = {rule for rule in wish.suspects if not _covers(listing.where, rule)}
+        wish.looked_up |= {i for i in wish.doubted if listing.where in (EVERYTHING, EntryFilter(entry_id=i))}
 
     def _sweepable(self) -> list[str]:
         owners = {self._ownership.owner_in(entry.name) for entry in self.table}

@@ -27,6 +27,7 @@ from poddnat.terminal import (
 from poddnat.values import Values
 
 if TYPE_CHECKING:
+    from poddnat.adoption import Move
     from poddnat.audit import Finding
     from poddnat.cloud import Cloud
     from poddnat.cluster import Cluster
@@ -99,11 +100,14 @@ def audit(
 
 def adopt(
     values: ValuesOption,
+    only: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAMESPACE/NAME]...", help="These PodDNATs alone, not all.")
+    ] = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     output: OutputOption = Output.TABLE,
     *,
-    release: Annotated[bool, typer.Option("--release", help="Adopt none: delete all, with their entries.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Adopt none: delete them, with their entries.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this, it is only shown.")] = False,
 ) -> None:
     """Take over the PodDNATs of ACK's natgw controller, which must not run any more; shows first what it would do.
@@ -117,6 +121,8 @@ def adopt(
     site = _connect(values, kubeconfig, context)
     stock = site.look(site.stock)
     found = site.look(lambda _say: moves(stock, site.values, site.cluster.pod, release=release))
+    if only:
+        found = _only(only, found)
     todo = [move for move in found if move.action is not Action.LEAVE]
     if output is Output.TABLE:
         show(screens.moves(found))
@@ -132,6 +138,16 @@ def adopt(
         console().print("Nothing was changed. To do this, run it again with --yes.")
     if sum(results) < len(found):
         raise typer.Exit(code=1)
+
+
+def _only(names: list[str], found: "list[Move]") -> "list[Move]":
+    from poddnat.poddnat_object import key_of
+
+    by_name = {key_of(move.poddnat): move for move in found}
+    if unknown := [name for name in names if name not in by_name]:
+        there = ", ".join(by_name) or "none"
+        raise failure(f"{', '.join(unknown)}: no PodDNAT of ACK's controller is called so; there are {there}")
+    return [by_name[name] for name in dict.fromkeys(names)]
 
 
 def check_config(

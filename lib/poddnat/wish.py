@@ -32,6 +32,9 @@ class Wish:
     """Writes under way: a rule to create, an entry's id to delete."""
     suspects: set[ForwardRule] = field(default_factory=set)
     """Rules whose create may have been done or is blocked by somebody: to be looked up before the next try."""
+    doubted: set[str] = field(default_factory=set)
+    """Ids of entries of others in the way, to be looked up before that is told: they may have gone since."""
+    looked_up: set[str] = field(default_factory=set)
     settling: tuple[ForwardEntry, ...] = ()
     """Entries that the last plan had to wait for."""
     missing: int = 0
@@ -61,10 +64,17 @@ class Wish:
         self.since = self.quiet_since = now
         self.confirmed = False
         self.suspects &= set(rules)
+        self.looked_up.clear()
         # A rule given up and wanted again later is another intent: it may have been created and deleted meanwhile.
         current = {*rules, *self.sending}
         self._tokens = {i: token for i, token in self._tokens.items() if isinstance(i, str) or i in current}
         self.forgive()
+
+    def heed(self, plan: Plan) -> None:
+        """Note what a plan has to wait for."""
+        self.settling = plan.settling
+        self.missing = len(plan.creates)
+        self.doubted = {conflict.entry.entry_id for conflict in plan.conflicts} - self.looked_up
 
     def put_off(self, now: float, *, at_least: float = 0.0) -> None:
         """Let its next write wait: ever longer the more often it failed."""

@@ -260,9 +260,18 @@ def test_a_leftover_of_a_dead_pod_with_this_ip_is_deleted_before_the_create() ->
 
 def test_a_foreign_entry_on_the_port_blocks_and_is_not_touched() -> None:
     foreign = agenda(entry(1, name="bastion"))
-    blocked = foreign.want(mine(), (rule(1),), 1.0)
-    assert isinstance(blocked, Blocked)
-    assert foreign.next(1.0, urgent_only=False)[0] is None
+    assert isinstance(foreign.want(mine(), (rule(1),), 1.0), Waiting)
+    look(foreign, entry(1, name="bastion"), now=10.0)  # whether it is still there
+    assert isinstance(foreign.want(mine(), (rule(1),), 11.0), Blocked)
+    assert foreign.next(11.0, urgent_only=False)[0] is None
+
+
+def test_a_foreign_entry_on_the_port_that_has_gone_meanwhile_blocks_nobody() -> None:
+    foreign = agenda(entry(1, name="bastion"))
+    foreign.want(mine(), (rule(1),), 1.0)
+    look(foreign, now=10.0)
+    call, _ = foreign.next(10.0, urgent_only=False)
+    assert isinstance(call, Create)
 
 
 def test_an_edited_tuple_under_our_name_is_replaced() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
 from poddnat.adoption import Action, Adoption, Move, moves
 from poddnat.cloud import Cloud
@@ -13,7 +15,7 @@ from poddnat.cluster import Cluster, connect_to
 from poddnat.stock import take_stock
 from poddnat.usage import usage_of
 from tests.unit.hooks import acks
-from tests.unit.hooks.test_cluster import wait_ready
+from tests.unit.hooks.test_cluster import told, wait_ready
 from tests.unit.hooks.test_fixed import FIXED_80, delete_pod, make_owner, outside, pod_of, wait_away
 from tests.unit.hooks.world import (
     EIP,
@@ -241,6 +243,16 @@ def test_adopting_once_more_finds_nothing_to_do(ack: Ack) -> None:
 # Fixed pods.
 
 
+def wait_ready_while_touched(world: World, pod: Json) -> None:
+    """Change the pod until it is told that it is ready: otherwise it is asked about once a minute."""
+
+    def is_ready() -> bool:
+        world.annotate(pod, {"touched": str(time.monotonic())})
+        return told(world, "arena-0").get(STATUS) == "Ready"
+
+    wait_until(is_ready, 10, "the adopted pod to be Ready", interval=0.2)
+
+
 @pytest.mark.parametrize("ip", ["172.16.1.1", "172.16.1.200"], ids=["where it was", "at another IP"])
 def test_adopted_fixed_pod_has_its_address_and_so_has_the_one_that_replaces_it(world: World, ip: str) -> None:
     owner = make_owner(world, {})  # here ACK's controller was first
@@ -252,10 +264,11 @@ def test_adopted_fixed_pod_has_its_address_and_so_has_the_one_that_replaces_it(w
     world.api.create(world.poddnats, made)
     world.api.patch(world.poddnats, "arena-0", {"status": acks.status(entry)}, "default", "status")
     world.annotate(pod, {**FIXED_80})
-    assert adopt(world) == [True]
-    assert [one.id for one in world.entries()] == ([entry.id] if ip == "172.16.1.1" else [])
     with restarted(world) as again, cluster(again):
-        wait_ready(again, "arena-0")
+        wait_until(lambda: told(again, "arena-0").get(STATUS, "").startswith("NotAdopted: "), 10, "the pod to be told")
+        wait_until(lambda: (again.poddnat("arena-0") or {})["status"].get("conditions"), 10, "the PodDNAT to be told")
+        assert adopt(again) == [True]
+        wait_ready_while_touched(again, pod)
         assert outside(again) == (EIP, ["700"])
         delete_pod(again)
         wait_away(again)

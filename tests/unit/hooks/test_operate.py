@@ -19,6 +19,7 @@ from poddnat.cluster import Cluster
 from poddnat.ownership import Ownership
 from poddnat.repair import Repair, steps_for
 from poddnat.stock import take_stock
+from tests.unit.hooks import acks
 from tests.unit.hooks import world as small
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, KEY, World, cluster
 
@@ -239,6 +240,19 @@ def test_fix_leaves_a_renamed_entry_to_people(exposed: Terminal) -> None:
     result = exposed.run("audit", "--fix", "--yes")
     assert result.exit_code == 1
     assert [e.name for e in exposed.world.entries()] == ["mine-now"]
+
+
+def test_adopt_can_be_tried_on_one_poddnat_first(terminal: Terminal) -> None:
+    world = terminal.world
+    for number in (1, 2):
+        pod = world.make_pod({}, name=f"web-{number}", ip=f"172.16.1.{number}")
+        made = acks.entry(world.emulator, ip=f"172.16.1.{number}", port=700 + number)
+        world.api.create(world.poddnats, acks.poddnat(pod, made))
+    assert [move["podDNAT"] for move in terminal.read("adopt")["moves"]] == ["default/web-1", "default/web-2"]
+    assert [move["podDNAT"] for move in terminal.read("adopt", "default/web-2")["moves"]] == ["default/web-2"]
+    typo = terminal.run("adopt", "web-2")
+    assert typo.exit_code == 2
+    assert "there are default/web-1, default/web-2" in typo.stderr
 
 
 @pytest.mark.parametrize("command", ["audit", "ports"])
