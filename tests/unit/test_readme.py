@@ -113,6 +113,13 @@ def test_links_within_lead_somewhere() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
 
 
+def test_modules_told_to_the_next_engineer_are_those_of_the_code() -> None:
+    _, _, text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## What knows what")
+    told = {name for row in text.splitlines() if row.startswith("| ") for name in re.findall("`([a-z_]+)`", row)}
+    there = {path.stem for path in (ROOT / "lib" / "poddnat").glob("[a-z]*.py")}
+    assert told | {"service", "model"} <= there
+
+
 def test_example_asks_for_what_the_text_says() -> None:
     (deployment,) = (block for block in map(yaml.safe_load, blocks("yaml")) if block.get("kind") == "Deployment")
     exposure = parse(deployment["spec"]["template"]["metadata"]["annotations"])
