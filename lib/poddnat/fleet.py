@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from poddnat.cloud import Cloud, Eip, GatewayInfo
 from poddnat.cloud_errors import CloudError
 from poddnat.gateway import Gateway, Liveness
+from poddnat.logs import Attempts
 from poddnat.model import ForwardEntry
 from poddnat.ownership import Ownership
 from poddnat.placement import Candidate, Place
@@ -181,18 +182,19 @@ class Fleet:
         return gateway
 
     def _run(self) -> None:
-        failures = 0
+        failures, attempts = 0, Attempts(log, "reading the NAT gateways")
         while not self._stopping.is_set():
             wait = min(_FIRST_RETRY * 2.0**failures, _LONGEST_RETRY)
             try:
                 self._refresh()
+                attempts.worked()
                 failures, wait = 0, self._refresh_interval
             except CloudError as error:
-                log.warning("reading the NAT gateways: %s", error)
+                attempts.failed(error)
                 self._trouble = of_error(error)
                 failures, wait = failures + 1, error.retry_after or wait
-            except Exception:  # whatever the cloud answers, it is asked again: all else rests on this picture
-                log.exception("reading the NAT gateways")
+            except Exception as error:  # noqa: BLE001  # asked again whatever it answers: all else rests on this picture
+                attempts.failed(error, expected=False)
                 failures += 1
             self._pause(wait)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from poddnat.annotations import FIXED
 from poddnat.cluster import Cluster, ClusterError
+from poddnat.logs import Attempts
 from poddnat.poddnat_object import is_current
 
 log = logging.getLogger(__name__)
@@ -80,21 +81,22 @@ class Followed:
 
     def _run(self, stopping: threading.Event, synced: threading.Event) -> None:
         version = ""
-        event = partial(self._event, stopping)
+        event, attempts = partial(self._event, stopping), Attempts(log, f"following {self._what}")
         while not stopping.is_set():
             try:
                 if not version:
                     items, version = self._listing()
                     self._replace(items, event)
                     synced.set()
+                    attempts.worked()
                 version = self._watching(version, event)
             except ClusterError as error:
                 if not stopping.is_set():
-                    log.warning("following %s: %s", self._what, error)
+                    attempts.failed(error)
                 version = ""
                 stopping.wait(_RETRY_SECONDS)
-            except Exception:  # whatever the API server sends, it is asked again: all else rests on this picture
-                log.exception("following %s", self._what)
+            except Exception as error:  # noqa: BLE001  # asked again whatever it sends: all else rests on this picture
+                attempts.failed(error, expected=False)
                 version = ""
                 stopping.wait(_RETRY_SECONDS)
 

@@ -45,6 +45,36 @@ def fields() -> dict[str, str]:
     return {name: value for name, value in (_FIELDS.get() or {}).items() if value}
 
 
+class Attempts:
+    """Logs what is tried again and again: that it fails, once for each cause, and that it works again.
+
+    For one thread at a time.
+    """
+
+    def __init__(self, log: logging.Logger, what: str) -> None:
+        """Name what is tried, such as "reading the NAT gateways"."""
+        self._log = log
+        self._what = what
+        self._told = ""
+
+    def failed(self, error: Exception, *, expected: bool = True) -> None:
+        """Take notice of a failure; one that nobody expected is told with a traceback."""
+        cause = f"{type(error).__name__}: {error}"
+        if cause == self._told:
+            return
+        self._told = cause
+        if expected:
+            self._log.warning("%s: %s", self._what, error)
+        else:
+            self._log.error("%s", self._what, exc_info=error)
+
+    def worked(self) -> None:
+        """Take notice of a success."""
+        if self._told:
+            self._log.info("%s: works again", self._what)
+        self._told = ""
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (RFC 3339, UTC), level, logger, message, the fields, and a traceback if any."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from poddnat.cloud import ADDRESSES_PER_CALL, Cloud
 from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.logs import Attempts
 from poddnat.model import Address
 from poddnat.placement import Route
 from poddnat.progress import Trouble
@@ -106,7 +107,7 @@ class Network:
         return Route(table, hop_type, hop_id)
 
     def _run(self) -> None:
-        failures = 0
+        failures, attempts = 0, Attempts(log, "looking up pod addresses")
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._wanted or self._stopping)
@@ -119,14 +120,15 @@ class Network:
             wait = min(_FIRST_RETRY * 2.0**failures, _LONGEST_RETRY)
             try:
                 self._look_up(keys)
+                attempts.worked()
                 failures = 0
                 continue
             except CloudError as error:
-                log.warning("looking up pod addresses: %s", error)
+                attempts.failed(error)
                 self._trouble = of_error(error)
                 wait = error.retry_after or wait
-            except Exception:  # whatever the cloud answers, it is asked again: without this thread, no pod gets on
-                log.exception("looking up pod addresses")
+            except Exception as error:  # noqa: BLE001  # asked again whatever it answers: no pod gets on without
+                attempts.failed(error, expected=False)
             failures += 1
             with self._wake:
                 self._wake.wait_for(lambda: self._stopping, wait)

@@ -111,6 +111,18 @@ def test_secret_is_in_no_line(world: World, lines: Lines) -> None:
     assert SECRET not in json.dumps(lines.all())
 
 
+def test_what_fails_again_and_again_is_told_once_for_each_cause_and_when_it_works(lines: Lines) -> None:
+    attempts = logs.Attempts(logging.getLogger("poddnat.test"), "reading")
+    attempts.worked()
+    for cause in ("away", "away", "denied"):
+        attempts.failed(OSError(cause))
+    attempts.worked()
+    attempts.worked()
+    attempts.failed(OSError("away"))
+    told = [line["message"] for line in lines.all()]
+    assert told == ["reading: away", "reading: denied", "reading: works again", "reading: away"]
+
+
 def test_text_shows_the_fields_behind_the_message() -> None:
     record = logging.LogRecord("poddnat.x", logging.INFO, "", 0, "it %s", ("works",), None)
     with logs.about(pod="default/web-1", gateway=""):
