@@ -136,6 +136,8 @@ class Mappings:
         self._allowed(parent)
         if verdict is Verdict.OPTED_OUT:
             metadata = parent["metadata"]
+            text = f"This PodDNAT is deleted, because its pod {metadata['name']} asks for no public ports"
+            self._cluster.warn(parent, "NotAllowed", f"{text}; the user has to annotate the pod to get some.")
             self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
             return Later(1.0)
         if verdict is Verdict.AWAY and fixed is not None:

@@ -22,7 +22,7 @@ from poddnat.annotations import FIXED, RELEASE_STRATEGY
 from poddnat.fixed import OWNER, STRATEGY
 from tests.e2e import world
 from tests.e2e.conftest import runner_of
-from tests.e2e.world import MANIFESTS, Cluster
+from tests.e2e.world import Cluster
 from tests.hushed import OTHER_TOKEN
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, PORTS, STATUS, poddnat_request
 
@@ -115,7 +115,6 @@ def arena(
     request: pytest.FixtureRequest, installed: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Arena]:
     runner = runner_of(request.param, installed)
-    installed.kubectl("apply", "-f", str(MANIFESTS / "admission" / "policy.yaml"))
     for namespace in (VICTIMS, MALLORYS):
         make_namespace(installed, namespace)
     token = mallorys_token(installed)
@@ -137,7 +136,6 @@ def arena(
         yield Arena(cluster, mallory, victims, cluster.entries(), kept)
     for namespace in (VICTIMS, MALLORYS):
         installed.clear_namespace(namespace)
-    installed.kubectl("delete", "-f", str(MANIFESTS / "admission" / "policy.yaml"))
 
 
 def make_namespace(controlplane: ControlPlane, name: str) -> None:

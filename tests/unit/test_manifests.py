@@ -106,7 +106,7 @@ def with_components(folder: Path) -> Path:
         for name in names:
             (folder / component / name).write_text(f"what is in {name}")
     with (folder / "kustomization.yaml").open("a") as kustomization:
-        kustomization.write("components:\n  - monitoring\n  - token\n  - tls\n  - admission\n")
+        kustomization.write("components:\n  - monitoring\n  - token\n  - tls\n")
     return folder
 
 
@@ -346,6 +346,8 @@ def test_readme_tells_every_right() -> None:
 
 def test_rights_go_to_the_server() -> None:
     account = {"kind": "ServiceAccount", "name": pod_template()["spec"]["serviceAccountName"], "namespace": NAMESPACE}
+    (rule,) = the("ValidatingAdmissionPolicy")["spec"]["validations"]
+    assert f"'system:serviceaccount:{NAMESPACE}:{account['name']}'" in rule["expression"]
     assert the("ServiceAccount")["metadata"] == {"name": account["name"], "namespace": NAMESPACE}
     for binding in (the("ClusterRoleBinding"), the("RoleBinding")):
         assert binding["subjects"] == [account]

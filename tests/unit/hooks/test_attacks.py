@@ -121,6 +121,7 @@ def test_another_pod_named_as_the_owner_is_exposed_only_as_it_asks_itself(world:
     forged = world.make_poddnat(spec, owner=shy, name="shy")
     assert world.sync_poddnat(forged).status_code == 429
     assert world.poddnat("shy") is None
+    assert world.warnings() == [("PodDNAT", "NotAllowed")]
     assert world.entries() == []
 
 

@@ -232,7 +232,12 @@ class World:
                 there.get(part),
                 there["metadata"].get("ownerReferences", []),
             ):
-                there = write(self.poddnats, wanted)
+                try:
+                    there = write(self.poddnats, wanted)
+                except ApiError as error:
+                    if not error.conflict:
+                        raise
+                    return self.stored(poddnat)  # The server has annotated it meanwhile.
         return there
 
     def attachment(self, pod: Json, poddnat: Json | None = None) -> Json:
