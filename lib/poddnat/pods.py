@@ -20,7 +20,7 @@ from poddnat.model import Exposure
 from poddnat.namespaces import Namespaces
 from poddnat.nodes import Nodes
 from poddnat.pod_status import is_judged, judged, told
-from poddnat.poddnat_object import controller_of, is_acks, manifest, spec_of
+from poddnat.poddnat_object import controller_of, is_acks, manifest, observed_condition, spec_of
 from poddnat.progress import Later, LaterError, Trouble, TroubleError
 from poddnat.refusals import Refusals
 from poddnat.release import Release
@@ -35,6 +35,8 @@ _MOVE_RETRY = 30.0
 """Seconds after which to look again for another gateway or address."""
 _REFUSED_RESYNC = 120.0
 """Seconds after which to ask again for a pod that only a change of its own can help: so it still counts as refused."""
+_PATIENCE = dt.timedelta(seconds=30)
+"""How long a PodDNAT may take to go before the next pod of its name is told what the matter is."""
 _FIXED_RESYNC = 60.0
 """Seconds after which to look again at a fixed pod's PodDNAT: Metacontroller doesn't tell of its changes."""
 
@@ -161,7 +163,7 @@ class Pods:
         metadata = pod["metadata"]
         namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
         if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
-            raise _in_the_way(namesake)
+            raise self._in_the_way(namesake)
         if observed is not None and pod_facts.is_terminating(observed):
             # Somebody has deleted it: it comes back with the same ones.
             self._assignments.keep(metadata["uid"], observed)
@@ -190,7 +192,7 @@ class Pods:
             return PodAnswer(annotations=judged(pod, None, None), resync_after=1.0)
         namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
         if namesake is not None and kept is None:
-            raise _in_the_way(namesake)
+            raise self._in_the_way(namesake)
         if kept is not None and pod_facts.is_terminating(kept):
             self._assignments.keep(metadata["uid"], kept)
             raise LaterError
@@ -212,6 +214,33 @@ class Pods:
             raise LaterError
         return PodAnswer(annotations=judgement, resync_after=_FIXED_RESYNC if is_judged(kept) else 1.0)
 
+    def _in_the_way(self, namesake: Manifest) -> Exception:
+        """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
+        metadata = namesake["metadata"]
+        if is_acks(metadata):
+            return TroubleError(of_acks(metadata["name"]))
+        owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
+        passing = record.release.follows if record is not None else owner is not None and owner.kind == "Pod"
+        if passing or pod_facts.is_terminating(namesake):
+            # That of an earlier pod of this name is still being cleaned up.
+            return self._stuck(namesake) or LaterError()
+        whose = "is not this pod's"
+        if record is not None:
+            whose = f"is kept for {record.owner} (release strategy {record.release.text})"
+        text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it, or to give the pod another name"
+        return TroubleError(Trouble("NameTaken", f"{text}.", 10.0))
+
+    def _stuck(self, namesake: Manifest) -> TroubleError | None:
+        """Say why a PodDNAT that should have gone a while ago has not, as far as its status tells."""
+        deleted_at = namesake["metadata"].get("deletionTimestamp")
+        if deleted_at is None or deleted_at > rfc3339(self._today() - _PATIENCE):
+            return None
+        condition = observed_condition(namesake.get("status") or {})
+        if condition is None or condition.ready:
+            return None
+        text = f"PodDNAT {namesake['metadata']['name']} of an earlier pod is still being removed"
+        return TroubleError(Trouble(condition.reason, f"{text}: {condition.message}", 10.0))
+
     def _refused(self, pod: Manifest, trouble: Trouble) -> PodAnswer:
         news = told(pod, annotations.format_status(trouble.reason, trouble.message), None)
         if news:
@@ -223,20 +252,6 @@ class Pods:
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:
     owner = controller_of(poddnat["metadata"])
     return owner is not None and owner.uid == pod_uid
-
-
-def _in_the_way(namesake: Manifest) -> Exception:
-    """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
-    metadata = namesake["metadata"]
-    if is_acks(metadata):
-        return TroubleError(of_acks(metadata["name"]))
-    owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
-    passing = record.release.follows if record is not None else owner is not None and owner.kind == "Pod"
-    if passing or pod_facts.is_terminating(namesake):
-        return LaterError()  # That of an earlier pod of this name is still being cleaned up.
-    whose = f"is kept for {record.owner} (release strategy {record.release.text})" if record else "is not this pod's"
-    text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it, or to give the pod another name"
-    return TroubleError(Trouble("NameTaken", f"{text}.", 10.0))
 
 
 def _as_desired(observed: Manifest) -> Manifest:

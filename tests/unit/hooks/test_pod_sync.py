@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
 
+from metacontroller_standin.waiting import wait_until
+from poddnat.timestamps import now
 from tests.unit.hooks.world import (
     EIP,
     EXPOSE_80,
@@ -20,6 +23,7 @@ from tests.unit.hooks.world import (
     answer,
     running,
 )
+from vpc_emulator import Fault
 
 
 def test_pod_with_an_ip_gets_a_poddnat_of_its_name(world: World) -> None:
@@ -218,6 +222,19 @@ def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(worl
     world.api.delete(world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
     again = world.make_pod(EXPOSE_80)
     assert world.sync_pod(again).status_code == 429
+
+
+def test_pod_is_told_why_the_poddnat_of_an_earlier_pod_does_not_go(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=None))
+    world.set_status(poddnat, answer(lambda: world.finalize(poddnat))["status"])
+    world.api.delete(world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
+    again = world.make_pod(EXPOSE_80)
+    world.service.pods._today = lambda: now() + dt.timedelta(minutes=1)
+    wait_until(lambda: world.sync_pod(again).status_code == 200, 5, "the status to be seen")
+    told = world.refusal(again)
+    assert told.startswith("AccessDenied: PodDNAT web-1 of an earlier pod is still being removed: ")
+    assert "DeleteForwardEntry answered Forbidden.RAM" in told
 
 
 # Pods that can't be exposed
