@@ -450,12 +450,12 @@ def heal(world: World) -> None:
     for entry in list(world.foreign.values()):
         if entry.internal_ip in POD_IPS:
             world.drop_foreign(entry)
+    while len(world.processes) > 1:
+        world.kill()
     # What was renamed can't be known to be ours by a status alone, which others may write too.
     for entry in world.ours():
         if OWNERSHIP.owner_in(entry.name) is None and entry.id not in world.provable_ids():
             emulator.delete_entry(entry.gateway_id, entry.id)
-    while len(world.processes) > 1:
-        world.kill()
     if not world.processes:
         world.start()
 
