@@ -6,70 +6,24 @@ is told by the hooks what is wanted.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
+from poddnat.calls import Call, Create, Delete, Peek
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.figures import GatewayFigures
-from poddnat.listing import EVERYTHING, Listing, pages_of
+from poddnat.hold import Hold
+from poddnat.listing import EVERYTHING, Listing
+from poddnat.lookout import Lookout
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
 from poddnat.ownership import Ownership
-from poddnat.pace import LONGEST_LOOK_GAP, Kind, Pace
+from poddnat.pace import Kind, Pace
 from poddnat.plan import Mine, Plan, make_plan
-from poddnat.progress import Blocked, Done, Progress, Trouble, Waiting
+from poddnat.progress import Blocked, Done, Progress, Waiting
+from poddnat.room import Room
 from poddnat.table import Table
 from poddnat.troubles import of_conflicts, of_error, of_full
 from poddnat.wish import Lanes, Wish
-
-_FIRST_HOLD = 0.25
-_LONGEST_HOLD = 30.0
-_FULL_RETRY = 60.0
-_FAILURES_TO_TELL = 3
-_VAIN_LOOKS = 15
-_MORE_RARELY = 1.25
-_LONGEST_LOOK_GAP = 10.0
-
-
-@dataclass(frozen=True)
-class Create:
-    """A call to make: create this entry."""
-
-    uid: str
-    name: str
-    rule: ForwardRule
-    token: str
-    pod: str = ""
-    """Namespace and name, for logs."""
-
-
-@dataclass(frozen=True)
-class Delete:
-    """A call to make: delete this entry; ``leftover_of`` is the PodDNAT it belonged to when that is another one."""
-
-    uid: str
-    entry: ForwardEntry
-    token: str
-    leftover_of: str | None
-    pod: str = ""
-
-
-@dataclass(frozen=True)
-class Look:
-    """Calls to make: list what these filters match, one after the other."""
-
-    filters: tuple[EntryFilter, ...]
-
-
-@dataclass(frozen=True)
-class Peek:
-    """A call to make: read the one page where these entries are expected."""
-
-    page: int
-    expected: frozenset[str]
-
-
-Call = Create | Delete | Look | Peek
 
 
 class Agenda:
@@ -91,45 +45,26 @@ class Agenda:
         self.loaded = False
         """Whether the table has been listed since the start, or since ``start_afresh``."""
         self._fresh_from = -math.inf
-        self.trouble: Trouble | None = None
-        """What is the matter with the gateway as a whole."""
-        self.limit: int | None = None
-        """How many entries the table may have, whatever the cloud allows."""
+        self.room = Room()
+        self._lookout = Lookout(self.table, self.pace, refresh_interval=refresh_interval)
+        self._hold = Hold(gateway_id)
         self._ownership = ownership
         self._known_alive = is_alive
-        self._refresh_interval = refresh_interval
-        self._refresh_at = -math.inf
-        self._looking = False
-        self._look_after = -math.inf
-        self._last_settling: set[ForwardEntry] = set()
-        self._vain_looks = 0
-        # In a row, each showing what waiting PodDNATs' entries were like before.
-        self._newest_last = True
-        # On which end of a listing new entries show up: the API doesn't say, so it is found out.
-        self._unpeeked: set[str] = set()
-        # Entries that a peek didn't show where they were expected.
-        self._late_elsewhere = False
-        # Whether a peek left out an entry on another page that had been due for long.
         self._wishes: dict[str, Wish] = {}
         self._watching: dict[str, None] = {}
         # PodDNATs that wait for something in the table to change, not for their turn to write.
         self._unclaimed: set[str] = set()
         # Owners of entries that the last whole listing showed though nobody lives who wants them.
-        self._failures = {"reads": 0, "writes": 0}
-        # In a row, each by itself: that the cloud can be read says nothing about its taking writes.
-        self._hold_until = -math.inf
-        self._quota: int | None = None
-        self._full_until = -math.inf
 
     def look_again(self, now: float) -> None:
         """Read the whole table as soon as may be: somebody doubts what is known of it."""
-        self._refresh_at = min(self._refresh_at, now)
+        self._lookout.doubt(now)
 
     def start_afresh(self, now: float) -> None:
         """Believe the table only once a listing that begins from now on shows it: somebody else may have written."""
         self.loaded = False
         self._fresh_from = now
-        self._refresh_at = -math.inf
+        self._lookout.doubt(-math.inf)
         self._unclaimed = set()
 
     # What is wanted.
@@ -167,28 +102,6 @@ class Agenda:
         """Whether something of a PodDNAT is being changed here."""
         return uid in self._wishes
 
-    def is_full(self, now: float) -> bool:
-        """Whether the table has no room for an entry: by its limit, or by a refusal since which nothing was freed."""
-        entries = len(self.table)
-        refused = now < self._full_until and self._quota is not None and entries >= self._quota
-        return refused or (self.limit is not None and entries >= self.limit)
-
-    @property
-    def quota(self) -> int | None:
-        """How many entries the table takes, as far as is known."""
-        return min((quota for quota in (self.limit, self._quota) if quota is not None), default=None)
-
-    def _room_at(self, now: float) -> float:
-        """Tell when the next create may be sent, as far as room goes; inf: only after something has changed.
-
-        No more are sent at once than there is room for: they would overtake each other.
-        """
-        quota = self.quota
-        if quota is None or len(self.table) + self.pace.in_flight < quota:
-            return now
-        limited = self.limit is not None and len(self.table) + self.pace.in_flight >= self.limit
-        return math.inf if limited or self.pace.in_flight else self._full_until
-
     def figures(self, now: float) -> GatewayFigures:
         """Tell how the work stands."""
         since = {kind: [self._wishes[uid].since for uid in self.lanes.uids(kind)] for kind in Kind}
@@ -200,7 +113,7 @@ class Agenda:
             unsettled=self.pace.unsettled,
             limit=self.pace.limit,
             entries=len(self.table),
-            quota=self.quota,
+            quota=self.room.quota,
             loaded=self.loaded,
         )
 
@@ -219,10 +132,10 @@ class Agenda:
         entries = wish.mine.entries(self.table) if wish.release else plan.working
         working = tuple(entry for entry in entries if entry.status is EntryStatus.AVAILABLE)
         trouble = wish.trouble or (None if wish.doubted else of_conflicts(plan, self._ownership))
-        if trouble is None and plan.creates and self.is_full(now):
+        if trouble is None and plan.creates and self.room.is_full(len(self.table), now):
             waiting = [self._wishes[uid].missing for uid in self.lanes.uids(Kind.CREATE)]
-            trouble = of_full(self.gateway_id, self.quota, len(waiting), sum(waiting))
-        if (trouble := trouble or self.trouble) is not None:
+            trouble = of_full(self.gateway_id, self.room.quota, len(waiting), sum(waiting))
+        if (trouble := trouble or self._hold.trouble) is not None:
             return Blocked(trouble, working)
         # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
         seconds = self.lanes.ahead(wish.mine.uid) * self.pace.seconds_per_write() / 2
@@ -252,15 +165,14 @@ class Agenda:
 
     def next(self, now: float, *, urgent_only: bool, may_write: bool = True) -> tuple[Call | None, float]:
         """Choose the next call, or say in how many seconds to ask again; ``urgent_only`` puts off mere looks."""
-        if now < self._hold_until:
-            return None, self._hold_until - now
-        wait = math.inf
-        if not self._looking:
-            look, wait = self._due_look(now, urgent_only=urgent_only)
-            if look is not None:
-                self._looking = True
-                return look, 0.0
-        if not may_write or not self.loaded or not len(self.lanes):
+        if now < self._hold.until:
+            return None, self._hold.until - now
+        waiting = [self._wishes[uid] for uid in self._watching]
+        more_to_write = len(self.lanes) > 0
+        look, wait = self._lookout.next(now, waiting, more_to_write=more_to_write, urgent_only=urgent_only)
+        if look is not None:
+            return look, 0.0
+        if not may_write or not self.loaded or not more_to_write:
             return None, wait
         pace = self.pace.wait(now)
         if pace > 0:
@@ -268,80 +180,13 @@ class Agenda:
         write, put_off = self._take_write(now)
         return write, min(wait, put_off)
 
-    def _due_look(self, now: float, *, urgent_only: bool) -> tuple[Look | Peek | None, float]:
-        if now >= self._refresh_at:
-            return Look((EVERYTHING,)), 0.0
-        wait = self._refresh_at - now
-        if not self._watching:
-            return None, wait
-        patient = self._look_after + (LONGEST_LOOK_GAP * 4 if urgent_only and len(self.lanes) else 0.0)
-        if now < patient:
-            return None, min(wait, patient - now)
-        filters: dict[EntryFilter, None] = {}
-        pending: dict[str, float] = {}
-        for uid in self._watching:
-            for due, where in self._worth_a_look(self._wishes[uid]):
-                if due > now:
-                    wait = min(wait, due - now)
-                    continue
-                filters[where] = None
-                if where.entry_id is not None:
-                    pending[where.entry_id] = now - due
-        return self._cheapest_look(filters, pending), wait
-
-    def _cheapest_look(self, filters: Collection[EntryFilter], pending: Mapping[str, float]) -> Look | Peek | None:
-        """Choose between looking one by one, at the page of the newest entries, and at everything."""
-        pages = pages_of(len(self.table))
-        if 1 < len(pending) == len(filters) and pages > 1:
-            missed = tuple(where for where in filters if where.entry_id in self._unpeeked)
-            return Look(missed) if missed else self._peek(pending)
-        if len(filters) >= pages:
-            return Look((EVERYTHING,))
-        return Look(tuple(filters)) if filters else None
-
-    def _peek(self, pending: Mapping[str, float]) -> Peek:
-        """Choose the page that most likely shows the entry that has been due the longest, and those beside it.
-
-        ``pending``: entries that are waited for, and for how many seconds they have been due.
-        """
-        places = self.table.counted_from_newest(pending)
-        total = len(self.table)
-        at: dict[int, set[str]] = {}
-        for entry_id, place in places.items():
-            index = total - 1 - place if self._newest_last else place
-            at.setdefault(index // ENTRIES_PER_PAGE + 1, set()).add(entry_id)
-        # Not the page with most of them: another one's would wait as long as there are always more here.
-        longest = max(places, key=lambda entry_id: pending[entry_id])
-        page = next(page for page, ids in at.items() if longest in ids)
-        self._late_elsewhere = any(late > LONGEST_LOOK_GAP for i, late in pending.items() if i not in at[page])
-        return Peek(page, frozenset(at[page]))
-
-    def _worth_a_look(self, wish: Wish) -> Iterator[tuple[float, EntryFilter]]:
-        """Yield what to look at for somebody who waits, and from when on."""
-        if wish.sending:
-            return
-        for rule in wish.suspects:
-            yield (
-                wish.retry_at,
-                EntryFilter(external_ip=rule.external_ip, external_port=str(rule.external_ports)),
-            )
-            yield (
-                wish.retry_at,
-                EntryFilter(internal_ip=rule.internal_ip, internal_port=str(rule.internal_ports)),
-            )
-        for entry in wish.settling:
-            due = self.pace.due_at(entry.entry_id, more_to_write=len(self.lanes) > 0)
-            yield due, EntryFilter(entry_id=entry.entry_id)
-        for entry_id in wish.doubted:
-            yield -math.inf, EntryFilter(entry_id=entry_id)
-        if wish.release and not wish.settling and not wish.confirmed:
-            yield -math.inf, EntryFilter(name=wish.mine.name)
-
     def _take_write(self, now: float) -> tuple[Create | Delete | None, float]:
         """Take the next write out of the queue; those that must wait keep their places."""
         kept: list[tuple[str, Kind]] = []
         taken: Create | Delete | None = None
-        room_in = self._room_at(now) - now if self.lanes.length(Kind.CREATE) else math.inf
+        room_in = math.inf
+        if self.lanes.length(Kind.CREATE):
+            room_in = self.room.free_at(len(self.table), self.pace.in_flight, now) - now
         # Without room, those who want to create may be many, and are not gone through in vain.
         closed, wait = (Kind.CREATE, room_in) if room_in > 0 else (None, math.inf)
         while taken is None and (uid := self.lanes.pop(closed=closed)) is not None:
@@ -376,8 +221,7 @@ class Agenda:
         """Take over that the cloud accepted a create."""
         self.pace.accepted(entry_id, Kind.CREATE, now)
         self.table.put(ForwardEntry(entry_id, job.name, job.rule, EntryStatus.PENDING))
-        if self._quota is not None and len(self.table) > self._quota:
-            self._quota = None  # It has been raised.
+        self.room.taken(len(self.table))
         self._written(job, now)
 
     def deleted(self, job: Delete, now: float) -> None:
@@ -388,8 +232,8 @@ class Agenda:
         self._written(job, now)
 
     def _written(self, job: Create | Delete, now: float) -> None:
-        self._recovered("writes")
-        self._look_after = min(self._look_after, now + LONGEST_LOOK_GAP)
+        self._hold.recovered("writes")
+        self._lookout.written(now)
         wish = self._wishes[job.uid]
         wish.fulfilled(job.rule if isinstance(job, Create) else job.entry.entry_id)
         wish.forgive()
@@ -416,18 +260,17 @@ class Agenda:
                 wish.fulfilled(job.entry.entry_id)
             case Meaning.UNKNOWN:
                 self._doubt(job, wish, now)
-                self._hold("writes", error, now)
+                self._hold.failed("writes", error, now)
             case Meaning.TAKEN:
                 self._doubt(job, wish, now)
                 if wish.failures:
                     # The filters showed nobody: they find equal ports only, not a range that overlaps.
-                    self._refresh_at = now
+                    self._lookout.doubt(now)
                 wish.put_off(now)
             case Meaning.FULL:
-                self._quota = len(self.table)
-                self._full_until = now + _FULL_RETRY
+                self.room.refused(len(self.table), now)
             case Meaning.DENIED | Meaning.UNUSABLE:
-                self._hold("writes", error, now)
+                self._hold.failed("writes", error, now)
             case _:
                 wish.trouble = of_error(error, self.gateway_id)
                 wish.put_off(now, at_least=wish.trouble.retry_after)
@@ -444,49 +287,21 @@ class Agenda:
         if isinstance(job, Create):
             wish.suspects.add(job.rule)
         else:
-            self._refresh_at = now
-
-    def _hold(self, what: str, error: CloudError, now: float) -> None:
-        """Hold everything back, ever longer: the whole gateway is concerned."""
-        failures = self._failures[what] = self._failures[what] + 1
-        self._hold_until = now + min(_FIRST_HOLD * 2.0 ** (failures - 1), _LONGEST_HOLD)
-        if error.meaning is not Meaning.UNKNOWN or failures >= _FAILURES_TO_TELL:
-            trouble = of_error(error, self.gateway_id)
-            # Reads and writes fail in turn: a text that changed each time would be a status written each time.
-            if self.trouble is None or self.trouble.reason != trouble.reason:
-                self.trouble = trouble
-
-    def _recovered(self, what: str) -> None:
-        self._failures[what] = 0
-        if not any(self._failures.values()):
-            self.trouble = None
+            self._lookout.doubt(now)
 
     def look_failed(self, error: CloudError, now: float) -> None:
         """Take over that a look was cut short."""
-        self._looking = False
-        self._look_after = now + self.pace.look_gap()
+        self._lookout.failed(now)
         if error.meaning is not Meaning.THROTTLED:
-            self._hold("reads", error, now)
+            self._hold.failed("reads", error, now)
 
     def look_ended(self, now: float) -> None:
         """Take over that a look is complete."""
-        self._looking = False
         self.pace.looked()
-        self._recovered("reads")
+        self._hold.recovered("reads")
         for uid in list(self._watching):
             self._place(self._wishes[uid])
-        self._look_after = now + self._look_gap()
-
-    def _look_gap(self) -> float:
-        """Give the seconds until the next look: ever more while nothing moves, as when an entry is stuck."""
-        if self._unpeeked or self._late_elsewhere:
-            self._late_elsewhere = False
-            return 0.0  # A peek at another page has told nothing of them yet.
-        settling = {entry for uid in self._watching for entry in self._wishes[uid].settling}
-        self._vain_looks = self._vain_looks + 1 if settling and settling == self._last_settling else 0
-        self._last_settling = settling
-        more = _MORE_RARELY ** max(0, self._vain_looks - _VAIN_LOOKS)
-        return min(self.pace.look_gap() * more, _LONGEST_LOOK_GAP)
+        self._lookout.ended(now, {entry for uid in self._watching for entry in self._wishes[uid].settling})
 
     def listed(self, listing: Listing, *, since: int, started_at: float, now: float) -> list[str]:
         """Take over what a look showed.
@@ -499,23 +314,18 @@ class Agenda:
         for uid in self._watching:
             self._take_notice(self._wishes[uid], listing, started_at, now)
         if listing.where != EVERYTHING:
-            self._unpeeked.discard(listing.where.entry_id or "")
+            self._lookout.looked_at(listing.where)
             return []
         if started_at < self._fresh_from:
             return []
         self.loaded = True
-        self._refresh_at = now + (self._refresh_interval if listing.whole else LONGEST_LOOK_GAP)
+        self._lookout.refreshed(now, whole=listing.whole)
         self.pace.forget_all_but(self.table.ids())
         return self._sweepable() if listing.whole else []
 
     def peeked(self, job: Peek, entries: Sequence[ForwardEntry], *, since: int, started_at: float, now: float) -> None:
         """Take over what a peek showed; it proves nothing about what it doesn't show."""
-        expected = set(job.expected)
-        shown = {entry.entry_id for entry in entries}
-        missed = expected - shown
-        if expected and missed == expected:
-            self._newest_last = not self._newest_last
-        self._unpeeked = missed
+        self._lookout.peeked(job, entries)
         self.table.learn(entries, since=since, gone=())
         self._notice(entries, started_at, now)
 

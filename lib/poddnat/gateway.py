@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from poddnat import logs
-from poddnat.agenda import Agenda, Call, Create, Delete, Look, Peek
+from poddnat.agenda import Agenda
+from poddnat.calls import Call, Create, Delete, Look, Peek
 from poddnat.cloud import Cloud, EntryFilter, EntryPage, GatewayInfo
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.figures import GatewayFigures
@@ -154,7 +155,7 @@ class Gateway:
     def limit(self, quota: int | None) -> None:
         """Let the table get no longer than this, whatever the cloud allows; None: as long as it allows."""
         with self._wake:
-            self._agenda.limit = quota
+            self._agenda.room.limit = quota
             self._wake.notify()
 
     def entries_with(self, entry_ids: Iterable[str]) -> list[ForwardEntry]:
@@ -188,7 +189,7 @@ class Gateway:
     def full(self) -> bool:
         """Whether the table had no room for an entry, and nothing has been freed since."""
         with self._wake:
-            return self._agenda.is_full(self._clock())
+            return self._agenda.room.is_full(len(self._agenda.table), self._clock())
 
     def figures(self) -> GatewayFigures:
         """Tell how the work stands, for metrics."""

@@ -6,7 +6,8 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from poddnat.agenda import Agenda, Call, Create, Delete, Look, Peek
+from poddnat.agenda import Agenda
+from poddnat.calls import Call, Create, Delete, Look, Peek
 from poddnat.cloud import ENTRIES_PER_PAGE
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.listing import Listing

@@ -2,7 +2,8 @@
 
 import pytest
 
-from poddnat.agenda import Agenda, Create, Delete, Look
+from poddnat.agenda import Agenda
+from poddnat.calls import Create, Delete, Look
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.listing import EVERYTHING, Listing
 from poddnat.model import EntryStatus, ForwardEntry
@@ -193,7 +194,7 @@ def test_room_that_appears_goes_to_those_who_have_waited_longest() -> None:
 
 def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() -> None:
     limited = generous(agenda(entry(9)))
-    limited.limit = 3
+    limited.room.limit = 3
     for number in (1, 2, 3):
         limited.want(mine(number), (rule(number),), 1.0)
     first, second = send_all(limited, 2.0)
@@ -201,14 +202,14 @@ def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() ->
     limited.created(first, "fwd-7", 2.1)
     limited.created(second, "fwd-8", 2.1)
     assert send_all(limited, 100.0) == []
-    assert limited.is_full(100.0)
+    assert limited.room.is_full(len(limited.table), 100.0)
     limited.table.remove("fwd-1")
     assert [call.uid for call in send_all(limited, 100.1)] == ["uid-3"]
 
 
 def test_full_table_tells_how_many_wait_for_how_much() -> None:
     limited = agenda()
-    limited.limit = 0
+    limited.room.limit = 0
     limited.want(mine(1), (rule(1), rule(2)), 1.0)
     blocked = limited.want(mine(3), (rule(3),), 1.0)
     assert isinstance(blocked, Blocked)
