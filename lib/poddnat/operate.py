@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from poddnat.cloud import Cloud
     from poddnat.cluster import Cluster
     from poddnat.repair import Step
-    from poddnat.stock import Stock
+    from poddnat.stock import Say, Stock
 
 _SECOND_LOOK = 2.0
 """Seconds between the two looks that a finding has to outlast."""
@@ -188,16 +188,23 @@ class _Site:
     cloud: "Cloud"
     cluster: "Cluster"
 
-    def stock(self, say: Callable[[str], None]) -> "Stock":
+    def stock(self, say: "Say") -> "Stock":
         """Read all that there is."""
         from poddnat.stock import take_stock
 
         return take_stock(self.values, self.cloud, self.cluster, say)
 
-    def look(self, read: Callable[[Callable[[str], None]], _Answer]) -> _Answer:
-        """Read something, tell on a terminal what, and end with a sentence when that fails."""
-        with _told_failures(), progress_console().status("Reading …") as status:
-            return read(lambda what: status.update(f"{what.capitalize()} …"))
+    def look(self, read: "Callable[[Say], _Answer]") -> _Answer:
+        """Read something, show on a terminal how far that is, and end with a sentence when it fails."""
+        columns, err = (TextColumn("{task.description}"), BarColumn()), progress_console()
+        with _told_failures(), Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+
+            def say(what: str, done: int = 0, of: int | None = None, /) -> None:
+                for task in progress.task_ids:
+                    progress.remove_task(task)
+                progress.add_task(f"{what[0].upper()}{what[1:]}", completed=done, total=of)
+
+            return read(say)
 
 
 def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> _Site:
@@ -225,7 +232,7 @@ def _told_failures() -> Iterator[None]:
         raise failure(f"the API server did not tell: {error}") from error
 
 
-def _audit(site: _Site, say: Callable[[str], None]) -> "list[Finding]":
+def _audit(site: _Site, say: "Say") -> "list[Finding]":
     from poddnat.audit import Kind, compare, lasting
 
     findings = compare(site.stock(say), site.values)
@@ -251,7 +258,7 @@ def _fix(site: _Site, faults: "list[Finding]", *, quiet: bool, yes: bool) -> boo
         return False
     results: list[bool] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with _told_failures(), Progress(*columns, console=err, disable=not sys.stderr.isatty()) as progress:
+    with _told_failures(), Progress(*columns, console=err, disable=not err.is_terminal) as progress:
         task = progress.add_task("Mending", total=len(steps))
 
         def done(step: "Step", went_well: bool) -> None:  # noqa: FBT001

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from poddnat.cloud import Cloud, GatewayInfo
+from poddnat.cloud import ENTRIES_PER_PAGE, Cloud, EntryPage, GatewayInfo
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.cluster import Cluster
 from poddnat.listing import EVERYTHING, read_listing
@@ -21,6 +21,13 @@ _LISTINGS = 3
 """A table that changes between two pages is listed again, so many times at most."""
 
 _Answer = TypeVar("_Answer")
+
+
+class Say(Protocol):
+    """Is told what is being done, and how much of how much has been."""
+
+    def __call__(self, what: str, done: int = 0, of: int | None = None, /) -> None:
+        """Take notice."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,9 @@ class Stock:
 
 
 def take_stock(
-    values: Values, cloud: Cloud, cluster: Cluster, say: Callable[[str], None] = lambda _what: None
+    values: Values, cloud: Cloud, cluster: Cluster, say: Say = lambda _what, _done=0, _of=None: None
 ) -> Stock:
-    """Read everything; ``say`` is told what is being read.
+    """Read everything; ``say`` is told what is being read, and how much of it has been, where that is known.
 
     Raises:
         CloudError: the cloud did not tell.
@@ -58,7 +65,7 @@ def take_stock(
     tables = {}
     for gateway_id in dict.fromkeys([*values.gateway_ids, *(str(name) for name in named if name)]):
         say(f"reading the forward table of {gateway_id}")
-        tables[gateway_id] = _table(cloud, gateway_id) if gateway_id in infos else ()
+        tables[gateway_id] = _table(cloud, gateway_id, say) if gateway_id in infos else ()
     return Stock(tuple(poddnats), infos, tables)
 
 
@@ -78,11 +85,15 @@ def patiently(call: Callable[[], _Answer]) -> _Answer:
     raise AssertionError("unreachable")
 
 
-def _table(cloud: Cloud, gateway_id: str) -> tuple[ForwardEntry, ...]:
+def _table(cloud: Cloud, gateway_id: str, say: Say) -> tuple[ForwardEntry, ...]:
+    def read(page: int) -> EntryPage:
+        found = patiently(lambda: cloud.list_forward_entries(gateway_id, page=page))
+        done = min(page * ENTRIES_PER_PAGE, found.total)
+        say(f"reading the forward table of {gateway_id}: {done} of {found.total} entries", done, found.total)
+        return found
+
     for _ in range(_LISTINGS):
-        listing = read_listing(
-            lambda page: patiently(lambda: cloud.list_forward_entries(gateway_id, page=page)), EVERYTHING
-        )
+        listing = read_listing(read, EVERYTHING)
         if listing.whole:
             break
     return listing.entries

@@ -51,7 +51,12 @@ def console() -> Console:
 def show(content: Table | Text) -> None:
     """Print a result for people, whole: where there is less room than ids and addresses take, lines are wrapped."""
     screen = console()
-    needed = Measurement.get(screen, screen.options.update(max_width=_ANY_WIDTH), content).minimum
+    wide = screen.options.update(max_width=_ANY_WIDTH)
+    for column in content.columns if isinstance(content, Table) else ():
+        if column.no_wrap:
+            cells = (column.header, *column.cells)
+            column.min_width = max(Measurement.get(screen, wide, cell).maximum for cell in cells)
+    needed = Measurement.get(screen, wide, content).minimum
     if needed > screen.width:
         screen = Console(highlight=False, width=needed)
     screen.print(content)

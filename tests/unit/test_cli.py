@@ -17,8 +17,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from poddnat.audit import Finding, Kind
 from poddnat.cli import app
 from poddnat.files import MANIFESTS, ROOT
+from poddnat.screens import findings
+from poddnat.terminal import show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,12 +64,19 @@ def test_version_is_that_of_the_package_and_of_the_image() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_table_shows_ids_and_addresses_whole_however_narrow_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, width: int
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
 ) -> None:
     monkeypatch.setattr("poddnat.terminal._WIDE", width)
-    result = run("check-config", "--offline", "--values", VALUES)
-    for shown in ("ngw-bp1uewa15k4iy5e8dn3jr", "cn-hangzhou-j", "512-1024", "203.0.113.10"):
-        assert shown in result.output
+    named = (
+        "ngw-bp1uewa15k4iy5e8dn3jr",
+        "fwd-emue41jrqx2db4p1aqzi",
+        "203.0.113.10:512 to 172.16.1.7:80 (tcp)",
+        "ns/web",
+    )
+    show(findings([Finding(Kind.MISSING, *named, uid="uid", detail="it is not there any more, whoever took it away")]))
+    printed = capsys.readouterr().out
+    for shown in ("FINDING", *named):
+        assert f" {shown} " in printed
 
 
 # Completion
