@@ -336,8 +336,19 @@ def _all_pages(page: Callable[[int], tuple[list[_Answer], int]]) -> list[_Answer
 
 
 def _ports(text: str) -> Ports:
-    # IP mapping entries carry "Any" instead of ports.
-    return ALL_PORTS if text.lower() == "any" else Ports.parse(text)
+    """Read ports; IP mapping entries carry "Any", and a form that we don't know may mean all as well."""
+    try:
+        return Ports.parse(text)
+    except ValueError:
+        return ALL_PORTS
+
+
+def _protocol(text: str) -> Protocol:
+    """Read a protocol; one that we don't know must not keep the rest of the table from being read."""
+    try:
+        return Protocol(text.lower())
+    except ValueError:
+        return Protocol.ANY
 
 
 def _entry(row: Any) -> ForwardEntry:
@@ -346,7 +357,7 @@ def _entry(row: Any) -> ForwardEntry:
         external_ports=_ports(str(row.external_port)),
         internal_ip=str(row.internal_ip),
         internal_ports=_ports(str(row.internal_port)),
-        protocol=Protocol(str(row.ip_protocol).lower()),
+        protocol=_protocol(str(row.ip_protocol)),
     )
     name = str(row.forward_entry_name or "")
     return ForwardEntry(str(row.forward_entry_id), name, rule, EntryStatus(str(row.status)))

@@ -71,11 +71,15 @@ class ValuesFile:
             return str(error.strerror)
 
     def _run(self) -> None:
+        told = ""
         while not self._stopping.wait(self._interval):
             try:
                 self.look()
-            except Exception:  # the next change has to be seen all the same
-                log.exception("%s could not be taken over", self._path)
+                told = ""
+            except Exception as error:  # the next change has to be seen all the same
+                if (why := repr(error)) != told:  # not at every try
+                    log.exception("%s could not be taken over; it is tried again", self._path)
+                told = why
 
 
 def _check_change(path: Path, before: Values, now: Values) -> None:

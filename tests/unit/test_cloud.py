@@ -1,5 +1,6 @@
 """The cloud's client: credentials, addresses, and failures that arrive sorted."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import Cloud, GatewayInfo
 from poddnat.cloud_errors import CloudError, Meaning
 from poddnat.fleet import Fleet
+from poddnat.model import ALL_PORTS, Protocol
 from poddnat.ownership import Ownership
 from poddnat.values import Values, parse
 from tests.unit.hooks.world import EIP, GATEWAY, cloud, values
@@ -102,6 +104,16 @@ def test_answer_of_somebody_else_is_told_as_unknown(body: bytes) -> None:
         with pytest.raises(CloudError) as caught:
             Cloud(parse(values(server.url))).list_forward_entries(GATEWAY)
     assert caught.value.meaning is Meaning.UNKNOWN
+
+
+def test_entry_of_a_kind_that_is_not_known_is_taken_to_hold_the_whole_address() -> None:
+    row = {"ForwardEntryId": "fwd-1", "ExternalIp": EIP, "ExternalPort": "some", "InternalIp": "172.16.1.1"}
+    row |= {"InternalPort": "80", "IpProtocol": "sctp", "Status": "Frozen"}
+    with odd_server() as server:
+        entries = {"ForwardTableEntry": [row]}
+        server.body = json.dumps({"RequestId": "1", "TotalCount": 1, "ForwardTableEntries": entries}).encode()
+        (entry,) = Cloud(parse(values(server.url))).list_forward_entries(GATEWAY).entries
+    assert (entry.rule.external_ports, entry.rule.protocol) == (ALL_PORTS, Protocol.ANY)
 
 
 class Stumbling(Cloud):
