@@ -164,12 +164,7 @@ def mallorys_token(controlplane: ControlPlane) -> str:
 
 def with_a_mapping_that_is_kept(victims: Cluster) -> Json:
     """Expose a pod whose ports are kept forever, and take it away."""
-    labels = {"app": "arena"}
-    metadata = {"labels": labels, "annotations": {**EXPOSE_80, FIXED: "true", RELEASE_STRATEGY: "Never"}}
-    template = {"metadata": metadata, "spec": {"containers": CONTAINERS}}
-    spec = {"serviceName": "arena", "replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    made = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "arena"}, "spec": spec}
-    victims.kubectl("create", "-f", "-", stdin=json.dumps(made))
+    victims.create_stateful_set({**EXPOSE_80, FIXED: "true", RELEASE_STRATEGY: "Never"})
     victims.wait_all_ready(1)
     victims.kubectl("scale", "statefulset/arena", "--replicas=0")
 

@@ -89,15 +89,7 @@ def cluster(everywhere: Cluster, namespace: str) -> Iterator[Cluster]:
 
 
 def create_stateful_set(cluster: Cluster, replicas: int = 1, annotations: dict[str, str] = FIXED_80) -> None:
-    labels = {"app": "arena"}
-    spec = {
-        "serviceName": "arena",
-        "replicas": replicas,
-        "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": {"containers": CONTAINERS}},
-    }
-    made = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "arena"}, "spec": spec}
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
+    cluster.create_stateful_set(annotations, replicas)
     cluster.wait_all_ready(replicas)
 
 

@@ -146,10 +146,7 @@ def _pods(cluster: Cluster) -> None:
     owners = [_owner(cluster, crd) for crd in (kruise.ADVANCED, kruise.GAME_SERVERS)]
     for owner in owners:
         _create_pod(cluster, f"{owner['name']}-0", FIXED_80, owner=owner)
-    labels = {"app": "arena"}
-    template = {"metadata": {"labels": labels, "annotations": FIXED_80}, "spec": {"containers": CONTAINERS}}
-    spec = {"serviceName": "arena", "replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    _create(cluster, {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "arena"}, "spec": spec})
+    cluster.create_stateful_set(FIXED_80)
     names = ["web", "arena-0", *(f"{owner['name']}-0" for owner in owners)]
     for name in names:
         cluster.wait_ready(name)

@@ -210,6 +210,16 @@ class Cluster:
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         self.kubectl("create", "-f", "-", stdin=json.dumps(pod))
 
+    def create_stateful_set(self, annotations: dict[str, str], replicas: int = 1) -> None:
+        """Create a StatefulSet, named arena."""
+        labels = {"app": "arena"}
+        pod = {"containers": [{"name": "web", "image": "nginx"}]}
+        template = {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod}
+        selected = {"selector": {"matchLabels": labels}, "template": template}
+        spec = {"serviceName": "arena", "replicas": replicas, **selected}
+        made = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "arena"}, "spec": spec}
+        self.kubectl("create", "-f", "-", stdin=json.dumps(made))
+
     def pod(self, name: str) -> Json:
         """Read a pod."""
         return self.api.get(self.api.resource("v1", "pods"), name, self.namespace)
