@@ -19,6 +19,7 @@ from poddnat.cluster import Cluster
 from poddnat.ownership import Ownership
 from poddnat.repair import Repair, steps_for
 from poddnat.stock import take_stock
+from tests.hushed import leaks
 from tests.unit.hooks import acks
 from tests.unit.hooks import world as small
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, KEY, World, cluster
@@ -42,7 +43,9 @@ class Terminal:
     def run(self, command: str, *options: str) -> Result:
         """Run a command on the world."""
         where = [] if command == "check-config" else ["--kubeconfig", str(self.kubeconfig)]
-        return CliRunner().invoke(app, [command, "--values", str(self.values), *where, *options])
+        result = CliRunner().invoke(app, [command, "--values", str(self.values), *where, *options])
+        assert leaks(result.output) == []
+        return result
 
     def read(self, command: str, *options: str) -> Any:
         """Run a command, and read what it writes for programs."""
