@@ -14,8 +14,10 @@ import yaml
 
 from poddnat import annotations as keys
 from poddnat.files import MANIFESTS
+from poddnat.model import Ports
 from poddnat.ownership import Ownership
 from poddnat.poddnat_object import entry_ids, observed_condition, parse_spec, ready_since
+from poddnat.values import parse
 from tests.unit.hooks.world import GATEWAY, World, answer, restarted
 
 if TYPE_CHECKING:
@@ -83,6 +85,15 @@ def test_forward_entries_keep_the_form_of_their_names(example: Json) -> None:
     ownership = Ownership(example["clusterID"])
     assert ownership.name_of(example["uid"]) == example["name"]
     assert ownership.owner_in(example["name"]) == example["uid"]
+
+
+def test_values_file_of_the_first_version_offers_the_same_ports() -> None:
+    values = parse(FIRST["values"])
+    (entry,) = values.entries_of("ngw-bp1uewa15k4iy5e8dn3jr")
+    assert (values.cluster_id, entry.ports) == ("c4f0a9d27b6e84c1f93d5e7a1b2c30d68", Ports.of(512, 1024))
+    assert list(entry.eips or ()) == ["203.0.113.10", "203.0.113.11"]
+    assert values.quota_of("ngw-bp1uewa15k4iy5e8dn3jr") is None
+    assert not values.is_blocked("203.0.113.10")
 
 
 def test_poddnat_of_the_first_version_is_read() -> None:
