@@ -58,9 +58,10 @@ class Mappings:
         stopwatch: Stopwatch,
         reporter: Reporter,
         *,
+        on_spoilt: Callable[[Manifest], None] = lambda _poddnat: None,
         today: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``today`` is the wall clock."""
+        """``on_spoilt`` gets each PodDNAT that asks for what it may not have; ``today`` is the wall clock."""
         self._proofs = proofs
         self._cluster = cluster
         self._poddnats = poddnats
@@ -71,6 +72,7 @@ class Mappings:
         self._absences = absences
         self._stopwatch = stopwatch
         self._reporter = reporter
+        self._on_spoilt = on_spoilt
         self._today = today
 
     def sync(self, parent: Manifest) -> PodDNATAnswer | Later:
@@ -111,6 +113,7 @@ class Mappings:
             wanted = parse_spec(spec_of(parent), away=fixed is not None)
         except SpecError as error:
             self._holdings.withdraw(mine)
+            self._on_spoilt(parent)
             act = "the user has to correct or delete this PodDNAT"
             return self._reporter.blocked(parent, Trouble("InvalidSpec", f"{error}; {act}."))
         self.seen(parent)
@@ -192,6 +195,7 @@ class Mappings:
         self._holdings.withdraw(mine)
         if Fixed.read(parent["metadata"]) is None:
             self._ledger.poddnat_refused(mine.uid, (wanted.gateway_id, wanted.external_ip), wanted.mappings)
+        self._on_spoilt(parent)
         return self._reporter.blocked(parent, why)
 
     def _allowed(self, parent: Manifest) -> None:

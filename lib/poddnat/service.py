@@ -25,11 +25,13 @@ from poddnat.network import Network
 from poddnat.nodes import Nodes
 from poddnat.ownership import Ownership
 from poddnat.permission import Permissions
+from poddnat.pod_facts import is_terminating
 from poddnat.poddnat_object import spec_of
 from poddnat.poddnat_status import Reporter
 from poddnat.pods import Pods
 from poddnat.proofs import Proofs
 from poddnat.refusals import Refusals
+from poddnat.restoring import Restorer
 from poddnat.stopwatch import Stopwatch
 from poddnat.timestamps import now
 from poddnat.upkeep import Upkeep
@@ -113,6 +115,9 @@ class Service:
             self._refusals,
             today=today,
         )
+        self._restorer = Restorer(
+            cluster, self.absences.pods, lambda pod: self.pods.sync(pod, None), may_write=may_write, clock=clock
+        )
         self._permissions = permissions = Permissions(values, cluster, namespaces, clock=clock)
         self.mappings = Mappings(
             Proofs(ownership),
@@ -124,6 +129,7 @@ class Service:
             self.absences,
             stopwatch,
             Reporter(cluster, ledger, stopwatch, lambda: self.network.routes_denied, today=today),
+            on_spoilt=self._restorer.disturbed,
             today=today,
         )
 
@@ -145,10 +151,13 @@ class Service:
     def _seen(self, poddnat: dict[str, Any]) -> None:
         self.mappings.seen(poddnat)
         self.upkeep.seen(poddnat)
+        if is_terminating(poddnat):
+            self._restorer.disturbed(poddnat)
 
     def _gone(self, poddnat: dict[str, Any]) -> None:
         self.mappings.gone(poddnat)
         self.upkeep.gone(poddnat)
+        self._restorer.disturbed(poddnat)
 
     def _listed(self, gateway_id: str) -> None:
         for poddnat in self.poddnats.all():
@@ -186,6 +195,7 @@ class Service:
         """Start everything that runs in the background."""
         self.poddnats.start()
         self.absences.start()
+        self._restorer.start()
         self.fleet.start()
         self.network.start()
         if self._values_file is not None:
@@ -201,6 +211,7 @@ class Service:
         """Stop; calls to the cloud that are under way are waited for."""
         if self._values_file is not None:
             self._values_file.stop()
+        self._restorer.stop()
         self.absences.stop()
         self.poddnats.stop()
         self.network.stop()

@@ -484,6 +484,31 @@ def test_fixed_pods_ports_survive_calls_to_the_api_server_that_have_no_answer(bu
     assert connection.lost_all
 
 
+def test_poddnat_of_a_fixed_pod_that_is_deleted_by_hand_comes_back_at_once_with_the_same_ports(busy: Cluster) -> None:
+    world = busy.world
+    before, uid = expose(world), metadata(world)["uid"]
+    world.api.delete(world.poddnats, "arena-0", "default")
+    wait_until(lambda: metadata(world).get("uid") not in (None, uid) and reason(world) == "Ready", 10, "another")
+    assert outside(world) == before
+
+
+@pytest.mark.parametrize("change", [{"internalIP": "172.16.1.14"}, {"portMapping": []}, {"externalIP": OTHER}], ids=str)
+def test_poddnat_of_a_fixed_pod_that_is_edited_by_hand_is_put_right_at_once(busy: Cluster, change: Json) -> None:
+    world = busy.world
+    ip, _ = expose(world)
+    (entry,) = world.entries()
+    busy.standin.wait_idle(horizon=30)
+    world.api.patch(world.poddnats, "arena-0", {"spec": change}, "default")
+
+    def is_right() -> bool:
+        there = [(one.external_ip, one.external_port, one.internal_ip) for one in world.entries()]
+        spec = (world.poddnat("arena-0") or {})["spec"]
+        asked = [(spec["externalIP"], *outside(world)[1], spec["internalIP"])]
+        return there == asked and asked[0][::2] == (ip, entry.internal_ip) and reason(world) == "Ready"
+
+    wait_until(is_right, 10, "the PodDNAT to be put right")
+
+
 def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
     world = busy.world
     expose(world)
