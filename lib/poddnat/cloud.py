@@ -34,6 +34,7 @@ _GATEWAYS_PER_PAGE = 50
 _EIPS_PER_PAGE = 100
 _ROUTE_TABLES_PER_PAGE = 50
 _DEFAULT_ROUTE = "0.0.0.0/0"
+
 # These write past our own log, and in it, URLs with tokens: all that they tell comes as an error, too.
 for _name in ("alibabacloud-tea", "darabonba-core", "credentials"):
     logging.getLogger(_name).disabled = True

@@ -12,6 +12,7 @@ import pytest
 from metacontroller_standin.api import name_of
 from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.waiting import wait_until
+from poddnat.fixed import OWNER, POD_UID, STRATEGY
 from poddnat.poddnat_object import ACK_FINALIZER
 from tests.unit.hooks.world import (
     EIP,
@@ -139,6 +140,27 @@ def test_owner_that_is_not_the_pod_itself_allows_nothing(world: World, victim: J
     assert works(world, victim)
 
 
+@pytest.mark.parametrize(("whose", "reason"), [("own", "NotAllowed"), ("victim", "PodAway"), ("nobody", "PodAway")])
+def test_poddnat_passed_off_as_that_of_a_fixed_pod_exposes_nothing(
+    world: World, victim: Json, whose: str, reason: str
+) -> None:
+    pods = {"own": world.make_pod(EXPOSE_80, name="attacker"), "victim": pod_of(world, victim)}
+    uid = pods[whose]["metadata"]["uid"] if whose in pods else "made-up"
+    mapping = [{"externalPort": "700", "internalPort": "80"}]
+    spec = {"tableId": GATEWAY, "externalIP": EIP, "internalIP": VICTIM_IP, "portMapping": mapping}
+    world.make_poddnat(spec, name="attacker")
+    marks = {OWNER: "apps/v1 StatefulSet x 1", STRATEGY: "Never", POD_UID: uid}
+    world.api.patch(world.poddnats, "attacker", {"metadata": {"annotations": marks}}, "default")
+    told = answer(lambda: world.sync_poddnat(world.poddnat("attacker") or {}))
+    assert condition(told)[1] == reason
+    assert [entry.internal_ip for entry in world.entries()] == [VICTIM_IP]
+    assert works(world, victim)
+
+
+def pod_of(world: World, poddnat: Json) -> Json:
+    return world.api.get(world.api.resource("v1", "pods"), name_of(poddnat), "default")
+
+
 def test_entry_does_not_outlive_the_pod_when_the_owner_is_taken_out_and_the_status_says_ready(world: World) -> None:
     """Else the next pod with that IP would be exposed."""
     pod = world.make_pod(EXPOSE_80, name="attacker")
@@ -200,7 +222,7 @@ def test_pods_port_is_not_taken_from_it(world: World, victim: Json) -> None:
     assert reason == "ExternalPortTaken"
     assert victim["metadata"]["uid"] in message
     assert works(world, victim)
-    pod = world.api.get(world.api.resource("v1", "pods"), "victim", "default")
+    pod = pod_of(world, victim)
     assert world.attachment(pod, victim)["spec"] == victim["spec"]
 
 
@@ -362,7 +384,7 @@ def test_call_with_another_owner_goes_by_what_the_api_server_has(world: World, v
 
 
 def test_call_to_opt_out_a_pod_that_asks_takes_nothing_from_it(world: World, victim: Json) -> None:
-    pod = world.api.get(world.api.resource("v1", "pods"), "victim", "default")
+    pod = pod_of(world, victim)
     forged = {**pod, "metadata": {**pod["metadata"], "annotations": {}}}
     why = refused(world, "/pod/opt-out", {**pod_request(forged), "attachments": {}})
     assert why == "pod default/victim has the annotation k8s.aliyun.com/pod-dnat\n"
