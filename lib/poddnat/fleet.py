@@ -28,6 +28,7 @@ _FIRST_RETRY = 1.0
 _LOOKS = 5
 """How often all gateways are looked at, by one call, while each table is read once."""
 _LONGEST_RETRY = 30.0
+_DOUBT_SECONDS = 2.0
 
 
 class Fleet:
@@ -68,6 +69,8 @@ class Fleet:
         self._gateways: dict[str, Gateway] = {}
         self._infos: dict[str, GatewayInfo] | None = None
         self._trouble: Trouble | None = None
+        self._doubted: set[str] = set()
+        # Gateways and addresses that the last answer did not show any more.
         self._stopping = threading.Event()
         self._wake = threading.Condition()
         self._stale = False
@@ -186,9 +189,9 @@ class Fleet:
         while not self._stopping.is_set():
             wait = min(_FIRST_RETRY * 2.0**failures, _LONGEST_RETRY)
             try:
-                self._refresh()
+                sure = self._refresh()
                 attempts.worked()
-                failures, wait = 0, self._refresh_interval
+                failures, wait = 0, self._refresh_interval if sure else min(_DOUBT_SECONDS, self._refresh_interval)
             except CloudError as error:
                 attempts.failed(error)
                 self._trouble = of_error(error)
@@ -203,9 +206,16 @@ class Fleet:
             self._wake.wait_for(lambda: self._stopping.is_set() or self._stale, seconds)
             self._stale = False
 
-    def _refresh(self) -> None:
+    def _refresh(self) -> bool:
+        """Take over what the cloud says of the gateways; False: not yet, it says that some are gone, or their EIPs."""
         infos = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_gateways()}
         before = self._infos
+        left = _addresses(before or {}) - _addresses(infos)
+        if not left <= self._doubted:
+            # All pods there would move: one odd answer is not enough for that.
+            self._doubted = left
+            return False
+        self._doubted = set()
         for gateway_id in self._values.gateway_ids:
             if gateway_id not in infos and (before is None or gateway_id in before):
                 log.error("%s", of_missing(gateway_id).message)
@@ -215,9 +225,10 @@ class Fleet:
             gateways = list(self._gateways.values())
         for gateway in gateways:
             gateway.update(infos.get(gateway.gateway_id))
-        if left := _addresses(before or {}) - _addresses(infos):
+        if left:
             log.warning("no longer there: %s", ", ".join(sorted(left)))
             self._on_left()
+        return True
 
     def _with_eips(self, info: GatewayInfo) -> GatewayInfo:
         if info.eips or info.gateway_id not in self._values.gateway_ids:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from poddnat.logs import Attempts
 from poddnat.values import Values, ValuesError, load
 
 log = logging.getLogger(__name__)
@@ -71,15 +72,13 @@ class ValuesFile:
             return str(error.strerror)
 
     def _run(self) -> None:
-        told = ""
+        attempts = Attempts(log, f"taking over {self._path}")
         while not self._stopping.wait(self._interval):
             try:
                 self.look()
-                told = ""
-            except Exception as error:  # the next change has to be seen all the same
-                if (why := repr(error)) != told:  # not at every try
-                    log.exception("%s could not be taken over; it is tried again", self._path)
-                told = why
+                attempts.worked()
+            except Exception as error:  # noqa: BLE001  # the next change has to be seen all the same
+                attempts.failed(error, expected=False)
 
 
 def _check_change(path: Path, before: Values, now: Values) -> None:

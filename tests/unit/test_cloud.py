@@ -133,3 +133,33 @@ def test_gateways_are_read_again_after_a_failure_nobody_thought_of(
 ) -> None:
     monkeypatch.setattr("poddnat.fleet._FIRST_RETRY", 0.01)
     assert addresses(read, Stumbling(read)) == [EIP]
+
+
+class Forgetful(Cloud):
+    """Answers once that there is nothing, and then as usual."""
+
+    calls = 0
+
+    def describe_gateways(self) -> list[GatewayInfo]:
+        self.calls += 1
+        return [] if self.calls == 2 else super().describe_gateways()
+
+
+def test_gateways_that_one_answer_does_not_show_are_not_taken_for_gone(read: Values) -> None:
+    cloud, left = Forgetful(read), list[None]()
+    fleet = Fleet(
+        read,
+        cloud,
+        Ownership("c"),
+        Nobody(),
+        lambda _gateway, _entries: None,
+        on_left=lambda: left.append(None),
+        refresh_interval=0.02,
+    )
+    fleet.start()
+    try:
+        wait_until(lambda: cloud.calls > 3, 5, "the gateways to be read again and again")
+    finally:
+        fleet.stop()
+    assert left == []
+    assert fleet.exists(GATEWAY)
