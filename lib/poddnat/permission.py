@@ -145,10 +145,11 @@ def _judge(pod: Mapping[str, Any], name: str, wanted: PodDNAT) -> Verdict | Trou
         return _refusal(f"pod {name} asks for something impossible: {error}")
     if exposure is None:
         return Verdict.OPTED_OUT
-    for mapping in wanted.mappings:
+    asked = set(exposure.items)
+    for item in (mapping.item for mapping in wanted.mappings):
         # Less than what is asked for is allowed too: the pod may have asked for more a moment ago.
-        if not any(item.covers(mapping.item) for item in exposure.items):
-            return _refusal(f"pod {name} does not ask for port {mapping.item}")
+        if item not in asked and not any(one.covers(item) for one in exposure.items):
+            return _refusal(f"pod {name} does not ask for port {item}")
     return Verdict.LEAVING if pod_facts.is_terminating(pod) else Verdict.ALLOWED
 
 
