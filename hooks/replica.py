@@ -41,7 +41,7 @@ class Replica:
         tokens: Tokens | None = None,
         certificate: Certificate | None = None,
     ) -> None:
-        """Make it; ``api`` is what ``poddnat.cluster.connect`` gives.
+        """Make it; ``api`` is what ``poddnat.connection.connect`` gives.
 
         ``lease``: its namespace, its name, and how many seconds after its holder's last word another one takes it.
 

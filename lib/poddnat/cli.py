@@ -105,7 +105,8 @@ def serve(
     from hooks.certificate import CertificateError
     from hooks.replica import Replica
     from hooks.tokens import TokenFileError, Tokens
-    from poddnat.cluster import ClusterError, connect
+    from poddnat.cluster import ClusterError
+    from poddnat.connection import connect
 
     log_to_stderr(log_format)
     read = read_values(values)

@@ -211,7 +211,8 @@ def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> _Site:
     read = read_values(path)
     _quieten()
     from poddnat.cloud import Cloud
-    from poddnat.cluster import Cluster, ClusterError, connect_as_user
+    from poddnat.cluster import Cluster, ClusterError
+    from poddnat.connection import connect_as_user
 
     try:
         return _Site(read, Cloud(read), Cluster(connect_as_user(kubeconfig, context)))

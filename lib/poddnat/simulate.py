@@ -26,7 +26,8 @@ from metacontroller_standin.standin import StandIn
 from metacontroller_standin.workloads import add_pods, create
 from poddnat import annotations, pod_facts
 from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster, connect_to
+from poddnat.cluster import Cluster
+from poddnat.connection import connect_to
 from poddnat.files import MANIFESTS
 from poddnat.fixed import Fixed, stable_owner_of
 from poddnat.service import Service

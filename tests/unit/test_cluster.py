@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poddnat.cluster import Cluster, ClusterError, connect_to
+from poddnat.cluster import Cluster, ClusterError
+from poddnat.connection import connect_to
 from tests.unit.odd_server import OddServer, odd_server
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from metacontroller_standin.api import Api
 from metacontroller_standin.kinds import ServedKind
 from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.waiting import wait_until
-from poddnat.cluster import connect_to
+from poddnat.connection import connect_to
 from poddnat.lease import Election
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
 from poddnat.adoption import Action, Adoption, Move, moves
 from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster, connect_to
+from poddnat.cluster import Cluster
+from poddnat.connection import connect_to
 from poddnat.stock import take_stock
 from poddnat.usage import usage_of
 from tests.unit.hooks import acks

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from hooks.app import create_app
 from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster, connect_to
+from poddnat.cluster import Cluster
+from poddnat.connection import connect_to
 from poddnat.service import Service
 from tests.unit.hooks.world import EXPOSE_80, PORTS, World, answer, running
 
