@@ -74,7 +74,7 @@ class Lookout:
                     wait = min(wait, due - now)
                     continue
                 filters[where] = None
-                if where.entry_id is not None:
+                if where.entry_id is not None and self._table.get(where.entry_id) is not None:
                     pending[where.entry_id] = now - due
         return self._cheapest(filters, pending), wait
 
