@@ -191,7 +191,8 @@ class Fleet:
             try:
                 sure = self._refresh()
                 attempts.worked()
-                failures, wait = 0, self._refresh_interval if sure else min(_DOUBT_SECONDS, self._refresh_interval)
+                rest = self._refresh_interval / _LOOKS
+                failures, wait = 0, rest if sure else min(_DOUBT_SECONDS, rest)
             except CloudError as error:
                 attempts.failed(error)
                 self._trouble = of_error(error)

@@ -21,9 +21,11 @@ from poddnat.annotations import (
     RESULT,
     STATUS,
     AnnotationError,
+    format_result,
     parse,
 )
 from poddnat.cli import app
+from poddnat.model import PortMapping, Ports, Transport, WorkingPort
 from poddnat.pool import Limits, Policy
 from poddnat.readiness import asked_for
 from poddnat.values import parse as parse_values
@@ -78,6 +80,61 @@ def targets() -> set[str]:
 def test_annotations_are_those_of_the_code() -> None:
     known = {POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY, STATUS, RESULT}
     assert {name for name in TOLD if name.startswith("k8s.aliyun.com/")} == known
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        (POD_DNAT, ["true", "", "false"]),
+        (EXPOSE_PROTOCOL, ["tcp", "udp", "tcpudp"]),
+        (FIXED, ["true", "false"]),
+        (RELEASE_STRATEGY, ["Follow", "Never", "5m30s"]),
+    ],
+)
+def test_values_of_annotations_that_the_table_shows_are_taken(name: str, texts: list[str]) -> None:
+    (row,) = (line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+    assert [text.strip('"') for text in re.findall(r"`([^`]+)`", row)[1:]] == texts
+    for text in texts:
+        exposure = parse({POD_DNAT: "true", EXPOSE_PORT: "80", name: text})
+        assert (exposure is None) == (name == POD_DNAT and text == "false")
+
+
+def test_result_that_is_shown_has_the_form_of_the_annotation() -> None:
+    (shown,) = (json.loads(block) for block in blocks("json") if block.startswith("[{"))
+    ports = [
+        WorkingPort(
+            each["externalIP"],
+            "172.16.8.12",
+            PortMapping(
+                Ports.parse(each["externalPort"]), Ports.parse(each["internalPort"]), Transport(each["protocol"])
+            ),
+            ("fwd-1",),
+        )
+        for each in shown
+    ]
+    assert format_result(ports) == json.dumps(shown, separators=(",", ":"))
+
+
+def used(content: object) -> Iterator[str]:
+    """List the keys in a document, at any depth."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield key
+            yield from used(value)
+    elif isinstance(content, list):
+        for item in content:
+            yield from used(item)
+
+
+def test_each_key_of_values_has_an_example_that_is_valid() -> None:
+    acks = yaml.safe_load((ROOT / "metacontroller" / "examples" / "values.yaml").read_text(encoding="utf-8"))
+    examples = [
+        block for block in map(yaml.safe_load, blocks("yaml")) if {"networkController", "endpoints"} & set(block)
+    ]
+    for example in examples:
+        parse_values({**acks, **example})
+    schema = json.loads((ROOT / "schemas" / "values.json").read_text(encoding="utf-8"))
+    assert set(keys(schema)) <= set(used([acks, *examples]))
 
 
 def test_values_keys_are_all_told() -> None:

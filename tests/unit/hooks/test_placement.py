@@ -94,6 +94,13 @@ def test_pod_at_rest_moves_soon_after_its_address_has_left_the_gateway() -> None
         wait_until(lambda: OTHER in told(world, pod).get(RESULT, ""), 10, "the pod to have moved")
 
 
+def test_gateways_are_looked_at_more_often_than_tables_are_read() -> None:
+    with running(refresh_interval=1.0, haste=1.0) as world:
+        calls = world.emulator.calls
+        wait_until(lambda: calls.count("DescribeNatGateways") >= 6, 20, "five more looks")
+        assert calls.count("DescribeForwardTableEntries") < 4
+
+
 def test_address_that_joins_the_gateway_is_used_without_a_restart() -> None:
     with running(entry={**ALL, "portRangeEnd": 512}, refresh_interval=1.0) as world:
         for number in (1, 2):
