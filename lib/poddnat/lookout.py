@@ -35,7 +35,8 @@ class Lookout:
         self._unpeeked: set[str] = set()
         # Entries that a peek didn't show where they were expected.
         self._late_elsewhere = False
-        # Whether a peek left out an entry on another page that had been due for long.
+        # Whether a peek left out an entry on another page for which the next look would be too late.
+        self._last_gap = 0.0
 
     def doubt(self, now: float) -> None:
         """Have the whole table read as soon as may be."""
@@ -96,7 +97,8 @@ class Lookout:
     def _cheapest(self, filters: Collection[EntryFilter], pending: Mapping[str, float]) -> Look | Peek | None:
         """Choose between looking one by one, at the page of the newest entries, and at everything."""
         pages = pages_of(len(self._table))
-        if 1 < len(pending) == len(filters) and pages > 1:
+        beside_others = len(pending) > 1 or self._pace.unsettled > 1  # A page shows these for the same one call.
+        if pending and len(pending) == len(filters) and beside_others and pages > 1:
             missed = tuple(where for where in filters if where.entry_id in self._unpeeked)
             return Look(missed) if missed else self._peek(pending)
         if len(filters) >= pages:
@@ -117,7 +119,8 @@ class Lookout:
         # Not the page with most of them: another one's would wait as long as there are always more here.
         longest = max(places, key=lambda entry_id: pending[entry_id])
         page = next(page for page, ids in at.items() if longest in ids)
-        self._late_elsewhere = any(late > LONGEST_LOOK_GAP for i, late in pending.items() if i not in at[page])
+        late_by = LONGEST_LOOK_GAP - self._last_gap
+        self._late_elsewhere = any(late >= late_by for entry_id, late in pending.items() if entry_id not in at[page])
         return Peek(page, frozenset(at[page]))
 
     # What came of it.
@@ -160,4 +163,5 @@ class Lookout:
         self._vain_looks = self._vain_looks + 1 if settling and settling == self._last_settling else 0
         self._last_settling = settling
         more = _MORE_RARELY ** max(0, self._vain_looks - _VAIN_LOOKS)
-        return min(self._pace.look_gap() * more, _LONGEST_GAP)
+        self._last_gap = min(self._pace.look_gap() * more, _LONGEST_GAP)
+        return self._last_gap

@@ -17,6 +17,8 @@ from poddnat.settling import Settling, counts, given_that
 MOST_AT_ONCE = 16
 LONGEST_LOOK_GAP = 0.8
 """Who waits for an entry learns within about this many seconds that it works."""
+_LONGEST_TRY_GAP = 0.9
+"""The same where a gateway bears one write, and the next one tells: the calls are worth more than the moment."""
 _LOOK_AFTER = 0.45
 """Share of the settling time between two looks at a gateway that bears several: more looks gain little."""
 _FIRST_STEP = 0.05
@@ -24,7 +26,7 @@ _LONGEST_STEP = 10.0
 _PROBE_AFTER = 64
 _RISK = 0.6
 """The chance of a refusal to take at first, where a gateway bears one write."""
-_REFUSALS = 1.2
+_REFUSALS = 1.25
 """How many refusals each write is worth there: tried out, a write spares time, and the look that would tell."""
 _REFUSALS_OF_MANY = 0.65
 """The same where it bears several, for all of them together."""
@@ -91,7 +93,7 @@ class Pace:
             return math.inf
         if self._has_room(start):
             return start - now
-        early, late = start, max([start, *(self._settled_at(write) for write in self._open.values())])
+        early, late = start, max([start, *map(self._tried_by, self._open.values())])
         while late - early > _FIRST_STEP / 50:
             middle = (early + late) / 2
             early, late = (early, middle) if self._has_room(middle) else (middle, late)
@@ -115,8 +117,13 @@ class Pace:
         since, pending_at = write.known_at - begun, write.pending_until - begun
         return write.chance * self._settling(write.kind).pending_share(at - begun, since=since, pending_at=pending_at)
 
-    def _settled_at(self, write: _Open) -> float:
-        return write.accepted_at + self._settling(write.kind).surely_settled(write.pending_until - write.accepted_at)
+    def _tried_by(self, write: _Open) -> float:
+        """Give the time at which a write should have settled, or has been awaited long where only a try tells that."""
+        settling, begun = self._settling(write.kind), write.accepted_at
+        settled = begun + settling.surely_settled(write.pending_until - begun)
+        if self.limit > 1 or write.known_at - begun > 2 * settling.surely_settled():  # Stuck, perhaps.
+            return settled
+        return min(settled, max(begun + settling.surely_pending(), write.known_at) + _LONGEST_TRY_GAP)
 
     def sent(self) -> None:
         """Note that a write goes out."""

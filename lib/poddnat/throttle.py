@@ -18,7 +18,7 @@ _LONGEST_STRETCH = 60.0
 _MARGIN = 0.01
 """Share of a stretch to wait beyond it: the cloud stamps a call later than we do."""
 _EDGE = 0.1
-"""A refused call that would pass within this share of a stretch only came too early."""
+"""A refused call that would pass within this share of a stretch only came too early: the stretch is longer."""
 
 
 class Throttle:
@@ -82,6 +82,10 @@ class Throttle:
         """Note a call that was not throttled, sent at ``sent_at``."""
         with self._lock:
             self._pause = max(_FIRST_PAUSE, self._pause * 0.9)
+            if sent_at in self._sent:
+                # The cloud has stamped it at some moment until now: reckoned from that, the next is never too early.
+                self._sent.remove(sent_at)
+                self._sent.append(self._clock())
             self._since_refusal += sent_at >= self._closed_until
             if self._calls is not None and self._since_refusal > 2 * self._calls:
                 # Twice the limit without a refusal: perhaps it is higher by now, and then perhaps much higher.
@@ -104,8 +108,10 @@ class Throttle:
         if self._calls is None and self._sent:
             self._stretch = now + retry_after - self._sent[0]
             self._calls = len(self._sent)
-        early = retry_after < _EDGE * self._stretch
-        self._counted_from = None if early else now - self._stretch
+        if retry_after < _EDGE * self._stretch:
+            self._stretch, self._counted_from = self._stretch + retry_after, None
+        else:
+            self._counted_from = now - self._stretch
 
     def _forget_before(self, at: float) -> None:
         while self._sent and self._sent[0] < at:
