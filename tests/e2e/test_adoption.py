@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.annotations import FIXED
+from poddnat.fixed import OWNER
 from tests.unit.hooks import acks
 from tests.unit.hooks.world import EXPOSE_80, STATUS
 
@@ -31,11 +33,16 @@ def adopt(cluster: Cluster, folder: Path, *options: str) -> tuple[int, str]:
 
 
 def ack_pod(cluster: Cluster, name: str, port: int) -> str:
-    """Leave a pod as ACK's controller does, with an entry; return the entry's id."""
+    """Create a pod as ACK's controller leaves it, with an entry; return the entry's id."""
     spec = {"containers": [{"name": "web", "image": "nginx"}]}
-    pods = cluster.api.resource("v1", "pods")
     metadata = {"name": name, "namespace": cluster.namespace}
-    cluster.api.create(pods, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    cluster.api.create(cluster.api.resource("v1", "pods"), pod)
+    return acks_was_here(cluster, name, port, EXPOSE_80)
+
+
+def acks_was_here(cluster: Cluster, name: str, port: int, annotations: dict[str, str]) -> str:
+    """Leave a pod as ACK's controller does, with an entry; return the entry's id."""
     wait_until(lambda: cluster.pod(name)["status"].get("podIP"), 10, "the pod to have an IP")
     pod = cluster.pod(name)
     entry = acks.entry(cluster.emulator, ip=pod["status"]["podIP"], port=port)
@@ -43,7 +50,8 @@ def ack_pod(cluster: Cluster, name: str, port: int) -> str:
     cluster.api.create(poddnats, acks.poddnat(pod, entry))
     cluster.api.patch(poddnats, name, {"status": acks.status(entry)}, cluster.namespace, "status")
     # Only now the annotations: here ACK's controller was first.
-    cluster.api.patch(pods, name, {"metadata": {"annotations": EXPOSE_80}}, cluster.namespace)
+    pods = cluster.api.resource("v1", "pods")
+    cluster.api.patch(pods, name, {"metadata": {"annotations": annotations}}, cluster.namespace)
     return entry.id
 
 
@@ -78,3 +86,15 @@ def test_what_acks_controller_left_hanging_is_released(cluster: Cluster, tmp_pat
     assert (code, "release" in shown) == (0, True), shown
     cluster.wait_clear()
     assert adopt(cluster, tmp_path) == (0, "No PodDNAT is that of ACK's controller.\n")
+
+
+def test_administrator_may_adopt_the_poddnat_of_a_fixed_pod(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.create_stateful_set({})
+    wait_until(lambda: cluster.api.list(cluster.api.resource("v1", "pods"), cluster.namespace)["items"], 10, "its pod")
+    entry = acks_was_here(cluster, "arena-0", 700, {**EXPOSE_80, FIXED: "true"})
+    wait_until(lambda: told(cluster, "arena-0").startswith("NotAdopted: "), 15, "the pod to be told")
+    code, shown = adopt(cluster, tmp_path, f"{cluster.namespace}/arena-0", "--yes")
+    assert code == 0, shown
+    kept = (cluster.poddnat("arena-0") or {})["metadata"]["annotations"]
+    assert kept[OWNER].startswith("apps/v1 StatefulSet arena ")
+    assert [one.id for one in cluster.entries()] == [entry]
