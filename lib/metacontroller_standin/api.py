@@ -78,7 +78,8 @@ class Watch:
     def __iter__(self) -> Iterator[tuple[str, Json]]:
         """Yield event types and objects until the server or `stop` ends it."""
         rest = b""
-        with suppress(urllib3.exceptions.HTTPError, OSError):
+        # A server that is killed breaks off within an event.
+        with suppress(urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError):
             for chunk in self._response.stream():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:

@@ -15,6 +15,7 @@ from metacontroller_standin.api import name_of
 from metacontroller_standin.kubelet import Kubelet
 from tests.e2e import world
 from tests.e2e.controlplane import ControlPlane
+from tests.e2e.rights import RIGHTS, needed
 from tests.e2e.runners import MetacontrollerRunner, Runner, StandInRunner
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ def controlplane(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathF
     yield started
     _running.remove(started)
     started.stop()
-    # With the rules that are shipped, the server was refused nothing, whatever the tests did.
-    assert [request for request in started.audit_log.of_server() if request.forbidden] == []
+    # Whatever the tests did, the server asked for nothing that the shipped roles don't grant. An API server that has
+    # just started may refuse for a moment what they do grant.
+    refused = [request for request in started.audit_log.of_server() if request.forbidden]
+    assert needed(refused) <= set(RIGHTS)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from metacontroller_standin.memory_store import timestamp
 from metacontroller_standin.running import Running
 from tests.e2e.controlplane import Program, free_ports
 from tests.e2e.wire import Wire
-from tests.e2e.world import SYSTEM
+from tests.e2e.world import READ_ONLY, SYSTEM
 from tests.hushed import leaks
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Node(Running):
         arguments = list(pod["spec"]["containers"][0]["args"])
         arguments[arguments.index("--values") + 1] = str(self._values)
         arguments += ["--listen", f"{host}:{self.port}", "--lease-seconds", str(LEASE_SECONDS)]
-        command = [sys.executable, "-m", "poddnat", *arguments]
+        command = [sys.executable, "-c", READ_ONLY, *arguments]
         env = {**os.environ, "POD_NAME": name, "POD_IP": ip}
         wire = before.to_api_server if before else self._wire()
         kubeconfig = self._controlplane.kubeconfig_for(self._token, self._folder / f"{name}.kubeconfig", port=wire.port)

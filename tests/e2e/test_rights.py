@@ -10,7 +10,7 @@ import itertools
 import json
 import urllib.request
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,8 +19,9 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.annotations import FIXED
 from poddnat.readiness import CONDITION
 from tests.e2e import kruise, world
+from tests.e2e.rights import RBAC, RIGHTS, Right, needed
 from tests.e2e.runners import StandInRunner
-from tests.e2e.world import MANIFESTS, SYSTEM, Cluster, Server
+from tests.e2e.world import SYSTEM, Cluster, Server
 from tests.hushed import TOKEN
 from tests.unit.hooks import world as small
 from tests.unit.hooks.world import EXPOSE_80, PORTS, STATUS
@@ -30,40 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.audit_log import Request
     from tests.e2e.controlplane import ControlPlane
 
 Json = dict[str, Any]
 
 pytestmark = pytest.mark.controlplane
 
-RBAC = world.read(MANIFESTS / "rbac.yaml")
 CONTAINERS = [{"name": "web", "image": "nginx"}]
 FIXED_80 = {**EXPOSE_80, FIXED: "true"}
-
-
-class Right(NamedTuple):
-    """One verb on one resource, in one namespace or everywhere."""
-
-    namespace: str
-    group: str
-    resource: str
-    verb: str
-
-
-def granted(manifests: list[Json]) -> list[Right]:
-    """Take the rules of roles apart."""
-    return [
-        Right(role["metadata"].get("namespace", ""), group, resource, verb)
-        for role in manifests
-        for rule in role.get("rules", ())
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    ]
-
-
-RIGHTS = granted(RBAC)
 
 
 def without(right: Right) -> list[Json]:
@@ -198,29 +173,13 @@ def _show_otherwise(cluster: Cluster, name: str) -> None:
         assert answer.status == 200
 
 
-# What it used
-
-
-def used(requests: list[Request]) -> set[Right]:
-    scoped = {(right.group, right.resource) for right in RIGHTS if right.namespace}
-    return {
-        Right(
-            request.namespace if (request.group, request.resource) in scoped else "",
-            request.group,
-            request.resource,
-            request.verb,
-        )
-        for request in requests
-    }
-
-
 def test_each_right_is_used_and_missed_when_it_is_taken_away(
     controlplane: ControlPlane, life: tuple[Cluster, int]
 ) -> None:
     cluster, start = life
     live(cluster)
     requests = controlplane.audit_log.of_server(start)
-    assert used(requests) == set(RIGHTS)
+    assert needed(requests) == set(RIGHTS)
     assert [request for request in requests if request.forbidden] == []
 
     everybody = {right: without(right) for right in RIGHTS}
