@@ -18,6 +18,7 @@ from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
 from poddnat.poddnat_object import GROUP, NUDGED_AT, PLURAL, key_of
+from poddnat.sdk_texts import why_no_answer
 
 log = logging.getLogger(__name__)
 
@@ -310,7 +311,8 @@ class Cluster:
         except ApiException as error:
             raise ClusterError(_reason(error)) from error
         except (urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError) as error:
-            raise ClusterError(str(error)) from error
+            host = self._core.api_client.configuration.host
+            raise ClusterError(f"{host} gives no answer ({why_no_answer(str(error))})") from error
 
 
 def _follow(
@@ -340,7 +342,7 @@ def _follow(
             return ""
         raise ClusterError(_reason(error)) from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise ClusterError(str(error)) from error
+        raise ClusterError(f"no more answer ({why_no_answer(str(error))})") from error
     return resource_version
 
 

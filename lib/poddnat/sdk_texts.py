@@ -1,6 +1,6 @@
-"""What the SDK's errors say, in few words and without secrets: fit to be logged, and to be shown to users.
+"""What the errors of the SDK and of the Kubernetes client say, in few words and without secrets: for logs and users.
 
-The SDK wraps the reason in the whole call, whose address may have a token in it, and is another one each time.
+Both wrap the reason in the whole call, whose address may have a token in it, and is another one each time.
 """
 
 import re

@@ -10,6 +10,8 @@ import yaml
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import create
 from poddnat.cluster import Cluster as KubernetesCluster
+from poddnat.cluster import ClusterError
+from poddnat.connection import connect_to
 from poddnat.files import MANIFESTS
 from tests.unit.hooks.world import EXPOSE_80, POD_DNAT, PORTS, RESULT, STATUS, Cluster, World, cluster, running
 from vpc_emulator import ManualClock
@@ -201,3 +203,9 @@ def test_event_that_could_not_be_written_is_told_the_next_time(world: World, mon
 
 def fail(*_: object, **__: object) -> None:
     raise ConnectionError
+
+
+def test_api_server_that_is_away_is_told_without_the_call() -> None:
+    with pytest.raises(ClusterError) as caught:
+        KubernetesCluster(connect_to("http://127.0.0.1:1")).pod("default", "web-1")
+    assert str(caught.value) == "http://127.0.0.1:1 gives no answer (connection refused)"
