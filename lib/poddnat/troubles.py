@@ -39,11 +39,15 @@ def of_error(error: CloudError, gateway_id: str = "the pool's gateways") -> Trou
         case Meaning.UNKNOWN | Meaning.BUSY | Meaning.THROTTLED:
             text = f"The cloud does not answer as it should: {said}; nobody has to act, it is tried again"
             return Trouble(CLOUD, f"{text}.", retry_after=15.0)
-        case Meaning.WRONG if error.action == "CreateForwardEntry":
-            return Trouble(REJECTED, f"The cloud refuses the entry: {said}; the user has to change the pod.", 300.0)
-        case _:
+        case Meaning.UNUSABLE:
             text = f"The values file does not fit {gateway_id} as the cloud has it: {said}"
             return Trouble(GATEWAY, f"{text}; an operator has to correct one of them.")
+        case _ if error.action == "CreateForwardEntry":
+            return Trouble(REJECTED, f"The cloud refuses the entry: {said}; the user has to change the pod.", 300.0)
+        case _:
+            # Not a reason to leave the gateway: what works there goes on working.
+            text = f"The cloud refuses a call about {gateway_id}: {said}; an operator has to see why"
+            return Trouble(CLOUD, f"{text}.", retry_after=15.0)
 
 
 def of_acks(name: str) -> Trouble:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poddnat.cloud_errors import NO_ANSWER, NO_CREDENTIALS, CloudError, Meaning
-from poddnat.troubles import of_error
+from poddnat.troubles import MOVE_AWAY, of_error
 from tests.unit.hooks.world import says_who_acts
 
 
@@ -26,6 +26,7 @@ def test_failure_is_one_sentence_that_names_the_answer_and_who_acts(meaning: Mea
 def test_read_that_is_refused_is_not_the_users_to_mend() -> None:
     told = of_error(failed(Meaning.WRONG, "No such VPC.", action="DescribeNatGateways"))
     assert "an operator has to" in told.message
+    assert told.reason not in MOVE_AWAY
 
 
 @pytest.mark.parametrize(
