@@ -6,12 +6,12 @@ import os
 import ssl
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from metacontroller_standin.waiting import wait_until
 from tests.hushed import OIDC_TOKEN, STS_SECRET, STS_TOKEN
 from tests.unit.hooks import certificates
 from tests.unit.hooks.world import GATEWAY, cloud
@@ -125,7 +125,7 @@ def test_ram_role_of_the_service_account_is_used_and_renewed_with_the_mounted_to
         internet.oidc_token, internet.key_id = f"{OIDC_TOKEN}-2", "sts-2"
         emulator.revoke_credential("sts-1")
         give_key(emulator, "sts-2")
-        time.sleep(1.1)  # the SDK's own clock says when to renew
-        assert program.ask() == "DescribeNatGateways: NoCredentials: refused with AuthenticationFail.OIDCToken.Invalid"
+        refused = "DescribeNatGateways: NoCredentials: refused with AuthenticationFail.OIDCToken.Invalid"
+        wait_until(lambda: program.ask() == refused, 10, "the key to be renewed", interval=0.1)
         mounted.write_text(f"{OIDC_TOKEN}-2")
         assert program.ask() == GATEWAY
