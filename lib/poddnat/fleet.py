@@ -29,6 +29,7 @@ _LOOKS = 5
 """How often all gateways are looked at, by one call, while each table is read once."""
 _LONGEST_RETRY = 30.0
 _DOUBT_SECONDS = 2.0
+_PARTING_SECONDS = 1.0
 
 
 class Fleet:
@@ -83,11 +84,13 @@ class Fleet:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop all drivers; calls under way are waited for."""
+        """Stop all drivers; their calls under way are waited for, but not for long what is read of the gateways."""
         with self._wake:
             self._stopping.set()
             self._wake.notify()
-        self._thread.join()
+        self._thread.join(_PARTING_SECONDS)
+        for gateway in self.gateways():
+            gateway.halt()
         for gateway in self.gateways():
             gateway.stop()
 

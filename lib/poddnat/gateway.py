@@ -96,11 +96,15 @@ class Gateway:
         """Start working."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop; calls under way are waited for, so that their outcome is not lost."""
+    def halt(self) -> None:
+        """Begin nothing more."""
         with self._wake:
             self._stopping.set()
             self._wake.notify()
+
+    def stop(self) -> None:
+        """Stop; calls under way are waited for, so that their outcome is not lost."""
+        self.halt()
         if self._thread.is_alive():
             self._thread.join()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -27,6 +27,7 @@ _REMEMBERED = 20_000
 _GATHER_SECONDS = 0.02
 _FIRST_RETRY = 2.0
 _LONGEST_RETRY = 30.0
+_PARTING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ class Network:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; a call under way is waited for."""
+        """Stop; what is being read is not waited for long: nobody needs it any more."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        self._thread.join()
+        self._thread.join(_PARTING_SECONDS)
 
     @property
     def routes_denied(self) -> bool | None:

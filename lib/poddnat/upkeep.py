@@ -83,15 +83,19 @@ class Upkeep:
         """Have those PodDNATs synced at once that other values, or another cloud, leave in the wrong place."""
         for poddnat in self._poddnats.all() if self._may_write() else ():
             try:
-                misplaced = not is_terminating(poddnat) and is_misplaced(poddnat)
-            except ClusterError as error:
-                log.warning("PodDNAT %s is judged again only when it is synced next: %s", key_of(poddnat), error)
-            else:
-                if misplaced:
+                if not is_terminating(poddnat) and is_misplaced(poddnat):
                     self._nudge(poddnat)
+            except ClusterError as error:
+                # With the API server away, each of thousands would take as long as this one.
+                log.warning("other values are heeded as PodDNATs are synced, not at once: %s", error)
+                return
 
     def _tell_lost(self, poddnat: Manifest, gateway_id: str, lost: list[str]) -> bool:
-        if not self._nudge(poddnat):
+        try:
+            if not self._nudge(poddnat):
+                return False
+        except ClusterError as error:
+            log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
             return False
         what = f"entry {', '.join(lost)} on {gateway_id}"
         log.warning("PodDNAT %s: somebody deleted or changed %s; it is made anew", key_of(poddnat), what)
@@ -99,9 +103,5 @@ class Upkeep:
         return True
 
     def _nudge(self, poddnat: Manifest) -> bool:
-        metadata, now = poddnat["metadata"], rfc3339(self._today())
-        try:
-            return self._cluster.nudge(metadata["namespace"], metadata["name"], now)
-        except ClusterError as error:
-            log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
-            return False
+        metadata = poddnat["metadata"]
+        return self._cluster.nudge(metadata["namespace"], metadata["name"], rfc3339(self._today()))
