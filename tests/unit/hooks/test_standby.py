@@ -120,6 +120,7 @@ def test_standby_that_takes_over_knows_the_ports_given_out_until_a_moment_ago(wo
 def test_only_the_active_replica_tells_of_gateways_and_ports(world: World) -> None:
     """What another one knows is as old as its last listing, and would be shown beside what is true."""
     with standing_by(world) as standby:
+        wait_until(lambda: world.service.ready and world.service.fleet.known, 10, "the active one to know its gateways")
         active, other = (replica.client.get("/metrics").text for replica in (world, standby.world))
         for name in ("poddnat_gateway_entries{", "poddnat_eip_free_ports{"):
             assert name in active
