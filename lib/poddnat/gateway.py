@@ -43,6 +43,10 @@ class Liveness(Protocol):
         """Whether a PodDNAT surely doesn't exist; may ask the API server."""
 
 
+def _is_write(job: Call) -> bool:
+    return isinstance(job, Create | Delete)
+
+
 class _StoppedError(Exception):
     """The rest of a long listing is not waited for at the end."""
 
@@ -209,7 +213,8 @@ class Gateway:
                     log.exception("gateway %s: choosing the next call", self.gateway_id)
                     job, wait = None, _AFTER_A_BUG
                 if job is not None:
-                    self._pool.submit(self._perform, job)
+                    # A write is counted before the next one is chosen, or more would go out than there are calls left.
+                    self._pool.submit(self._perform, job, self._throttle.sent() if _is_write(job) else -math.inf)
                 else:
                     self._wake.wait(None if math.isinf(wait) else max(wait, 0.001))
 
@@ -221,32 +226,31 @@ class Gateway:
         biting = self._throttle.biting
         return self._agenda.next(self._clock(), urgent_only=biting, may_write=self._may_write())
 
-    def _perform(self, job: Call) -> None:
-        if isinstance(job, Create | Delete) and not self._may_write():
+    def _perform(self, job: Call, sent_at: float) -> None:
+        if _is_write(job) and not self._may_write():
             return  # Overtaken by the loss of the lease, after which this process ends.
         try:
             with logs.about(gateway=self.gateway_id, pod=job.pod if isinstance(job, Create | Delete) else ""):
-                self._call(job)
+                self._call(job, sent_at)
         except _StoppedError:
             pass
         except Exception as error:  # a bug in one call must not stop the gateway's other work
             log.exception("gateway %s: unexpected failure of %s", self.gateway_id, job)
             self._fail(job, CloudError(Meaning.UNKNOWN, action=type(job).__name__, code="Bug", message=str(error)))
 
-    def _call(self, job: Call) -> None:
+    def _call(self, job: Call, sent_at: float) -> None:
         match job:
             case Create():
-                self._create(job)
+                self._create(job, sent_at)
             case Delete():
-                self._delete(job)
+                self._delete(job, sent_at)
             case Look():
                 self._look(job)
             case Peek():
                 self._peek(job)
 
-    def _create(self, job: Create) -> None:
+    def _create(self, job: Create, sent_at: float) -> None:
         table_id, port_break = self._terms(job.rule)
-        sent_at = self._throttle.sent()
         try:
             entry_id = self._cloud.create_forward_entry(
                 table_id=table_id, rule=job.rule, name=job.name, token=job.token, port_break=port_break
@@ -260,14 +264,14 @@ class Gateway:
             self._agenda.created(job, entry_id, self._clock())
             self._wake.notify()
 
-    def _delete(self, job: Delete) -> None:
+    def _delete(self, job: Delete, sent_at: float) -> None:
         if job.leftover_of is not None and not self._liveness.is_gone(job.leftover_of):
+            self._throttle.not_sent(sent_at)
             with self._wake:
                 self._agenda.spared(job, self._clock())
                 self._wake.notify()
             return
         table_id, _ = self._terms(job.entry.rule)
-        sent_at = self._throttle.sent()
         try:
             self._cloud.delete_forward_entry(table_id=table_id, entry_id=job.entry.entry_id, token=job.token)
         except CloudError as error:
@@ -294,7 +298,7 @@ class Gateway:
             try:
                 listing = read_listing(lambda page, where=where: self._page(page, where), where)  # type: ignore[misc]
             except CloudError as error:
-                self._fail(job, error, started_at)
+                self._fail(job, error)
                 return
             with self._wake:
                 sweepable = self._agenda.listed(listing, since=since, started_at=started_at, now=self._clock())
@@ -315,7 +319,7 @@ class Gateway:
         try:
             page = self._page(job.page, EVERYTHING)
         except CloudError as error:
-            self._fail(job, error, started_at)
+            self._fail(job, error)
             return
         with self._wake:
             now = self._clock()
@@ -328,6 +332,9 @@ class Gateway:
         while True:
             if self._stopping.is_set():
                 raise _StoppedError
+            if (closed := self._throttle.wait()) > 0:
+                self._stopping.wait(closed)
+                continue
             sent_at = self._throttle.sent()
             try:
                 answer = self._cloud.list_forward_entries(self.gateway_id, page=page, where=where)
@@ -335,7 +342,6 @@ class Gateway:
                 if error.meaning is not Meaning.THROTTLED:
                     raise
                 self._throttle.refused(sent_at, error.retry_after)
-                self._stopping.wait(self._throttle.wait())
             else:
                 self._throttle.passed(sent_at)
                 return answer
@@ -351,8 +357,10 @@ class Gateway:
     def _fail(self, job: Call, error: CloudError, sent_at: float = -math.inf) -> None:
         if error.meaning is Meaning.THROTTLED:
             self._throttle.refused(sent_at, error.retry_after)
-        elif error.meaning is not Meaning.BUSY:
-            log.warning("gateway %s: %s", self.gateway_id, error)
+        else:
+            self._throttle.passed(sent_at)
+            if error.meaning is not Meaning.BUSY:
+                log.warning("gateway %s: %s", self.gateway_id, error)
         with self._wake:
             if isinstance(job, Look | Peek):
                 self._agenda.look_failed(error, self._clock())

@@ -123,7 +123,8 @@ class Pace:
         settled = begun + settling.surely_settled(write.pending_until - begun)
         if self.limit > 1 or write.known_at - begun > 2 * settling.surely_settled():  # Stuck, perhaps.
             return settled
-        return min(settled, max(begun + settling.surely_pending(), write.known_at) + _LONGEST_TRY_GAP)
+        early = begun + settling.surely_pending()
+        return min(settled, max(early, write.known_at) + _LONGEST_TRY_GAP)
 
     def sent(self) -> None:
         """Note that a write goes out."""
@@ -210,11 +211,11 @@ class Pace:
         write = self._open.get(entry_id)
         if write is None:
             return -math.inf
-        if self.limit == 1 and more_to_write:
-            return math.inf  # The next write will tell.
         settling = self._settling(write.kind)
         if settling.mean is None:
             return write.accepted_at
+        if self.limit == 1 and more_to_write:
+            return math.inf  # The next write will tell.
         if self.limit == 1:
             return write.accepted_at + settling.mean
         # To know of one that settled early is to have a place for the next; to look at one again so soon tells little.
@@ -234,7 +235,7 @@ class Pace:
         if mean is None:
             # Nothing is known yet: look often at first, then ever more rarely.
             self._blind_looks += 1
-            return min(_FIRST_STEP * 1.5**self._blind_looks, LONGEST_LOOK_GAP)
+            return min(_FIRST_STEP * 2.0**self._blind_looks, LONGEST_LOOK_GAP)
         return LONGEST_LOOK_GAP if self.limit == 1 else self._usual_gap(mean)
 
     def _usual_gap(self, mean: float) -> float:

@@ -65,11 +65,15 @@ class Throttle:
             self._forget_before(now - _LONGEST_STRETCH)
             return now
 
+    def not_sent(self, sent_at: float) -> None:
+        """Note that a call did not go out after all."""
+        with self._lock:
+            self._forget(sent_at)
+
     def refused(self, sent_at: float, retry_after: float | None) -> None:
         """Note a throttled call, sent at ``sent_at``; ``retry_after`` is the cloud's own wish, in seconds."""
         with self._lock:
-            if sent_at in self._sent:
-                self._sent.remove(sent_at)
+            self._forget(sent_at)
             now = self._clock()
             if sent_at >= self._closed_until:
                 self._close(now, retry_after)
@@ -82,9 +86,8 @@ class Throttle:
         """Note a call that was not throttled, sent at ``sent_at``."""
         with self._lock:
             self._pause = max(_FIRST_PAUSE, self._pause * 0.9)
-            if sent_at in self._sent:
+            if self._forget(sent_at):
                 # The cloud has stamped it at some moment until now: reckoned from that, the next is never too early.
-                self._sent.remove(sent_at)
                 self._sent.append(self._clock())
             self._since_refusal += sent_at >= self._closed_until
             if self._calls is not None and self._since_refusal > 2 * self._calls:
@@ -112,6 +115,12 @@ class Throttle:
             self._stretch, self._counted_from = self._stretch + retry_after, None
         else:
             self._counted_from = now - self._stretch
+
+    def _forget(self, sent_at: float) -> bool:
+        there = sent_at in self._sent
+        if there:
+            self._sent.remove(sent_at)
+        return there
 
     def _forget_before(self, at: float) -> None:
         while self._sent and self._sent[0] < at:
