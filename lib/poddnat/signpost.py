@@ -28,6 +28,10 @@ class Signpost:
         self._slices = client.DiscoveryV1Api(api)
         self._namespace, self._service = namespace, service
         self._ip, self._port = ip, port
+        self._labels = {
+            "kubernetes.io/service-name": service,
+            "endpointslice.kubernetes.io/managed-by": "poddnat",
+        }
 
     def point_here(self) -> None:
         """See that callers are led to this address; where that fails, it is only logged."""
@@ -35,7 +39,7 @@ class Signpost:
         where: Any = {"namespace": self._namespace, "_request_timeout": _REQUEST_SECONDS}
         try:
             try:
-                there = self._slices.read_namespaced_endpoint_slice(name, **where)
+                there: Any = self._slices.read_namespaced_endpoint_slice(name, **where)
             except ApiException as error:
                 if error.status != _NOT_FOUND:
                     raise
@@ -43,24 +47,23 @@ class Signpost:
                 return
             if not self._leads_here(there):
                 wanted = self._wanted(name)
+                there.metadata.labels = {**(there.metadata.labels or {}), **self._labels}
                 there.endpoints, there.ports = wanted.endpoints, wanted.ports
                 self._slices.replace_namespaced_endpoint_slice(name, body=there, **where)
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             why = error.reason if isinstance(error, ApiException) else error
             log.warning("hooks can't be led here by the EndpointSlice %s/%s: %s", self._namespace, name, why)
 
-    def _leads_here(self, there: client.V1EndpointSlice) -> bool:
+    def _leads_here(self, there: Any) -> bool:
         addresses = [address for endpoint in there.endpoints or [] for address in endpoint.addresses]
-        return addresses == [self._ip] and [port.port for port in there.ports or []] == [self._port]
+        ports = [(port.name, port.port) for port in there.ports or []]
+        marked = self._labels.items() <= (there.metadata.labels or {}).items()
+        return marked and addresses == [self._ip] and ports == [(PORT_NAME, self._port)]
 
     def _wanted(self, name: str) -> client.V1EndpointSlice:
-        labels = {
-            "kubernetes.io/service-name": self._service,
-            "endpointslice.kubernetes.io/managed-by": "poddnat",
-        }
         ready = client.V1EndpointConditions(ready=True)
         return client.V1EndpointSlice(
-            metadata=client.V1ObjectMeta(name=name, labels=labels),
+            metadata=client.V1ObjectMeta(name=name, labels=self._labels),
             address_type=f"IPv{ipaddress.ip_address(self._ip).version}",
             endpoints=[client.V1Endpoint(addresses=[self._ip], conditions=ready)],
             ports=[client.DiscoveryV1EndpointPort(name=PORT_NAME, port=self._port, protocol="TCP")],

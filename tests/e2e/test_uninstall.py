@@ -137,4 +137,5 @@ def test_uninstalling_in_the_documented_order_leaves_nothing(plane: ControlPlane
     assert not [pod for pod in left if pod["metadata"].get("finalizers")]
     crds = plane.kubectl("get", "customresourcedefinitions", "--output=name")
     assert "poddnats" not in crds
-    assert "poddnat" not in plane.kubectl("get", "namespaces,clusterroles,clusterrolebindings", "--output=name")
+    kinds = "namespaces,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+    assert "poddnat" not in plane.kubectl("get", kinds, "--output=name")
