@@ -234,6 +234,9 @@ class Gateway:
                 self._call(job, sent_at)
         except _StoppedError:
             pass
+        except CloudError as error:  # The gateway has gone since the call was chosen: nothing was sent.
+            self._throttle.not_sent(sent_at)
+            self._fail(job, error)
         except Exception as error:  # a bug in one call must not stop the gateway's other work
             log.exception("gateway %s: unexpected failure of %s", self.gateway_id, job)
             self._fail(job, CloudError(Meaning.UNKNOWN, action=type(job).__name__, code="Bug", message=str(error)))
