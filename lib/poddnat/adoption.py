@@ -119,7 +119,7 @@ def _move(
     if (why := _unwanted(poddnat, pod, heir)) is not None:
         return Move(Action.RELEASE, poddnat, why, pod, ids)
     if release:
-        return Move(Action.RELEASE, poddnat, "all are to be released", pod, ids)
+        return Move(Action.RELEASE, poddnat, "as asked for", pod, ids)
     or_release = f"or release it ({key_of(poddnat)} --release)"
     if wanted is None:
         return Move(Action.LEAVE, poddnat, f"{wrong}; correct it, {or_release}", pod, ids)
@@ -243,8 +243,8 @@ def ours(pod: Manifest) -> Manifest:
         return kept.metadata()
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
-    own = {"ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}]}
-    return {**own, "annotations": dict([DECORATOR])}
+    owners = [{**owner, "controller": True, "blockOwnerDeletion": True}]
+    return {"ownerReferences": owners, "annotations": dict([DECORATOR])}
 
 
 def _fixed(pod: Manifest) -> Fixed | None:

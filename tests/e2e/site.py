@@ -82,6 +82,10 @@ class Site:
         self.kubectl("rollout", "status", "deployment/poddnat", "--timeout=90s")
         wait_until(lambda: len(self.node.containers) == 2 and self.active(), 60, "two replicas, one of them active")
 
+    def losses(self, name: str) -> list[str]:
+        """Tell when a replica has told that it lost the lease, in order."""
+        return self.node.told(name, "is lost")
+
     def evict(self, name: str) -> None:
         """Have one of the server's pods go as `kubectl drain` does."""
         eviction = {
