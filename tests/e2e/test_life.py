@@ -20,6 +20,7 @@ fixed: its owner is deleted                     released; with Never it stays un
 fixed: its owner is deleted, not the pod        the same public ports, also with the next owner
 fixed: away for longer than it should           released
 fixed: on a pod with a random name              an event; the ports go with the pod
+the result, by the downward API                 a file in the pod
 readiness gate                                  the pod is Ready only once its entries work
 ==============================================  ====================================================================
 
@@ -36,6 +37,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
@@ -44,7 +46,8 @@ from poddnat.readiness import CONDITION
 from tests.e2e import world
 from tests.e2e.conftest import runner_of
 from tests.e2e.kruise import ADVANCED
-from tests.unit.hooks.world import ADDRESSES, EXPOSE_80, PORTS, STATUS
+from tests.unit.hooks.world import ADDRESSES, EXPOSE_80, PORTS, RESULT, STATUS
+from tests.unit.test_readme import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,6 +245,16 @@ def test_pod_with_the_readiness_gate_is_ready_once_its_entries_work(cluster: Clu
     cluster.kubectl("annotate", "pod", "web", "--overwrite", "k8s.aliyun.com/pod-dnat-expose-port=http")
     cluster.kubectl("wait", "pod/web", "--for=condition=Ready=False", "--timeout=20s")
     assert "InvalidAnnotation" in cluster.kubectl("get", "pod", "web", "--output=yaml")
+
+
+def test_result_can_be_read_through_the_downward_api_as_the_readme_shows(
+    installed: ControlPlane, namespace: str
+) -> None:
+    (shown,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "volumes" in (block.get("spec") or {}))
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "game", "namespace": namespace}, **shown}
+    installed.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+    (item,) = shown["spec"]["volumes"][0]["downwardAPI"]["items"]
+    assert item["fieldRef"]["fieldPath"] == f"metadata.annotations['{RESULT}']"
 
 
 # Fixed pods
