@@ -47,7 +47,7 @@ class History:
         self._thieves = 0
         self._is_right = True
         self.do("create")
-        wait_until(self._is_exposed, 20, "the pod to be exposed for the first time")
+        wait_until(self._is_exposed, 60, "the pod to be exposed for the first time")
         self._external = self._spec()["externalIP"], self._spec()["portMapping"][0]["externalPort"]
 
     def do(self, step: str) -> None:
@@ -75,14 +75,14 @@ class History:
                 self.settle()
 
     def settle(self) -> None:
-        self._standin.wait_idle(horizon=0.1)
-        wait_until(self._is_as_it_should, 20, f"{self._name} to be as it should")
+        self._standin.wait_idle(60, horizon=0.1)
+        wait_until(self._is_as_it_should, 60, f"{self._name} to be as it should")
 
     def end(self) -> None:
         for pod in _pods(self._world):
             self._delete_pod(pod["metadata"]["name"])
         self._world.api.delete(self._world.poddnats, self._name, "default")
-        wait_until(lambda: not self._world.entries(), 20, "the entries to go")
+        wait_until(lambda: not self._world.entries(), 60, "the entries to go")
 
     def _delete_pod(self, name: str) -> None:
         self._world.api.delete(self._world.api.resource("v1", "pods"), name, "default", grace_period=0)
@@ -137,7 +137,7 @@ def busy() -> Iterator[Cluster]:
 
 
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a history that fails waits; to shorten it takes minutes
