@@ -85,6 +85,8 @@ def _problem(workload: Manifest) -> str | None:
             value = value.get(key) if isinstance(value, dict) else None
         if not value:
             return f"without {path}"
+        if path.startswith("spec") and not isinstance(value, dict):
+            return f"whose {path} is not a mapping of keys to values"
     replicas = workload["spec"].get("replicas", 1)
     if not isinstance(replicas, int) or replicas < 0:
         return f"whose spec.replicas is {replicas!r}, not a number of pods"

@@ -36,6 +36,12 @@ def test_pods_that_ask_for_nothing_are_told_where_the_annotation_belongs(tmp_pat
     assert "spec.template.metadata" in result.output
 
 
+def test_template_that_is_a_list_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    result = simulate(tmp_path, template=["metadata", "spec"])
+    assert result.exit_code == 2
+    assert "Deployment whose spec.template is not a mapping of keys to values" in result.output
+
+
 def test_more_pods_than_the_simulated_network_has_room_for_are_refused(tmp_path: Path) -> None:
     result = simulate(tmp_path, replicas=2001)
     assert result.exit_code == 2
