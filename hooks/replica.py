@@ -15,7 +15,7 @@ from hooks.tokens import Tokens
 from poddnat import __version__
 from poddnat.cloud import Cloud
 from poddnat.cluster import Cluster
-from poddnat.lease import Election
+from poddnat.lease import Election, patience
 from poddnat.service import Service
 from poddnat.signpost import Signpost
 from poddnat.values import Values
@@ -63,7 +63,8 @@ class Replica:
     def _make_election(self, api: Any, lease: tuple[str, str, int], port: int) -> Election:
         namespace, name, seconds = lease
         ip = os.environ.get("POD_IP")
-        signpost = Signpost(api, namespace=namespace, service=name, ip=ip, port=port) if ip else None
+        where: Any = {"namespace": namespace, "service": name, "ip": ip, "port": port}
+        signpost = Signpost(api, **where, patience=patience(seconds)) if ip else None
         return Election(
             api,
             namespace=namespace,

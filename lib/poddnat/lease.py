@@ -32,9 +32,14 @@ _RENEW_WITHIN = 2 / 3
 _RENEW_EVERY = 2 / 15
 _LOOK_EVERY = 1 / 15
 """How often a standby looks whether it may take over."""
-_REQUEST = 1 / 5
+_ANSWER_WITHIN = 1 / 5
 
 _FAILURES = (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError)
+
+
+def patience(seconds: int) -> float:
+    """Tell how many seconds an answer may take, so that a lease of so many is renewed in time."""
+    return seconds * _ANSWER_WITHIN
 
 
 class Election:
@@ -69,7 +74,7 @@ class Election:
         self._lock = cast(Any, LeaseLock(name, namespace, identity))  # type: ignore[no-untyped-call]
         self._lock.api_instance = _in_time(
             client.CoordinationV1Api(api),
-            seconds * _REQUEST,
+            patience(seconds),
             "read_namespaced_lease",
             "create_namespaced_lease",
             "replace_namespaced_lease",

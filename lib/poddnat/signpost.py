@@ -17,17 +17,20 @@ log = logging.getLogger(__name__)
 
 PORT_NAME = "http"
 """The Service's name for the port of the hooks."""
-_REQUEST_SECONDS = 3.0
 _NOT_FOUND = 404
 
 
 class Signpost:
     """Leads a Service's callers to one address."""
 
-    def __init__(self, api: client.ApiClient, *, namespace: str, service: str, ip: str, port: int) -> None:
+    def __init__(
+        self, api: client.ApiClient, *, namespace: str, service: str, ip: str, port: int, patience: float
+    ) -> None:
+        """``patience``: how many seconds an answer of the API server may take."""
         self._slices = client.DiscoveryV1Api(api)
         self._namespace, self._service = namespace, service
         self._ip, self._port = ip, port
+        self._patience = patience
         self._labels = {
             "kubernetes.io/service-name": service,
             "endpointslice.kubernetes.io/managed-by": "poddnat",
@@ -36,7 +39,7 @@ class Signpost:
     def point_here(self) -> None:
         """See that callers are led to this address; where that fails, it is only logged."""
         name = f"{self._service}-active"
-        where: Any = {"namespace": self._namespace, "_request_timeout": _REQUEST_SECONDS}
+        where: Any = {"namespace": self._namespace, "_request_timeout": self._patience}
         try:
             try:
                 there: Any = self._slices.read_namespaced_endpoint_slice(name, **where)

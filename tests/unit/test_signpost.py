@@ -31,7 +31,8 @@ class Place:
         self._client = client
 
     def replica(self, ip: str) -> Signpost:
-        return Signpost(self._client, namespace="poddnat-system", service="poddnat", ip=ip, port=8080)
+        where: Json = {"namespace": "poddnat-system", "service": "poddnat", "ip": ip, "port": 8080}
+        return Signpost(self._client, **where, patience=5.0)
 
     def shown(self) -> Json:
         slices = self.api.resource("discovery.k8s.io/v1", "endpointslices")
