@@ -18,7 +18,7 @@ MOST_AT_ONCE = 16
 LONGEST_LOOK_GAP = 0.8
 """Who waits for an entry learns within about this many seconds that it works."""
 _LONGEST_TRY_GAP = 0.9
-"""The same where a gateway bears one write, and the next one tells: the calls are worth more than the moment."""
+"""The same where a gateway bears one write, and the next one tells, unless it is slow and uneven."""
 _LOOK_AFTER = 0.45
 """Share of the settling time between two looks at a gateway that bears several: more looks gain little."""
 _FIRST_STEP = 0.05
@@ -124,7 +124,7 @@ class Pace:
         if self.limit > 1 or write.known_at - begun > 2 * settling.surely_settled():  # Stuck, perhaps.
             return settled
         early = begun + settling.surely_pending()
-        return min(settled, max(early, write.known_at) + _LONGEST_TRY_GAP)
+        return min(settled, max(early, write.known_at) + max(_LONGEST_TRY_GAP, settling.step))
 
     def sent(self) -> None:
         """Note that a write goes out."""
