@@ -71,6 +71,8 @@ class Pace:
         self._boldness = 1.0
         # Rises with each write and falls with each refusal, so that these stay as many as they are worth.
         self._unexplained = 0
+        self._lowered = False
+        # Whether the last answer to a write lowered the limit.
         # Refusals in a row though, as far as is known, there was room.
         self._since_probe = 0
         self._hold_until = -math.inf
@@ -149,6 +151,7 @@ class Pace:
             self._boldness = min(self._boldness * _BOLDER, _BOLDEST)
         self._since_probe = 0 if self._growing else self._since_probe + 1
         self._unexplained = 0
+        self._lowered = False
         self._hold_until = -math.inf
         self._open[entry_id] = _Open(kind, now, now, now)
 
@@ -156,15 +159,17 @@ class Pace:
         """Note that the gateway was too busy for a write."""
         self.in_flight -= 1
         at_most = self.in_flight + len(self._open)
+        start_anew = False
         if self._probing:
             self._since_probe = 0
         elif at_most < self.limit:
-            # Refused with fewer under way than it once bore.
-            self.limit = max(1, at_most)
+            # Refused with fewer under way than it once bore; twice in a row: it is another gateway by now.
+            start_anew, self._lowered = self._lowered, True
+            self.limit = 1 if start_anew else max(1, at_most)
         else:
             refusals = _REFUSALS if self.limit == 1 else _REFUSALS_OF_MANY / self.limit
             self._boldness *= _BOLDER ** (-1 / refusals)
-        self._growing = False
+        self._growing = start_anew
         if self._open and self._conclude(self.limit - self.in_flight, len(self._open), now):
             self._unexplained = 0
             return
