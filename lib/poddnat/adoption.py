@@ -5,7 +5,7 @@ entries, and the public ports go on working without a break: the ids in its stat
 names when the pod is replaced.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -229,8 +229,8 @@ class _Everybody:
     def is_alive(self, uid: str) -> bool:  # noqa: ARG002
         return True
 
-    def is_gone(self, uid: str) -> bool:  # noqa: ARG002
-        return False
+    def gone_of(self, uids: Collection[str]) -> set[str]:  # noqa: ARG002
+        return set()
 
 
 def _others(metadata: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ alive, because their addresses may be given to other pods as soon as they are go
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -147,14 +147,14 @@ class PodDNATs(Followed):
         with self._lock:
             return uid in self._uids
 
-    def is_gone(self, uid: str) -> bool:
-        """Whether a PodDNAT surely doesn't exist: the API server is asked."""
+    def gone_of(self, uids: Collection[str]) -> set[str]:
+        """Tell which of these PodDNATs surely don't exist: the API server is asked."""
         try:
             items, _ = self._cluster.poddnats()
         except ClusterError as error:
             log.warning("listing PodDNATs: %s", error)
-            return False
-        return all(item["metadata"]["uid"] != uid for item in items)
+            return set()
+        return set(uids) - {item["metadata"]["uid"] for item in items}
 
     def named(self, namespace: str, name: str) -> Manifest | None:
         """Find a PodDNAT by its name, as last seen."""

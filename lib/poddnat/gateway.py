@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -39,8 +39,8 @@ class Liveness(Protocol):
     def is_alive(self, uid: str) -> bool:
         """Whether a PodDNAT exists, as far as is known; answers at once."""
 
-    def is_gone(self, uid: str) -> bool:
-        """Whether a PodDNAT surely doesn't exist; may ask the API server."""
+    def gone_of(self, uids: Collection[str]) -> set[str]:
+        """Tell which of these PodDNATs surely don't exist; may ask the API server, once for all."""
 
 
 def _is_write(job: Call) -> bool:
@@ -268,7 +268,7 @@ class Gateway:
             self._wake.notify()
 
     def _delete(self, job: Delete, sent_at: float) -> None:
-        if job.leftover_of is not None and not self._liveness.is_gone(job.leftover_of):
+        if job.leftover_of is not None and job.leftover_of not in self._liveness.gone_of([job.leftover_of]):
             self._throttle.not_sent(sent_at)
             with self._wake:
                 self._agenda.spared(job, self._clock())
@@ -350,12 +350,11 @@ class Gateway:
                 return answer
 
     def _sweep(self, uids: list[str]) -> None:
-        for uid in uids:
-            if self._may_write() and self._liveness.is_gone(uid):
-                self._on_swept(self.gateway_id)
-                log.warning("gateway %s: sweeping entries of PodDNAT %s, which is gone", self.gateway_id, uid)
-                with self._wake:
-                    self._agenda.abandon(Mine(uid, self._ownership.name_of(uid)), self._clock())
+        for uid in sorted(self._liveness.gone_of(uids)) if uids and self._may_write() else ():
+            self._on_swept(self.gateway_id)
+            log.warning("gateway %s: sweeping entries of PodDNAT %s, which is gone", self.gateway_id, uid)
+            with self._wake:
+                self._agenda.abandon(Mine(uid, self._ownership.name_of(uid)), self._clock())
 
     def _fail(self, job: Call, error: CloudError, sent_at: float = -math.inf) -> None:
         if error.meaning is Meaning.THROTTLED:

@@ -5,7 +5,7 @@ answers, and asks the API server once more before each delete. Creating entries 
 judge whether a PodDNAT may have them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from poddnat.audit import Finding, Kind
@@ -70,19 +70,23 @@ class Repair:
         """Have leftovers deleted."""
         liveness = _Liveness(self._cluster)
         fleet = Fleet(self._values, self._cloud, self._ownership, liveness, lambda _gateway, _entries: None)
-        asked: set[tuple[str, str]] = set()
-        return run_errands(fleet, steps, lambda step: self._is_swept(step, fleet, liveness, asked), patience=patience)
+        uids = {step.finding.uid for step in steps}
+        gone: set[str] = set()
+        begun: set[tuple[str, str]] = set()
 
-    def _is_swept(self, step: Step, fleet: Fleet, liveness: "_Liveness", asked: set[tuple[str, str]]) -> bool:
-        uid, gateway_id = step.finding.uid, step.finding.gateway_id
-        gateway = fleet.get(gateway_id)
-        if gateway is None or not gateway.loaded:
-            return False
-        mine = Mine(uid, self._ownership.name_of(uid))
-        if (gateway_id, uid) not in asked and liveness.is_gone(uid):
-            asked.add((gateway_id, uid))
-            gateway.abandon(mine)
-        return (gateway_id, uid) in asked and not gateway.concerns(mine)
+        def is_swept(step: Step) -> bool:
+            uid, gateway = step.finding.uid, fleet.get(step.finding.gateway_id)
+            if gateway is None or not gateway.loaded:
+                return False
+            if uid not in gone:
+                gone.update(liveness.gone_of(uids))  # Asked once more, now that something is to be deleted.
+            mine = Mine(uid, self._ownership.name_of(uid))
+            if uid in gone and (gateway.gateway_id, uid) not in begun:
+                begun.add((gateway.gateway_id, uid))
+                gateway.abandon(mine)
+            return uid in gone and not gateway.concerns(mine)
+
+        return run_errands(fleet, steps, is_swept, patience=patience)
 
 
 class _Liveness:
@@ -95,12 +99,12 @@ class _Liveness:
     def is_alive(self, uid: str) -> bool:
         return uid in self._alive
 
-    def is_gone(self, uid: str) -> bool:
+    def gone_of(self, uids: Collection[str]) -> set[str]:
         try:
             self._alive = self._list()
         except ClusterError:
-            return False
-        return uid not in self._alive
+            return set()
+        return set(uids) - self._alive
 
     def _list(self) -> set[str]:
         return {item["metadata"]["uid"] for item in self._cluster.poddnats()[0]}

@@ -54,8 +54,8 @@ class Everybody:
     def is_alive(self, _uid: str) -> bool:
         return True
 
-    def is_gone(self, _uid: str) -> bool:
-        return False
+    def gone_of(self, _uids: object) -> set[str]:
+        return set()
 
 
 def ours(

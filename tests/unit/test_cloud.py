@@ -1,7 +1,7 @@
 """The cloud's client: credentials, addresses, and failures that arrive sorted."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import pytest
@@ -34,8 +34,8 @@ class Nobody:
     def is_alive(self, _uid: str) -> bool:
         return False
 
-    def is_gone(self, _uid: str) -> bool:
-        return True
+    def gone_of(self, uids: Collection[str]) -> set[str]:
+        return set(uids)
 
 
 def addresses(read: Values, cloud: Cloud | None = None) -> list[str]:
