@@ -55,7 +55,7 @@ class Checkup:
             infos = {info.gateway_id: info for info in patiently(self._cloud.describe_gateways)}
         except CloudError as error:
             yield _credentials(error)
-            if error.meaning is Meaning.DENIED and _is_about_permission(error):
+            if error.lacks_permission:
                 yield _judged("vpc:DescribeNatGateways", error)
             return
         yield Check("credentials", "", Result.OK, "the cloud accepts them")
@@ -147,12 +147,8 @@ class Checkup:
                 yield Check("route", gateway_id, Result.WRONG, text)
 
 
-def _is_about_permission(error: CloudError) -> bool:
-    return error.code in {"Forbidden.RAM", "NoPermission", "Forbidden"}
-
-
 def _credentials(error: CloudError) -> Check:
-    if error.meaning is Meaning.DENIED and _is_about_permission(error):
+    if error.lacks_permission:
         return Check("credentials", "", Result.OK, "the cloud knows them")
     if error.code == NO_CREDENTIALS:
         return Check("credentials", "", Result.WRONG, f"there are none: {error.message}")

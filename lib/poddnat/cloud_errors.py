@@ -72,6 +72,7 @@ _BY_PREFIX = {
     "Throttling": Meaning.THROTTLED,
     "InvalidAccessKeyId": Meaning.DENIED,
 }
+_NO_PERMISSION = frozenset({"Forbidden.RAM", "NoPermission", "Forbidden"})
 # A delete of an entry that has gone says so with the code that otherwise means "busy"; only the text differs.
 _GONE_IN_DISGUISE = ("IncorretForwardEntryStatus", "not exist")
 _SERVER_ERROR = 500
@@ -121,6 +122,11 @@ class CloudError(Exception):
         self.message = message
         self.retry_after = retry_after
         """Seconds after which the cloud wants to be asked again, where it said so."""
+
+    @property
+    def lacks_permission(self) -> bool:
+        """Whether the credentials are accepted, but don't allow this call."""
+        return self.code in _NO_PERMISSION
 
     @property
     def said(self) -> str:

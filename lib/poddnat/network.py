@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from poddnat.cloud import ADDRESSES_PER_CALL, Cloud
-from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.cloud_errors import CloudError
 from poddnat.logs import Attempts
 from poddnat.model import Address
 from poddnat.placement import Route
@@ -162,8 +162,8 @@ class Network:
             tables = self._cloud.describe_route_tables()
             hops = {table: self._cloud.describe_default_route(table) for table in sorted(set(tables.values()))}
         except CloudError as error:
-            if error.meaning is not Meaning.DENIED:
-                raise
+            if not error.lacks_permission:
+                raise  # Credentials that are not accepted say nothing about what they allow.
             self._routes_denied(error)
             return
         with self._wake:

@@ -340,6 +340,14 @@ def test_routes_are_still_heeded_after_the_key_was_revoked_for_a_while() -> None
         assert entry.gateway_id == GATEWAYS[1]
 
 
+def test_routes_are_heeded_though_the_key_was_revoked_while_they_were_first_read() -> None:
+    with running() as world:
+        Refuse("InvalidAccessKeyId.NotFound", "DescribeRouteEntryList").do(world)
+        for name, ip in zip("abcd", POD_IPS, strict=False):
+            exposed(world, name, ip)
+        assert {entry.gateway_id for entry in world.entries()} == {GATEWAYS[0]}
+
+
 # Processes.
 
 
