@@ -111,10 +111,11 @@ class Throttle:
         if self._calls is None and self._sent:
             self._stretch = now + retry_after - self._sent[0]
             self._calls = len(self._sent)
-        if retry_after < _EDGE * self._stretch:
-            self._stretch, self._counted_from = self._stretch + retry_after, None
-        else:
-            self._counted_from = now - self._stretch
+        elif retry_after < _EDGE * self._stretch:
+            self._stretch = min(self._stretch + retry_after, _LONGEST_STRETCH)
+            self._counted_from = None
+            return
+        self._counted_from = now - self._stretch
 
     def _forget(self, sent_at: float) -> bool:
         there = sent_at in self._sent

@@ -125,7 +125,7 @@ _ON_THE_CLOCK: list[Part] = [
 ]
 _IN_VIRTUAL_TIME: list[Part] = [
     ("a new gateway, uneven", "virtual, 0.5 s ± 30 %", in_virtual_time.uneven),
-    ("both at a real gateway's pace", "virtual, 5 s", in_virtual_time.full_delays),
+    ("both at a real gateway's pace", "virtual, 5 s ± 30 %; ± 10 %", in_virtual_time.full_delays),
     ("deletes and creates side by side", "virtual, 5 s ± 30 %", in_virtual_time.fairness),
     ("a gateway that changes its mind", "virtual, 5 s ± 30 %", in_virtual_time.changing_minds),
     ("pods that wait for their turn", "virtual, 5 s ± 30 %", in_virtual_time.lags),
