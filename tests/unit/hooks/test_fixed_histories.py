@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,9 +32,14 @@ class FreeAddresses:
         self._world = world
 
     def __iter__(self) -> Iterator[str]:
+        under_way: deque[str] = deque(maxlen=8)  # Given to a pod whose status doesn't show it yet, if it ever will.
         while True:
             held = {pod["status"].get("podIP") for pod in _pods(self._world)}
-            yield next(address for address in ADDRESSES if address not in held)
+            for address in held.intersection(under_way):
+                under_way.remove(address)
+            free = next(address for address in ADDRESSES if address not in held and address not in under_way)
+            under_way.append(free)
+            yield free
 
 
 class History:
