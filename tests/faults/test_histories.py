@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.faults.cloud import POD_IPS
 from tests.faults.cluster import is_fixed
-from tests.faults.steps import STEPS, AddFixed, AddPod, Step, heal
+from tests.faults.steps import AddFixed, AddPod, Step, heal
+from tests.faults.strategies import STEPS
 from tests.faults.world import REFRESH, BrokenInvariantError, World, running
 
 RECOVERY_SECONDS = 1000.0
