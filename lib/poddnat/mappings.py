@@ -42,6 +42,8 @@ Manifest = dict[str, Any]
 
 _PROBATION = dt.timedelta(seconds=2 * REST_SECONDS)
 
+_PODS_OWN_WORD = frozenset({Verdict.ALLOWED, Verdict.LEAVING, Verdict.OPTED_OUT})
+
 
 class Mappings:
     """Answers the PodDNAT hooks. Safe to use from several threads."""
@@ -214,7 +216,8 @@ class Mappings:
         gateway = self._fleet.get(wanted.gateway_id) if wanted is not None else None
         if wanted is None or gateway is None or not self._proofs.unproven(parent, wanted, gateway):
             return
-        if self._permissions.check(parent["metadata"], wanted) in {Verdict.ALLOWED, Verdict.LEAVING}:
+        # A pod that no longer asks for anything has that address all the same.
+        if self._permissions.check(parent["metadata"], wanted) in _PODS_OWN_WORD:
             self._proofs.pod_has_confirmed(parent, wanted, gateway)
 
     def finalize(self, parent: Manifest) -> PodDNATAnswer | Later:

@@ -119,6 +119,17 @@ def test_entry_renamed_by_somebody_goes_with_its_poddnat() -> None:
         assert world.entries() == []
 
 
+def test_entry_renamed_while_no_process_ran_goes_also_when_its_pod_opted_out_meanwhile() -> None:
+    with running() as world:
+        (entry,) = exposed(world)
+        world.kill()
+        world.emulator.rename_entry(entry.gateway_id, entry.id, "ops")
+        world.edit_pod("a", "")
+        world.start()
+        world.settles(SOON)
+        assert world.entries() == []
+
+
 # Answers.
 
 
