@@ -39,6 +39,7 @@ _PATIENCE = dt.timedelta(seconds=30)
 """How long a PodDNAT may take to go before the next pod of its name is told what the matter is."""
 _FIXED_RESYNC = 60.0
 """Seconds after which to look again at a fixed pod's PodDNAT: Metacontroller doesn't tell of its changes."""
+_FIXED_TROUBLED_RESYNC = 10.0
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ class Pods:
         judgement = judged(pod, desired, kept)
         if not judgement and not is_judged(kept):
             raise LaterError
-        return PodAnswer(annotations=judgement, resync_after=_FIXED_RESYNC if is_judged(kept) else 1.0)
+        return PodAnswer(annotations=judgement, resync_after=_resync_after(kept))
 
     def _in_the_way(self, namesake: Manifest) -> Exception:
         """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
@@ -247,6 +248,14 @@ class Pods:
             log.warning("refused: %s: %s", trouble.reason, trouble.message)
             self._cluster.warn(pod, trouble.reason, trouble.message)
         return PodAnswer(annotations=news, resync_after=trouble.retry_after or _REFUSED_RESYNC, refused=trouble.reason)
+
+
+def _resync_after(kept: Manifest) -> float:
+    """Tell when to look again at a fixed pod's PodDNAT: soon, while what it says of itself will pass."""
+    condition = observed_condition(kept["status"]) if is_judged(kept) else None
+    if condition is None or condition.reason == "Updating":
+        return 1.0
+    return _FIXED_RESYNC if condition.ready else _FIXED_TROUBLED_RESYNC
 
 
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:

@@ -114,7 +114,7 @@ def serves(cluster: Cluster, name: str, uid: str) -> bool:
 
 
 def wait_replaced(cluster: Cluster, uid: str, name: str = "arena-0") -> None:
-    wait_until(lambda: serves(cluster, name, uid), 20, f"the new pod {name} to be exposed")
+    wait_until(lambda: serves(cluster, name, uid), 60, f"the new pod {name} to be exposed")
 
 
 def wait_away(cluster: Cluster, name: str = "arena-0") -> None:
@@ -122,7 +122,7 @@ def wait_away(cluster: Cluster, name: str = "arena-0") -> None:
         conditions = ((cluster.poddnat(name) or {}).get("status") or {}).get("conditions") or [{"reason": ""}]
         return str(conditions[0]["reason"]) == "PodAway"
 
-    wait_until(lambda: is_away() and not cluster.entries(), 20, "the PodDNAT to be without its pod")
+    wait_until(lambda: is_away() and not cluster.entries(), 60, "the PodDNAT to be without its pod")
 
 
 def uid_of(cluster: Cluster, name: str = "arena-0") -> str:
@@ -286,6 +286,8 @@ def test_fixed_pod_deleted_by_force_while_the_server_is_away_comes_back_with_the
     cluster.server.kill()
     cluster.kubectl("delete", "pod", "arena-0", "--force", "--grace-period=0")
     cluster.server.start()
+    cluster.server.wait_ready()
+    cluster.kubectl("label", "pods", "--all", "looked-at=again")  # The longer hooks failed, the later they are called.
     wait_replaced(cluster, uid)
     assert outside(cluster) == before
 

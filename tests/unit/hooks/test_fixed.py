@@ -17,6 +17,7 @@ from metacontroller_standin.workloads import add_pods
 from poddnat.absences import Absences
 from poddnat.annotations import FIXED, RELEASE_STRATEGY
 from poddnat.cluster import ClusterError
+from poddnat.pods import PodAnswer
 from poddnat.readiness import CONDITION
 from tests.unit.hooks.test_cluster import told, wait_ready
 from tests.unit.hooks.test_placement import OTHER
@@ -507,6 +508,24 @@ def test_poddnat_of_a_fixed_pod_that_is_edited_by_hand_is_put_right_at_once(busy
         return there == asked and asked[0][::2] == (ip, entry.internal_ip) and reason(world) == "Ready"
 
     wait_until(is_right, 10, "the PodDNAT to be put right")
+
+
+@pytest.mark.parametrize(
+    ("reason", "ready", "seconds"), [("Updating", "False", 1), ("QuotaExceeded", "False", 10), ("Ready", "True", 60)]
+)
+def test_fixed_pod_is_asked_about_again_soon_while_its_poddnat_is_not_ready(
+    busy: Cluster, reason: str, ready: str, seconds: float
+) -> None:
+    expose(busy.world)
+    busy.standin.wait_idle(horizon=30)
+    poddnat = busy.world.poddnat("arena-0") or {}
+    pods = busy.world.service.pods
+    (told,) = poddnat["status"]["conditions"]
+    poddnat["status"]["conditions"] = [{**told, "status": ready, "reason": reason}]
+    busy.world.service.poddnats._take("MODIFIED", poddnat)
+    answered = pods.sync(pod_of(busy.world), None)
+    assert isinstance(answered, PodAnswer)
+    assert answered.resync_after == seconds
 
 
 def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
