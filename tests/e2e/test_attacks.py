@@ -46,6 +46,12 @@ ROLE = [
 CONTAINERS = [{"name": "web", "image": "nginx"}]
 
 
+def conditions(poddnat: Json | None) -> list[Json]:
+    """Read what a PodDNAT, if there is one, is told."""
+    found: list[Json] = ((poddnat or {}).get("status") or {}).get("conditions") or []
+    return found
+
+
 @dataclass
 class Arena:
     """Victims with a pod and a mapping that is kept, entries of others on the gateway, and Mallory."""
@@ -83,13 +89,9 @@ class Arena:
 
     def verdict(self, name: str) -> tuple[str, str]:
         """Wait until one of Mallory's PodDNATs is judged; return reason and sentence."""
-
-        def conditions() -> list[Json]:
-            found: list[Json] = ((self.cluster.poddnat(name) or {}).get("status") or {}).get("conditions") or []
-            return found
-
-        wait_until(conditions, 10, f"PodDNAT {name} to be judged")
-        return conditions()[0]["reason"], conditions()[0]["message"]
+        wait_until(lambda: conditions(self.cluster.poddnat(name)), 10, f"PodDNAT {name} to be judged")
+        (condition,) = conditions(self.cluster.poddnat(name))
+        return condition["reason"], condition["message"]
 
     def told(self, name: str, reason: str) -> None:
         """Wait until there is a Warning about one of Mallory's objects."""
@@ -209,8 +211,10 @@ def test_pod_of_another_namespace_named_as_the_owner_allows_nothing(arena: Arena
     arena.poddnat("web", owner=web, internalIP=web["status"]["podIP"])
 
     def is_refused() -> bool:
-        # Kubernetes' garbage collector takes it for one whose owner is gone, sooner or later.
-        return arena.cluster.poddnat("web") is None or arena.verdict("web")[0] == "NotAllowed"
+        poddnat = arena.cluster.poddnat("web")
+        if poddnat is None:
+            return True  # Kubernetes' garbage collector takes it for one whose owner is gone, sooner or later.
+        return [condition["reason"] for condition in conditions(poddnat)] == ["NotAllowed"]
 
     wait_until(is_refused, 10, "the PodDNAT to be refused")
     arena.all_is_well()
