@@ -111,18 +111,22 @@ def _paced(*, mappings: int, at_once: int, settle: float, jitter: float) -> tupl
 
 def fairness(*, mappings: int = 40, others: int = 160) -> dict[str, float]:
     """Tell how long deletes take against creates, and either against running beside four times as many of the other."""
+    many = {
+        release: mean(_one_after_the_others(200, 0, release=release, seed=seed) for seed in range(3))
+        for release in (False, True)
+    }
     alone = {release: _one_after_the_others(mappings, 0, release=release) for release in (False, True)}
     beside = {release: _one_after_the_others(mappings, others, release=release) for release in (False, True)}
     return {
-        "delete_create_ratio": alone[True] / alone[False],
+        "delete_create_ratio": many[True] / many[False],
         "fairness_create_ratio": beside[False] / alone[False],
         "fairness_delete_ratio": beside[True] / alone[True],
     }
 
 
-def _one_after_the_others(mappings: int, others: int, *, release: bool) -> float:
+def _one_after_the_others(mappings: int, others: int, *, release: bool, seed: int = 1) -> float:
     """Return the seconds until mappings are made (or gone) on an old gateway where others want the opposite already."""
-    gateway = ModelGateway(at_once=1, settle=SETTLE)
+    gateway = ModelGateway(at_once=1, settle=SETTLE, seed=seed)
     ours, theirs = range(mappings), range(mappings, mappings + max(others, 1))
     for number in ours if release else theirs:  # One as well where there are no others: the pace is known then.
         gateway.want(number)

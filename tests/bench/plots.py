@@ -8,15 +8,17 @@ BUILD = Path("build")
 Steps = list[tuple[float, int]]
 
 
-def walls(bars: dict[str, float], path: Path) -> None:
-    """Draw how long an old gateway's entries took in several ways."""
+def costs(panels: dict[str, dict[str, float]], path: Path) -> None:
+    """Draw what an old gateway's entries cost in several ways, a panel for each measure."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of a backend that needs no screen
 
-    figure, axes = plt.subplots(figsize=(6, 3))
-    axes.barh(list(bars), list(bars.values()))
-    axes.set_xlabel("time for entries on an old gateway, against what the gateway itself needs")
-    axes.invert_yaxis()
+    figure, row = plt.subplots(1, len(panels), figsize=(9, 2.5))
+    for axes, (measure, bars) in zip(row, panels.items(), strict=True):
+        axes.bar_label(axes.barh(list(bars), list(bars.values())), fmt="%.2f", padding=2)
+        axes.set_xlabel(measure)
+        axes.margins(x=0.2)
+        axes.invert_yaxis()
     figure.tight_layout()
     figure.savefig(path)
 
