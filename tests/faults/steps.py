@@ -443,12 +443,12 @@ def heal(world: World) -> None:
     for entry in world.entries():
         if entry.due is None and entry.status != "Available":
             emulator.settle_entry(entry.gateway_id, entry.id)
+    while len(world.processes) > 1:
+        world.kill()
     # Nothing of ours helps against somebody's entry that leads to a pod's own port.
     for entry in list(world.foreign.values()):
         if entry.internal_ip in POD_IPS:
             world.drop_foreign(entry)
-    while len(world.processes) > 1:
-        world.kill()
     # What was renamed can't be known to be ours by a status alone, which others may write too.
     for entry in world.ours():
         if OWNERSHIP.owner_in(entry.name) is None and entry.id not in world.provable_ids():
