@@ -6,6 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import urllib3
+
 from metacontroller_standin.api import ApiError, name_of, namespace_of
 from metacontroller_standin.memory_store import timestamp
 
@@ -30,7 +32,7 @@ class EventRecorder:
         with self._lock:
             try:
                 self._record(obj, message)
-            except ApiError:
+            except (ApiError, urllib3.exceptions.HTTPError, OSError):
                 self._written.pop((obj["metadata"]["uid"], message), None)
 
     def _record(self, obj: Json, message: str) -> None:
