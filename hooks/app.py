@@ -15,10 +15,9 @@ from hooks.poddnat_finalize import poddnat_finalize
 from hooks.poddnat_sync import poddnat_sync
 from hooks.server import LARGEST_REQUEST
 from hooks.tokens import Tokens
-from poddnat.cluster import ClusterError
-from poddnat.metrics import CONTENT_TYPE
+from poddnat.kube import KubeError, NoSuchObjectError
 from poddnat.service import Service
-from poddnat.witness import NoSuchObjectError
+from poddnat.telemetry import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +32,10 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "", toke
     app = Flask("poddnat")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     hooks = {
-        "/pod/sync": Border("pod-sync", partial(pod_sync, service.pods, service.witness)),
-        "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pods, service.witness)),
-        "/poddnat/sync": Border("poddnat-sync", partial(poddnat_sync, service.mappings, service.witness)),
-        "/poddnat/finalize": Border("poddnat-finalize", partial(poddnat_finalize, service.mappings, service.witness)),
+        "/pod/sync": Border("pod-sync", partial(pod_sync, service.pods, service.live)),
+        "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pods, service.live)),
+        "/poddnat/sync": Border("poddnat-sync", partial(poddnat_sync, service.mappings, service.live)),
+        "/poddnat/finalize": Border("poddnat-finalize", partial(poddnat_finalize, service.mappings, service.live)),
     }
     for path, border in hooks.items():
         app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, border), methods=["POST"])
@@ -49,7 +48,7 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "", toke
     app.add_url_rule("/readyz", endpoint="readyz", view_func=lambda: _readiness(service, active()))
     app.add_url_rule("/metrics", endpoint="metrics", view_func=lambda: _metrics(service))
     app.register_error_handler(BadRequestError, _bad_request)
-    app.register_error_handler(ClusterError, _cluster_away)
+    app.register_error_handler(KubeError, _cluster_away)
     app.register_error_handler(NoSuchObjectError, _no_such_object)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
@@ -94,7 +93,7 @@ def _bad_request(error: BadRequestError) -> Response:
     return _text(str(error), 400)
 
 
-def _cluster_away(error: ClusterError) -> Response:
+def _cluster_away(error: KubeError) -> Response:
     log.warning("the API server can't be asked: %s", error)
     return Response(status=429, headers={"Retry-After": str(_CLUSTER_AWAY_SECONDS)})
 

@@ -8,14 +8,14 @@ from flask import Response, request
 from jsonschema import Draft202012Validator
 
 from poddnat import logs
+from poddnat.controllers import RequeueAfter
 from poddnat.files import schema_validator
-from poddnat.progress import Later
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 Json = dict[str, Any]
-Hook = Callable[[Json], Json | Later]
+Hook = Callable[[Json], Json | RequeueAfter]
 
 
 class BadRequestError(Exception):
@@ -38,7 +38,7 @@ class Border:
         metadata = (body.get("object") or body.get("parent") or {}).get("metadata", {})
         logs.add(pod=f"{metadata.get('namespace', '')}/{metadata.get('name', '')}")
         answer = self._hook(body)
-        if isinstance(answer, Later):
+        if isinstance(answer, RequeueAfter):
             # A whole number: Metacontroller takes a fraction for 0, which means at once.
             return Response(status=429, headers={"Retry-After": str(max(1, round(answer.seconds)))})
         if (problem := _problem(self._answer, answer)) is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from flask import Flask, Response, g, request
 
 from poddnat.logs import about
-from poddnat.metrics import Metrics
+from poddnat.telemetry import Metrics
 
 
 def observe(app: Flask, hooks: Mapping[str, str], metrics: Metrics) -> None:

@@ -1,13 +1,12 @@
 """How both pod hooks write their answer."""
 
 from hooks.border import Json
-from poddnat.pods import PodAnswer
-from poddnat.progress import Later
+from poddnat.controllers import PodAnswer, RequeueAfter
 
 
-def write(answer: PodAnswer | Later) -> Json | Later:
+def write(answer: PodAnswer | RequeueAfter) -> Json | RequeueAfter:
     """Turn an answer into what a DecoratorController reads."""
-    if isinstance(answer, Later):
+    if isinstance(answer, RequeueAfter):
         return answer
     written: Json = {"attachments": answer.attachments}
     if answer.annotations:

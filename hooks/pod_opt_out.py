@@ -2,11 +2,10 @@
 
 from hooks.border import Json
 from hooks.pod_answer import write
-from poddnat.pods import Pods
-from poddnat.progress import Later
-from poddnat.witness import Witness
+from poddnat.controllers import PodReconciler, RequeueAfter
+from poddnat.kube import LiveReader
 
 
-def pod_opt_out(pods: Pods, witness: Witness, body: Json) -> Json | Later:
+def pod_opt_out(pods: PodReconciler, live: LiveReader, body: Json) -> Json | RequeueAfter:
     """Take back what the pod was given."""
-    return write(pods.opt_out(witness.opted_out_pod(body["object"])))
+    return write(pods.opt_out(live.opted_out_pod(body["object"])))

@@ -2,18 +2,17 @@
 
 from hooks.border import Json
 from poddnat import logs
-from poddnat.mappings import Mappings
-from poddnat.poddnat_object import spec_of
-from poddnat.progress import Later
-from poddnat.witness import Witness
+from poddnat.api import spec_of
+from poddnat.controllers import PodDNATReconciler, RequeueAfter
+from poddnat.kube import LiveReader
 
 
-def poddnat_finalize(mappings: Mappings, witness: Witness, body: Json) -> Json | Later:
+def poddnat_finalize(mappings: PodDNATReconciler, live: LiveReader, body: Json) -> Json | RequeueAfter:
     """Take the PodDNAT's forward entries off the cloud."""
-    parent = witness.dying_poddnat(body["parent"])
+    parent = live.terminating_poddnat(body["parent"])
     logs.add(gateway=str(spec_of(parent).get("tableId", "")))
     answer = mappings.finalize(parent)
-    if isinstance(answer, Later):
+    if isinstance(answer, RequeueAfter):
         return answer
     return {
         "status": answer.status,

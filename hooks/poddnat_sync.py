@@ -2,17 +2,16 @@
 
 from hooks.border import Json
 from poddnat import logs
-from poddnat.mappings import Mappings
-from poddnat.poddnat_object import spec_of
-from poddnat.progress import Later
-from poddnat.witness import Witness
+from poddnat.api import spec_of
+from poddnat.controllers import PodDNATReconciler, RequeueAfter
+from poddnat.kube import LiveReader
 
 
-def poddnat_sync(mappings: Mappings, witness: Witness, body: Json) -> Json | Later:
+def poddnat_sync(mappings: PodDNATReconciler, live: LiveReader, body: Json) -> Json | RequeueAfter:
     """Bring the PodDNAT's forward entries to what it asks for."""
-    parent = witness.poddnat(body["parent"])
+    parent = live.poddnat(body["parent"])
     logs.add(gateway=str(spec_of(parent).get("tableId", "")))
     answer = mappings.sync(parent)
-    if isinstance(answer, Later):
+    if isinstance(answer, RequeueAfter):
         return answer
     return {"status": answer.status, "children": [], "resyncAfterSeconds": answer.resync_after}

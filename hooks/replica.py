@@ -13,12 +13,10 @@ from hooks.certificate import Certificate
 from hooks.server import HookServer
 from hooks.tokens import Tokens
 from poddnat import __version__
-from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster
-from poddnat.lease import Election, patience
+from poddnat.cloud import CloudClient
+from poddnat.config import Values
+from poddnat.kube import ActiveEndpoint, KubeClient, LeaderElector, request_timeout
 from poddnat.service import Service
-from poddnat.signpost import Signpost
-from poddnat.values import Values
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ class Replica:
         tokens: Tokens | None = None,
         certificate: Certificate | None = None,
     ) -> None:
-        """Make it; ``api`` is what ``poddnat.connection.connect`` gives.
+        """Make it; ``api`` is what ``poddnat.kube.connection.connect`` gives.
 
         ``lease``: its namespace, its name, and how many seconds after its holder's last word another one takes it.
 
@@ -55,31 +53,33 @@ class Replica:
         self._resigned = False
         self._lost = False
         self._stopping = threading.Event()
-        self.service = Service(values, Cluster(api), Cloud(values), values_path=values_path, may_write=self._may_write)
+        self.service = Service(
+            values, KubeClient(api), CloudClient(values), values_path=values_path, may_write=self._may_write
+        )
         self._election = None if lease is None else self._make_election(api, lease, port)
         app = create_app(self.service, active=lambda: self._election.holder if self._election else "", tokens=tokens)
         self._server = HookServer(app, host, port, certificate=certificate)
 
-    def _make_election(self, api: Any, lease: tuple[str, str, int], port: int) -> Election:
+    def _make_election(self, api: Any, lease: tuple[str, str, int], port: int) -> LeaderElector:
         namespace, name, seconds = lease
         ip = os.environ.get("POD_IP")
         where: Any = {"namespace": namespace, "service": name, "ip": ip, "port": port}
-        signpost = Signpost(api, **where, patience=patience(seconds)) if ip else None
-        return Election(
+        signpost = ActiveEndpoint(api, **where, request_timeout=request_timeout(seconds)) if ip else None
+        return LeaderElector(
             api,
             namespace=namespace,
             name=name,
             identity=os.environ.get("POD_NAME") or f"{socket.gethostname()}_{os.getpid()}",
             seconds=seconds,
             on_gained=self.service.take_over,
-            on_renewed=signpost.point_here if signpost else lambda: None,
-            on_lost=self._on_lost,
+            on_renewed=signpost.publish if signpost else lambda: None,
+            on_drifted=self._on_drifted,
         )
 
     def _may_write(self) -> bool:
         return not self._resigned and (self._election is None or self._election.active)
 
-    def _on_lost(self) -> None:
+    def _on_drifted(self) -> None:
         self._lost = True
         self._stopping.set()
 

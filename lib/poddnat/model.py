@@ -227,7 +227,7 @@ class Exposure:
     items: tuple[ExposedPort, ...]
     fixed: bool = False
     release: str = "Follow"
-    """When the external side of a fixed pod that is away is given up: see ``poddnat.release``."""
+    """When the external side of a fixed pod that is away is given up: see ``poddnat.api.release_strategy``."""
 
 
 @dataclass(frozen=True)

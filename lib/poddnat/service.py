@@ -9,35 +9,29 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 
-from poddnat import gauges
-from poddnat.absences import Absences
-from poddnat.assignment import Assignments
-from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster, ClusterError
-from poddnat.fleet import Fleet
-from poddnat.followed import PodDNATs
-from poddnat.keeping import Keeping
-from poddnat.ledger import Ledger
-from poddnat.mappings import Mappings
-from poddnat.metrics import Metrics
-from poddnat.namespaces import Namespaces
-from poddnat.network import Network
-from poddnat.nodes import Nodes
-from poddnat.ownership import Ownership
-from poddnat.permission import Permissions
-from poddnat.pod_facts import is_terminating
-from poddnat.poddnat_object import spec_of
-from poddnat.poddnat_status import Reporter
-from poddnat.pods import Pods
-from poddnat.proofs import Proofs
-from poddnat.refusals import Refusals
-from poddnat.restoring import Restorer
-from poddnat.stopwatch import Stopwatch
+from poddnat.api import is_terminating, spec_of
+from poddnat.cloud import CloudClient
+from poddnat.config import Values, ValuesFile
+from poddnat.controllers import (
+    AbsentPods,
+    Assignments,
+    Authorizer,
+    DriftDetector,
+    ExposureTimer,
+    FixedPodRepair,
+    OwnershipEvidence,
+    PodDNATReconciler,
+    PodReconciler,
+    Refusals,
+    Reporter,
+    RetainedPorts,
+)
+from poddnat.gateway import Fleet, Ownership
+from poddnat.kube import KubeClient, KubeError, LiveReader, PodDNATInformer
+from poddnat.placement import Namespaces, Nodes, PodLocator
+from poddnat.ports import PortRegistry
+from poddnat.telemetry import Metrics, gauges
 from poddnat.timestamps import now
-from poddnat.upkeep import Upkeep
-from poddnat.values import Values
-from poddnat.values_file import ValuesFile
-from poddnat.witness import Witness
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +42,20 @@ class Service:
     def __init__(
         self,
         values: Values,
-        cluster: Cluster,
-        cloud: Cloud,
+        cluster: KubeClient,
+        cloud: CloudClient,
         *,
         may_write: Callable[[], bool] = lambda: True,
         values_path: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
-        today: Callable[[], dt.datetime] = now,
+        wall_clock: Callable[[], dt.datetime] = now,
         refresh_interval: float = 300.0,
     ) -> None:
         """``values_path``: the file that the values come from, to follow its changes.
 
         ``may_write`` tells whether this process is the active one: others answer no hook and write nothing.
 
-        ``clock`` measures spans, in seconds; ``today`` is the wall clock, for times that others read.
+        ``clock`` measures spans, in seconds; ``wall_clock`` is the wall clock, for times that others read.
 
         ``refresh_interval``: seconds after which the cloud's side is read again when nothing else asks for it.
         """
@@ -72,10 +66,10 @@ class Service:
         self.metrics.watch(self._gauges)
         self.metrics.expect_gateways(values.gateway_ids)
         cloud.observe(self.metrics.cloud_called)
-        self._ledger = ledger = Ledger(values, clock=clock)
-        stopwatch = Stopwatch(self.metrics.exposed, clock=clock)
+        self._registry = registry = PortRegistry(values, clock=clock)
+        exposure_timer = ExposureTimer(self.metrics.exposed, clock=clock)
         ownership = Ownership(values.cluster_id)
-        self.poddnats = PodDNATs(
+        self.poddnats = PodDNATInformer(
             cluster,
             on_seen=self._seen,
             on_gone=self._gone,
@@ -85,52 +79,54 @@ class Service:
             cloud,
             ownership,
             self.poddnats,
-            ledger.foreign_seen,
+            registry.foreign_seen,
             on_listed=self._listed,
             on_swept=self.metrics.swept,
-            on_left=self._urge,
+            on_left=self._resync_misplaced,
             may_write=may_write,
             clock=clock,
             refresh_interval=refresh_interval,
         )
-        self.witness = Witness(cluster, self.poddnats)
-        self.upkeep = Upkeep(cluster, self.poddnats, self.fleet, self.metrics.lost, may_write=may_write, today=today)
-        self.network = Network(cloud, clock=clock)
-        self.absences = Absences(
+        self.live = LiveReader(cluster, self.poddnats)
+        self.drift = DriftDetector(
+            cluster, self.poddnats, self.fleet, self.metrics.lost, may_write=may_write, wall_clock=wall_clock
+        )
+        self.network = PodLocator(cloud, clock=clock)
+        self.absences = AbsentPods(
             cluster,
             self.poddnats,
             lambda poddnat: self.mappings.withdraw(poddnat),  # noqa: PLW0108
             may_write=may_write,
-            today=today,
+            wall_clock=wall_clock,
         )
         self._namespaces = namespaces = Namespaces(values, cluster, clock=clock)
         self._refusals = Refusals(clock=clock)
-        self.pods = Pods(
+        self.pods = PodReconciler(
             cluster,
             self.poddnats,
-            Keeping(cluster, self.poddnats, self.absences),
-            Assignments(self.fleet, self.network, ledger, stopwatch),
+            RetainedPorts(cluster, self.poddnats, self.absences),
+            Assignments(self.fleet, self.network, registry, exposure_timer),
             Nodes(cluster, clock=clock),
             namespaces,
             self._refusals,
-            today=today,
+            wall_clock=wall_clock,
         )
-        self._restorer = Restorer(
+        self._restorer = FixedPodRepair(
             cluster, self.absences.pods, lambda pod: self.pods.sync(pod, None), may_write=may_write, clock=clock
         )
-        self._permissions = permissions = Permissions(values, cluster, namespaces, clock=clock)
-        self.mappings = Mappings(
-            Proofs(ownership),
+        self._authorizer = authorizer = Authorizer(values, cluster, namespaces, clock=clock)
+        self.mappings = PodDNATReconciler(
+            OwnershipEvidence(ownership),
             cluster,
             self.poddnats,
             self.fleet,
-            ledger,
-            permissions,
+            registry,
+            authorizer,
             self.absences,
-            stopwatch,
-            Reporter(cluster, ledger, stopwatch, lambda: self.network.routes_denied, today=today),
+            exposure_timer,
+            Reporter(cluster, registry, exposure_timer, lambda: self.network.routes_denied, wall_clock=wall_clock),
             on_spoilt=self._restorer.disturbed,
-            today=today,
+            wall_clock=wall_clock,
         )
 
     @property
@@ -150,13 +146,13 @@ class Service:
 
     def _seen(self, poddnat: dict[str, Any]) -> None:
         self.mappings.seen(poddnat)
-        self.upkeep.seen(poddnat)
+        self.drift.seen(poddnat)
         if is_terminating(poddnat):
             self._restorer.disturbed(poddnat)
 
     def _gone(self, poddnat: dict[str, Any]) -> None:
         self.mappings.gone(poddnat)
-        self.upkeep.gone(poddnat)
+        self.drift.gone(poddnat)
         self._restorer.disturbed(poddnat)
 
     def _listed(self, gateway_id: str) -> None:
@@ -164,10 +160,10 @@ class Service:
             if spec_of(poddnat).get("tableId") == gateway_id:
                 try:
                     self.mappings.recognize(poddnat)
-                except ClusterError as error:
+                except KubeError as error:
                     log.warning("the API server can't be asked whose entries on %s are: %s", gateway_id, error)
                     break
-        self.upkeep.check(gateway_id)
+        self.drift.check(gateway_id)
 
     def _gauges(self) -> Iterator[GaugeMetricFamily]:
         valid = self._values_file is None or self._values_file.valid
@@ -176,20 +172,20 @@ class Service:
         if self.ready:  # What others know of the cloud may be minutes old, and would stand beside what is true.
             yield from gauges.of_refusals(self._refusals)
             yield from gauges.of_gateways(self.fleet)
-            yield from gauges.of_ports(self.fleet, self._ledger)
+            yield from gauges.of_ports(self.fleet, self._registry)
 
     def apply(self, values: Values) -> None:
         """Go by other values from now on; clusterID, regionID and vpcID have to be the same."""
         self.metrics.expect_gateways(values.gateway_ids)
         self._cloud.update(values)
-        self._ledger.update(values)
+        self._registry.update(values)
         self._namespaces.update(values)
-        self._permissions.update(values)
+        self._authorizer.update(values)
         self.fleet.update(values)
-        self._urge()
+        self._resync_misplaced()
 
-    def _urge(self) -> None:
-        self.upkeep.urge(self.mappings.is_misplaced)
+    def _resync_misplaced(self) -> None:
+        self.drift.resync_misplaced(self.mappings.is_misplaced)
 
     def start(self) -> None:
         """Start everything that runs in the background."""
@@ -205,7 +201,7 @@ class Service:
         """Become the active one: what another process may have written until a moment ago is read again first."""
         self.poddnats.start()
         self.absences.pods.start()
-        self.fleet.start_afresh()
+        self.fleet.resync()
 
     def stop(self) -> None:
         """Stop; calls to the cloud that are under way are waited for."""

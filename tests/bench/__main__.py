@@ -36,11 +36,11 @@ class Report:
         self._rows: list[tuple[str, float, str]] = []
         BUILD.mkdir(exist_ok=True)
 
-    def add(self, part: str, conditions: str, figures: Figures) -> None:
-        self._figures |= figures
-        self._rows += [(name, value, conditions) for name, value in figures.items()]
+    def add(self, part: str, conditions: str, stats: Figures) -> None:
+        self._figures |= stats
+        self._rows += [(name, value, conditions) for name, value in stats.items()]
         (BUILD / "bench.json").write_text(json.dumps(self._figures, indent=2) + "\n", encoding="utf-8")
-        shown = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in stats.items())
         self._console.print(f"[{time.monotonic() - self._began:4.0f} s] {part}: {shown}", markup=False)
 
     def __getitem__(self, name: str) -> float:

@@ -4,8 +4,8 @@ import random
 import time
 from statistics import median
 
-from poddnat.allocator import CARRIED, PortBook, Slot
 from poddnat.model import ExposedPort, Ports, Transport
+from poddnat.ports.allocator import CARRIED, PortAllocator, Slot
 
 OFFERED = Ports(1024, 65535)
 IN_USE = 60_000
@@ -20,21 +20,21 @@ BOTH = ExposedPort(Ports(27015, 27015), Transport.TCPUDP)
 def measure() -> dict[str, float]:
     """Time what the ledger does for a pod: choose, claim, and give back what an earlier pod had."""
     busy = _busy()
-    figures = {
+    stats = {
         f"allocate_{name}_us": _times(busy, item)
         for name, item in (("port", SINGLE), ("range", RANGE), ("tcpudp", BOTH))
     }
     fragmented = _fragmented()
-    figures |= {
+    stats |= {
         f"allocate_{name}_fragmented_us": _times(fragmented, item)
         for name, item in (("port", SINGLE), ("range", RANGE), ("tcpudp", BOTH))
     }
-    return figures
+    return stats
 
 
-def _busy() -> PortBook:
+def _busy() -> PortAllocator:
     """Make a book that pods with a list of each form have filled, and then left in any order."""
-    book = PortBook([OFFERED])
+    book = PortAllocator([OFFERED])
     rng = random.Random(1)  # noqa: S311
     holders: list[str] = []
     while OFFERED.size - min(map(book.free_ports, CARRIED)) < IN_USE:
@@ -51,9 +51,9 @@ def _busy() -> PortBook:
     return book
 
 
-def _fragmented() -> PortBook:
+def _fragmented() -> PortAllocator:
     """Make a book in which every second port is taken, but for one row of free ones."""
-    book = PortBook([OFFERED])
+    book = PortAllocator([OFFERED])
     row = Ports(40_000, 40_200)
     every_second = (Ports.of(port) for port in range(OFFERED.first, OFFERED.last + 1, 2))
     taken = [ports for ports in every_second if not row.contains(ports)]
@@ -61,7 +61,7 @@ def _fragmented() -> PortBook:
     return book
 
 
-def _times(book: PortBook, item: ExposedPort) -> float:
+def _times(book: PortAllocator, item: ExposedPort) -> float:
     """Return the microseconds (median) for one pod that comes and one that goes."""
     assert book.choose([item]) is not None  # the first of its kind puts in order what is free
     times = []

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
+from poddnat.config import AccessKey, Endpoints, Values
+from poddnat.config.pool import PoolEntry
 from poddnat.model import ForwardRule, Ports, Protocol
-from poddnat.pool import PoolEntry
-from poddnat.values import AccessKey, Endpoints, Values
 
 REGION, VPC, ZONE, CLUSTER = "cn-hangzhou", "vpc-bench", "cn-hangzhou-j", "bench"
 KEY = AccessKey("bench-key", "bench-secret")

@@ -14,15 +14,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from poddnat.cloud import Cloud, EntryFilter
-from poddnat.cloud_errors import CloudError, Meaning
-from poddnat.gateway import Gateway
-from poddnat.listing import pages_of
+from poddnat.cloud import CloudClient, CloudError, EntryFilter, Meaning, RateLimiter
+from poddnat.gateway import Done, GatewayDriver, OwnEntries, Ownership
+from poddnat.gateway.listing import pages_of
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
-from poddnat.ownership import Ownership
-from poddnat.plan import Mine
-from poddnat.progress import Done
-from poddnat.throttle import Throttle
 from tests.bench.emulated import CLUSTER, JITTER, EmulatedCloud, emulated_cloud
 
 SETTLE = 0.25
@@ -69,7 +64,7 @@ def ours(
     """Create so many mappings on each gateway with the driver."""
     with (
         emulated_cloud(gateways=gateways, at_once=at_once, settle=settle, jitter=jitter) as emulated,
-        _drivers(cloud := Cloud(emulated.values)) as drivers,
+        _drivers(cloud := CloudClient(emulated.values)) as drivers,
     ):
         wanted = [(driver, *_wish(emulated, g, n)) for g, driver in enumerate(drivers) for n in range(mappings)]
         emulated.reset_calls()
@@ -82,7 +77,7 @@ def rate_limited(*, calls: int, seconds: float, windows: int) -> tuple[float, fl
     limit = {"calls": calls, "seconds": seconds, "per": "account", "tell_time_left": True}
     with (
         emulated_cloud(at_once=16, settle=0.02, rate_limit=limit) as emulated,
-        _drivers(cloud := Cloud(emulated.values)) as drivers,
+        _drivers(cloud := CloudClient(emulated.values)) as drivers,
     ):
         del cloud
         wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(2 * calls * windows)]
@@ -103,7 +98,7 @@ def at_rest(*, mappings: int, interval: float, intervals: int) -> tuple[int, flo
     names = [_wish(stub, 0, number)[0].name for number in range(mappings)]
     with (
         emulated_cloud(settle=SETTLE, entries=rules, names=names) as emulated,
-        _drivers(cloud := Cloud(emulated.values), interval) as drivers,
+        _drivers(cloud := CloudClient(emulated.values), interval) as drivers,
     ):
         del cloud
         wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(mappings)]
@@ -118,16 +113,16 @@ def at_rest(*, mappings: int, interval: float, intervals: int) -> tuple[int, flo
 
 
 @contextmanager
-def _drivers(cloud: Cloud, refresh_interval: float = 300.0) -> Iterator[list[Gateway]]:
-    throttle = Throttle(time.monotonic)
+def _drivers(cloud: CloudClient, refresh_interval: float = 300.0) -> Iterator[list[GatewayDriver]]:
+    rate_limiter = RateLimiter(time.monotonic)
     drivers = []
     with ExitStack() as stack:
         for info in sorted(cloud.describe_gateways(), key=lambda info: info.gateway_id):
-            driver = Gateway(
+            driver = GatewayDriver(
                 info.gateway_id,
                 cloud,
                 OWNERSHIP,
-                throttle,
+                rate_limiter,
                 Everybody(),
                 on_foreign=_ignore,
                 refresh_interval=refresh_interval,
@@ -142,7 +137,7 @@ def _drivers(cloud: Cloud, refresh_interval: float = 300.0) -> Iterator[list[Gat
 def per_object(*, mappings: int) -> Outcome:
     """Create mappings as per-resource clients do: describe, create, retry after a fixed sleep, describe until there."""
     with emulated_cloud(settle=EXACT_SETTLE) as emulated:
-        cloud = Cloud(emulated.values)
+        cloud = CloudClient(emulated.values)
         info = cloud.describe_gateways()[0]
         emulated.reset_calls()
         started_at = time.monotonic()
@@ -154,7 +149,7 @@ def per_object(*, mappings: int) -> Outcome:
         return _outcome(emulated, cloud, time.monotonic() - started_at, mappings, 1, 1, EXACT_SETTLE)
 
 
-def _one_object(cloud: Cloud, gateway_id: str, table_id: str, rule: ForwardRule) -> None:
+def _one_object(cloud: CloudClient, gateway_id: str, table_id: str, rule: ForwardRule) -> None:
     where = EntryFilter(external_ip=rule.external_ip, external_port=str(rule.external_ports))
     if cloud.list_forward_entries(gateway_id, where=where).entries:
         return
@@ -175,12 +170,12 @@ def _one_object(cloud: Cloud, gateway_id: str, table_id: str, rule: ForwardRule)
         time.sleep(_PER_OBJECT_SLEEP * EXACT_SETTLE)
 
 
-def _wish(emulated: EmulatedCloud, gateway: int, number: int) -> tuple[Mine, tuple[ForwardRule, ...]]:
+def _wish(emulated: EmulatedCloud, gateway: int, number: int) -> tuple[OwnEntries, tuple[ForwardRule, ...]]:
     uid = f"{gateway:08x}-0000-4000-8000-{number:012x}"
-    return Mine(uid, OWNERSHIP.name_of(uid)), (emulated.rule(gateway, number),)
+    return OwnEntries(uid, OWNERSHIP.name_of(uid)), (emulated.rule(gateway, number),)
 
 
-def _until_done(wanted: Sequence[tuple[Gateway, Mine, tuple[ForwardRule, ...]]]) -> float:
+def _until_done(wanted: Sequence[tuple[GatewayDriver, OwnEntries, tuple[ForwardRule, ...]]]) -> float:
     started_at = time.monotonic()
     left = list(wanted)
     while left:
@@ -192,7 +187,13 @@ def _until_done(wanted: Sequence[tuple[Gateway, Mine, tuple[ForwardRule, ...]]])
 
 
 def _outcome(
-    emulated: EmulatedCloud, cloud: Cloud, seconds: float, mappings: int, at_once: int, gateways: int, settle: float
+    emulated: EmulatedCloud,
+    cloud: CloudClient,
+    seconds: float,
+    mappings: int,
+    at_once: int,
+    gateways: int,
+    settle: float,
 ) -> Outcome:
     counts = emulated.calls()
     reads = sum(n for (action, _), n in counts.items() if action.startswith("Describe"))
@@ -202,7 +203,7 @@ def _outcome(
     return Outcome(seconds / bound, (sum(counts.values()) - reads) / total, reads / total, seconds)
 
 
-def _latency(cloud: Cloud) -> float:
+def _latency(cloud: CloudClient) -> float:
     times = []
     for _ in range(21):
         started_at = time.perf_counter()

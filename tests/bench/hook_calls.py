@@ -21,11 +21,11 @@ import yaml
 
 from metacontroller_standin.api import Api
 from metacontroller_standin.memory_api import MemoryApi
-from poddnat.annotations import EXPOSE_PORT, POD_DNAT, READY, RESULT, STATUS, format_result
+from poddnat.api import POD_DNAT, Condition, PodDNAT, manifest, status
+from poddnat.api.annotations import EXPOSE_PORT, READY, RESULT, STATUS, format_result
 from poddnat.files import MANIFESTS, ROOT
+from poddnat.gateway import Ownership
 from poddnat.model import PortMapping, Transport, WorkingPort
-from poddnat.ownership import Ownership
-from poddnat.poddnat_object import Condition, PodDNAT, manifest, status
 from tests.bench.emulated import CLUSTER, EmulatedCloud, emulated_cloud, free_port
 
 RECORDINGS = ROOT / "tests" / "recordings"

@@ -14,9 +14,9 @@ from alibabacloud_ecs20140526 import models as ecs_models
 from alibabacloud_tea_openapi.utils import Utils
 from alibabacloud_vpc20160428 import models as vpc_models
 
-from poddnat.cloud import Cloud
-from poddnat.cloud_errors import CloudError, meaning_of
-from poddnat.poddnat_object import ready_since
+from poddnat.api import ready_since
+from poddnat.cloud import CloudClient, CloudError
+from poddnat.cloud.errors import meaning_of
 from tests.bench import plots
 from tests.bench.hook_calls import resident_mb
 from tests.faults.cloud import GATEWAYS, Size
@@ -85,9 +85,9 @@ def uneven() -> dict[str, float]:
 def full_delays() -> dict[str, float]:
     """Have both kinds of gateways make entries at a real one's pace: who waits is told within a second all the same."""
     share, writes, reads = _paced(mappings=200, at_once=1, settle=SETTLE, jitter=0.3)
-    figures = {"serial_wall_ratio_full_delays": 1 / share, "serial_calls_per_mapping_full_delays": writes + reads}
+    stats = {"serial_wall_ratio_full_delays": 1 / share, "serial_calls_per_mapping_full_delays": writes + reads}
     share, writes, reads = _paced(mappings=400, at_once=8, settle=SETTLE, jitter=0.1)
-    return figures | {
+    return stats | {
         "parallel_capacity_share_full_delays": share,
         "parallel_writes_per_mapping_full_delays": writes,
         "parallel_reads_per_mapping_full_delays": reads,
@@ -171,7 +171,7 @@ def ready_lag(pods: int, *, at_once: int) -> float:
     return max(ready[ip] - available[ip] for ip in available)
 
 
-class DirectCloud(Cloud):
+class DirectCloud(CloudClient):
     """The real SDK's requests and answers without the wire between them, for very many calls."""
 
     def __init__(self, world: World) -> None:

@@ -27,7 +27,8 @@ from metacontroller_standin.api import name_of
 from metacontroller_standin.informer import Informer
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
-from poddnat.annotations import EXPOSE_PORT, POD_DNAT, READY, STATUS
+from poddnat.api import POD_DNAT
+from poddnat.api.annotations import EXPOSE_PORT, READY, STATUS
 from tests.bench.emulated import EmulatedCloud, emulated_cloud
 from tests.bench.gateways import SETTLE
 from tests.e2e import world
@@ -91,35 +92,35 @@ def measure(stage: Stage, pods: int) -> dict[str, float]:
     stage.controlplane.kubectl("create", f"--namespace={stage.namespace}", "-f", "-", stdin=_deployment(pods))
     wait_until(lambda: len(stage.sight.ready) == pods, _LONGEST, f"{pods} pods to be Ready", interval=0.1)
     seconds = sorted(stage.sight.seconds())
-    figures: dict[str, float] = {
+    stats: dict[str, float] = {
         "ready_seconds": time.monotonic() - started_at,
         "gateways_own_seconds": pods * SETTLE / GATEWAYS / AT_ONCE,
         "pod_ready_p50_seconds": statistics.median(seconds),
         "pod_ready_p99_seconds": seconds[int(0.99 * (len(seconds) - 1))],
     }
     threading.Event().wait(1.0)  # the audit log is a moment behind
-    figures |= _hooks(stage.runner.hook_answers(), pods) | _writes(stage.writes(start), pods)
+    stats |= _hooks(stage.runner.hook_answers(), pods) | _writes(stage.writes(start), pods)
     calls = stage.emulated.calls()
     cloud_writes = sum(n for (action, _), n in calls.items() if not action.startswith("Describe"))
-    figures["cloud_writes_per_entry"] = cloud_writes / pods
-    figures["cloud_reads_per_entry"] = (sum(calls.values()) - cloud_writes) / pods
+    stats["cloud_writes_per_entry"] = cloud_writes / pods
+    stats["cloud_reads_per_entry"] = (sum(calls.values()) - cloud_writes) / pods
 
     start = stage.controlplane.audit_log.end()
     threading.Event().wait(_REST_SECONDS)
-    figures["api_writes_at_rest"] = len(stage.writes(start))
+    stats["api_writes_at_rest"] = len(stage.writes(start))
 
     before, start, started_at = stage.runner.hook_answers(), stage.controlplane.audit_log.end(), time.monotonic()
     stage.controlplane.kubectl("delete", f"--namespace={stage.namespace}", "deployment", "web", "--wait=false")
     wait_until(lambda: not stage.poddnats(), _LONGEST, "all PodDNATs to go", interval=0.5)
-    figures["gone_seconds"] = time.monotonic() - started_at
-    figures["entries_left"] = stage.emulated.entries()
+    stats["gone_seconds"] = time.monotonic() - started_at
+    stats["entries_left"] = stage.emulated.entries()
     threading.Event().wait(1.0)
-    figures["deletion_hook_calls_per_pod"] = (stage.runner.hook_answers() - before).total() / pods
-    figures["deletion_api_writes_per_pod"] = len(stage.writes(start)) / pods
+    stats["deletion_hook_calls_per_pod"] = (stage.runner.hook_answers() - before).total() / pods
+    stats["deletion_api_writes_per_pod"] = len(stage.writes(start)) / pods
     for program in ("poddnat", "metacontroller"):
         if program in stage.controlplane.programs:
-            figures[f"{program}_memory_mb"] = stage.memory_mb(program)
-    return figures
+            stats[f"{program}_memory_mb"] = stage.memory_mb(program)
+    return stats
 
 
 def _hooks(answers: Counter[tuple[str, int]], pods: int) -> dict[str, float]:
@@ -202,8 +203,8 @@ def _show(console: Console, pods: int, measured: dict[str, dict[str, float]]) ->
     table.add_column("figure")
     for runner in measured:
         table.add_column(runner, justify="right")
-    for name in dict.fromkeys(name for figures in measured.values() for name in figures):
-        values = [figures.get(name) for figures in measured.values()]
+    for name in dict.fromkeys(name for stats in measured.values() for name in stats):
+        values = [stats.get(name) for stats in measured.values()]
         table.add_row(name, *("" if value is None else f"{value:.2f}" for value in values))
     console.print(table)
 

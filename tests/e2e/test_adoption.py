@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.annotations import FIXED
-from poddnat.fixed import OWNER
+from poddnat.api import FIXED
+from poddnat.api.fixed import OWNER
 from tests.unit.hooks import acks
 from tests.unit.hooks.world import EXPOSE_80, STATUS
 

@@ -18,8 +18,9 @@ from metacontroller_standin.api import Api, ApiError
 from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
-from poddnat.annotations import FIXED, RELEASE_STRATEGY
-from poddnat.fixed import OWNER, STRATEGY
+from poddnat.api import FIXED
+from poddnat.api.annotations import RELEASE_STRATEGY
+from poddnat.api.fixed import OWNER, STRATEGY
 from tests.e2e import world
 from tests.e2e.conftest import runner_of
 from tests.e2e.world import Cluster

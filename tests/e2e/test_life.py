@@ -41,8 +41,9 @@ import yaml
 
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
-from poddnat.annotations import FIXED, RELEASE_STRATEGY
-from poddnat.readiness import CONDITION
+from poddnat.api import FIXED
+from poddnat.api.annotations import RELEASE_STRATEGY
+from poddnat.api.readiness import CONDITION
 from tests.e2e import world
 from tests.e2e.conftest import runner_of
 from tests.e2e.kruise import ADVANCED

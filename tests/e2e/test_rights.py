@@ -16,8 +16,8 @@ import pytest
 
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
-from poddnat.annotations import FIXED
-from poddnat.readiness import CONDITION
+from poddnat.api import FIXED
+from poddnat.api.readiness import CONDITION
 from tests.e2e import kruise, world
 from tests.e2e.rights import RBAC, RIGHTS, Right, needed
 from tests.e2e.runners import StandInRunner

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from poddnat.cloud import Cloud
-from poddnat.cloud_errors import NO_ANSWER, CloudError, Meaning
-from poddnat.values import Values, parse
+from poddnat.cloud import CloudClient, CloudError, Meaning
+from poddnat.cloud.errors import NO_ANSWER
+from poddnat.config.values import parse
 from tests.hushed import KEY_SECRET
 from vpc_emulator import Emulator, ManualClock
 from vpc_emulator import World as EmulatedWorld
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from poddnat.config import Values
     from tests.faults.virtual import Scheduler
 
 GATEWAYS = ("ngw-1", "ngw-2")
@@ -142,7 +143,7 @@ class Network:
         return None
 
 
-class DistantCloud(Cloud):
+class DistantCloud(CloudClient):
     """The cloud behind that network."""
 
     def __init__(self, read: Values, network: Network) -> None:

@@ -10,16 +10,15 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from poddnat.cluster import Cluster, ClusterError
-from poddnat.fixed import Fixed
-from poddnat.poddnat_object import controller_of, entry_ids
-from poddnat.progress import Later
+from poddnat.api import Fixed, controller_of, entry_ids
+from poddnat.controllers import RequeueAfter
+from poddnat.kube import KubeClient, KubeError
 from tests.faults.virtual import Condition, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from poddnat.poddnat_status import PodDNATAnswer
+    from poddnat.controllers.poddnat_status import PodDNATAnswer
     from poddnat.service import Service
 
 Json = dict[str, Any]
@@ -29,7 +28,7 @@ SET = "s"
 """The name of the StatefulSet; its pods are s-0, s-1, and so on."""
 
 
-class SmallCluster(Cluster):
+class SmallCluster(KubeClient):
     """What the controller asks of the API server, and what everybody else does there."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -95,7 +94,7 @@ class SmallCluster(Cluster):
         self._perhaps_lose_the_answer()
         return True
 
-    def nudge(self, namespace: str, name: str, now: str, annotation: str = "nudged-at") -> bool:
+    def trigger_resync(self, namespace: str, name: str, now: str, annotation: str = "nudged-at") -> bool:
         return self.patch_poddnat(namespace, name, {"metadata": {"annotations": {annotation: now}}})
 
     def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:  # noqa: ARG002
@@ -128,12 +127,12 @@ class SmallCluster(Cluster):
 
     def _ask_nothing_away(self) -> None:
         if self._away:
-            raise ClusterError("the API server is away")
+            raise KubeError("the API server is away")
 
     def _perhaps_lose_the_answer(self) -> None:
         if self.lost_answers:
             self.lost_answers -= 1
-            raise ClusterError("no answer: timed out")
+            raise KubeError("no answer: timed out")
 
     # What everybody else does.
 
@@ -302,7 +301,7 @@ class Metacontroller:
             self.hooks[kind] += 1
             try:
                 seconds = (self._pod if kind == "Pod" else self._dnat)(service, name)
-            except ClusterError:  # The hook answers 503.
+            except KubeError:  # The hook answers 503.
                 seconds = 1.0
             if seconds > 0:
                 self._again(kind, name, seconds)
@@ -314,7 +313,7 @@ class Metacontroller:
         existing = self._cluster.dnats.get(name)
         mine = existing is not None and _belongs_to(existing, pod)
         answer = service.pods.sync(copied(pod), copied(existing) if mine else None)
-        if isinstance(answer, Later):
+        if isinstance(answer, RequeueAfter):
             return answer.seconds
         carried = pod["metadata"]["annotations"]
         for key, value in answer.annotations.items():
@@ -354,8 +353,8 @@ class Metacontroller:
             return 0.0
         finalizing = "deletionTimestamp" in dnat["metadata"]
         ask = service.mappings.finalize if finalizing else service.mappings.sync
-        answer: PodDNATAnswer | Later = ask(copied(dnat))
-        if isinstance(answer, Later):
+        answer: PodDNATAnswer | RequeueAfter = ask(copied(dnat))
+        if isinstance(answer, RequeueAfter):
             return answer.seconds
         dnat = self._cluster.dnats[name]
         if answer.finalized:

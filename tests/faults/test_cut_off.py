@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.cloud import Cloud
-from poddnat.cloud_errors import CloudError, Meaning
+from poddnat.cloud import CloudClient, CloudError, Meaning
 from poddnat.model import ForwardRule, Ports, Protocol
 from tests.faults.cloud import EIPS, GATEWAYS, POD_IPS, emulated, values
 from vpc_emulator import EmulatorServer, Fault, ManualClock
@@ -28,17 +27,19 @@ def emulator() -> Emulator:
 
 
 @pytest.fixture
-def cloud(emulator: Emulator) -> Iterator[Cloud]:
+def cloud(emulator: Emulator) -> Iterator[CloudClient]:
     with EmulatorServer(emulator) as server:
-        yield Cloud(values(server.url), read_timeout=0.2)
+        yield CloudClient(values(server.url), read_timeout=0.2)
 
 
-def create(cloud: Cloud) -> str:
+def create(cloud: CloudClient) -> str:
     return cloud.create_forward_entry(table_id=f"ftb-{GATEWAY}", rule=RULE, name="name", token="one", port_break=False)
 
 
 @pytest.mark.parametrize("kind", ["lose-request", "lose-answer"])
-def test_broken_connection_leaves_open_whether_the_call_was_done(emulator: Emulator, cloud: Cloud, kind: str) -> None:
+def test_broken_connection_leaves_open_whether_the_call_was_done(
+    emulator: Emulator, cloud: CloudClient, kind: str
+) -> None:
     emulator.add_fault(Fault.from_dict({"kind": kind}))
     with pytest.raises(CloudError) as caught:
         create(cloud)
@@ -48,7 +49,7 @@ def test_broken_connection_leaves_open_whether_the_call_was_done(emulator: Emula
 
 @pytest.mark.parametrize("done_first", [False, True])
 def test_call_that_takes_too_long_is_given_up_and_may_be_done_later(
-    emulator: Emulator, cloud: Cloud, *, done_first: bool
+    emulator: Emulator, cloud: CloudClient, *, done_first: bool
 ) -> None:
     emulator.add_fault(Fault("delay", seconds=1, after=done_first))
     with pytest.raises(CloudError) as caught:
@@ -59,7 +60,7 @@ def test_call_that_takes_too_long_is_given_up_and_may_be_done_later(
 
 
 def test_call_tried_again_with_its_token_after_its_answer_was_lost_makes_no_second_entry(
-    emulator: Emulator, cloud: Cloud
+    emulator: Emulator, cloud: CloudClient
 ) -> None:
     emulator.add_fault(Fault("lose-answer"))
     with pytest.raises(CloudError):

@@ -16,14 +16,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from poddnat.annotations import FIXED, READY, RELEASE_STRATEGY, RESULT, STATUS
-from poddnat.annotations import parse as parse_annotations
-from poddnat.fixed import Fixed, pod_uid_of
+from poddnat.api import FIXED, MOVE_AWAY, Fixed, PodDNAT, entry_ids, observed_condition, parse_spec, pod_uid_of, spec_of
+from poddnat.api.annotations import READY, RELEASE_STRATEGY, RESULT, STATUS
+from poddnat.api.annotations import parse as parse_annotations
+from poddnat.gateway import Ownership
 from poddnat.model import Ports
-from poddnat.ownership import Ownership
-from poddnat.poddnat_object import PodDNAT, entry_ids, observed_condition, parse_spec, spec_of
 from poddnat.service import Service
-from poddnat.troubles import MOVE_AWAY
 from tests.faults.cloud import (
     EIPS,
     FIRST_PORT,
@@ -43,7 +41,7 @@ from vpc_emulator import EmulatorServer, ForwardEntry, ManualClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from poddnat.cloud import Cloud
+    from poddnat.cloud import CloudClient
 
 Json = dict[str, Any]
 
@@ -53,12 +51,12 @@ MOST_CALLS = 250
 """How many calls are too many for a minute in these small worlds."""
 _BIRTH = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 _MODULES = (
-    "poddnat.gateway",
-    "poddnat.fleet",
-    "poddnat.network",
-    "poddnat.cluster",
-    "poddnat.followed",
-    "poddnat.absences",
+    "poddnat.gateway.driver",
+    "poddnat.gateway.fleet",
+    "poddnat.placement.locator",
+    "poddnat.kube.client",
+    "poddnat.kube.informer",
+    "poddnat.controllers.fixed.absence",
 )
 
 
@@ -79,7 +77,7 @@ class Process:
             world.cluster,
             world.cloud(world),
             clock=lambda: scheduler.clock.now + self.clock_jump,
-            today=lambda: _BIRTH + dt.timedelta(seconds=scheduler.clock.now + world.wall_jump),
+            wall_clock=lambda: _BIRTH + dt.timedelta(seconds=scheduler.clock.now + world.wall_jump),
             refresh_interval=REFRESH,
         )
         self.service.start()
@@ -97,7 +95,7 @@ class World:
         latency: float = 0.02,
         seed: int = 0,
         size: Size = SMALL,
-        cloud: Callable[[World], Cloud] | None = None,
+        cloud: Callable[[World], CloudClient] | None = None,
     ) -> None:
         """``cloud`` makes a process' way to the cloud; the network's own when left out."""
         self.emulator = server.emulator
@@ -472,7 +470,7 @@ def running(
     seed: int = 0,
     started: bool = True,
     size: Size = SMALL,
-    cloud: Callable[[World], Cloud] | None = None,
+    cloud: Callable[[World], CloudClient] | None = None,
 ) -> Iterator[World]:
     """Run a world with one process in it."""
     clock = ManualClock(1000.0)
@@ -483,8 +481,8 @@ def running(
     with (
         EmulatorServer(emulator) as server,
         scheduler.installed(*_MODULES),
-        patch("poddnat.gateway.ThreadPoolExecutor", pool),
-        patch("poddnat.network.time.sleep", scheduler.sleep),
+        patch("poddnat.gateway.driver.ThreadPoolExecutor", pool),
+        patch("poddnat.placement.locator.time.sleep", scheduler.sleep),
         errors.noted(),
     ):
         world = World(server, scheduler, latency=latency, seed=seed, size=size, cloud=cloud)

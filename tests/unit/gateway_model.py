@@ -6,15 +6,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from poddnat.agenda import Agenda
-from poddnat.calls import Call, Create, Delete, Look, Peek
-from poddnat.cloud import ENTRIES_PER_PAGE
-from poddnat.cloud_errors import CloudError, Meaning
-from poddnat.listing import Listing
+from poddnat.cloud import ENTRIES_PER_PAGE, CloudError, Meaning
+from poddnat.gateway import Done, OwnEntries, Ownership
+from poddnat.gateway.calls import Call, Create, Delete, Look, Peek
+from poddnat.gateway.listing import Listing
+from poddnat.gateway.reconciler import Agenda
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule, Ports, Protocol
-from poddnat.ownership import Ownership
-from poddnat.plan import Mine
-from poddnat.progress import Done
 
 OWNERSHIP = Ownership("cluster")
 LATENCY = 0.02
@@ -35,12 +32,12 @@ class ModelGateway:
         self._entries: dict[str, tuple[ForwardEntry, float]] = {}
         self._ids = itertools.count()
         self._answers: list[tuple[float, int, Callable[[], None]]] = []
-        self._wanted: dict[str, tuple[Mine, tuple[ForwardRule, ...], bool]] = {}
+        self._wanted: dict[str, tuple[OwnEntries, tuple[ForwardRule, ...], bool]] = {}
         self.done_at: dict[str, float] = {}
 
     def want(self, number: int, *, release: bool = False) -> None:
         uid = f"uid-{number}"
-        mine = Mine(uid, OWNERSHIP.name_of(uid))
+        mine = OwnEntries(uid, OWNERSHIP.name_of(uid))
         self.done_at.pop(uid, None)
         self._wanted[uid] = (mine, () if release else (rule(number),), release)
         self.agenda.want(mine, self._wanted[uid][1], self.now, release=release)

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from hooks.app import create_app
-from poddnat.poddnat_object import API_VERSION, KIND, PLURAL
-from poddnat.signpost import PORT_NAME
-from poddnat.values import ValuesError, load
+from poddnat.api import API_VERSION, KIND, PLURAL
+from poddnat.config import ValuesError, load
+from poddnat.kube.active_endpoint import PORT_NAME
 
 Json = dict[str, Any]
 

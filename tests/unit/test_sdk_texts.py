@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poddnat.sdk_texts import why_no_answer, why_no_credentials
+from poddnat.error_texts import why_no_answer, why_no_credentials
 from tests.hushed import OIDC_TOKEN, STS_SECRET, STS_TOKEN, leaks
 
 POOL = "Max retries exceeded with url: /?Action=AssumeRoleWithOIDC&OIDCToken={} (Caused by {})"

@@ -9,12 +9,11 @@ import pytest
 
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
-from poddnat.adoption import Action, Adoption, Move, moves
-from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster
-from poddnat.connection import connect_to
-from poddnat.stock import take_stock
-from poddnat.usage import usage_of
+from poddnat.cli.adoption import Action, Adoption, Move, moves
+from poddnat.cli.ports_report import ports_report
+from poddnat.cli.snapshot import take_snapshot
+from poddnat.cloud import CloudClient
+from poddnat.kube import KubeClient, connect_to
 from tests.unit.hooks import acks
 from tests.unit.hooks.test_cluster import told, wait_ready
 from tests.unit.hooks.test_fixed import FIXED_80, delete_pod, make_owner, outside, pod_of, wait_away
@@ -49,8 +48,8 @@ class Ack:
         made = world.api.create(world.poddnats, acks.poddnat(self.pod, self.entry))
         self.poddnat = self.write_status(made, acks.status(self.entry))
         self.connection = connect_to(world.memory.url)
-        self.cluster = Cluster(self.connection)
-        self.cloud = Cloud(world.values)
+        self.cluster = KubeClient(self.connection)
+        self.cloud = CloudClient(world.values)
 
     def write_status(self, poddnat: Json, status: Json) -> Json:
         name = poddnat["metadata"]["name"]
@@ -63,7 +62,7 @@ class Ack:
         self.world.api.delete(self.world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
 
     def moves(self, *, release: bool = False) -> list[Move]:
-        stock = take_stock(self.world.values, self.cloud, self.cluster)
+        stock = take_snapshot(self.world.values, self.cloud, self.cluster)
         return moves(stock, self.world.values, self.cluster.pod, release=release)
 
     def move(self, *, release: bool = False) -> Move:
@@ -77,7 +76,7 @@ class Ack:
         return self.world.entries()
 
 
-def carry_out(world: World, cloud: Cloud, cluster: Cluster, todo: list[Move]) -> list[bool]:
+def carry_out(world: World, cloud: CloudClient, cluster: KubeClient, todo: list[Move]) -> list[bool]:
     results: list[bool] = []
     Adoption(world.values, cloud, cluster).run(todo, lambda _move, well: results.append(well), patience=10)
     return results
@@ -86,8 +85,8 @@ def carry_out(world: World, cloud: Cloud, cluster: Cluster, todo: list[Move]) ->
 def adopt(world: World) -> list[bool]:
     """Do what is to be done, and tell how it went."""
     connection = connect_to(world.memory.url)
-    cloud, api = Cloud(world.values), Cluster(connection)
-    todo = moves(take_stock(world.values, cloud, api), world.values, api.pod)
+    cloud, api = CloudClient(world.values), KubeClient(connection)
+    todo = moves(take_snapshot(world.values, cloud, api), world.values, api.pod)
     results = carry_out(world, cloud, api, todo)
     connection.close()  # type: ignore[no-untyped-call]
     return results
@@ -136,7 +135,7 @@ def test_poddnat_that_a_pod_needs_is_adopted(ack: Ack) -> None:
 
 
 def test_poddnat_whose_pod_is_gone_is_released(ack: Ack) -> None:
-    stock = take_stock(ack.world.values, ack.cloud, ack.cluster)
+    stock = take_snapshot(ack.world.values, ack.cloud, ack.cluster)
     (move,) = moves(stock, ack.world.values, lambda _namespace, _name: None)
     assert (move.action, move.why) == (Action.RELEASE, "its pod is gone")
 
@@ -185,8 +184,8 @@ def test_poddnat_that_names_somebody_elses_entry_is_left_alone(ack: Ack, *, rele
 def test_poddnat_of_ours_is_none_of_its_business(world: World) -> None:
     world.expose(world.make_pod(EXPOSE_80))
     connection = connect_to(world.memory.url)
-    cluster = Cluster(connection)
-    stock = take_stock(world.values, Cloud(world.values), cluster)
+    cluster = KubeClient(connection)
+    stock = take_snapshot(world.values, CloudClient(world.values), cluster)
     assert moves(stock, world.values, cluster.pod, release=True) == []
     connection.close()  # type: ignore[no-untyped-call]
 
@@ -224,7 +223,7 @@ def test_adopted_poddnat_takes_its_entry_with_it(ack: Ack) -> None:
 
 def test_adopted_poddnats_entry_counts_as_its_own_where_ports_are_listed(ack: Ack) -> None:
     ack.run()
-    usage = usage_of(take_stock(ack.world.values, ack.cloud, ack.cluster), ack.world.values)
+    usage = ports_report(take_snapshot(ack.world.values, ack.cloud, ack.cluster), ack.world.values)
     assert [(gateway.ours, gateway.foreign) for gateway in usage.gateways] == [(1, 0)]
     assert [mapping.podDNAT for mapping in usage.mappings] == ["default/web-1"]
 

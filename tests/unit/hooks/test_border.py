@@ -161,10 +161,10 @@ def test_unknown_path_is_not_found(shared: World) -> None:
 def test_unexpected_failure_is_told_in_a_sentence_without_its_insides(
     shared: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("poddnat.pods.Pods.sync")
-    monkeypatch.delattr("poddnat.pods.Pods.opt_out")
-    monkeypatch.delattr("poddnat.mappings.Mappings.sync")
-    monkeypatch.delattr("poddnat.mappings.Mappings.finalize")
+    monkeypatch.delattr("poddnat.controllers.pod.PodReconciler.sync")
+    monkeypatch.delattr("poddnat.controllers.pod.PodReconciler.opt_out")
+    monkeypatch.delattr("poddnat.controllers.poddnat.PodDNATReconciler.sync")
+    monkeypatch.delattr("poddnat.controllers.poddnat.PodDNATReconciler.finalize")
     response = shared.client.post(HOOKS[name], json=told(shared, name))
     assert response.status_code == 500
     assert response.text == "poddnat failed unexpectedly; its log has the details\n"
@@ -173,7 +173,7 @@ def test_unexpected_failure_is_told_in_a_sentence_without_its_insides(
 def test_what_failed_unexpectedly_is_in_the_log(
     shared: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.delattr("poddnat.mappings.Mappings.sync")
+    monkeypatch.delattr("poddnat.controllers.poddnat.PodDNATReconciler.sync")
     shared.client.post("/poddnat/sync", json=told(shared, "poddnat-sync"))
     assert "AttributeError" in caplog.text
 

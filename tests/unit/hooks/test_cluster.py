@@ -9,10 +9,8 @@ import yaml
 
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import create
-from poddnat.cluster import Cluster as KubernetesCluster
-from poddnat.cluster import ClusterError
-from poddnat.connection import connect_to
 from poddnat.files import MANIFESTS
+from poddnat.kube import KubeClient, KubeError, connect_to
 from tests.unit.hooks.world import EXPOSE_80, POD_DNAT, PORTS, RESULT, STATUS, Cluster, World, cluster, running
 from vpc_emulator import ManualClock
 
@@ -182,7 +180,7 @@ def told_events(world: World) -> int:
 
 def test_event_is_told_again_once_the_first_has_expired(world: World) -> None:
     clock = ManualClock()
-    kubernetes = KubernetesCluster(world.connection, clock=clock)
+    kubernetes = KubeClient(world.connection, clock=clock)
     pod = world.make_pod(EXPOSE_80)
     found = []
     for clock.now in (0.0, 3599.0, 3600.0):
@@ -193,7 +191,7 @@ def test_event_is_told_again_once_the_first_has_expired(world: World) -> None:
 
 def test_event_that_could_not_be_written_is_told_the_next_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     pod = world.make_pod(EXPOSE_80)
-    kubernetes = KubernetesCluster(world.connection)
+    kubernetes = KubeClient(world.connection)
     with monkeypatch.context() as away:
         away.setattr(world.connection, "call_api", fail)
         kubernetes.warn(pod, "NoFreePorts", "There are none.")
@@ -206,6 +204,6 @@ def fail(*_: object, **__: object) -> None:
 
 
 def test_api_server_that_is_away_is_told_without_the_call() -> None:
-    with pytest.raises(ClusterError) as caught:
-        KubernetesCluster(connect_to("http://127.0.0.1:1")).pod("default", "web-1")
+    with pytest.raises(KubeError) as caught:
+        KubeClient(connect_to("http://127.0.0.1:1")).pod("default", "web-1")
     assert str(caught.value) == "http://127.0.0.1:1 gives no answer (connection refused)"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from poddnat import annotations as keys
+from poddnat.api import annotations as keys
+from poddnat.api import entry_ids, observed_condition, parse_spec, ready_since
+from poddnat.config.values import parse
 from poddnat.files import MANIFESTS
+from poddnat.gateway import Ownership
 from poddnat.model import Ports
-from poddnat.ownership import Ownership
-from poddnat.poddnat_object import entry_ids, observed_condition, parse_spec, ready_since
-from poddnat.values import parse
 from tests.unit.hooks.world import GATEWAY, World, answer, restarted
 
 if TYPE_CHECKING:

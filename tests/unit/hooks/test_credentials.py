@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.values_file import ValuesFile
+from poddnat.config import ValuesFile
 from tests.unit.hooks.world import EXPOSE_80, KEY, OTHER_KEY, World, answer, condition, running, values
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.annotations import FIXED, RELEASE_STRATEGY
+from poddnat.api import FIXED
+from poddnat.api.annotations import RELEASE_STRATEGY
 from tests.unit.hooks.world import ADDRESSES, EXPOSE_80, PORTS, Cluster, World, cluster, running
 
 if TYPE_CHECKING:

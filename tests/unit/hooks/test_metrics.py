@@ -13,7 +13,7 @@ from poddnat.files import ROOT
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, World, answer, running
 
 
-def figures(world: World) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def stats(world: World) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Scrape, and return each sample by its name and labels."""
     response = world.client.get("/metrics")
     assert response.status_code == 200
@@ -23,7 +23,7 @@ def figures(world: World) -> dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def figure(world: World, name: str, **labels: str) -> float | None:
     """Scrape one figure; None: it isn't told."""
-    return figures(world).get((name, frozenset(labels.items())))
+    return stats(world).get((name, frozenset(labels.items())))
 
 
 def wait_for(world: World, value: float, name: str, **labels: str) -> None:
@@ -35,7 +35,7 @@ def test_calls_of_the_cloud_are_counted_once_each(world: World) -> None:
     world.expose(world.make_pod(EXPOSE_80))
     counted = {
         (dict(labels)["action"], value)
-        for (name, labels), value in figures(world).items()
+        for (name, labels), value in stats(world).items()
         if name == "poddnat_cloud_calls_total"
     }
     made = {(action, float(world.emulator.calls.count(action))) for action, _ in counted}
@@ -58,7 +58,7 @@ def test_hook_calls_are_counted_by_answer(world: World) -> None:
     world.client.get("/healthz")
     hooks = {
         tuple(sorted(labels)): value
-        for (name, labels), value in figures(world).items()
+        for (name, labels), value in stats(world).items()
         if name.startswith("poddnat_hook_calls_t") and value
     }
     assert hooks == {(("code", "400"), ("hook", "pod-sync")): 1.0}
@@ -110,7 +110,7 @@ def test_pods_are_counted_as_refused_by_reason_until_they_are_not(world: World) 
     assert figure(world, "poddnat_pods_refused", reason="NoFreePorts") == 1
     answer(lambda: world.sync_pod(world.annotate(typo, {PORTS: "80"})))
     answer(lambda: world.opt_out(world.annotate(greedy, {POD_DNAT: None})))
-    assert not [name for name, _ in figures(world) if name == "poddnat_pods_refused"]
+    assert not [name for name, _ in stats(world) if name == "poddnat_pods_refused"]
 
 
 def test_queue_of_a_gateway_is_told_with_the_age_of_its_oldest() -> None:

@@ -11,14 +11,14 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from metacontroller_standin.waiting import wait_until
-from poddnat import operate
-from poddnat.audit import compare
-from poddnat.cli import app
-from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster
-from poddnat.ownership import Ownership
-from poddnat.repair import Repair, steps_for
-from poddnat.stock import take_stock
+from poddnat.cli import operate
+from poddnat.cli.audit import compare
+from poddnat.cli.commands import app
+from poddnat.cli.repair import Repair, steps_for
+from poddnat.cli.snapshot import take_snapshot
+from poddnat.cloud import CloudClient
+from poddnat.gateway import Ownership
+from poddnat.kube import KubeClient
 from tests.hushed import leaks
 from tests.unit.hooks import acks
 from tests.unit.hooks import world as small
@@ -229,8 +229,8 @@ def test_fix_gets_over_a_poddnat_that_went_meanwhile(exposed: Terminal) -> None:
     (entry,) = exposed.world.entries()
     exposed.world.emulator.delete_entry(GATEWAY, entry.id)
     values, connection = exposed.world.values, exposed.world.connection
-    kubernetes, cloud = Cluster(connection), Cloud(values)
-    steps = steps_for(compare(take_stock(values, cloud, kubernetes), values))
+    kubernetes, cloud = KubeClient(connection), CloudClient(values)
+    steps = steps_for(compare(take_snapshot(values, cloud, kubernetes), values))
     exposed.world.api.delete(exposed.world.poddnats, "web-1", "default")
     results: list[bool] = []
     Repair(values, cloud, kubernetes).run(steps, lambda _step, well: results.append(well))

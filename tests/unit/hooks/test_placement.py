@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.values import AccessKey
+from poddnat.config import AccessKey
 from tests.unit.hooks.world import (
     EIP,
     EXPOSE_80,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.permission import Permissions
+from poddnat.controllers import Authorizer
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, STATUS, World, answer, running
 from vpc_emulator import Fault
 
@@ -107,7 +107,7 @@ def test_nothing_is_left_of_a_poddnat_that_goes_while_it_is_synced(
     poddnat = world.make_poddnat(world.attachment(pod)["spec"], owner=pod)
     uid, service = poddnat["metadata"]["uid"], world.service
     wait_until(lambda: service.poddnats.is_alive(uid), 5, "it to be seen")
-    check = Permissions.check
+    check = Authorizer.check
 
     def check_and_lose(*args: Any) -> object:
         verdict = check(*args)
@@ -115,8 +115,8 @@ def test_nothing_is_left_of_a_poddnat_that_goes_while_it_is_synced(
         wait_until(lambda: not service.poddnats.is_alive(uid), 5, "its end to be seen")
         return verdict
 
-    monkeypatch.setattr(Permissions, "check", check_and_lose)
+    monkeypatch.setattr(Authorizer, "check", check_and_lose)
     world.sync_poddnat(poddnat)
     wait_until(lambda: not service.fleet.gateways()[0].is_busy_with(uid), 5, "its end to be heeded")
     assert world.entries() == []
-    assert service._ledger._shown == {}
+    assert service._registry._observed == {}

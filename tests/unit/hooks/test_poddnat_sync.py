@@ -303,7 +303,7 @@ def test_poddnat_that_has_long_been_ready_costs_no_look_at_its_pod(
 ) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     poddnat["status"]["conditions"][0]["lastTransitionTime"] = "2026-01-01T00:00:00Z"
-    monkeypatch.delattr("poddnat.permission.Permissions.check")
+    monkeypatch.delattr("poddnat.controllers.authorization.Authorizer.check")
     assert condition(answer(lambda: world.sync_poddnat(poddnat)))[0] == "True"
 
 

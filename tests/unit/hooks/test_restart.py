@@ -27,7 +27,7 @@ def test_restarted_server_leaves_a_status_as_it_is_while_the_cloud_is_away(world
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.emulator.add_fault(Fault("error", code="ServiceUnavailable", times=None))
     with restarted(world) as again:
-        wait_until(lambda: again.service.fleet.trouble(GATEWAY), 10, "the cloud's absence to be noticed")
+        wait_until(lambda: again.service.fleet.problem(GATEWAY), 10, "the cloud's absence to be noticed")
         response = again.sync_poddnat(poddnat).get_json()
         assert response["status"] == poddnat["status"]
         assert response["resyncAfterSeconds"] > 0

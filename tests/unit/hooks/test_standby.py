@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from hooks.app import create_app
 from metacontroller_standin.waiting import wait_until
-from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster
-from poddnat.connection import connect_to
+from poddnat.cloud import CloudClient
+from poddnat.kube import KubeClient, connect_to
 from poddnat.service import Service
 from tests.unit.hooks.world import EXPOSE_80, PORTS, World, answer, running
 
@@ -27,8 +26,8 @@ class Standby:
         self._connection = connect_to(world.memory.url)
         self.service = Service(
             world.values,
-            Cluster(self._connection),
-            Cloud(world.values),
+            KubeClient(self._connection),
+            CloudClient(world.values),
             may_write=lambda: self.active,
             clock=lambda: time.monotonic() * 20,
             refresh_interval=refresh_interval,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.cluster import ClusterError
-from poddnat.ownership import Ownership
-from poddnat.poddnat_object import NUDGED_AT
+from poddnat.api import NUDGED_AT
+from poddnat.gateway import Ownership
+from poddnat.kube import KubeError
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_IP, World, cluster, running
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_api_server_that_is_away_is_asked_once_what_other_values_mean(world: Wor
 
     def is_misplaced(poddnat: dict[str, Any]) -> bool:
         asked.append(poddnat)
-        raise ClusterError("timed out")
+        raise KubeError("timed out")
 
-    world.service.upkeep.urge(is_misplaced)
+    world.service.drift.resync_misplaced(is_misplaced)
     assert len(asked) == 1

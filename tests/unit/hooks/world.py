@@ -23,11 +23,11 @@ from metacontroller_standin.manifests import point_at
 from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.standin import StandIn
 from metacontroller_standin.waiting import wait_until
-from poddnat.cloud import Cloud
-from poddnat.cluster import Cluster as ClusterReader
+from poddnat.cloud import CloudClient
+from poddnat.config.values import parse
 from poddnat.files import MANIFESTS
+from poddnat.kube import KubeClient as KubeClient
 from poddnat.service import Service
-from poddnat.values import Values, parse
 from tests.hushed import KEY_SECRET, leaks
 from tests.unit.hooks.lossy import LossyClient
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from flask import Response
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
+
+    from poddnat.config import Values
 
 Json = dict[str, Any]
 
@@ -358,8 +360,8 @@ def _serving(
     connection = LossyClient(memory.url)
     service = Service(
         read,
-        ClusterReader(connection),
-        Cloud(read),
+        KubeClient(connection),
+        CloudClient(read),
         clock=lambda: time.monotonic() * haste,
         refresh_interval=refresh_interval,
     )

@@ -1,0 +1,104 @@
+"""The pod's side of the contract: the annotations that users write, and those that they read.
+
+The four request annotations are those of ACK's own ``natgw`` controller, so that manifests written for it work
+unchanged.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from poddnat.api import port_list
+from poddnat.api import release_strategy as release
+from poddnat.model import ExposedPort, Exposure, Transport, WorkingPort
+
+POD_DNAT = "k8s.aliyun.com/pod-dnat"
+EXPOSE_PORT = "k8s.aliyun.com/pod-dnat-expose-port"
+EXPOSE_PROTOCOL = "k8s.aliyun.com/pod-dnat-expose-protocol"
+FIXED = "k8s.aliyun.com/pod-dnat-fixed"
+RELEASE_STRATEGY = "k8s.aliyun.com/pod-dnat-release-strategy"
+STATUS = "k8s.aliyun.com/pod-dnat-status"
+RESULT = "k8s.aliyun.com/pod-dnat-result"
+
+READY = "Ready"
+
+_SWITCH = {"": True, "true": True, "false": False}
+
+
+class AnnotationError(ValueError):
+    """A pod's annotations ask for something that can't be given; the text says what would be right."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+def parse(annotations: Mapping[str, str]) -> Exposure | None:
+    """Read what a pod asks for; None means nothing: the annotation is absent or ``"false"``.
+
+    Raises:
+        AnnotationError: something is wrong; every problem is named.
+    """
+    problems: list[str] = []
+    wanted = _switch(annotations, POD_DNAT, problems) if POD_DNAT in annotations else False
+    if not wanted and not problems:
+        return None
+    fixed = _switch(annotations, FIXED, problems) if annotations.get(FIXED, "").strip() else False
+    strategy = _release(annotations.get(RELEASE_STRATEGY, ""), problems)
+    usual = _transport(annotations.get(EXPOSE_PROTOCOL, ""), problems)
+    items = _items(annotations.get(EXPOSE_PORT, ""), usual, problems)
+    if problems:
+        raise AnnotationError(problems)
+    return Exposure(items, fixed, strategy)
+
+
+def _switch(annotations: Mapping[str, str], key: str, problems: list[str]) -> bool:
+    value = annotations[key]
+    known = _SWITCH.get(value.strip().lower())
+    if known is None:
+        problems.append(f'{key} is {port_list.brief([value])}: use "true" to turn it on or "false" to turn it off')
+    return bool(known)
+
+
+def _release(value: str, problems: list[str]) -> str:
+    try:
+        return release.parse(value).text
+    except ValueError as error:
+        problems.append(f"{RELEASE_STRATEGY} is {port_list.brief([value])}: {error}")
+        return release.FOLLOW.text
+
+
+def _transport(value: str, problems: list[str]) -> Transport:
+    try:
+        return Transport(value.strip().lower() or "tcp")
+    except ValueError:
+        problems.append(f"{EXPOSE_PROTOCOL} is {port_list.brief([value])}: use {port_list.PROTOCOLS}")
+        return Transport.TCP
+
+
+def _items(value: str, usual: Transport, problems: list[str]) -> tuple[ExposedPort, ...]:
+    try:
+        return port_list.parse(value, usual)
+    except port_list.PortListError as error:
+        problems += [f"{EXPOSE_PORT} {problem}" for problem in error.problems]
+        return ()
+
+
+def format_result(working: Iterable[WorkingPort]) -> str:
+    """Write the result annotation: a JSON list of public addresses, one object for each item of the pod's list."""
+    return json.dumps(
+        [
+            {
+                "externalIP": port.external_ip,
+                "externalPort": port.mapping.external.shown,
+                "internalPort": port.mapping.internal.shown,
+                "protocol": port.mapping.transport.value,
+            }
+            for port in working
+        ],
+        separators=(",", ":"),
+    )
+
+
+def format_status(reason: str, message: str) -> str:
+    """Write the status annotation of a pod that is not exposed: a reason and a sentence."""
+    return f"{reason}: {message}"

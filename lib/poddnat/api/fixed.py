@@ -1,0 +1,169 @@
+"""What the PodDNAT of a fixed pod says of itself in its metadata, and which pods can be fixed.
+
+Such a PodDNAT outlives its pod: it belongs to the pod's owner, and remembers all that decides over it while the pod
+is away.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from poddnat.api.poddnat import PodDNAT, SpecError, controller_of, manifest, parse_spec, spec_of
+from poddnat.api.release_strategy import FOLLOW, Release, ordinal_of, parse
+
+OWNER = "poddnat.alibabacloud.com/owner"
+"""API version, kind, name and uid of the pod's controller owner, separated by spaces."""
+STRATEGY = "poddnat.alibabacloud.com/release-strategy"
+POD_UID = "poddnat.alibabacloud.com/pod-uid"
+"""The uid of the pod that has the ports now; absent while it is away."""
+AWAY_SINCE = "poddnat.alibabacloud.com/away-since"
+"""Since when (RFC 3339) no pod has the ports."""
+
+_RANDOM_NAMES = frozenset({"ReplicaSet", "ReplicationController", "Job", "DaemonSet", "CloneSet", "Node"})
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The controller owner of a pod."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+    def is_like(self, other: "Owner") -> bool:
+        """Whether it is the same but for its uid: perhaps made anew."""
+        return replace(self, uid=other.uid) == other
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What is remembered on the PodDNAT of a fixed pod."""
+
+    owner: Owner
+    release: Release
+    pod_name: str
+    pod_uid: str = ""
+    """Empty while the pod is away."""
+    away_since: str = ""
+    orphaned: bool = False
+    """The pod has outlived its owner (kubectl's ``--cascade=orphan``): with ``Follow``, its end is that of its ports.
+
+    A reference to an owner that is gone would be taken away by Kubernetes, again and again.
+    """
+
+    def metadata(self) -> dict[str, Any]:
+        """Write it as metadata to merge into a PodDNAT's; what must not be there is None.
+
+        With ``Follow`` the PodDNAT has two owners: Kubernetes deletes it once both the pod and the pod's owner are
+        gone, so the ports stay while the pods of a deleted StatefulSet shut down.
+        """
+        owner = self.owner
+        owners: list[dict[str, Any]] = []
+        if self.release.follows and not self.orphaned:
+            about = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
+            owners.append({**about, "controller": True})
+        if self.release.follows and self.pod_uid:
+            owners.append({"apiVersion": "v1", "kind": "Pod", "name": self.pod_name, "uid": self.pod_uid})
+        return {
+            "annotations": {
+                OWNER: f"{owner.api_version} {owner.kind} {owner.name} {owner.uid}",
+                STRATEGY: self.release.text,
+                POD_UID: self.pod_uid or None,
+                AWAY_SINCE: self.away_since or None,
+            },
+            "ownerReferences": owners,
+        }
+
+    def is_written(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a PodDNAT's metadata say this already."""
+        wanted = self.metadata()
+        there = metadata.get("annotations") or {}
+        same = all(there.get(key) == value for key, value in wanted["annotations"].items())
+        return same and (metadata.get("ownerReferences") or []) == wanted["ownerReferences"]
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, Any]) -> Self | None:
+        """Read it off a PodDNAT's metadata; None: it is not that of a fixed pod."""
+        annotations = metadata.get("annotations") or {}
+        match str(annotations.get(OWNER, "")).split(" "):
+            case [api_version, kind, name, uid]:
+                owner = Owner(api_version, kind, name, uid)
+            case _:
+                return None
+        try:
+            release = parse(annotations.get(STRATEGY, ""))
+        except ValueError:
+            release = FOLLOW  # Written by hand; the pod's sync puts it right.
+        pod_uid, since = annotations.get(POD_UID, ""), annotations.get(AWAY_SINCE, "")
+        return cls(owner, release, metadata["name"], pod_uid, since)
+
+
+def owner_of(pod: Mapping[str, Any]) -> Owner | None:
+    """Find a pod's controller owner."""
+    for owner in pod["metadata"].get("ownerReferences") or []:
+        if owner.get("controller"):
+            return Owner(owner["apiVersion"], owner["kind"], owner["name"], owner["uid"])
+    return None
+
+
+def stable_owner_of(pod: Mapping[str, Any]) -> Owner | None:
+    """Find the owner that gives a new pod the name of the one it replaces; None: there is none."""
+    owner, metadata = owner_of(pod), pod["metadata"]
+    if owner is None or owner.kind in _RANDOM_NAMES:
+        return None
+    named_by_chance = metadata.get("generateName") and ordinal_of(metadata["name"], owner.name) is None
+    return None if named_by_chance else owner
+
+
+def pod_uid_of(metadata: Mapping[str, Any]) -> str:
+    """Read off any PodDNAT's metadata the uid of the pod that it is for; empty: there is none."""
+    if (fixed := Fixed.read(metadata)) is not None:
+        return fixed.pod_uid
+    owner = controller_of(metadata)
+    return owner.uid if owner is not None and owner.kind == "Pod" else ""
+
+
+def wanted_by(poddnat: Mapping[str, Any]) -> PodDNAT | None:
+    """Read what a PodDNAT asks for, one that is kept for a pod that is away too; None: its spec makes no sense."""
+    try:
+        return parse_spec(spec_of(poddnat), away=Fixed.read(poddnat["metadata"]) is not None)
+    except SpecError:
+        return None
+
+
+def serves(poddnat: Mapping[str, Any], pod_uid: str) -> bool:
+    """Whether a fixed pod's PodDNAT is, at present, the one of this very pod."""
+    fixed = Fixed.read(poddnat["metadata"])
+    return fixed is not None and fixed.pod_uid == pod_uid
+
+
+def new(namespace: str, fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
+    """Write the PodDNAT that a fixed pod should have, to be created."""
+    made = manifest(namespace, fixed.pod_name, poddnat)
+    about = fixed.metadata()
+    annotations = {key: value for key, value in about["annotations"].items() if value is not None}
+    made["metadata"].update(annotations=annotations, ownerReferences=about["ownerReferences"])
+    return made
+
+
+def change(observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
+    """Write the patch that makes of a PodDNAT what the pod should have, unless somebody else changes it first."""
+    version = observed["metadata"]["resourceVersion"]
+    return {"metadata": {**fixed.metadata(), "resourceVersion": version}, "spec": poddnat.spec()}
+
+
+def timed(observed: Mapping[str, Any], away_since: str) -> dict[str, Any]:
+    """Write the patch that notes since when no pod has the ports; empty: there is one, which can't have them yet."""
+    version = observed["metadata"]["resourceVersion"]
+    return {"metadata": {"annotations": {AWAY_SINCE: away_since or None}, "resourceVersion": version}}
+
+
+def parting(observed: Mapping[str, Any], fixed: Fixed, now: str) -> dict[str, Any]:
+    """Write the patch that takes the pod's side off a PodDNAT; the external side stays."""
+    away = replace(fixed, pod_uid="", away_since=fixed.away_since or now)
+    metadata = {**away.metadata(), "resourceVersion": observed["metadata"]["resourceVersion"]}
+    return {"metadata": metadata, "spec": {"internalIP": "", "eni": "", "vswitch": "", "zoneID": ""}}

@@ -1,0 +1,38 @@
+"""What a pod's annotations tell of its exposure: how it goes, and the public addresses once it can be reached."""
+
+from typing import Any
+
+from poddnat.api import annotations, pod_facts
+from poddnat.api.poddnat import PodDNAT, is_current, observed_condition, spec_of, working_ports
+
+Manifest = dict[str, Any]
+
+
+def status_annotations(pod: Manifest, status: str | None, result: str | None) -> dict[str, str | None]:
+    """Give the annotations that differ from what the pod carries; None: to be removed."""
+    carried = pod_facts.annotations_of(pod)
+    wanted = {annotations.STATUS: status, annotations.RESULT: result}
+    return {key: value for key, value in wanted.items() if carried.get(key) != value}
+
+
+def reported(pod: Manifest, desired: PodDNAT | None, observed: Manifest | None) -> dict[str, str | None]:
+    """Tell on the pod what its PodDNAT's status says of what is desired now."""
+    leaving = observed is not None and pod_facts.is_terminating(observed)
+    spec = desired.spec() if desired is not None else None
+    if observed is None or leaving or spec_of(observed) != spec or not is_current(observed):
+        if annotations.RESULT not in pod_facts.annotations_of(pod):
+            return {}
+        return status_annotations(
+            pod, annotations.format_status("Updating", "The public address is being changed."), None
+        )
+    condition = observed_condition(observed["status"])
+    if condition is None:
+        return {}
+    if condition.ready:
+        return status_annotations(pod, annotations.READY, annotations.format_result(working_ports(observed["status"])))
+    return status_annotations(pod, annotations.format_status(condition.reason, condition.message), None)
+
+
+def is_reported(observed: Manifest) -> bool:
+    """Whether a PodDNAT's status has something to say of its present spec."""
+    return is_current(observed) and observed_condition(observed["status"]) is not None

@@ -1,0 +1,225 @@
+"""The command line: serve the hooks, and try things out."""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from poddnat import __version__
+from poddnat.cli import operate
+from poddnat.cli import views as screens
+from poddnat.cli.terminal import ValuesOption, failure, progress_console, read_values, show
+from poddnat.logs import LogFormat, log_to_stderr
+from poddnat.model import HIGHEST_PORT
+
+if TYPE_CHECKING:
+    from hooks.certificate import Certificate
+
+_LOOKS: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": "markdown", "pretty_exceptions_enable": False}
+app = typer.Typer(**_LOOKS)
+
+# Metacontroller calls from another node, so all addresses of the pod are listened on.
+EVERYWHERE = "0.0.0.0:8080"
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="poddnat")
+
+
+def plugin() -> None:
+    """Run the same commands as ``kubectl poddnat``, but leave it to kubectl to set up completion."""
+    commands = typer.Typer(add_completion=False, **_LOOKS)
+    commands.registered_commands, commands.registered_callback = app.registered_commands, app.registered_callback
+    commands(prog_name="kubectl poddnat")
+
+
+def complete_plugin() -> None:
+    """Tell kubectl, as ``kubectl_complete-poddnat``, how what is typed after ``kubectl poddnat`` may go on.
+
+    It hands over what stands there, the word under the cursor last. The line after all possibilities is for kubectl:
+    0 lets the shell offer files where there is none.
+    """
+    words = ["poddnat", *sys.argv[1:]]
+    asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1), "_PODDNAT_COMPLETE": "complete_bash"}
+    os.environ.update(asked)
+    try:
+        main()
+    finally:
+        typer.echo("\n:0")
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if wanted:
+        typer.echo(f"poddnat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Public ports for annotated pods, on Alibaba Cloud NAT gateways."""
+
+
+@app.command()
+def serve(
+    values: ValuesOption,
+    listen: Annotated[str, typer.Option(help="Address and port to answer on.")] = EVERYWHERE,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="A kubeconfig file; the pod's service account when left out.")
+    ] = None,
+    lease: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME",
+            help="One of several replicas: the one that holds this Lease is active. Always active when left out.",
+        ),
+    ] = None,
+    lease_seconds: Annotated[
+        int,
+        typer.Option(
+            min=3,
+            help="So long after the active replica's last word, another one takes over. The same for all replicas.",
+        ),
+    ] = 15,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="Bearer tokens, one a line: callers of the hooks have to show one. Read again on change."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Speak TLS, with this certificate (PEM). Read again on change.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="How to log; when left out: text on a terminal, JSON lines elsewhere.")
+    ] = None,
+) -> None:
+    """Serve the hooks."""
+    from hooks.certificate import CertificateError
+    from hooks.replica import Replica
+    from hooks.tokens import TokenFileError, Tokens
+    from poddnat.kube import KubeError, connect
+
+    log_to_stderr(log_format)
+    read = read_values(values)
+    host, port = _address(listen)
+    turn = _lease(lease, lease_seconds)
+    try:
+        tokens = Tokens(token_file) if token_file else None
+        certificate = _certificate(tls_cert, tls_key)
+        replica = Replica(read, values, connect(kubeconfig), host, port, turn, tokens=tokens, certificate=certificate)
+    except (KubeError, TokenFileError, CertificateError) as error:
+        raise failure(str(error)) from error
+    except OSError as error:
+        raise failure(f"--listen {listen}: {error.strerror or error}") from error
+    if tokens is None:
+        text = "no --token-file: whoever reaches this server may call its hooks; a NetworkPolicy is the only guard"
+        logging.getLogger(__name__).warning(text)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        replica.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if not replica.run():
+        raise typer.Exit(code=1)
+
+
+@app.command()
+def emulator(
+    listen: Annotated[str, typer.Option(help="Address and port to answer on.")] = "127.0.0.1:9090",
+    world: Annotated[Path | None, typer.Option(help="What there is in the cloud; an example when left out.")] = None,
+) -> None:
+    """Run the cloud on loopback."""
+    from vpc_emulator import Emulator, EmulatorServer, World, WorldError
+
+    host, port = _address(listen)
+    try:
+        loaded = World.load(world) if world else World.example()
+        server = EmulatorServer(Emulator(loaded), host=host, port=port)
+    except WorldError as error:
+        raise failure(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise failure(f"{world} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        what = f"{world} can't be read" if error.filename else f"--listen {listen}"
+        raise failure(f"{what}: {error.strerror or error}") from error
+    typer.echo(f"VPC and ECS API on {server.url}; stop with Ctrl-C")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.stop()
+
+
+@app.command()
+def simulate(
+    manifests: Annotated[list[Path], typer.Option("-f", "--filename", help="Pods, Deployments, StatefulSets.")],
+    values: ValuesOption,
+) -> None:
+    """Show what would come of manifests, without a cluster or a cloud."""
+    from poddnat.cli.simulate import ManifestsError, Simulation, read_workloads
+
+    read = read_values(values)
+    try:
+        workloads = read_workloads(manifests)
+    except ManifestsError as error:
+        raise failure(str(error)) from error
+    logging.basicConfig(level=logging.CRITICAL)
+    with Simulation(read) as simulation:
+        try:
+            with progress_console().status("Running the hooks …"):
+                pods = simulation.run(workloads)
+        except ManifestsError as error:
+            raise failure(str(error)) from error
+        show(screens.pods(pods))
+        show(screens.forward_table(simulation.entries()))
+        with progress_console().status("Replacing a pod …"):
+            replaced = simulation.replace_one()
+        if replaced is not None:
+            show(screens.replaced(*replaced))
+        with progress_console().status("Deleting the workloads …"):
+            clean = simulation.clear()
+        show(screens.what_is_left(len(simulation.entries()), clean=clean))
+    if not (clean and pods and all(pod.ready for pod in pods)):
+        sys.exit(1)
+
+
+app.command("check-config")(operate.check_config)
+app.command("ports")(operate.ports)
+app.command("audit")(operate.audit)
+app.command("adopt")(operate.adopt)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
+        raise failure(f"--listen {listen}: give an address and a port, such as 0.0.0.0:8080")
+    return host, int(port)
+
+
+def _lease(text: str | None, seconds: int) -> tuple[str, str, int] | None:
+    if text is None:
+        return None
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        raise failure(f"--lease {text}: give a namespace and a name, such as poddnat-system/poddnat")
+    return namespace, name, seconds
+
+
+def _certificate(cert: Path | None, key: Path | None) -> "Certificate | None":
+    from hooks.certificate import Certificate
+
+    if cert is not None and key is not None:
+        return Certificate(cert, key)
+    if cert is not None or key is not None:
+        raise failure("--tls-cert and --tls-key: give both, or neither")
+    return None

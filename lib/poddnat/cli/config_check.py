@@ -1,0 +1,166 @@
+"""Whether the cloud is as the values file says, asked with the credentials that it names.
+
+Nothing is changed. Whether writes are allowed is found out by writes that can't succeed: they name a forward table
+that does not exist, and the permission is judged first. DescribeNatGateways and its like are simply called.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from poddnat.cli.snapshot import patiently
+from poddnat.cloud import NO_CREDENTIALS, CloudClient, CloudError, GatewayInfo, Meaning
+from poddnat.config import Values
+from poddnat.model import ForwardRule, Ports, Protocol
+
+_NOWHERE = "ftb-poddnat-permission-check"
+_NOTHING = "fwd-poddnat-permission-check"
+_RULE = ForwardRule("192.0.2.1", Ports.of(1), "192.0.2.2", Ports.of(1), Protocol.TCP)
+"""Addresses for documentation (RFC 5737): nobody has them."""
+
+
+class Result(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was checked, how it came out, and what was found or would be right."""
+
+    what: str
+    subject: str
+    result: Result
+    text: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Write it for programs."""
+        return {"check": self.what, "subject": self.subject, "result": self.result.value, "text": self.text}
+
+
+class ConfigCheck:
+    """Asks the cloud once, and judges what it says."""
+
+    def __init__(self, values: Values, cloud: CloudClient) -> None:
+        self._values = values
+        self._cloud = cloud
+
+    def run(self) -> Iterator[Check]:
+        """Check credentials and permissions, then gateways, EIPs and routes, one after the other."""
+        try:
+            infos = {info.gateway_id: info for info in patiently(self._cloud.describe_gateways)}
+        except CloudError as error:
+            yield _credentials(error)
+            if error.lacks_permission:
+                yield _judged("vpc:DescribeNatGateways", error)
+            return
+        yield Check("credentials", "", Result.OK, "the cloud accepts them")
+        yield from self._authorizer(infos)
+        for gateway_id in self._values.gateway_ids:
+            yield from self._gateway(gateway_id, infos)
+        yield from self._routes()
+
+    def _authorizer(self, infos: Mapping[str, GatewayInfo]) -> Iterator[Check]:
+        cloud, gateway_id = self._cloud, next(iter(infos), self._values.gateway_ids[0])
+        yield Check("permission", "vpc:DescribeNatGateways", Result.OK, "allowed")
+        tries: dict[str, Callable[[], object]] = {
+            "vpc:DescribeForwardTableEntries": lambda: cloud.list_forward_entries(gateway_id),
+            "vpc:DescribeEipAddresses": lambda: cloud.describe_eips(gateway_id),
+            "vpc:DescribeRouteTableList": cloud.describe_route_tables,
+            "vpc:DescribeRouteEntryList": lambda: cloud.describe_default_route("vtb-poddnat-permission-check"),
+            "ecs:DescribeNetworkInterfaces": lambda: cloud.describe_addresses([_RULE.internal_ip]),
+            "vpc:CreateForwardEntry": lambda: cloud.create_forward_entry(
+                table_id=_NOWHERE, rule=_RULE, name=_NOWHERE, token=_NOWHERE, port_break=False, dry_run=True
+            ),
+            "vpc:DeleteForwardEntry": lambda: cloud.delete_forward_entry(
+                table_id=_NOWHERE, entry_id=_NOTHING, token=_NOTHING
+            ),
+        }
+        for action, attempt in tries.items():
+            try:
+                patiently(attempt)
+            except CloudError as error:
+                yield _judged(action, error)
+            else:
+                yield Check("permission", action, Result.OK, "allowed")
+
+    def _gateway(self, gateway_id: str, infos: Mapping[str, GatewayInfo]) -> Iterator[Check]:
+        info = infos.get(gateway_id)
+        if info is None:
+            there = f"there are {', '.join(sorted(infos))}" if infos else "it has none"
+            text = f"{self._values.vpc_id} in {self._values.region_id} has no such Internet NAT gateway; {there}"
+            yield Check("gateway", gateway_id, Result.WRONG, text)
+            return
+        zones = {entry.zone_id for entry in self._values.entries_of(gateway_id)}
+        if info.status != "Available":
+            yield Check("gateway", gateway_id, Result.WARNING, f"it is {info.status}, not Available")
+        elif not info.table_ids:
+            yield Check("gateway", gateway_id, Result.WRONG, "it has no forward table: is it an Internet NAT gateway?")
+        elif info.zone and zones != {info.zone}:
+            text = f"it is in zone {info.zone}; zoneId says {', '.join(sorted(zones))}"
+            yield Check("gateway", gateway_id, Result.WARNING, text)
+        else:
+            yield Check("gateway", gateway_id, Result.OK, f"Available in zone {info.zone or '?'}")
+        yield from self._eips(info)
+
+    def _eips(self, info: GatewayInfo) -> Iterator[Check]:
+        there = [eip.ip for eip in info.eips]
+        entries = list(self._values.entries_of(info.gateway_id))
+        listed = list(dict.fromkeys(ip for entry in entries for ip in entry.eips or ()))
+        if not there:
+            yield Check("eip", info.gateway_id, Result.WRONG, "the gateway has no EIP; associate one with it")
+        for ip in listed if listed and all(entry.eips for entry in entries) else list(dict.fromkeys(listed + there)):
+            if ip not in there:
+                text = f"it is not on {info.gateway_id}, which has {', '.join(there) or 'none'}"
+                yield Check("eip", ip, Result.WRONG, text)
+            elif self._values.is_blocked(ip):
+                yield Check("eip", ip, Result.WARNING, "blockedEips takes it out of service")
+            else:
+                yield Check("eip", ip, Result.OK, f"on {info.gateway_id}")
+
+    def _routes(self) -> Iterator[Check]:
+        try:
+            tables = patiently(self._cloud.describe_route_tables)
+            vswitches = {table: sorted(v for v, t in tables.items() if t == table) for table in set(tables.values())}
+            hops = {table: patiently(lambda t=table: self._cloud.describe_default_route(t)) for table in vswitches}  # type: ignore[misc]
+        except CloudError as error:
+            text = f"can't be read, so gateways are chosen by zone alone: {error}"
+            yield Check("route", self._values.vpc_id, Result.WARNING, text)
+            return
+        served = set()
+        for table, hop in sorted(hops.items()):
+            names = ", ".join(vswitches[table])
+            if hop is not None and hop[1] in self._values.gateway_ids:
+                served.add(hop[1])
+                yield Check("route", table, Result.OK, f"the default route of {names} leads to {hop[1]}")
+            else:
+                where = f"{hop[0]} {hop[1]}" if hop else "nowhere"
+                text = f"the default route of {names} leads to {where}: pods there get no ports"
+                yield Check("route", table, Result.WARNING, text)
+        for gateway_id in self._values.gateway_ids:
+            if gateway_id not in served:
+                text = "no vSwitch's default route leads to it, so no pod can use it: add 0.0.0.0/0 to a route table"
+                yield Check("route", gateway_id, Result.WRONG, text)
+
+
+def _credentials(error: CloudError) -> Check:
+    if error.lacks_permission:
+        return Check("credentials", "", Result.OK, "the cloud knows them")
+    if error.code == NO_CREDENTIALS:
+        return Check("credentials", "", Result.WRONG, f"there are none: {error.message}")
+    if error.meaning is Meaning.DENIED:
+        return Check("credentials", "", Result.WRONG, f"the cloud does not accept them: {error}")
+    return Check("credentials", "", Result.WRONG, f"the cloud can't be asked: {error}")
+
+
+def _judged(action: str, error: CloudError) -> Check:
+    """Judge by the refusal of a call: whoever is told anything else was allowed to ask."""
+    if error.meaning is Meaning.DENIED:
+        text = f"not allowed ({error.code}): add {action} to the RAM policy"
+        return Check("permission", action, Result.WRONG, text)
+    if error.meaning is Meaning.UNKNOWN:
+        return Check("permission", action, Result.WARNING, f"can't tell: {error}")
+    return Check("permission", action, Result.OK, "allowed")

@@ -1,0 +1,285 @@
+"""The commands that look at a running installation: ports, audit, check-config."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from poddnat.cli import views as screens
+from poddnat.cli.terminal import (
+    Output,
+    OutputOption,
+    ValuesOption,
+    console,
+    failure,
+    progress_console,
+    read_values,
+    show,
+    write,
+)
+from poddnat.config import Values
+
+if TYPE_CHECKING:
+    from poddnat.cli.adoption import Move
+    from poddnat.cli.audit import Finding
+    from poddnat.cli.repair import Step
+    from poddnat.cli.snapshot import Say, Snapshot
+    from poddnat.cloud import CloudClient
+    from poddnat.kube import KubeClient
+
+_SECOND_LOOK = 2.0
+"""Seconds between the two looks that a finding has to outlast."""
+
+KubeconfigOption = Annotated[
+    Path | None, typer.Option(help="A kubeconfig file; as for kubectl when left out.", show_default=False)
+]
+ContextOption = Annotated[str | None, typer.Option(help="The kubeconfig's context to use.", show_default=False)]
+
+_Answer = TypeVar("_Answer")
+
+
+def ports(
+    values: ValuesOption,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TABLE,
+    *,
+    all_mappings: Annotated[bool, typer.Option("--mappings", help="List every port in use, too.")] = False,
+) -> None:
+    """Show which public ports are free and used, for each gateway and EIP.
+
+    Reads the cloud and the PodDNATs; changes nothing. Ends with 0, or 2 when something can't be read.
+    """
+    from poddnat.cli.ports_report import ports_report
+
+    site = _connect(values, kubeconfig, context)
+    usage = ports_report(site.look(site.stock), site.values)
+    if output is Output.TABLE:
+        for table in screens.usage(usage, mappings=all_mappings):
+            show(table)
+    else:
+        write(usage.as_dict(), output)
+
+
+def audit(
+    values: ValuesOption,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TABLE,
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend it, after showing what would be done and asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --fix: don't ask.")] = False,
+) -> None:
+    """Hold the cluster against the cloud: entries missing, leftover, drifted, foreign.
+
+    What is found is looked at twice, so that work in progress is not taken for a fault. Ends with 0 when all is well
+    (foreign entries are shown, but are no fault), 1 when something was found, 2 when something can't be read. With
+    --fix: 0 when everything was mended.
+    """
+    from poddnat.cli.audit import Kind, counts
+
+    site = _connect(values, kubeconfig, context)
+    findings = site.look(lambda say: _audit(site, say))
+    faults = [finding for finding in findings if finding.kind is not Kind.FOREIGN]
+    if output is Output.TABLE:
+        show(screens.findings(findings))
+        show(screens.audited(counts(findings)))
+    mended = fix and _fix(site, faults, quiet=output is not Output.TABLE, yes=yes)
+    if output is not Output.TABLE:
+        write({"counts": counts(findings), "findings": [f.as_dict() for f in findings], "mended": mended}, output)
+    if faults and not mended:
+        raise typer.Exit(code=1)
+
+
+def adopt(
+    values: ValuesOption,
+    only: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAMESPACE/NAME]...", help="These PodDNATs alone, not all.")
+    ] = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    output: OutputOption = Output.TABLE,
+    *,
+    release: Annotated[bool, typer.Option("--release", help="Adopt none: delete them, with their entries.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this, it is only shown.")] = False,
+) -> None:
+    """Take over the PodDNATs of ACK's natgw controller, which must not run any more; shows first what it would do.
+
+    Pods keep their public ports without a break. PodDNATs that nobody needs are released, as all are with --release:
+    their entries are deleted, and pods that still ask for ports get others. Ends with 0 when nothing is left to do, 1
+    when something is (so also when it was only shown), 2 when something can't be read.
+    """
+    from poddnat.cli.adoption import Action, Adoption, moves
+
+    site = _connect(values, kubeconfig, context)
+    stock = site.look(site.stock)
+    found = site.look(lambda _say: moves(stock, site.values, site.cluster.pod, release=release))
+    if only:
+        found = _only(only, found)
+    todo = [move for move in found if move.action is not Action.LEAVE]
+    if output is Output.TABLE:
+        show(screens.moves(found))
+    results: list[bool] = []
+    if yes:
+        with _told_failures(), progress_console().status("Moving …"):
+            Adoption(site.values, site.cloud, site.cluster).run(todo, lambda _move, well: results.append(well))
+    if output is not Output.TABLE:
+        write({"moves": [move.as_dict() for move in found], "done": sum(results)}, output)
+    elif yes:
+        console().print(f"{sum(results)} of {len(found)} done.")
+    elif todo:
+        console().print("Nothing was changed. To do this, run it again with --yes.")
+    if sum(results) < len(found):
+        raise typer.Exit(code=1)
+
+
+def _only(names: list[str], found: "list[Move]") -> "list[Move]":
+    from poddnat.api import key_of
+
+    by_name = {key_of(move.poddnat): move for move in found}
+    if unknown := [name for name in names if name not in by_name]:
+        there = ", ".join(by_name) or "none"
+        raise failure(f"{', '.join(unknown)}: no PodDNAT of ACK's controller is called so; there are {there}")
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def check_config(
+    values: ValuesOption,
+    output: OutputOption = Output.TABLE,
+    *,
+    offline: Annotated[bool, typer.Option("--offline", help="Check the file only; ask the cloud nothing.")] = False,
+) -> None:
+    """Check the values file; then, with its credentials, permissions, gateways, EIPs and routes.
+
+    Changes nothing in the cloud. Ends with 0 when nothing is wrong (warnings are no fault), 1 when something is, 2 when
+    the file itself can't be used.
+    """
+    from poddnat.cli.config_check import Check, ConfigCheck, Result
+    from poddnat.cloud import CloudClient
+
+    read = read_values(values)
+    _quieten()
+    if output is Output.TABLE:
+        show(screens.pool(read))
+    checks = [Check("file", str(values), Result.OK, "every key is as it should be")]
+    if not offline:
+        with progress_console().status("Asking the cloud …"):
+            checks += ConfigCheck(read, CloudClient(read)).run()
+    if output is Output.TABLE:
+        show(screens.checks(checks))
+    else:
+        write([check.as_dict() for check in checks], output)
+    if any(check.result is Result.WRONG for check in checks):
+        raise typer.Exit(code=1)
+
+
+@dataclass(frozen=True)
+class _Site:
+    """What a command looks at."""
+
+    values: Values
+    cloud: "CloudClient"
+    cluster: "KubeClient"
+
+    def stock(self, say: "Say") -> "Snapshot":
+        """Read all that there is."""
+        from poddnat.cli.snapshot import take_snapshot
+
+        return take_snapshot(self.values, self.cloud, self.cluster, say)
+
+    def look(self, read: "Callable[[Say], _Answer]") -> _Answer:
+        """Read something, show on a terminal how far that is, and end with a sentence when it fails."""
+        columns, err = (TextColumn("{task.description}"), BarColumn()), progress_console()
+        with _told_failures(), Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+
+            def say(what: str, done: int = 0, of: int | None = None, /) -> None:
+                for task in progress.task_ids:
+                    progress.remove_task(task)
+                progress.add_task(f"{what[0].upper()}{what[1:]}", completed=done, total=of)
+
+            return read(say)
+
+
+def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> _Site:
+    read = read_values(path)
+    _quieten()
+    from poddnat.cloud import CloudClient
+    from poddnat.kube import KubeClient, KubeError, connect_as_user
+
+    try:
+        return _Site(read, CloudClient(read), KubeClient(connect_as_user(kubeconfig, context)))
+    except KubeError as error:
+        raise failure(str(error)) from error
+
+
+@contextmanager
+def _told_failures() -> Iterator[None]:
+    from poddnat.cloud import CloudError
+    from poddnat.kube import KubeError
+
+    try:
+        yield
+    except CloudError as error:
+        raise failure(f"the cloud did not tell: {error}") from error
+    except KubeError as error:
+        raise failure(f"the API server did not tell: {error}") from error
+
+
+def _audit(site: _Site, say: "Say") -> "list[Finding]":
+    from poddnat.cli.audit import Kind, compare, lasting
+
+    findings = compare(site.stock(say), site.values)
+    if all(finding.kind is Kind.FOREIGN for finding in findings):
+        return findings
+    say("waiting for work in progress")
+    time.sleep(_SECOND_LOOK)
+    return lasting(findings, compare(site.stock(say), site.values))
+
+
+def _fix(site: _Site, faults: "list[Finding]", *, quiet: bool, yes: bool) -> bool:
+    from poddnat.cli.repair import Repair, steps_for
+
+    steps = steps_for(faults)
+    by_hand = [finding for finding in faults if finding.by_hand]
+    if not steps:
+        return not by_hand
+    err = progress_console()
+    if not quiet or not yes:
+        for step in steps:
+            err.print(f"would {step.text}" if not yes else step.text, soft_wrap=True)
+    if not yes and not _agreed(len(steps)):
+        return False
+    results: list[bool] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with _told_failures(), Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        task = progress.add_task("Mending", total=len(steps))
+
+        def done(step: "Step", went_well: bool) -> None:  # noqa: FBT001
+            results.append(went_well)
+            progress.advance(task)
+            if not went_well:
+                err.print(f"failed: {step.text}", soft_wrap=True)
+
+        Repair(site.values, site.cloud, site.cluster).run(steps, done)
+    if not quiet:
+        console().print(f"{sum(results)} of {len(steps)} done.")
+    return all(results) and not by_hand
+
+
+def _agreed(steps: int) -> bool:
+    if not sys.stdin.isatty():
+        typer.echo("nothing was changed: there is no terminal to ask at; use --yes", err=True)
+        return False
+    return typer.confirm(f"Do these {steps}?", err=True)
+
+
+def _quieten() -> None:
+    """Keep logs away: what goes wrong is told in a sentence, which they would bury."""
+    logging.basicConfig(level=logging.CRITICAL)

@@ -1,0 +1,305 @@
+"""Try manifests without a cluster or a cloud: real hooks, real SDK, real HTTP, everything else on loopback.
+
+The hooks run in their production server; the cloud is the emulator, with gateways as the values file names them; the
+cluster is an in-memory API server, with the stand-in for Metacontroller running the shipped manifests.
+"""
+
+import dataclasses
+import ipaddress
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from hooks.app import create_app
+from hooks.server import HookServer
+from metacontroller_standin.api import Api
+from metacontroller_standin.kubelet import Kubelet
+from metacontroller_standin.manifests import point_at
+from metacontroller_standin.memory_api import MemoryApi
+from metacontroller_standin.standin import StandIn
+from metacontroller_standin.workloads import add_pods, create
+from poddnat.api import Fixed, annotations, pod_facts, stable_owner_of
+from poddnat.cloud import CloudClient
+from poddnat.config import AccessKey, Endpoints, Values
+from poddnat.files import MANIFESTS
+from poddnat.kube import KubeClient, connect_to
+from poddnat.service import Service
+from vpc_emulator import Emulator, EmulatorServer, ForwardEntry, World
+
+Manifest = dict[str, Any]
+
+WORKLOADS = ("Pod", "Deployment", "StatefulSet")
+_KEY = AccessKey("simulated-key", "simulated-secret")
+_NETWORK = ipaddress.IPv4Network("172.16.0.0/12")
+_SETTLE_SECONDS = 0.2
+_POLL_SECONDS = 0.05
+_WAIT_SECONDS = 60.0
+_FIRST_ADDRESS = 10
+_PODS_PER_GATEWAY = 2000
+
+
+class ManifestsError(ValueError):
+    """The manifests to try can't be used; the text says which and why."""
+
+
+def read_workloads(paths: Iterable[Path]) -> list[Manifest]:
+    """Read the pods, Deployments and StatefulSets of YAML files; other kinds are passed over.
+
+    Raises:
+        ManifestsError: a file can't be read, or there is nothing in them to run.
+    """
+    found: list[Manifest] = []
+    for path in paths:
+        try:
+            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ManifestsError(f"{path} can't be read: {error.strerror}") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ManifestsError(f"{path}: {' '.join(str(error).split())}") from error
+        workloads = [d for d in documents if isinstance(d, dict) and d.get("kind") in WORKLOADS]
+        for workload in workloads:
+            if (problem := _problem(workload)) is not None:
+                raise ManifestsError(f"{path}: {workload['kind']} {problem}")
+        found += workloads
+    if not found:
+        raise ManifestsError(f"there is no {', '.join(WORKLOADS)} in the manifests")
+    return found
+
+
+def _problem(workload: Manifest) -> str | None:
+    """Tell what an API server would refuse a workload for."""
+    needed = ["apiVersion", "metadata.name", "spec"]
+    if workload["kind"] != "Pod":
+        needed += ["spec.selector", "spec.template"]
+    for path in needed:
+        value: object = workload
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if not value:
+            return f"without {path}"
+        if path.startswith("spec") and not isinstance(value, dict):
+            return f"whose {path} is not a mapping of keys to values"
+    replicas = workload["spec"].get("replicas", 1)
+    if not isinstance(replicas, int) or replicas < 0:
+        return f"whose spec.replicas is {replicas!r}, not a number of pods"
+    return None
+
+
+def world_of(values: Values) -> World:
+    """Make a cloud in which the values file is right: each gateway with a vSwitch of its own that routes to it."""
+    subnets = _subnets(values)
+    return World.from_dict(
+        {
+            "regions": [values.region_id],
+            "credentials": [{"access_key_id": _KEY.key_id, "access_key_secret": _KEY.secret}],
+            "vpcs": [{"id": values.vpc_id, "cidr": str(_NETWORK)}],
+            "route_tables": [
+                {"id": f"vtb-{gid}", "vpc": values.vpc_id, "default_route": {"type": "NatGateway", "id": gid}}
+                for gid in subnets
+            ],
+            "vswitches": [
+                {
+                    "id": f"vsw-{gid}",
+                    "vpc": values.vpc_id,
+                    "zone": _zone(values, gid),
+                    "cidr": str(subnet),
+                    "route_table": f"vtb-{gid}",
+                }
+                for gid, subnet in subnets.items()
+            ],
+            "nat_gateways": [
+                {
+                    "id": gid,
+                    "vpc": values.vpc_id,
+                    "vswitch": f"vsw-{gid}",
+                    "writes_at_once": 4,
+                    "settle_seconds": _SETTLE_SECONDS,
+                    "settle_jitter": 0.3,
+                    "eips": _eips(values, gid, index),
+                }
+                for index, gid in enumerate(subnets)
+            ],
+            "network_interfaces": [
+                {"id": f"eni-{gid}", "vswitch": f"vsw-{gid}", "private_ips": str(_pod_range(subnet))}
+                for gid, subnet in subnets.items()
+            ],
+        }
+    )
+
+
+def _zone(values: Values, gateway_id: str) -> str:
+    return next(entry.zone_id for entry in values.pool if entry.gateway_id == gateway_id)
+
+
+def _eips(values: Values, gateway_id: str, index: int) -> list[str]:
+    listed = [eip for entry in values.pool if entry.gateway_id == gateway_id for eip in entry.eips or ()]
+    # Addresses for documentation (RFC 5737) where the values leave the choice to the gateway.
+    return list(dict.fromkeys(listed)) or [f"198.51.100.{2 * index + 1}", f"198.51.100.{2 * index + 2}"]
+
+
+def _pod_range(subnet: ipaddress.IPv4Network) -> ipaddress.IPv4Network:
+    return next(itertools.islice(subnet.subnets(new_prefix=21), 1, None))
+
+
+def _subnets(values: Values) -> dict[str, ipaddress.IPv4Network]:
+    return dict(zip(values.gateway_ids, _NETWORK.subnets(new_prefix=20), strict=False))
+
+
+def _pod_addresses(values: Values) -> Iterator[str]:
+    """Give pods addresses of all vSwitches in turn, as a scheduler that spreads them would."""
+    ranges = [_pod_range(subnet) for subnet in _subnets(values).values()]
+    for offset in range(_FIRST_ADDRESS, _FIRST_ADDRESS + _PODS_PER_GATEWAY):
+        yield from (str(part[offset]) for part in ranges)
+
+
+def _count_pods(workloads: Iterable[Manifest]) -> int:
+    return sum(1 if workload["kind"] == "Pod" else workload["spec"].get("replicas", 1) for workload in workloads)
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """One pod as it came out."""
+
+    namespace: str
+    name: str
+    ip: str
+    status: str
+    poddnat: Manifest | None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be reached."""
+        return self.status == annotations.READY
+
+
+class Simulation:
+    """A cluster and a cloud of its own: ``with Simulation(values) as simulation``."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+        self._stack = ExitStack()
+        self._workloads: list[Manifest] = []
+
+    def __enter__(self) -> Self:
+        enter = self._stack.enter_context
+        try:
+            self.emulator = Emulator(world_of(self._values))
+            cloud = enter(EmulatorServer(self.emulator))
+            memory = enter(MemoryApi())
+            memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
+            endpoints = Endpoints(vpc=cloud.url, ecs=cloud.url)
+            values = dataclasses.replace(self._values, credential=_KEY, endpoints=endpoints)
+            service = Service(values, KubeClient(connect_to(memory.url)), CloudClient(values))
+            hooks = enter(HookServer(create_app(service)))
+            service.start()
+            self._stack.callback(service.stop)
+            self.api = enter(Api(memory.url))
+            controllers = list(yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8")))
+            enter(StandIn(self.api, point_at(controllers, hooks.url)))
+            enter(Kubelet(self.api, _pod_addresses(self._values)))
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, workloads: Sequence[Manifest]) -> list[Exposed]:
+        """Create workloads and wait until every annotated pod is Ready or refused.
+
+        Raises:
+            ManifestsError: they ask for more pods than the simulated network has addresses for.
+        """
+        wanted, room = _count_pods(workloads), _PODS_PER_GATEWAY * len(self._values.gateway_ids)
+        if wanted > room:
+            text = f"the simulated network of this pool has room for {room}; lower the replicas"
+            raise ManifestsError(f"the manifests ask for {wanted} pods, but {text}")
+        for workload in workloads:
+            create(self.api, workload)
+        self._workloads = list(workloads)
+        self._wait(lambda: all(pod.status for pod in self.pods()))
+        return self.pods()
+
+    def pods(self) -> list[Exposed]:
+        """Show the annotated pods as they are now."""
+        poddnats = {_name(item): item for item in self._list("alibabacloud.com/v1", "poddnats")}
+        asking = [pod for pod in self._list("v1", "pods") if _asks(pod)]
+        return [
+            Exposed(
+                *_name(pod),
+                ip=pod.get("status", {}).get("podIP", ""),
+                status=pod_facts.annotations_of(pod).get(annotations.STATUS, ""),
+                poddnat=poddnats.get(_name(pod)),
+            )
+            for pod in sorted(asking, key=_name)
+        ]
+
+    def replace_one(self) -> tuple[Exposed, Exposed] | None:
+        """Delete a pod with a fixed address and let its StatefulSet make a new one; None: there is no such pod.
+
+        Returns the pod before and after.
+        """
+        fixed = {_name(item) for item in self._list("alibabacloud.com/v1", "poddnats") if Fixed.read(item["metadata"])}
+        before = next((pod for pod in self.pods() if pod.ready and (pod.namespace, pod.name) in fixed), None)
+        if before is None:
+            return None
+        pods = self.api.resource("v1", "pods")
+        owner = stable_owner_of(self.api.get(pods, before.name, before.namespace))
+        if owner is None or owner.api_version != "apps/v1":
+            return None
+        workload = self.api.get(self.api.resource("apps/v1", "statefulsets"), owner.name, before.namespace)
+        self.api.delete(pods, before.name, before.namespace, grace_period=0)
+        self._wait(lambda: before.ip not in {entry.internal_ip for entry in self.entries()})
+        add_pods(self.api, workload, 1)
+
+        def after() -> Exposed | None:
+            return next((pod for pod in self.pods() if pod.name == before.name and pod.ready), None)
+
+        self._wait(lambda: after() is not None)
+        found = after()
+        return (before, found) if found is not None else None
+
+    def entries(self) -> list[ForwardEntry]:
+        """Show the forward tables of all gateways."""
+        found = [entry for gid in self._values.gateway_ids for entry in self.emulator.forward_entries(gid)]
+        return sorted(found, key=lambda entry: (entry.gateway_id, entry.external_ip, entry.external_port))
+
+    def clear(self) -> bool:
+        """Delete the workloads and tell whether nothing is left of them, in the cluster or the cloud."""
+        for workload in self._workloads:
+            resource = self.api.resource_of(workload)
+            metadata = workload["metadata"]
+            self.api.delete(resource, metadata["name"], metadata.get("namespace", "default"))
+        for poddnat in self._list("alibabacloud.com/v1", "poddnats"):
+            kept = Fixed.read(poddnat["metadata"])
+            if kept is not None and not kept.release.follows:
+                # It outlives its workload, as it should: here its user deletes it.
+                namespace, name = _name(poddnat)
+                self.api.delete(self.api.resource("alibabacloud.com/v1", "poddnats"), name, namespace)
+        return self._wait(lambda: not (self._list("alibabacloud.com/v1", "poddnats") or self.entries()))
+
+    def _list(self, api_version: str, plural: str) -> list[Manifest]:
+        items: list[Manifest] = self.api.list(self.api.resource(api_version, plural))["items"]
+        return items
+
+    def _wait(self, condition: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while not (reached := condition()) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return reached
+
+
+def _name(manifest: Manifest) -> tuple[str, str]:
+    return manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _asks(pod: Manifest) -> bool:
+    value = pod_facts.annotations_of(pod).get(annotations.POD_DNAT)
+    return value is not None and value.strip().lower() != "false"

@@ -1,0 +1,214 @@
+"""What can be wrong with the values file's content, and how people are told: the place, and what would be right.
+
+``schemas/values.json`` says what each key looks like; here is also what a schema can't say, such as which ranges
+exclude each other.
+"""
+
+import difflib
+import ipaddress
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from poddnat.config.label_selector import Operator
+from poddnat.config.pool import PoolEntry
+from poddnat.files import schema_validator
+
+_NETWORK = "networkController"
+_POOL = (_NETWORK, "natGwPool")
+_SELECTOR = ("matchLabels", "matchExpressions")
+_PLACEHOLDER = re.compile(r"\s*<.*>\s*", re.DOTALL)
+
+
+def problems_of(content: object) -> list[str]:
+    """List all that is wrong with the file's content (as YAML gives it), each in one sentence; none: it is fine."""
+    errors = list(_validator().iter_errors(content))
+    problems = [text for error in errors for text in _explain(error)]
+    problems += _range_problems(content)
+    if isinstance(content, dict):
+        problems += _choice_problems(content)
+        pool = list(_readable(content, errors))
+        problems += _overlaps(pool)
+        problems += _quarrels(pool)
+        network = content.get(_NETWORK)
+        if isinstance(network, dict):
+            problems += _blocked_problems(network)
+            problems += _namespace_problems(network)
+    return sorted(dict.fromkeys(problems))
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return schema_validator("values.json")
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    """Say what is wrong, where, and what would be right."""
+    path = _path(error)
+    schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, Mapping) else {}
+    right = schema.get("description", "")
+    if error.validator == "required" and isinstance(error.instance, Mapping):
+        missing = [key for key in schema["required"] if key not in error.instance]
+        for key in missing:
+            wanted = schema["properties"].get(key, {}).get("description", "")
+            yield f"{_join(path, key)}: missing; {_uncapitalised(wanted)}"
+    elif error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = list(schema["properties"])
+        for key in (str(key) for key in error.instance if key not in known):
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+            yield f"{_join(path, key)}: unknown key; {hint}"
+    elif isinstance(error.instance, str) and _PLACEHOLDER.fullmatch(error.instance):
+        yield f"{path}: still the placeholder {error.instance!r}; put the real value: {_uncapitalised(right)}"
+    elif error.validator == "enum" and isinstance(error.instance, str) and (meant := _meant(error.instance, schema)):
+        yield f"{path}: {_observed(error.instance)} is not known; did you mean {meant}?"
+    elif not error.absolute_path or error.absolute_path[0] == "credential":
+        yield f"{path}: it does not fit; {_uncapitalised(right)}"  # What is there may be the secret.
+    else:
+        yield f"{path}: {_observed(error.instance)} does not fit; {_uncapitalised(right) or error.message}"
+
+
+def _meant(word: str, schema: Mapping[str, Any]) -> str:
+    known = {value.lower(): value for value in schema["enum"]}
+    return next((known[near] for near in difflib.get_close_matches(word.lower(), known, n=1)), "")
+
+
+def _path(error: ValidationError) -> str:
+    path = ""
+    for part in error.absolute_path:
+        path = f"{path}[{part}]" if isinstance(part, int) else _join(path, part)
+    return path or "the file"
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path and path != "the file" else key
+
+
+def _uncapitalised(text: str) -> str:
+    text = text.rstrip(".")
+    # An abbreviation ("ID", "EIP") keeps its capitals.
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _observed(value: object) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  # about what fits a line
+
+
+def _range_problems(content: object) -> Iterator[str]:
+    """Find ranges that are upside down, also when other things are wrong: all problems are told at once."""
+    try:
+        pool = list(content["networkController"]["natGwPool"])  # type: ignore[index]
+    except (KeyError, TypeError):
+        return
+    for index, entry in enumerate(pool):
+        try:
+            start, end = _number(entry["portRangeStart"]), _number(entry["portRangeEnd"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if start > end:
+            where = f"networkController.natGwPool[{index}].portRangeEnd"
+            yield f"{where}: {end} lies below portRangeStart, {start}; swap them or widen the range"
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError  # An integer to Python, but not to people.
+    return int(value)
+
+
+def _choice_problems(content: dict[str, Any]) -> Iterator[str]:
+    controllers = content.get("enableControllers", ["natgw"])
+    if isinstance(controllers, list) and "natgw" not in controllers:
+        yield 'enableControllers: "natgw" is not listed, so there would be nothing to do; add it'
+    key = content.get("credential")
+    given = [name for name in ("accessKey", "accessSecret") if isinstance(key, dict) and key.get(name)]
+    if len(given) == 1:
+        yield f"credential: only {given[0]} is set; set both, or neither to use the node's RAM role"
+
+
+def _readable(content: dict[str, Any], errors: Sequence[ValidationError]) -> Iterator[tuple[int, PoolEntry]]:
+    """Read the pool's entries that the schema finds nothing wrong with, but for keys too many."""
+    wrong = {tuple(error.absolute_path)[:3] for error in errors if error.validator != "additionalProperties"}
+    network = content.get(_POOL[0])
+    pool = network.get(_POOL[1]) if isinstance(network, dict) else None
+    for index, entry in enumerate(pool if isinstance(pool, list) else []):
+        if (*_POOL, index) not in wrong:
+            with suppress(ValueError):  # Upside down: told already.
+                yield index, PoolEntry.read(entry)
+
+
+def _overlaps(pool: Iterable[tuple[int, PoolEntry]]) -> Iterator[str]:
+    for (i, one), (j, other) in itertools.combinations(pool, 2):
+        if one.ports.overlaps(other.ports) and (shared := _shared_eips(one, other)):
+            yield (
+                f"networkController.natGwPool[{j}]: ports {other.ports.first}-{other.ports.last} overlap those of "
+                f"natGwPool[{i}], {one.ports.first}-{one.ports.last}, on {shared}; keep the ranges apart"
+            )
+
+
+def _shared_eips(one: PoolEntry, other: PoolEntry) -> str:
+    if one.eips is not None and other.eips is not None:
+        return ", ".join(ip for ip in one.eips if ip in other.eips)
+    if one.gateway_id == other.gateway_id:
+        return f"EIPs of {one.gateway_id}"
+    return ""
+
+
+def _quarrels(pool: Iterable[tuple[int, PoolEntry]]) -> Iterator[str]:
+    """Find gateways of which two entries say different quotas: it is the gateway's table that has one."""
+    said: dict[str, tuple[int, int]] = {}
+    for index, entry in pool:
+        if entry.quota is None:
+            continue
+        first, quota = said.setdefault(entry.gateway_id, (index, entry.quota))
+        if quota != entry.quota:
+            yield (
+                f"networkController.natGwPool[{index}].quota: {entry.quota} differs from that of natGwPool[{first}], "
+                f"{quota}, though both are of {entry.gateway_id}; give one quota for a gateway"
+            )
+
+
+def _blocked_problems(network: dict[str, Any]) -> Iterator[str]:
+    blocked = network.get("blockedEips")
+    for index, text in enumerate(blocked if isinstance(blocked, list) else []):
+        # Python takes numbers for addresses too; the schema has refused them by now.
+        with suppress(ValueError):
+            whole = ipaddress.IPv4Interface(str(text))
+            if "/" in str(text) and whole.ip != whole.network.network_address:
+                right = f"write {whole.network} for the network, or {whole.ip} for the one address"
+                yield f"networkController.blockedEips[{index}]: {text!r} has bits set behind its prefix; {right}"
+
+
+def _namespace_problems(network: dict[str, Any]) -> Iterator[str]:
+    allowed = network.get("allowedNamespaces")
+    if not isinstance(allowed, dict):
+        return
+    where = "networkController.allowedNamespaces"
+    if not allowed.get("names") and "selector" not in allowed:
+        yield f"{where}: it names no namespace; list names, give a selector, or leave it out to allow all"
+    selector = allowed.get("selector", ...)
+    if selector is None or (isinstance(selector, dict) and not any(map(selector.get, _SELECTOR))):
+        yield f"{where}.selector: empty, it would fit every namespace; leave allowedNamespaces out to allow all"
+    expressions = selector.get("matchExpressions") if isinstance(selector, dict) else None
+    for index, expression in enumerate(expressions if isinstance(expressions, list) else []):
+        if isinstance(expression, dict):
+            yield from _expression_problems(expression, f"{where}.selector.matchExpressions[{index}].values")
+
+
+def _expression_problems(expression: dict[str, Any], where: str) -> Iterator[str]:
+    try:
+        operator = Operator(expression["operator"])
+    except (KeyError, ValueError):
+        return  # The schema has told it.
+    values = expression.get("values")
+    if operator.takes_values and values in (None, []):
+        yield f"{where}: missing; {operator} needs at least one value"
+    elif not operator.takes_values and values:
+        yield f"{where}: {operator} takes no values; leave them out"

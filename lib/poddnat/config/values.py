@@ -1,0 +1,154 @@
+"""The configuration file: ACK's own values file for its ``natgw`` controller, and a few keys more."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from poddnat.config.label_selector import LabelSelector, Operator, Requirement
+from poddnat.config.pool import NO_LIMITS, AllowedNamespaces, Limits, PoolEntry
+from poddnat.config.validation import problems_of
+from poddnat.model import Ports
+
+
+class ValuesError(ValueError):
+    """The values file can't be used; every problem is named, one a line."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__("\n".join([f"{source} can't be used:", *(f"  {problem}" for problem in problems)]))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """A static key pair; the secret stays out of ``repr`` and so out of logs."""
+
+    key_id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Other servers than the cloud's own, as URLs: the emulator, or a proxy."""
+
+    vpc: str | None = None
+    ecs: str | None = None
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values file, read and checked."""
+
+    cluster_id: str
+    region_id: str
+    vpc_id: str
+    pool: tuple[PoolEntry, ...]
+    credential: AccessKey | None = None
+    """None: the RAM role of the node, or whatever else the SDK's default chain finds."""
+    endpoints: Endpoints = Endpoints()
+    blocked: tuple[IPv4Network, ...] = ()
+    """EIPs that no pod gets any more."""
+    move_from_blocked: bool = False
+    """Whether pods on blocked EIPs move; else they stay."""
+    namespaces: AllowedNamespaces | None = None
+    """None: all."""
+    limits: Limits = NO_LIMITS
+
+    @property
+    def gateway_ids(self) -> tuple[str, ...]:
+        """The pool's gateways, each once, in the file's order."""
+        return tuple(dict.fromkeys(entry.gateway_id for entry in self.pool))
+
+    def allows(self, gateway_id: str, external_ip: str, ports: Ports) -> bool:
+        """Whether the pool lets pods have these ports."""
+        return any(entry.offers(external_ip, ports) for entry in self.entries_of(gateway_id))
+
+    def entries_of(self, gateway_id: str) -> Iterator[PoolEntry]:
+        """Go through a gateway's entries of the pool, in the file's order."""
+        return (entry for entry in self.pool if entry.gateway_id == gateway_id)
+
+    def is_blocked(self, external_ip: str) -> bool:
+        """Whether an EIP is out of service."""
+        with suppress(ValueError):  # A PodDNAT written by hand may hold anything.
+            return any(IPv4Address(external_ip) in network for network in self.blocked)
+        return False
+
+    def quota_of(self, gateway_id: str) -> int | None:
+        """How many forward entries a gateway takes, as far as the file says."""
+        return next((entry.quota for entry in self.entries_of(gateway_id) if entry.quota is not None), None)
+
+
+def load(path: Path) -> Values:
+    """Read the values file.
+
+    Raises:
+        ValuesError: it can't be read, or something in it is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValuesError(str(path), [f"it can't be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ValuesError(str(path), [f"it is not UTF-8 text: {error.reason} at byte {error.start}"]) from error
+    except yaml.YAMLError as error:
+        # The error quotes the line that it stumbled over, perhaps that of the secret.
+        raise ValuesError(str(path), [f"it is not YAML: {_without_quote(error)}"]) from None
+    return parse(content, source=str(path))
+
+
+def parse(content: object, *, source: str = "the values file") -> Values:
+    """Check the file's content (as YAML gives it) and turn it into ``Values``; ``source`` is for error messages.
+
+    Raises:
+        ValuesError: something in it is wrong.
+    """
+    problems = problems_of(content)
+    if problems or not isinstance(content, dict):
+        raise ValuesError(source, problems)
+    return _build(content)
+
+
+def _without_quote(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it has a character that YAML does not allow"
+    return f"{error.problem} in line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+
+
+def _build(content: dict[str, Any]) -> Values:
+    network = content["networkController"]
+    key = content.get("credential") or {}
+    endpoints = content.get("endpoints") or {}
+    limits = network.get("limits") or {}
+    return Values(
+        cluster_id=content["clusterID"],
+        region_id=content["regionID"],
+        vpc_id=content["vpcID"],
+        pool=tuple(map(PoolEntry.read, network["natGwPool"])),
+        credential=AccessKey(key["accessKey"], key["accessSecret"]) if key.get("accessKey") else None,
+        endpoints=Endpoints(vpc=endpoints.get("vpc"), ecs=endpoints.get("ecs")),
+        blocked=tuple(map(IPv4Network, network.get("blockedEips") or ())),
+        move_from_blocked=network.get("moveFromBlockedEips", False),
+        namespaces=_namespaces(network.get("allowedNamespaces")),
+        limits=Limits(limits.get("portsPerPod"), limits.get("portsPerNamespace")),
+    )
+
+
+def _namespaces(allowed: dict[str, Any] | None) -> AllowedNamespaces | None:
+    if allowed is None:
+        return None
+    selector = allowed.get("selector")
+    return AllowedNamespaces(
+        names=tuple(allowed.get("names") or ()),
+        selector=LabelSelector(tuple(_requirements(selector))) if selector is not None else None,
+    )
+
+
+def _requirements(selector: dict[str, Any]) -> Iterator[Requirement]:
+    for key, value in (selector.get("matchLabels") or {}).items():
+        yield Requirement(key, Operator.IN, (value,))
+    for expression in selector.get("matchExpressions") or ():
+        yield Requirement(expression["key"], Operator(expression["operator"]), tuple(expression.get("values") or ()))

@@ -1,0 +1,32 @@
+"""TODO controllers."""
+
+from poddnat.controllers.assignment import Assignments
+from poddnat.controllers.authorization import Authorizer
+from poddnat.controllers.drift import DriftDetector
+from poddnat.controllers.exposure_timer import ExposureTimer
+from poddnat.controllers.fixed.absence import AbsentPods
+from poddnat.controllers.fixed.repair import FixedPodRepair
+from poddnat.controllers.fixed.retained import RetainedPorts
+from poddnat.controllers.ownership_evidence import OwnershipEvidence
+from poddnat.controllers.pod import PodAnswer, PodReconciler
+from poddnat.controllers.poddnat import PodDNATReconciler
+from poddnat.controllers.poddnat_status import Reporter
+from poddnat.controllers.refusals import Refusals
+from poddnat.controllers.requeue import RequeueAfter
+
+__all__ = [
+    "AbsentPods",
+    "Assignments",
+    "Authorizer",
+    "DriftDetector",
+    "ExposureTimer",
+    "FixedPodRepair",
+    "OwnershipEvidence",
+    "PodAnswer",
+    "PodDNATReconciler",
+    "PodReconciler",
+    "Refusals",
+    "Reporter",
+    "RequeueAfter",
+    "RetainedPorts",
+]

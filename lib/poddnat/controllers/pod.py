@@ -1,0 +1,284 @@
+"""What an annotated pod should have: its PodDNAT, and the annotations that tell how it went.
+
+Called for every event of a pod, often before the last answer took effect, so the same pod always gets the same
+answer. Nothing here is exposed: that is the PodDNAT's own sync, which trusts nobody.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from poddnat.api import (
+    AnnotationError,
+    Problem,
+    ProblemError,
+    Release,
+    annotations,
+    controller_of,
+    fixed,
+    is_acks,
+    is_reported,
+    manifest,
+    observed_condition,
+    pod_facts,
+    readiness,
+    reported,
+    spec_of,
+    status_annotations,
+)
+from poddnat.controllers.assignment import Assignments
+from poddnat.controllers.fixed.retained import RetainedPorts
+from poddnat.controllers.problems import not_adopted
+from poddnat.controllers.refusals import Refusals
+from poddnat.controllers.requeue import RequeueAfter, RequeueError
+from poddnat.kube import KubeClient, KubeError, PodDNATInformer
+from poddnat.model import Exposure
+from poddnat.placement import Namespaces, Nodes
+from poddnat.timestamps import now, rfc3339
+
+log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+_MOVE_RETRY = 30.0
+"""Seconds after which to look again for another gateway or address."""
+_REFUSED_RESYNC = 120.0
+"""Seconds after which to ask again for a pod that only a change of its own can help: so it still counts as refused."""
+_PATIENCE = dt.timedelta(seconds=30)
+"""How long a PodDNAT may take to go before the next pod of its name is told what the matter is."""
+_FIXED_RESYNC = 60.0
+"""Seconds after which to look again at a fixed pod's PodDNAT: Metacontroller doesn't tell of its changes."""
+_FIXED_TROUBLED_RESYNC = 10.0
+
+
+@dataclass(frozen=True)
+class PodAnswer:
+    """What a pod should have: attachments, and annotations to set (None: to remove)."""
+
+    attachments: list[Manifest] = field(default_factory=list)
+    annotations: dict[str, str | None] = field(default_factory=dict)
+    resync_after: float = 0.0
+    """Seconds after which to ask again although nothing has changed in the cluster; 0: never."""
+    refused: str = ""
+    """Why the pod is refused all or some of what it asks for, as a reason; empty: it isn't."""
+
+
+class PodReconciler:
+    """Answers the pod hooks. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        cluster: KubeClient,
+        poddnats: PodDNATInformer,
+        keeping: RetainedPorts,
+        assignments: Assignments,
+        nodes: Nodes,
+        namespaces: Namespaces,
+        refusals: Refusals,
+        *,
+        wall_clock: Callable[[], dt.datetime] = now,
+    ) -> None:
+        """``wall_clock`` is the wall clock."""
+        self._cluster = cluster
+        self._poddnats = poddnats
+        self._keeping = keeping
+        self._assignments = assignments
+        self._nodes = nodes
+        self._namespaces = namespaces
+        self._refusals = refusals
+        self._wall_clock = wall_clock
+
+    def sync(self, pod: Manifest, observed: Manifest | None) -> PodAnswer | RequeueAfter:
+        """Tell what a pod should have; ``observed`` is the PodDNAT that it owns.
+
+        Raises:
+            ClusterError: a fixed pod's PodDNAT, or the pod's readiness, could not be written.
+        """
+        if pod_facts.is_terminating(pod):
+            # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
+            self._refusals.answered(pod["metadata"]["uid"], "")
+            return PodAnswer([_as_desired(observed)] if observed else [])
+        kept = self._keeping.kept_for(pod)
+        try:
+            answer = self._answer(pod, observed, kept)
+        except AnnotationError as error:
+            self._assignments.keep(pod["metadata"]["uid"], observed)
+            self._keeping.park(kept)
+            answer = self._refused(pod, Problem("InvalidAnnotation", f"{error}.", retry_after=0.0))
+        except ProblemError as error:
+            self._keeping.park(kept)
+            answer = self._refused(pod, error.problem)
+        except RequeueError:
+            return RequeueAfter(1.0)
+        self._refusals.answered(pod["metadata"]["uid"], answer.refused, answer.resync_after)
+        return self._with_readiness(pod, answer)
+
+    def _answer(self, pod: Manifest, observed: Manifest | None, kept: Manifest | None) -> PodAnswer:
+        exposure = annotations.parse(pod_facts.annotations_of(pod))
+        if exposure is None:
+            self._keeping.give_up(kept)
+            return PodAnswer(annotations=status_annotations(pod, None, None))
+        self._check(pod)
+        if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
+            self._assignments.keep(pod["metadata"]["uid"], observed)
+            raise ProblemError(problem)
+        ip = pod_facts.address_of(pod)
+        owner = self._keeping.owner_for(pod, exposure, kept)
+        if ip is None:
+            self._keeping.park(kept)
+            return PodAnswer(annotations=status_annotations(pod, None, None))
+        if owner is not None:
+            return self._fixed(pod, ip, exposure, owner, kept, observed)
+        if kept is not None:
+            # No longer fixed: the ports go over to a PodDNAT of the pod's own.
+            self._assignments.keep(pod["metadata"]["uid"], kept)
+            self._keeping.give_up(kept)
+            raise RequeueError
+        return self._exposed(pod, ip, exposure, observed)
+
+    def _with_readiness(self, pod: Manifest, answer: PodAnswer) -> PodAnswer:
+        """Set the pod's readiness, once its annotations say the same: two writers at once would only collide."""
+        if answer.annotations or not readiness.asked_for(pod):
+            return answer
+        status = pod_facts.annotations_of(pod).get(annotations.STATUS)
+        condition = readiness.due(pod, status, rfc3339(self._wall_clock()))
+        if condition is not None:
+            self._cluster.set_pod_condition(pod, condition)
+        return answer
+
+    def opt_out(self, pod: Manifest) -> PodAnswer | RequeueAfter:
+        """Take back what a pod was given that no longer asks for anything."""
+        metadata = pod["metadata"]
+        self._refusals.answered(metadata["uid"], "")
+        known = self._poddnats.named(metadata["namespace"], metadata["name"])
+        if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.serves(known, metadata["uid"])):
+            try:
+                self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
+            except KubeError as error:
+                log.warning("deleting PodDNAT %s/%s: %s", metadata["namespace"], metadata["name"], error)
+                return RequeueAfter(2.0)
+        return self._with_readiness(pod, PodAnswer(annotations=status_annotations(pod, None, None)))
+
+    def _check(self, pod: Manifest) -> None:
+        """Refuse pods whose address isn't their own in the VPC."""
+        if pod_facts.shares_node_network(pod):
+            text = "The pod uses its node's network (hostNetwork: true), so exposing it would expose the node"
+            raise ProblemError(Problem("HostNetwork", f"{text}; the user has to give it a network of its own.", 0.0))
+        node = pod["spec"].get("nodeName")
+        if node and self._nodes.is_virtual(node):
+            text = f"The pod runs on the virtual node {node} (ECI), whose pods DNAT does not support"
+            raise ProblemError(Problem("VirtualNode", f"{text}; the user has to run it on an ECS node.", 0.0))
+
+    def _exposed(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> PodAnswer:
+        metadata = pod["metadata"]
+        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
+            raise self._in_the_way(namesake)
+        if observed is not None and pod_facts.is_terminating(observed):
+            # Somebody has deleted it: it comes back with the same ones.
+            self._assignments.keep(metadata["uid"], observed)
+        assigned = self._assignments.assign(pod, ip, exposure.items, observed)
+        attachment = manifest(metadata["namespace"], metadata["name"], assigned.poddnat)
+        if assigned.problem is not None:
+            return replace(self._refused(pod, assigned.problem), attachments=[attachment])
+        # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
+        again = _MOVE_RETRY if self._assignments.has_to_leave(observed) else 0.0
+        return PodAnswer([attachment], reported(pod, assigned.poddnat, observed), again)
+
+    def _fixed(
+        self,
+        pod: Manifest,
+        ip: str,
+        exposure: Exposure,
+        owner: fixed.Owner,
+        kept: Manifest | None,
+        observed: Manifest | None,
+    ) -> PodAnswer:
+        """See that a fixed pod has what it should: its PodDNAT is no attachment, and outlives it."""
+        metadata = pod["metadata"]
+        if observed is not None:
+            # From before it was fixed: Metacontroller deletes that one, and the ports go over.
+            self._assignments.keep(metadata["uid"], observed)
+            return PodAnswer(annotations=reported(pod, None, None), resync_after=1.0)
+        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        if namesake is not None and kept is None:
+            raise self._in_the_way(namesake)
+        if kept is not None and pod_facts.is_terminating(kept):
+            self._assignments.keep(metadata["uid"], kept)
+            raise RequeueError
+        assigned = self._assignments.assign(pod, ip, exposure.items, kept)
+        desired = assigned.poddnat
+        orphaned = fixed.owner_of(pod) is None
+        record = fixed.Fixed(owner, Release(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned)
+        if kept is None:
+            self._cluster.create_poddnat(fixed.new(metadata["namespace"], record, desired))
+            raise RequeueError
+        if spec_of(kept) != desired.spec() or not record.is_written(kept["metadata"]):
+            self._keeping.tell_of_move(pod, kept, desired)
+            self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], fixed.change(kept, record, desired))
+            raise RequeueError
+        if assigned.problem is not None:
+            return self._refused(pod, assigned.problem)
+        judgement = reported(pod, desired, kept)
+        if not judgement and not is_reported(kept):
+            raise RequeueError
+        return PodAnswer(annotations=judgement, resync_after=_resync_after(kept))
+
+    def _in_the_way(self, namesake: Manifest) -> Exception:
+        """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
+        metadata = namesake["metadata"]
+        if is_acks(metadata):
+            return ProblemError(not_adopted(metadata["name"]))
+        owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
+        passing = record.release.follows if record is not None else owner is not None and owner.kind == "Pod"
+        if passing or pod_facts.is_terminating(namesake):
+            # That of an earlier pod of this name is still being cleaned up.
+            return self._stuck(namesake) or RequeueError()
+        whose = "is not this pod's"
+        if record is not None:
+            whose = f"is kept for {record.owner} (release strategy {record.release.text})"
+        text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it, or to give the pod another name"
+        return ProblemError(Problem("NameTaken", f"{text}.", 10.0))
+
+    def _stuck(self, namesake: Manifest) -> ProblemError | None:
+        """Say why a PodDNAT that should have gone a while ago has not, as far as its status tells."""
+        deleted_at = namesake["metadata"].get("deletionTimestamp")
+        if deleted_at is None or deleted_at > rfc3339(self._wall_clock() - _PATIENCE):
+            return None
+        condition = observed_condition(namesake.get("status") or {})
+        if condition is None or condition.ready:
+            return None
+        text = f"PodDNAT {namesake['metadata']['name']} of an earlier pod is still being removed"
+        return ProblemError(Problem(condition.reason, f"{text}: {condition.message}", 10.0))
+
+    def _refused(self, pod: Manifest, problem: Problem) -> PodAnswer:
+        news = status_annotations(pod, annotations.format_status(problem.reason, problem.message), None)
+        if news:
+            log.warning("refused: %s: %s", problem.reason, problem.message)
+            self._cluster.warn(pod, problem.reason, problem.message)
+        return PodAnswer(annotations=news, resync_after=problem.retry_after or _REFUSED_RESYNC, refused=problem.reason)
+
+
+def _resync_after(kept: Manifest) -> float:
+    """Tell when to look again at a fixed pod's PodDNAT: soon, while what it says of itself will pass."""
+    condition = observed_condition(kept["status"]) if is_reported(kept) else None
+    if condition is None or condition.reason == "Updating":
+        return 1.0
+    return _FIXED_RESYNC if condition.ready else _FIXED_TROUBLED_RESYNC
+
+
+def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:
+    owner = controller_of(poddnat["metadata"])
+    return owner is not None and owner.uid == pod_uid
+
+
+def _as_desired(observed: Manifest) -> Manifest:
+    metadata = observed["metadata"]
+    return {
+        "apiVersion": observed["apiVersion"],
+        "kind": observed["kind"],
+        "metadata": {"namespace": metadata["namespace"], "name": metadata["name"]},
+        "spec": spec_of(observed),
+    }

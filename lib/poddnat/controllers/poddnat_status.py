@@ -1,0 +1,128 @@
+"""What a PodDNAT's status tells, and what else is told when it changes: an event, a line in the log, a wait ended."""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from poddnat.api import Condition, Problem, key_of, observed_condition, pod_uid_of, status
+from poddnat.controllers.exposure_timer import ExposureTimer
+from poddnat.controllers.requeue import RequeueAfter
+from poddnat.gateway import Blocked, Done, Progress, Waiting
+from poddnat.kube import KubeClient
+from poddnat.model import WorkingPort
+from poddnat.ports import PortRegistry
+from poddnat.timestamps import now, rfc3339
+
+log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+REST_SECONDS = 300.0
+_LONGEST_WAIT = 20.0
+_BY_ZONE = (
+    " The gateway was chosen by its zone, as the RAM policy doesn't allow to read routes (DescribeRouteTableList,"
+    " DescribeRouteEntryList): unless the pod's default route leads to it, no connection comes about."
+)
+LEAVING = Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
+_UPDATING = Condition(ready=False, reason="Updating", message="Forward entries are being brought up to date.")
+
+
+@dataclass(frozen=True)
+class PodDNATAnswer:
+    """A PodDNAT's whole status, and when to ask again although nothing has changed in the cluster."""
+
+    status: Manifest
+    resync_after: float = REST_SECONDS
+    finalized: bool = False
+
+
+class Reporter:
+    """Tells how it goes with PodDNATs. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        cluster: KubeClient,
+        registry: PortRegistry,
+        exposure_timer: ExposureTimer,
+        routes_denied: Callable[[], bool | None],
+        *,
+        wall_clock: Callable[[], dt.datetime] = now,
+    ) -> None:
+        """``routes_denied`` tells whether gateways are chosen without knowing the routes; None: nobody has tried yet.
+
+        ``wall_clock`` is the wall clock for conditions.
+        """
+        self._cluster = cluster
+        self._registry = registry
+        self._exposure_timer = exposure_timer
+        self._routes_denied = routes_denied
+        self._wall_clock = wall_clock
+
+    def of(self, poddnat: Manifest, working: Sequence[WorkingPort], progress: Progress) -> PodDNATAnswer | RequeueAfter:
+        """Tell how far a PodDNAT is; what is on its way to where nothing was before is not worth a write."""
+        match progress:
+            case Done():
+                return self._done(poddnat, working)
+            case Blocked(problem):
+                return self.blocked(poddnat, problem, working)
+            case Waiting(seconds):
+                if not _was_ready(poddnat):
+                    return requeue_after(seconds)
+                # Its entries are shown as working until this is written.
+                return self.reported(poddnat, working, _UPDATING, resync_after=requeue_after(seconds).seconds)
+
+    def _done(self, poddnat: Manifest, working: Sequence[WorkingPort]) -> PodDNATAnswer:
+        if not working:
+            return self.reported(poddnat, working, LEAVING)
+        condition = self._ready(poddnat, working)
+        if not _was_ready(poddnat):
+            log.info("PodDNAT %s: %s", key_of(poddnat), condition.message)
+        self._exposure_timer.stop(pod_uid_of(poddnat["metadata"]))
+        return self.reported(poddnat, working, condition)
+
+    def _ready(self, poddnat: Manifest, working: Sequence[WorkingPort]) -> Condition:
+        entries = sum(len(port.entry_ids) for port in working)
+        count = f"{entries} forward entries work" if entries > 1 else "1 forward entry works"
+        external_ip = working[0].external_ip
+        text = f"{count} on {external_ip}."
+        if self._registry.must_leave(external_ip):
+            text += " The address is blocked: the pod moves to another one as soon as there is room."
+        before, denied = observed_condition(poddnat.get("status") or {}), self._routes_denied()
+        if denied or (denied is None and before is not None and before.message.endswith(_BY_ZONE)):
+            text += _BY_ZONE
+        return Condition(ready=True, reason="Ready", message=text)
+
+    def blocked(self, poddnat: Manifest, problem: Problem, working: Sequence[WorkingPort] = ()) -> PodDNATAnswer:
+        """Tell what is the matter; as an event too, unless that was told before."""
+        before = observed_condition(poddnat.get("status") or {})
+        told = before is not None and before.reason == problem.reason and before.message.startswith(problem.message)
+        if not told or _was_ready(poddnat):
+            log.warning("PodDNAT %s: %s", key_of(poddnat), problem.message)
+            self._cluster.warn(poddnat, problem.reason, problem.message)
+        message = f"{problem.message} {problem.stats}".rstrip()
+        condition = Condition(ready=False, reason=problem.reason, message=message)
+        return self.reported(poddnat, working, condition, resync_after=problem.retry_after)
+
+    def reported(
+        self,
+        poddnat: Manifest,
+        working: Sequence[WorkingPort],
+        condition: Condition,
+        *,
+        resync_after: float = REST_SECONDS,
+    ) -> PodDNATAnswer:
+        """Write a status with this condition; nothing in it differs from the last one unless something has changed."""
+        written = status(poddnat.get("status") or {}, working, condition, rfc3339(self._wall_clock()))
+        return PodDNATAnswer(written, resync_after=resync_after)
+
+
+def requeue_after(seconds: float) -> RequeueAfter:
+    """Ask to be asked again; Metacontroller takes whole seconds, and zero for at once, again and again."""
+    return RequeueAfter(float(max(1, round(min(seconds, _LONGEST_WAIT)))))
+
+
+def _was_ready(poddnat: Manifest) -> bool:
+    before = observed_condition(poddnat.get("status") or {})
+    return before is not None and before.ready

@@ -1,0 +1,27 @@
+"""TODO gateway."""
+
+from poddnat.gateway.driver import GatewayDriver
+from poddnat.gateway.fleet import Fleet
+from poddnat.gateway.holdings import Holdings
+from poddnat.gateway.listing import EVERYTHING, read_listing
+from poddnat.gateway.ownership import Ownership, names_nobody
+from poddnat.gateway.plan import OwnEntries
+from poddnat.gateway.problems import address_left, gateway_missing
+from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
+
+__all__ = [
+    "EVERYTHING",
+    "Blocked",
+    "Done",
+    "Fleet",
+    "GatewayDriver",
+    "Holdings",
+    "OwnEntries",
+    "Ownership",
+    "Progress",
+    "Waiting",
+    "address_left",
+    "gateway_missing",
+    "names_nobody",
+    "read_listing",
+]

@@ -1,0 +1,64 @@
+"""What to tell people when a gateway can't give a PodDNAT what it should have."""
+
+import itertools
+
+from poddnat.api import ADDRESS, GATEWAY, INTERNAL_TAKEN, PORT_TAKEN, QUOTA, Problem
+from poddnat.gateway.ownership import Ownership
+from poddnat.gateway.plan import Plan, Side
+
+_COUNTED = 10
+"""Numbers up to this are told as they are."""
+
+
+def gateway_missing(gateway_id: str) -> Problem:
+    """Explain that DescribeNatGateways doesn't show a gateway of the pool."""
+    text = "is not among the VPC's NAT gateways; an operator has to correct natgwId, vpcID or regionID in the values"
+    return Problem(GATEWAY, f"NAT gateway {gateway_id} {text}.")
+
+
+def address_left(gateway_id: str, external_ip: str) -> Problem:
+    """Explain that an address is no longer a gateway's."""
+    text = f"{external_ip} is not an address of NAT gateway {gateway_id} any more"
+    return Problem(ADDRESS, f"{text}; nobody has to act while the pool has another one.", retry_after=30.0)
+
+
+def quota_exceeded(gateway_id: str, quota: int | None, pods: int, entries: int) -> Problem:
+    """Explain that a gateway's table has no room: so many pods wait for so many entries."""
+    text = f"NAT gateway {gateway_id} has reached its quota of {quota} forward entries"
+    pods_wait = "1 pod waits" if pods == 1 else f"{_about(pods)} pods wait"
+    needed = "1 more entry" if entries == 1 else f"{_about(entries)} more entries"
+    return Problem(
+        QUOTA,
+        f"{text}; an operator has to raise the quota or add a gateway.",
+        retry_after=30.0,
+        stats=f"{pods_wait} for {needed} there.",
+    )
+
+
+def _about(number: int) -> str:
+    """Round a number up to 1, 2 or 5 and zeros: a text that follows each change is a status written each time."""
+    steps = (step * 10**zeros for zeros in itertools.count() for step in (1, 2, 5))
+    rounded = next(step for step in steps if step >= number)
+    return str(number) if number <= _COUNTED else f"up to {rounded}"
+
+
+def conflict_problem(plan: Plan, ownership: Ownership) -> Problem | None:
+    """Explain the first conflict of a plan that has nothing else left to do."""
+    if plan.writes or plan.settling or not plan.conflicts:
+        return None
+    conflict = plan.conflicts[0]
+    entry, rule = conflict.entry, conflict.rule
+    holder = f"PodDNAT {conflict.holder}" if conflict.holder else "somebody else"
+    of_cluster = "" if ownership.owner_in(entry.name) else ", which is not ours to touch"
+    if conflict.side is Side.EXTERNAL:
+        text = (
+            f"{rule.external_ip}:{rule.external_ports.shown} belongs to {holder} by entry {entry.entry_id}{of_cluster}"
+        )
+        return Problem(PORT_TAKEN, f"{text}; nobody has to act, another port is used.", retry_after=30.0)
+    text = (
+        f"{rule.internal_ip}:{rule.internal_ports.shown} is mapped for {holder} by entry {entry.entry_id}{of_cluster}"
+    )
+    act = (
+        "nobody has to act, it is tried again once that has gone" if conflict.holder else "an operator has to delete it"
+    )
+    return Problem(INTERNAL_TAKEN, f"{text}; {act}.", retry_after=30.0)

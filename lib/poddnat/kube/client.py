@@ -1,0 +1,353 @@
+"""What the logic needs of Kubernetes: the only module that knows its client.
+
+Answers are the API server's JSON, as it is.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import urllib3.exceptions
+from kubernetes import client, watch
+from kubernetes.client.exceptions import ApiException
+
+from poddnat.api import GROUP, NUDGED_AT, PLURAL, key_of
+from poddnat.error_texts import why_no_answer
+
+log = logging.getLogger(__name__)
+
+_VERSION = "v1"
+_PAGE = 500
+_WATCH_SECONDS = 300
+_REQUEST_SECONDS = 5.0
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+_EVENTS_REMEMBERED = 4096
+_EVENT_SECONDS = 3600.0
+"""The API server deletes events after an hour (--event-ttl); then the same may be told anew."""
+
+# Of pods only the metadata is followed: a tenth of what they are.
+_METADATA_OF_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+_WORKLOADS = {
+    ("apps", "StatefulSet"): "statefulsets",
+    ("apps.kruise.io", "StatefulSet"): "statefulsets",
+    ("game.kruise.io", "GameServerSet"): "gameserversets",
+}
+"""Owners of pods that can be asked which pods they want; metacontroller/rbac.yaml allows these."""
+
+Manifest = dict[str, Any]
+
+
+class KubeError(Exception):
+    """The API server could not be asked, or refused."""
+
+
+class KubeClient:
+    """Reads and writes through the API server. Safe to use from several threads."""
+
+    def __init__(
+        self, api: client.ApiClient, *, component: str = "poddnat", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``component`` is named as the source of events."""
+        self._core = client.CoreV1Api(api)
+        self._custom = client.CustomObjectsApi(api)
+        self._component = component
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._warned: OrderedDict[str, float] = OrderedDict()
+
+    def pod(self, namespace: str, name: str) -> Manifest | None:
+        """Read a pod; None: there is none.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        return self._read(self._core.read_namespaced_pod, name, namespace)
+
+    def poddnat(self, namespace: str, name: str) -> Manifest | None:
+        """Read a PodDNAT; None: there is none.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        call = self._custom.get_namespaced_custom_object
+        return self._read(call, GROUP, _VERSION, namespace, PLURAL, name)
+
+    def node(self, name: str) -> Manifest | None:
+        """Read a node; None: there is none.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        return self._read(self._core.read_node, name)
+
+    def namespace(self, name: str) -> Manifest | None:
+        """Read a namespace; None: there is none.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        return self._read(self._core.read_namespace, name)
+
+    def poddnats(self) -> tuple[list[Manifest], str]:
+        """List all PodDNATs, with the resource version to watch from.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        return self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
+
+    def pods_metadata(self) -> tuple[list[Manifest], str]:
+        """List the metadata of all pods, with the resource version to watch from.
+
+        Raises:
+            ClusterError: the API server did not tell.
+        """
+        return self._list(self._core.list_pod_for_all_namespaces, _headers={"Accept": _METADATA_OF_LIST})
+
+    def workload(self, api_version: str, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Read a StatefulSet or its like; None: there is none.
+
+        Raises:
+            ClusterError: the API server did not tell.
+            KeyError: such a kind can't be asked.
+        """
+        group, _, version = api_version.rpartition("/")
+        plural = _WORKLOADS[group, kind]
+        return self._read(self._custom.get_namespaced_custom_object, group, version, namespace, plural, name)
+
+    def create_poddnat(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a PodDNAT; False: there is one of that name.
+
+        Raises:
+            ClusterError: the API server did not do it, or it is not known whether.
+        """
+        namespace = manifest["metadata"]["namespace"]
+        return self._unless(
+            (_CONFLICT,), self._custom.create_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, manifest
+        )
+
+    def patch_poddnat(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
+        """Merge a patch into a PodDNAT; False: it has gone, or is no longer the one that the patch names.
+
+        Raises:
+            ClusterError: the API server did not do it, or it is not known whether.
+        """
+        return self._unless(
+            (_NOT_FOUND, _CONFLICT),
+            self._custom.patch_namespaced_custom_object,
+            GROUP,
+            _VERSION,
+            namespace,
+            PLURAL,
+            name,
+            patch,
+            _content_type="application/merge-patch+json",
+        )
+
+    def set_pod_condition(self, pod: Mapping[str, Any], condition: Mapping[str, str]) -> bool:
+        """Set one condition of this very pod, beside the others; False: it has gone.
+
+        Raises:
+            ClusterError: the API server did not do it, or it is not known whether.
+        """
+        metadata = pod["metadata"]
+        return self._unless(
+            (_NOT_FOUND, _CONFLICT),
+            self._core.patch_namespaced_pod_status,
+            metadata["name"],
+            metadata["namespace"],
+            {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [condition]}},
+            _content_type="application/strategic-merge-patch+json",
+            _preload_content=False,
+        )
+
+    def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:
+        """Delete this very PodDNAT, if it is still there, and still what it was at that resource version.
+
+        Raises:
+            ClusterError: the API server did not do it.
+        """
+        preconditions = client.V1Preconditions(uid=uid, resource_version=resource_version)
+        self._unless(
+            (_NOT_FOUND, _CONFLICT),
+            self._custom.delete_namespaced_custom_object,
+            GROUP,
+            _VERSION,
+            namespace,
+            PLURAL,
+            name,
+            body=client.V1DeleteOptions(preconditions=preconditions),
+        )
+
+    def trigger_resync(self, namespace: str, name: str, now: str, annotation: str = NUDGED_AT) -> bool:
+        """Have a PodDNAT synced at once: a changed annotation is noticed by Metacontroller. False: it has gone.
+
+        ``now`` is the time. CHECK_ASKED_AT as the annotation has the server read the gateway's table again, too.
+
+        Raises:
+            ClusterError: the API server did not do it.
+        """
+        patch = {"metadata": {"annotations": {annotation: now}}}
+        patch_it = self._custom.patch_namespaced_custom_object
+        return self._unless((_NOT_FOUND,), patch_it, GROUP, _VERSION, namespace, PLURAL, name, patch)
+
+    def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
+        """Attach a Warning event to an object, unless it has one of the same text; failing to do so is only logged."""
+        metadata = regarding["metadata"]
+        digest = hashlib.sha256(f"{metadata['uid']}/{reason}/{message}".encode()).hexdigest()[:16]
+        if not self._is_new(digest):
+            return
+        namespace = metadata["namespace"]
+        now = dt.datetime.now(dt.UTC)
+        event = client.CoreV1Event(
+            metadata=client.V1ObjectMeta(name=f"{metadata['name'][:230]}.{digest}", namespace=namespace),
+            involved_object=client.V1ObjectReference(
+                api_version=regarding["apiVersion"],
+                kind=regarding["kind"],
+                name=metadata["name"],
+                namespace=namespace,
+                uid=metadata["uid"],
+            ),
+            type="Warning",
+            reason=reason,
+            message=message[:1024],
+            count=1,
+            first_timestamp=now,
+            last_timestamp=now,
+            source=client.V1EventSource(component=self._component),
+            reporting_component=self._component,
+        )
+        try:
+            self._unless((_CONFLICT,), self._core.create_namespaced_event, namespace, event)
+        except KubeError as error:
+            log.warning("no event for %s %s: %s", regarding["kind"], key_of(regarding), error)
+            with self._lock:
+                self._warned.pop(digest, None)
+
+    def _is_new(self, digest: str) -> bool:
+        """Whether there is no such event yet; the API server would refuse another one, but that is a request each."""
+        with self._lock:
+            now = self._clock()
+            if now < self._warned.get(digest, now):
+                return False
+            self._warned[digest] = now + _EVENT_SECONDS
+            self._warned.move_to_end(digest)
+            if len(self._warned) > _EVENTS_REMEMBERED:
+                self._warned.popitem(last=False)
+        return True
+
+    def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
+        """Follow PodDNATs for a few minutes; ``on_event`` gets ADDED, MODIFIED or DELETED and the object.
+
+        Returns the resource version to go on from; empty: list again.
+
+        Raises:
+            ClusterError: the connection broke.
+        """
+        listing = self._custom.list_cluster_custom_object
+        return _follow(watch.Watch(), on_event, resource_version, listing, GROUP, _VERSION, PLURAL)  # type: ignore[no-untyped-call]
+
+    def watch_pods(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
+        """Follow the metadata of pods, as ``watch_poddnats`` does PodDNATs.
+
+        Raises:
+            ClusterError: the connection broke.
+        """
+        follow = watch.Watch(return_type="object")  # type: ignore[no-untyped-call]
+        listing = self._core.list_pod_for_all_namespaces
+        return _follow(follow, on_event, resource_version, listing, _headers={"Accept": _METADATA})
+
+    def _read(self, call: Callable[..., Any], *args: str) -> Manifest | None:
+        try:
+            return self._get(call, *args)
+        except KubeError as error:
+            if isinstance(error.__cause__, ApiException) and error.__cause__.status == _NOT_FOUND:
+                return None
+            raise
+
+    def _list(self, call: Callable[..., Any], *args: str, **options: object) -> tuple[list[Manifest], str]:
+        """List in pages; gives the resource version to watch from, too."""
+        items: list[Manifest] = []
+        token: str | None = None
+        while True:
+            page = self._get(call, *args, limit=_PAGE, _continue=token, **options)
+            items.extend(page["items"] or [])  # an empty list of metadata comes as null
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, page["metadata"]["resourceVersion"]
+
+    def _get(self, call: Callable[..., Any], *args: object, **options: object) -> Manifest:
+        """Read the API server's own JSON, which the client's models would only take apart and rename."""
+
+        def read(*args: object, **options: object) -> Any:
+            return json.loads(call(*args, _preload_content=False, **options).data)
+
+        content: Manifest = self._ask(read, *args, **options)
+        return content
+
+    def _unless(self, statuses: tuple[int, ...], call: Callable[..., Any], *args: object, **options: object) -> bool:
+        """Make a call; False: the answer was one of these statuses, which only say that it came too late."""
+        try:
+            self._ask(call, *args, **options)
+        except KubeError as error:
+            if isinstance(error.__cause__, ApiException) and error.__cause__.status in statuses:
+                return False
+            raise
+        return True
+
+    def _ask(self, call: Callable[..., Any], *args: object, **options: object) -> Any:
+        try:
+            return call(*args, _request_timeout=_REQUEST_SECONDS, **options)
+        except ApiException as error:
+            raise KubeError(_reason(error)) from error
+        except (urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError) as error:
+            host = self._core.api_client.configuration.host
+            raise KubeError(f"{host} gives no answer ({why_no_answer(str(error))})") from error
+
+
+def _follow(
+    follow: Any,
+    on_event: Callable[[str, Manifest], None],
+    resource_version: str,
+    listing: Callable[..., Any],
+    *args: str,
+    **options: object,
+) -> str:
+    try:
+        for event in follow.stream(
+            listing,
+            *args,
+            resource_version=resource_version,
+            timeout_seconds=_WATCH_SECONDS,
+            allow_watch_bookmarks=True,
+            # A connection that has died in silence tells nothing, not even that the watch is over.
+            _request_timeout=(_REQUEST_SECONDS, _WATCH_SECONDS + _REQUEST_SECONDS),
+            **options,
+        ):
+            resource_version = event["object"]["metadata"]["resourceVersion"]
+            if event["type"] != "BOOKMARK":
+                on_event(event["type"], event["object"])
+    except ApiException as error:
+        if error.status == 410:  # noqa: PLR2004  # Gone: the version is too old to go on from
+            return ""
+        raise KubeError(_reason(error)) from error
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise KubeError(f"no more answer ({why_no_answer(str(error))})") from error
+    return resource_version
+
+
+def _reason(error: ApiException) -> str:
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"

@@ -1,0 +1,67 @@
+"""How the API server is reached: by a kubeconfig file, as the pod's service account, or at a plain address."""
+
+import os
+from pathlib import Path
+
+import yaml
+from kubernetes import client, config
+
+from poddnat.kube.client import KubeError
+
+
+def connect(kubeconfig: Path | None) -> client.ApiClient:
+    """Connect with a kubeconfig file, or with the pod's service account when there is none.
+
+    Raises:
+        ClusterError: neither tells where the API server is.
+    """
+    _check_file(kubeconfig)
+    configuration = client.Configuration()
+    # Whoever asks has a time limit, and decides about the next try.
+    configuration.retries = False
+    try:
+        if kubeconfig is not None:
+            config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
+        why = _brief(error)
+        if kubeconfig is None:
+            raise KubeError(f"there is no service account here; outside a cluster use --kubeconfig ({why})") from error
+        raise KubeError(f"{kubeconfig} is not a kubeconfig that can be used: {why}") from error
+    return client.ApiClient(configuration)
+
+
+def connect_as_user(kubeconfig: Path | None, context: str | None) -> client.ApiClient:
+    """Connect as kubectl does: by the file given, or KUBECONFIG, or ~/.kube/config; in a pod, else, as its account.
+
+    Raises:
+        ClusterError: none of them tells where the API server is.
+    """
+    _check_file(kubeconfig)
+    try:
+        api: client.ApiClient = config.new_client_from_config(  # type: ignore[no-untyped-call]
+            config_file=None if kubeconfig is None else str(kubeconfig), context=context
+        )
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
+        if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            return connect(None)
+        which = f"{kubeconfig} is not a kubeconfig" if kubeconfig is not None else "there is no kubeconfig"
+        why = "" if kubeconfig is not None else "; --kubeconfig or KUBECONFIG names one"
+        raise KubeError(f"{which} that can be used: {_brief(error)}{why}") from error
+    return api
+
+
+def connect_to(url: str) -> client.ApiClient:
+    """Connect to an API server that asks nobody who they are, such as one on loopback."""
+    return client.ApiClient(client.Configuration(host=url))
+
+
+def _check_file(kubeconfig: Path | None) -> None:
+    # The library only says that there is no configuration.
+    if kubeconfig is not None and not kubeconfig.exists():
+        raise KubeError(f"{kubeconfig} can't be read: there is no such file")
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")

@@ -1,0 +1,119 @@
+"""Where a pod is put: which gateways can serve it, and in which order their external addresses are tried.
+
+The way that replies take decides on the gateway, then the zone; among the addresses of gateways that are alike, the
+pool's policies decide. Whether there is room is the ledger's to know. Pure.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from poddnat.config import Policy
+from poddnat.model import Address
+
+
+class NoGatewayError(Exception):
+    """No gateway of the pool can serve a pod; the text says why."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where the default route of a pod's vSwitch points."""
+
+    route_table: str
+    hop_type: str | None
+    hop_id: str | None
+    """None: the route table has no default route."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One external address where pods may be put."""
+
+    gateway_id: str
+    external_ip: str
+    policy: Policy = Policy.UNIFORM
+    capacity: int | None = None
+    """How many forward entries the whole gateway may hold, 0 while it takes no more; None: not known."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A gateway of the pool, as far as placement cares."""
+
+    gateway_id: str
+    zone: str
+    places: tuple[Place, ...]
+    """Its addresses that pods may get, in the pool's order; none when the cloud knows no such gateway."""
+    blocked: int = 0
+    """How many more addresses it has that are out of service."""
+
+
+def tiers(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> list[tuple[Place, ...]]:
+    """Sort the places that can serve a pod into tiers, the best first; ``route`` is None where it can't be known.
+
+    Raises:
+        NoGatewayError: none can.
+    """
+    fitting = [candidate for candidate in candidates if _on_the_way(route, candidate)]
+    if not fitting:
+        raise NoGatewayError("NoGateway", _no_way(address, route, candidates))
+    if not any(candidate.places for candidate in fitting):
+        raise NoGatewayError("GatewayUnusable", _no_address(fitting))
+    near = tuple(place for one in fitting if one.zone == address.zone for place in one.places)
+    far = tuple(place for one in fitting if one.zone != address.zone for place in one.places)
+    return [tier for tier in (near, far) if tier]
+
+
+def line_up(tier: Sequence[Place], usage: Callable[[Place], int], pod_uid: str) -> Iterator[Place]:
+    """Put the places of a tier in the order in which to try them for a pod.
+
+    ``usage`` tells how many use a place. Neighbours in the pool of the same policy are one group; groups keep the
+    pool's order. The random order is another one for each pod, and always the same for one.
+    """
+    for policy, group in itertools.groupby(tier, key=lambda place: place.policy):
+        match policy:
+            case Policy.UNIFORM:
+                yield from sorted(group, key=usage)
+            case Policy.IN_ORDER:
+                yield from group
+            case Policy.RANDOM:
+                yield from sorted(group, key=lambda place: _lot(pod_uid, place))
+
+
+def _lot(pod_uid: str, place: Place) -> bytes:
+    return hashlib.sha256(f"{pod_uid}/{place.gateway_id}/{place.external_ip}".encode()).digest()
+
+
+def _on_the_way(route: Route | None, candidate: Candidate) -> bool:
+    # Replies leave by the vSwitch's route table: through another gateway, the connection would never complete.
+    return route is None or route.hop_id == candidate.gateway_id
+
+
+def _no_way(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> str:
+    pool = ", ".join(candidate.gateway_id for candidate in candidates)
+    if route is None or route.hop_id is None:
+        table = f"route table {route.route_table}" if route and route.route_table else "the route table"
+        where = f"{table} of the pod's vSwitch {address.vswitch} has no default route"
+    else:
+        subject = f"the default route of the pod's vSwitch {address.vswitch} (route table {route.route_table})"
+        where = f"{subject} leads to {route.hop_type} {route.hop_id}"
+    needed = (
+        f"replies have to leave by a NAT gateway of the pool: {pool}; an operator has to change the route or the pool"
+    )
+    return f"{where[0].upper()}{where[1:]}, but {needed}."
+
+
+def _no_address(fitting: Sequence[Candidate]) -> str:
+    names = ", ".join(candidate.gateway_id for candidate in fitting)
+    if any(candidate.blocked for candidate in fitting):
+        text = f"All external addresses of NAT gateway {names} are blocked"
+        return f"{text}; an operator has to unblock one (blockedEips in the values) or add one."
+    text = f"NAT gateway {names} has no external address of the pool, or was not found"
+    return f"{text}; an operator has to give it one, or to correct natgwId or eips in the values."

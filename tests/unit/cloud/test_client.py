@@ -1,0 +1,164 @@
+"""The cloud's client: credentials, addresses, and failures that arrive sorted."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+import pytest
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.cloud import CloudClient, CloudError, GatewayInfo, Meaning
+from poddnat.config import Values
+from poddnat.config.values import parse
+from poddnat.gateway import Fleet, Ownership
+from poddnat.model import ALL_PORTS, Protocol
+from tests.unit.hooks.world import EIP, GATEWAY, cloud, values
+from tests.unit.odd_server import odd_server
+from vpc_emulator import Emulator, EmulatorServer, Fault
+
+
+@pytest.fixture
+def emulator() -> Emulator:
+    return cloud()
+
+
+@pytest.fixture
+def read(emulator: Emulator) -> Iterator[Values]:
+    with EmulatorServer(emulator) as server:
+        yield parse(values(server.url))
+    assert emulator.bugs == []
+
+
+class Nobody:
+    def is_alive(self, _uid: str) -> bool:
+        return False
+
+    def gone_of(self, uids: Collection[str]) -> set[str]:
+        return set(uids)
+
+
+def addresses(read: Values, cloud: CloudClient | None = None) -> list[str]:
+    fleet = Fleet(read, cloud or CloudClient(read), Ownership("c"), Nobody(), lambda _gateway, _entries: None)
+    fleet.start()
+    try:
+        wait_until(lambda: fleet.known, 10, "the gateways to be read")
+        return [place.external_ip for candidate in fleet.candidates() for place in candidate.places]
+    finally:
+        fleet.stop()
+
+
+def test_only_the_listed_eips_of_a_gateway_belong_to_the_pool(read: Values) -> None:
+    assert addresses(read) == [EIP]
+
+
+def test_all_eips_of_a_gateway_belong_to_the_pool_when_none_is_listed(read: Values) -> None:
+    pool = tuple(replace(entry, eips=None) for entry in read.pool)
+    assert addresses(replace(read, pool=pool)) == [EIP, "203.0.113.99"]
+
+
+def test_eips_of_a_gateway_can_be_asked_for(read: Values) -> None:
+    assert CloudClient(read).describe_eips(GATEWAY) == [EIP, "203.0.113.99"]
+
+
+def test_default_route_of_a_vswitch_is_found(read: Values) -> None:
+    client = CloudClient(read)
+    assert client.describe_default_route(client.describe_route_tables()["vsw-1"]) == ("NatGateway", GATEWAY)
+
+
+def test_wrong_secret_is_told_as_denied(read: Values) -> None:
+    assert read.credential is not None
+    wrong = replace(read, credential=replace(read.credential, secret="another"))
+    with pytest.raises(CloudError) as caught:
+        CloudClient(wrong).describe_gateways()
+    assert caught.value.meaning is Meaning.DENIED
+
+
+def test_lost_answer_is_told_as_unknown(emulator: Emulator, read: Values) -> None:
+    emulator.add_fault(Fault("lose-answer"))
+    with pytest.raises(CloudError) as caught:
+        CloudClient(read).describe_gateways()
+    assert caught.value.meaning is Meaning.UNKNOWN
+    assert caught.value.said == "DescribeNatGateways got no answer (remote end closed connection without response)"
+
+
+def test_cloud_that_can_not_be_reached_is_told_without_the_call(read: Values) -> None:
+    away = replace(read, endpoints=replace(read.endpoints, vpc="http://127.0.0.1:1"))
+    with pytest.raises(CloudError) as caught:
+        CloudClient(away).describe_gateways()
+    assert str(caught.value) == "DescribeNatGateways: no answer: connection refused"
+
+
+def test_time_left_of_a_throttled_call_is_told_in_seconds(emulator: Emulator, read: Values) -> None:
+    emulator.add_fault(Fault("throttle", seconds=7))
+    with pytest.raises(CloudError) as caught:
+        CloudClient(read).describe_gateways()
+    assert caught.value.meaning is Meaning.THROTTLED
+    assert caught.value.retry_after == pytest.approx(7, abs=0.1)
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"{}", b"<html>", b'{"message": "sign in first"}'])
+def test_answer_of_somebody_else_is_told_as_unknown(body: bytes) -> None:
+    with odd_server() as server:
+        server.body = body
+        with pytest.raises(CloudError) as caught:
+            CloudClient(parse(values(server.url))).list_forward_entries(GATEWAY)
+    assert caught.value.meaning is Meaning.UNKNOWN
+
+
+def test_entry_of_a_kind_that_is_not_known_is_taken_to_hold_the_whole_address() -> None:
+    row = {"ForwardEntryId": "fwd-1", "ExternalIp": EIP, "ExternalPort": "some", "InternalIp": "172.16.1.1"}
+    row |= {"InternalPort": "80", "IpProtocol": "sctp", "Status": "Frozen"}
+    with odd_server() as server:
+        entries = {"ForwardTableEntry": [row]}
+        server.body = json.dumps({"RequestId": "1", "TotalCount": 1, "ForwardTableEntries": entries}).encode()
+        (entry,) = CloudClient(parse(values(server.url))).list_forward_entries(GATEWAY).entries
+    assert (entry.rule.external_ports, entry.rule.protocol) == (ALL_PORTS, Protocol.ANY)
+
+
+class Stumbling(CloudClient):
+    """Fails once in a way that nobody has thought of."""
+
+    stumbled = False
+
+    def describe_gateways(self) -> list[GatewayInfo]:
+        if not self.stumbled:
+            self.stumbled = True
+            raise ZeroDivisionError
+        return super().describe_gateways()
+
+
+def test_gateways_are_read_again_after_a_failure_nobody_thought_of(
+    read: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poddnat.gateway.fleet._FIRST_RETRY", 0.01)
+    assert addresses(read, Stumbling(read)) == [EIP]
+
+
+class Forgetful(CloudClient):
+    """Answers once that there is nothing, and then as usual."""
+
+    calls = 0
+
+    def describe_gateways(self) -> list[GatewayInfo]:
+        self.calls += 1
+        return [] if self.calls == 2 else super().describe_gateways()
+
+
+def test_gateways_that_one_answer_does_not_show_are_not_taken_for_gone(read: Values) -> None:
+    cloud, left = Forgetful(read), list[None]()
+    fleet = Fleet(
+        read,
+        cloud,
+        Ownership("c"),
+        Nobody(),
+        lambda _gateway, _entries: None,
+        on_left=lambda: left.append(None),
+        refresh_interval=0.02,
+    )
+    fleet.start()
+    try:
+        wait_until(lambda: cloud.calls > 3, 5, "the gateways to be read again and again")
+    finally:
+        fleet.stop()
+    assert left == []
+    assert fleet.exists(GATEWAY)

@@ -1,0 +1,144 @@
+"""The values file while the server runs: what is valid is taken over, what is not is told and changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.config import Values, ValuesFile, load
+from tests.unit.config.test_values import FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Watched:
+    """A values file that is followed, and what was taken over from it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.write(FILE)
+        self.taken: list[Values] = []
+        self.file = ValuesFile(path, load(path), self.taken.append, interval=0.01)
+        self.file.look()
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text, encoding="utf-8")
+
+    def change(self, before: str, now: str) -> None:
+        """Write the file with something else in it, and look at it."""
+        assert before in FILE
+        self.write(FILE.replace(before, now))
+        self.file.look()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path / "values.yaml")
+
+
+def test_valid_change_is_taken_over(watched: Watched) -> None:
+    watched.change("portRangeEnd: 1024", "portRangeEnd: 2048")
+    assert [values.pool[0].ports.last for values in watched.taken] == [2048]
+    assert watched.file.valid
+
+
+def test_file_that_says_the_same_in_other_words_changes_nothing(watched: Watched) -> None:
+    watched.change("clusterID:", "# Our cluster.\nclusterID:")
+    assert watched.taken == []
+
+
+def test_change_is_taken_over_once(watched: Watched) -> None:
+    watched.change("portRangeEnd: 1024", "portRangeEnd: 2048")
+    watched.file.look()
+    assert len(watched.taken) == 1
+
+
+def test_change_that_could_not_be_taken_over_is_tried_again(watched: Watched) -> None:
+    take, failures = watched.file._take_over, [RuntimeError()]
+
+    def stumble(values: Values) -> None:
+        if failures:
+            raise failures.pop()
+        take(values)
+
+    watched.file._take_over = stumble
+    with pytest.raises(RuntimeError):
+        watched.change("portRangeEnd: 1024", "portRangeEnd: 2048")
+    assert not watched.file.valid
+    watched.file.look()
+    assert watched.file.valid
+    assert len(watched.taken) == 1
+
+
+def test_mistake_changes_nothing_and_is_told_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    watched.change("portRangeEnd: 1024", "portRangeEnd: 10")
+    watched.file.look()
+    assert watched.taken == []
+    assert not watched.file.valid
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith(f"the values in force stay, as {watched.path} can't be used:")
+    assert "natGwPool[0].portRangeEnd: 10 lies below portRangeStart, 512" in record.getMessage()
+
+
+def test_mended_file_is_valid_again(watched: Watched) -> None:
+    watched.change("portRangeEnd: 1024", "portRangeEnd: 10")
+    watched.change("portRangeEnd: 1024", "portRangeEnd: 1024")
+    assert watched.file.valid
+    assert watched.taken == []
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "problem"),
+    [
+        (
+            "c4f0a9d27b6e84c1f93d5e7a1b2c30d68",
+            "c2",
+            "clusterID: it was c4f0a9d27b6e84c1f93d5e7a1b2c30d68 and is now c2",
+        ),
+        ('cn-hangzhou"', 'cn-beijing"', "regionID: it was cn-hangzhou and is now cn-beijing"),
+        ("vpc-bp1rkq0z7v3m9xw2ty4ha", "vpc-2", "vpcID: it was vpc-bp1rkq0z7v3m9xw2ty4ha and is now vpc-2"),
+    ],
+)
+def test_change_that_needs_a_restart_is_refused(
+    watched: Watched, caplog: pytest.LogCaptureFixture, before: str, now: str, problem: str
+) -> None:
+    watched.change(before, now)
+    assert watched.taken == []
+    assert not watched.file.valid
+    assert f"{problem}, which needs a restart of the server" in caplog.text
+
+
+def test_file_that_has_gone_changes_nothing(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    watched.path.unlink()
+    watched.file.look()
+    assert not watched.file.valid
+    assert "it can't be read: No such file or directory" in caplog.text
+
+
+def test_secret_is_not_in_the_log(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    watched.change('accessKey: "LTAI5tExample"', "accessKey: [LTAI5tExample]")
+    assert caplog.records
+    assert "Tr0ub4dor" not in caplog.text
+
+
+def test_secret_that_kubelet_swaps_is_noticed(tmp_path: Path) -> None:
+    """A mounted Secret is a link to a link to a folder with a time in its name."""
+    for name, text in (("one", FILE), ("two", FILE.replace("portRangeEnd: 1024", "portRangeEnd: 2048"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "values.yaml").write_text(text, encoding="utf-8")
+    data, path = tmp_path / "..data", tmp_path / "values.yaml"
+    data.symlink_to("one")
+    path.symlink_to("..data/values.yaml")
+    taken: list[Values] = []
+    followed = ValuesFile(path, load(path), taken.append, interval=0.01)
+    followed.start()
+    (tmp_path / "..data_tmp").symlink_to("two")
+    (tmp_path / "..data_tmp").rename(data)
+    wait_until(lambda: taken, 10, "the change to be taken over")
+    followed.stop()
+    assert [values.pool[0].ports.last for values in taken] == [2048]

@@ -1,0 +1,53 @@
+"""What is made of an API server's answers that don't arrive whole."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from poddnat.kube import KubeClient, KubeError, connect_to
+from tests.unit.odd_server import OddServer, odd_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LIST = {"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "web-1"}}]}
+
+
+@pytest.fixture
+def server() -> Iterator[OddServer]:
+    """An API server that knows one list."""
+    with odd_server() as server:
+        server.body = json.dumps(LIST).encode()
+        yield server
+
+
+@pytest.fixture
+def cluster(server: OddServer) -> KubeClient:
+    """The cluster as that API server tells of it."""
+    return KubeClient(connect_to(server.url))
+
+
+READS = {
+    "PodDNATs": KubeClient.poddnats,
+    "pods": KubeClient.pods_metadata,
+    "pod": lambda cluster: cluster.pod("default", "web-1"),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_answer_that_breaks_off_is_no_answer(
+    server: OddServer, cluster: KubeClient, read: Callable[[KubeClient], object]
+) -> None:
+    server.lost = 5
+    with pytest.raises(KubeError):
+        read(cluster)
+
+
+@pytest.mark.parametrize("read", [KubeClient.poddnats, KubeClient.pods_metadata], ids=["PodDNATs", "pods"])
+def test_list_tells_what_there_is_and_where_to_watch_from(
+    cluster: KubeClient, read: Callable[[KubeClient], object]
+) -> None:
+    assert read(cluster) == (LIST["items"], "7")
