@@ -1,4 +1,8 @@
-"""TODO api."""
+"""What people write and read: annotations, the list of ports, the PodDNAT object, its conditions and their reasons.
+
+One place for each form, so that hooks, commands and controllers read and write it alike. Values and functions on
+manifests only: it does no I/O and knows no clock.
+"""
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
 from poddnat.api.annotations import FIXED, POD_DNAT, AnnotationError

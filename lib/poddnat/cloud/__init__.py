@@ -1,4 +1,8 @@
-"""TODO cloud."""
+"""The VPC and ECS OpenAPI: the client, what errors mean and whom they concern, and the rate limiter.
+
+Nobody else knows the SDK, an error code, or the form of a request. It knows forward entries, gateways and network
+interfaces, but no PodDNATs and no pods.
+"""
 
 from poddnat.cloud.client import (
     ADDRESSES_PER_CALL,

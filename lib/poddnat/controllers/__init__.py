@@ -1,4 +1,8 @@
-"""TODO controllers."""
+"""The reconcilers that the hooks call: for pods, for PodDNATs, for fixed pods; authorization and drift detection.
+
+They join what the cluster says with what the gateways have. They know nothing of Flask and HTTP, and don't wait for
+the cloud.
+"""
 
 from poddnat.controllers.assignment import Assignments
 from poddnat.controllers.authorization import Authorizer

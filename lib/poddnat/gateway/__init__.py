@@ -1,4 +1,8 @@
-"""TODO gateway."""
+"""NAT gateways: for each its table, what is wanted there, the plan, and the driver that makes it so; the fleet of all.
+
+What decides is pure and is driven by threads of its own. It knows PodDNATs by their uids and forward rules only, and
+nothing of Kubernetes.
+"""
 
 from poddnat.gateway.driver import GatewayDriver
 from poddnat.gateway.fleet import Fleet

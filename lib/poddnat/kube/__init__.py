@@ -1,4 +1,8 @@
-"""TODO kube."""
+"""The API server: the client, informers, leader election, and the EndpointSlice that leads to the active replica.
+
+Nobody else knows the Kubernetes client. It knows pods and PodDNATs as objects to list, watch and write, but nothing of
+the cloud.
+"""
 
 from poddnat.kube.active_endpoint import ActiveEndpoint
 from poddnat.kube.client import KubeClient, KubeError

@@ -1,4 +1,7 @@
-"""TODO placement."""
+"""Which gateway can serve a pod: by its network interface, its vSwitch's route, its node and its namespace.
+
+It tells where a pod may be put, and why not elsewhere. It doesn't know which ports are free there.
+"""
 
 from poddnat.placement.gateways import Candidate, NoGatewayError, Place, line_up, tiers
 from poddnat.placement.locator import Located, PodLocator

@@ -26,7 +26,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import CloudClient
 from poddnat.config.values import parse
 from poddnat.files import MANIFESTS
-from poddnat.kube import KubeClient as KubeClient
+from poddnat.kube import KubeClient
 from poddnat.service import Service
 from tests.hushed import KEY_SECRET, leaks
 from tests.unit.hooks.lossy import LossyClient
