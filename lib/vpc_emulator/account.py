@@ -9,37 +9,21 @@ import string
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+from vpc_emulator.assets import (
+    Credential,
+    Eip,
+    NatGateway,
+    NetworkInterface,
+    RouteTable,
+)
 from vpc_emulator.forward_table import AVAILABLE, DELETING, PENDING, ForwardEntry, ForwardTable
+from vpc_emulator.gateways import Gateway
 from vpc_emulator.values import ANY, Mapping5, parse_ports
-from vpc_emulator.world import Credential, Eip, NatGateway, NetworkInterface, RouteTable, World
+from vpc_emulator.world import World
 
 _ID_LETTERS = string.ascii_lowercase + string.digits
-
-
-@dataclass(slots=True)
-class Gateway:
-    """A NAT gateway with its tables."""
-
-    spec: NatGateway
-    region: str
-    status: str
-    quota: int
-    writes_at_once: int
-    settle_seconds: float
-    settle_jitter: float
-    tables: dict[str, ForwardTable] = field(default_factory=dict)
-
-    def settle(self, now: float) -> None:
-        """Bring its entries up to date."""
-        for table in self.tables.values():
-            table.settle(now)
-
-    def unsettled(self) -> int:
-        """How many entries are Pending or Deleting."""
-        return sum(len(table.unsettled) for table in self.tables.values())
 
 
 class Account:
@@ -72,21 +56,11 @@ class Account:
             self._build_gateway(spec)
 
     def _build_gateway(self, spec: NatGateway) -> None:
-        gateway = Gateway(
-            spec=spec,
-            region=self.world.vpcs[spec.vpc].region,
-            status=spec.status,
-            quota=spec.quota,
-            writes_at_once=spec.writes_at_once,
-            settle_seconds=spec.settle_seconds,
-            settle_jitter=spec.settle_jitter,
-            tables={table_id: ForwardTable(table_id) for table_id in spec.forward_tables},
-        )
+        gateway = Gateway.of(spec, self.world.vpcs[spec.vpc].region)
         self.gateways[spec.id] = gateway
         self.gateway_of_table.update(dict.fromkeys(spec.forward_tables, gateway))
-        table = next(iter(gateway.tables.values()))
         for preset in spec.entries:
-            self._insert(table, gateway, preset.wanted, name=preset.name)
+            self._insert(next(iter(gateway.tables.values())), gateway, preset.wanted, name=preset.name)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -94,8 +68,12 @@ class Account:
         """Return copies of a gateway's entries, in the order of their creation; no API call is made."""
         with self.lock:
             gateway = self.gateways[gateway_id]
-            gateway.settle(self.clock())
+            self.settle(gateway)
             return [dataclasses.replace(entry) for table in gateway.tables.values() for entry in table.entries.values()]
+
+    def settle(self, gateway: Gateway) -> None:
+        """Bring a gateway up to date."""
+        gateway.settle(self.clock())
 
     # -- entries -----------------------------------------------------------------------------------
 
@@ -111,10 +89,13 @@ class Account:
         name: str = "",
         table_id: str | None = None,
     ) -> ForwardEntry:
-        """Add somebody else's settled entry. Uniqueness holds (ValueError), the quota does not."""
+        """Add somebody else's settled entry, to the first table if none is named.
+
+        Uniqueness holds (ValueError), the quota does not.
+        """
         with self.lock:
             gateway = self.gateways[gateway_id]
-            gateway.settle(self.clock())
+            self.settle(gateway)
             table = gateway.tables[table_id or next(iter(gateway.tables))]
             external, internal = parse_ports(str(external_port)), parse_ports(str(internal_port))
             if external is None or internal is None:
@@ -240,7 +221,13 @@ class Account:
     # -- for the subclass --------------------------------------------------------------------------
 
     def _insert(
-        self, table: ForwardTable, gateway: Gateway, wanted: Mapping5, *, name: str, status: str = AVAILABLE
+        self,
+        table: ForwardTable,
+        gateway: Gateway,
+        wanted: Mapping5,
+        *,
+        name: str,
+        status: str = AVAILABLE,
     ) -> ForwardEntry:
         _refuse_duplicate(table, wanted)
         entry = ForwardEntry(
@@ -271,7 +258,7 @@ class Account:
 
     def _find(self, gateway_id: str, entry_id: str) -> tuple[ForwardTable, ForwardEntry]:
         gateway = self.gateways[gateway_id]
-        gateway.settle(self.clock())
+        self.settle(gateway)
         for table in gateway.tables.values():
             if entry_id in table.entries:
                 return table, table.entries[entry_id]

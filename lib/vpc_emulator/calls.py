@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from vpc_emulator.world import RateLimit
+from vpc_emulator.assets import RateLimit
 
 OK: Final = "OK"
 LOST: Final = "Lost"

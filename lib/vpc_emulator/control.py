@@ -13,10 +13,10 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from vpc_emulator.assets import RateLimit
 from vpc_emulator.faults import Fault
 from vpc_emulator.models import Emulator
 from vpc_emulator.signature import Request
-from vpc_emulator.world import RateLimit
 
 PREFIX: Final = "/_emulator/"
 

@@ -8,34 +8,24 @@ import time
 import traceback
 from collections.abc import Callable
 from ipaddress import IPv4Address
-from itertools import islice
 from typing import Any, Final
 
 from vpc_emulator import exceptions as errors
 from vpc_emulator import values
-from vpc_emulator.account import Account, Gateway
+from vpc_emulator.assets import RateLimit
 from vpc_emulator.calls import CallLog, RateMeter
 from vpc_emulator.faults import Fault, FaultBook
-from vpc_emulator.forward_table import PENDING, EntryFilter, ForwardEntry, ForwardTable, is_ip_mapping
-from vpc_emulator.network import NetworkAnswers
+from vpc_emulator.forward_table import PENDING, ForwardTable, is_ip_mapping
+from vpc_emulator.gateways import READY, Gateway
+from vpc_emulator.listing import EntryListing
 from vpc_emulator.values import ANY, Mapping5, Parameters
-from vpc_emulator.world import RateLimit, World
+from vpc_emulator.world import World
 
-_MAX_PAGE: Final = 50
 _PRIVILEGED: Final = 1024
-_FILTERS: Final = {
-    "ForwardEntryId": "id",
-    "ForwardEntryName": "name",
-    "ExternalIp": "external_ip",
-    "ExternalPort": "external_port",
-    "InternalIp": "internal_ip",
-    "InternalPort": "internal_port",
-    "IpProtocol": "protocol",
-}
 Answer = dict[str, Any]
 
 
-class Emulator(NetworkAnswers, Account):
+class Emulator(EntryListing):
     """The account behind its API."""
 
     def __init__(self, world: World, *, clock: Callable[[], float] = time.monotonic, seed: int | None = None) -> None:
@@ -96,38 +86,6 @@ class Emulator(NetworkAnswers, Account):
         gateway = holder.spec.id if holder else parameters.get("NatGatewayId", "")
         return self.faults.pick(action, gateway, table)
 
-    # -- DescribeForwardTableEntries ---------------------------------------------------------------
-
-    def describe_forward_table_entries(self, parameters: Parameters) -> Answer:
-        """List entries of a table or a gateway: pages of 10, at most 50."""
-        region = self._region(parameters)
-        size = values.number(parameters, "PageSize", default=10, high=_MAX_PAGE)
-        page = values.number(parameters, "PageNumber", default=1)
-        tables = self._tables(parameters, region)
-        wanted = _entry_filter(parameters)
-        if not wanted and len(tables) == 1:
-            entries = tables[0].entries
-            total = len(entries)
-            shown = list(islice(entries.values(), (page - 1) * size, page * size))
-        else:
-            matching = [entry for table in tables for entry in _matching(table, wanted)]
-            total = len(matching)
-            shown = matching[(page - 1) * size : page * size]
-        return {
-            "ForwardTableEntries": {"ForwardTableEntry": [entry.answer() for entry in shown]},
-            "PageNumber": page,
-            "PageSize": size,
-            "TotalCount": total,
-        }
-
-    def _tables(self, parameters: Parameters, region: str) -> list[ForwardTable]:
-        table_id, gateway_id = parameters.get("ForwardTableId"), parameters.get("NatGatewayId")
-        if not table_id and not gateway_id:
-            raise errors.MissingParameter("ForwardTableId or NatGatewayId")
-        gateway = self._gateway(region, table_id=table_id, gateway_id=gateway_id)
-        gateway.settle(self.clock())
-        return [table for table in gateway.tables.values() if table_id in {None, "", table.id}]
-
     # -- CreateForwardEntry ------------------------------------------------------------------------
 
     def create_forward_entry(self, parameters: Parameters) -> Answer:
@@ -139,7 +97,7 @@ class Emulator(NetworkAnswers, Account):
         port_break, dry_run = values.flag(parameters, "PortBreak"), values.flag(parameters, "DryRun")
         gateway = self._gateway(region, table_id=table_id)
         table = gateway.tables[table_id]
-        gateway.settle(self.clock())
+        self.settle(gateway)
         self._check_addresses(gateway, wanted)
         self._check_idle(gateway)
         self._check_room(gateway, table, wanted)
@@ -198,7 +156,7 @@ class Emulator(NetworkAnswers, Account):
         table_id = values.required(parameters, "ForwardTableId")
         entry_id = values.required(parameters, "ForwardEntryId")
         gateway = self._gateway(region, table_id=table_id)
-        gateway.settle(self.clock())
+        self.settle(gateway)
         table = gateway.tables[table_id]
         entry = table.entries.get(entry_id)
         if entry is None:
@@ -211,16 +169,8 @@ class Emulator(NetworkAnswers, Account):
 
     # -- shared ------------------------------------------------------------------------------------
 
-    def _gateway(self, region: str, *, table_id: str | None = "", gateway_id: str | None = "") -> Gateway:
-        gateway = self.gateway_of_table.get(table_id) if table_id else self.gateways.get(gateway_id or "")
-        if gateway is None or gateway.region != region:
-            raise (errors.ForwardTableNotFound(table_id) if table_id else errors.GatewayNotExist(gateway_id or ""))
-        if gateway_id and gateway.spec.id != gateway_id:
-            raise errors.ForwardTableNotFound(table_id, "is not a table of", gateway_id)
-        return gateway
-
     def _check_idle(self, gateway: Gateway) -> None:
-        if gateway.status != "Available":
+        if gateway.status != READY:
             raise errors.GatewayStatus(gateway.status)
         if gateway.unsettled() >= gateway.writes_at_once:
             raise errors.TableBusy
@@ -239,18 +189,3 @@ class Emulator(NetworkAnswers, Account):
         if known[0] != asked:
             raise errors.TokenMismatch(token)
         return known[1]
-
-
-def _entry_filter(parameters: Parameters) -> EntryFilter:
-    wanted = {field: parameters.get(name, "") for name, field in _FILTERS.items()}
-    for field in ("protocol", "external_port", "internal_port"):
-        wanted[field] = wanted[field].lower()
-    return {field: value for field, value in wanted.items() if value}
-
-
-def _matching(table: ForwardTable, wanted: EntryFilter) -> list[ForwardEntry]:
-    return [
-        entry
-        for entry in table.candidates(wanted)
-        if all(getattr(entry, field) == value for field, value in wanted.items())
-    ]

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from vpc_emulator import exceptions as errors
 from vpc_emulator import values
-from vpc_emulator.account import Account, Gateway
+from vpc_emulator.account import Account
+from vpc_emulator.assets import Eip, NetworkInterface, RouteTable
+from vpc_emulator.gateways import Gateway
 from vpc_emulator.values import Parameters
-from vpc_emulator.world import Eip, NetworkInterface, RouteTable
 
 Answer = dict[str, Any]
 
@@ -133,6 +134,7 @@ class NetworkAnswers(Account):
         return vpc_id
 
     def _gateway_answer(self, gateway: Gateway) -> Answer:
+        self.settle(gateway)
         spec = gateway.spec
         eips = [eip for eip in self.eips.values() if eip.gateway == spec.id]
         return {
@@ -151,7 +153,7 @@ class NetworkAnswers(Account):
                     {
                         "IpAddress": eip.address,
                         "AllocationId": eip.allocation_id,
-                        "UsingStatus": self._using_status(gateway, eip),
+                        "UsingStatus": _using_status(gateway, eip),
                         "SnatEntryEnabled": eip.snat,
                     }
                     for eip in eips
@@ -159,13 +161,6 @@ class NetworkAnswers(Account):
             },
             "NatGatewayPrivateInfo": {"VswitchId": spec.vswitch, "IzNo": spec.zone},
         }
-
-    def _using_status(self, gateway: Gateway, eip: Eip) -> str:
-        gateway.settle(self.clock())
-        used = any(table.by_external_ip.get(eip.address) for table in gateway.tables.values())
-        if used:
-            return "UsedByForwardTable"
-        return "UsedBySnatTable" if eip.snat else "Idle"
 
     def _route_table_answer(self, table: RouteTable) -> Answer:
         vswitches = [vswitch.id for vswitch in self.world.vswitches.values() if vswitch.route_table == table.id]
@@ -190,6 +185,13 @@ class NetworkAnswers(Account):
         if table.next_hop_type:
             routes.insert(0, _route(table, "0.0.0.0/0", "Custom", table.next_hop_type, table.next_hop_id))
         return routes
+
+
+def _using_status(gateway: Gateway, eip: Eip) -> str:
+    """Tell what uses an EIP now, as UsingStatus does (VPC API reference, DescribeNatGateways)."""
+    if gateway.entries_at(eip.address):
+        return "UsedByForwardTable"
+    return "UsedBySnatTable" if eip.snat else "Idle"
 
 
 def _filtered(items: list[Answer], wanted: dict[str, str | None]) -> list[Answer]:

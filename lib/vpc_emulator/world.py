@@ -4,135 +4,33 @@ The format is described in README.md here. A mistake is reported with the path t
 ``nat_gateways[0].eips[1]``.
 """
 
-import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from vpc_emulator.assets import (
+    POD_DNAT_ACTIONS,
+    Credential,
+    Eip,
+    NatGateway,
+    NetworkInterface,
+    PresetEntry,
+    RateLimit,
+    RouteTable,
+    Vpc,
+    VSwitch,
+)
 from vpc_emulator.nodes import Node, WorldError
 from vpc_emulator.values import Mapping5, is_ipv4, parse_ports
 
-__all__ = ["POD_DNAT_ACTIONS", "World", "WorldError"]
-
-# The RAM policy in the ACK document on DNAT for pods.
-POD_DNAT_ACTIONS: Final = frozenset(
-    {
-        "ecs:DescribeNetworkInterfaces",
-        "vpc:DescribeNatGateways",
-        "vpc:DescribeForwardTableEntries",
-        "vpc:CreateForwardEntry",
-        "vpc:DescribeEipAddresses",
-        "vpc:DeleteForwardEntry",
-        "vpc:DescribeRouteTableList",
-        "vpc:DescribeRouteEntryList",
-    }
-)
+__all__ = ["POD_DNAT_ACTIONS", "Credential", "RateLimit", "World", "WorldError"]
 
 _INTERFACE_SIZE: Final = 20
 """Private addresses of one interface; more are spread over interfaces named ID-1, ID-2 and so on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A key and what it may do."""
-
-    access_key_id: str
-    access_key_secret: str
-    security_token: str
-    actions: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Vpc:
-    """A VPC with its address blocks."""
-
-    id: str
-    region: str
-    blocks: tuple[ipaddress.IPv4Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteTable:
-    """A route table; the default route may be missing."""
-
-    id: str
-    vpc: str
-    next_hop_type: str = ""
-    next_hop_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VSwitch:
-    """A vSwitch in a zone."""
-
-    id: str
-    vpc: str
-    zone: str
-    cidr: str
-    route_table: str
-
-
-@dataclass(frozen=True, slots=True)
-class Eip:
-    """An elastic IP address, bound to a gateway or to nothing."""
-
-    address: str
-    allocation_id: str
-    region: str
-    gateway: str = ""
-    snat: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PresetEntry:
-    """A DNAT entry that is there from the beginning."""
-
-    wanted: Mapping5
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class NatGateway:
-    """A NAT gateway and how it behaves."""
-
-    id: str
-    vpc: str
-    vswitch: str
-    zone: str
-    status: str
-    forward_tables: tuple[str, ...]
-    quota: int
-    writes_at_once: int
-    settle_seconds: float
-    settle_jitter: float
-    entries: tuple[PresetEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkInterface:
-    """An elastic network interface; the first private address is the primary one."""
-
-    id: str
-    vpc: str
-    vswitch: str
-    zone: str
-    private_ips: tuple[str, ...]
-    security_groups: tuple[str, ...]
-    public_ip: str
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """How many calls the account may make in a window, in all or of one action."""
-
-    calls: int
-    seconds: float = 60.0
-    per_action: bool = True
-    tell_time_left: bool = True
 
 
 @dataclass(frozen=True)
@@ -147,7 +45,7 @@ class World:
     nat_gateways: dict[str, NatGateway]
     eips: dict[str, Eip]
     network_interfaces: dict[str, NetworkInterface]
-    rate_limit: RateLimit | None = field(default=None)
+    rate_limit: RateLimit | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> "World":
@@ -217,9 +115,10 @@ class _Reader:
         return RouteTable(node.string("id"), node.known("vpc", self.vpcs), *hop)
 
     def _vswitch(self, node: Node) -> VSwitch:
+        vpc = node.known("vpc", self.vpcs)
         return VSwitch(
             id=node.string("id"),
-            vpc=node.known("vpc", self.vpcs),
+            vpc=vpc,
             zone=node.string("zone"),
             cidr=str(node.network(node.string("cidr"))),
             route_table=node.known("route_table", self.route_tables),
@@ -227,13 +126,14 @@ class _Reader:
 
     def _nat_gateway(self, node: Node) -> NatGateway:
         vswitch = self.vswitches.get(node.known("vswitch", self.vswitches, default=""))
+        tables = node.strings("forward_tables") or (f"ftb-{node.string('id')}",)
         gateway = NatGateway(
             id=node.string("id"),
             vpc=node.known("vpc", self.vpcs),
             vswitch=vswitch.id if vswitch else "",
             zone=node.string("zone", default=vswitch.zone if vswitch else ""),
             status=node.string("status", default="Available"),
-            forward_tables=node.strings("forward_tables") or (f"ftb-{node.string('id')}",),
+            forward_tables=tables,
             quota=node.integer("quota", default=100, low=0),
             writes_at_once=node.integer("writes_at_once", default=1),
             settle_seconds=node.number("settle_seconds", default=0.0),

@@ -1,0 +1,50 @@
+"""A NAT gateway while the emulator runs: its tables, its status, and how it behaves."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from vpc_emulator.assets import NatGateway
+from vpc_emulator.forward_table import ForwardEntry, ForwardTable
+
+READY: Final = "Available"
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A NAT gateway with its tables."""
+
+    spec: NatGateway
+    region: str
+    status: str
+    quota: int
+    writes_at_once: int
+    settle_seconds: float
+    settle_jitter: float
+    tables: dict[str, ForwardTable] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: NatGateway, region: str) -> "Gateway":
+        """Make the gateway that the world describes, with empty tables."""
+        return cls(
+            spec=spec,
+            region=region,
+            status=spec.status,
+            quota=spec.quota,
+            writes_at_once=spec.writes_at_once,
+            settle_seconds=spec.settle_seconds,
+            settle_jitter=spec.settle_jitter,
+            tables={table_id: ForwardTable(table_id) for table_id in spec.forward_tables},
+        )
+
+    def settle(self, now: float) -> None:
+        """Bring its entries up to date."""
+        for table in self.tables.values():
+            table.settle(now)
+
+    def unsettled(self) -> int:
+        """How many entries are Pending or Deleting."""
+        return sum(len(table.unsettled) for table in self.tables.values())
+
+    def entries_at(self, external_ip: str) -> list[ForwardEntry]:
+        """Return the entries of all its tables that use an external address."""
+        return [entry for table in self.tables.values() for entry in table.by_external_ip.get(external_ip, {}).values()]
