@@ -173,12 +173,32 @@ class Account:
             for eip in [eip for eip in self.eips.values() if eip.gateway == gateway_id]:
                 self.eips[eip.address] = dataclasses.replace(eip, gateway="", snat=False)
 
-    def add_eip(self, gateway_id: str, address: str, *, allocation_id: str = "", snat: bool = False) -> None:
-        """Bind an EIP to the gateway, or change whether it serves SNAT too."""
+    def add_eip(
+        self,
+        gateway_id: str,
+        address: str,
+        *,
+        allocation_id: str = "",
+        snat: bool = False,
+        snat_entry_enabled: bool = True,
+    ) -> None:
+        """Bind an EIP to the gateway, or change whether it has an SNAT entry and what SnatEntryEnabled says."""
         with self.lock:
             allocation_id = allocation_id or f"eip-{address.replace('.', '-')}"
             region = self.gateways[gateway_id].region
-            self.eips[address] = Eip(address, allocation_id, region, gateway_id, snat)
+            self.eips[address] = Eip(address, allocation_id, region, gateway_id, snat, snat_entry_enabled)
+
+    def add_snat_entry(self, address: str) -> None:
+        """Let an SNAT entry of its gateway use an EIP. Raises ValueError for an EIP of no gateway."""
+        with self.lock:
+            if not self.eips[address].gateway:
+                raise ValueError(f"{address} is on no NAT gateway")
+            self.eips[address] = dataclasses.replace(self.eips[address], snat=True)
+
+    def remove_snat_entry(self, address: str) -> None:
+        """Take away the SNAT entry that uses an EIP."""
+        with self.lock:
+            self.eips[address] = dataclasses.replace(self.eips[address], snat=False)
 
     def remove_eip(self, gateway_id: str, address: str, *, release: bool = False) -> None:
         """Unbind an EIP; its entries stay. A released one leaves the account, too."""

@@ -70,6 +70,9 @@ class Eip:
     region: str
     gateway: str = ""
     snat: bool = False
+    """Whether an SNAT entry uses it."""
+    snat_entry_enabled: bool = True
+    """Whether SNAT may use it beside DNAT entries; that alone does not make it used by SNAT."""
 
 
 @dataclass(frozen=True, slots=True)

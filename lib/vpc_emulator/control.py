@@ -34,6 +34,8 @@ CHANGES: Final = frozenset(
         "set_gateway_status",
         "remove_gateway",
         "add_eip",
+        "add_snat_entry",
+        "remove_snat_entry",
         "remove_eip",
         "revoke_credential",
         "restore_credential",

@@ -154,7 +154,7 @@ class NetworkAnswers(Account):
                         "IpAddress": eip.address,
                         "AllocationId": eip.allocation_id,
                         "UsingStatus": _using_status(gateway, eip),
-                        "SnatEntryEnabled": eip.snat,
+                        "SnatEntryEnabled": eip.snat_entry_enabled,
                     }
                     for eip in eips
                 ]
@@ -190,7 +190,7 @@ class NetworkAnswers(Account):
 def _using_status(gateway: Gateway, eip: Eip) -> str:
     """Tell what uses an EIP now, as UsingStatus does (VPC API reference, DescribeNatGateways)."""
     if gateway.entries_at(eip.address):
-        return "UsedByForwardTable"
+        return "UsedByForwardSnatTable" if eip.snat else "UsedByForwardTable"
     return "UsedBySnatTable" if eip.snat else "Idle"
 
 

@@ -149,7 +149,8 @@ class _Reader:
         if address in self.eips:
             raise node.error("address", f"{address} is there twice")
         allocation_id = node.string("allocation_id", default=f"eip-{address.replace('.', '-')}")
-        self.eips[address] = Eip(address, allocation_id, region, gateway, node.boolean("snat"))
+        snat, enabled = node.boolean("snat"), node.boolean("snat_entry_enabled", default=True)
+        self.eips[address] = Eip(address, allocation_id, region, gateway, snat, enabled)
         node.finish()
 
     def _network_interfaces(self) -> dict[str, NetworkInterface]:

@@ -108,6 +108,17 @@ def test_control_address_changes_the_world(cloud: Cloud, server: EmulatorServer)
         cloud.create()
 
 
+@pytest.mark.parametrize(
+    ("change", "arguments"),
+    [
+        ("add_snat_entry", {"address": EIP}),
+        ("remove_snat_entry", {"address": SNAT_EIP}),
+    ],
+)
+def test_control_address_takes_change(server: EmulatorServer, change: str, arguments: dict[str, Any]) -> None:
+    assert _control(server, "POST", "world", {"do": change, "with": arguments}) == {"results": [None]}
+
+
 def test_control_address_shows_state_and_calls(cloud: Cloud, server: EmulatorServer) -> None:
     entry_id = cloud.create()
     state = _control(server, "GET", "state")

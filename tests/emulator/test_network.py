@@ -10,8 +10,8 @@ def test_gateway_tells_tables_addresses_and_zone(cloud: Cloud) -> None:
     (gateway,) = cloud.gateways(nat_gateway_id=GATEWAY)
     assert gateway["ForwardTableIds"] == {"ForwardTableId": ["ftb-1"]}
     assert gateway["NatGatewayPrivateInfo"] == {"VswitchId": "vsw-1", "IzNo": "cn-hangzhou-j"}
-    shown = [(ip["IpAddress"], ip["SnatEntryEnabled"]) for ip in gateway["IpLists"]["IpList"]]
-    assert shown == [(EIP, False), (SNAT_EIP, True)]
+    shown = [(ip["IpAddress"], ip["AllocationId"]) for ip in gateway["IpLists"]["IpList"]]
+    assert shown == [(EIP, "eip-47-96-0-1"), (SNAT_EIP, "eip-snat")]
 
 
 def test_gateways_are_found_by_vpc_and_zone(cloud: Cloud) -> None:
