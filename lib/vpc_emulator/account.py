@@ -60,7 +60,7 @@ class Account:
         self.gateways[spec.id] = gateway
         self.gateway_of_table.update(dict.fromkeys(spec.forward_tables, gateway))
         for preset in spec.entries:
-            self._insert(next(iter(gateway.tables.values())), gateway, preset.wanted, name=preset.name)
+            self._insert(gateway.tables[preset.table], gateway, preset.wanted, name=preset.name)
 
     # -- reading -----------------------------------------------------------------------------------
 

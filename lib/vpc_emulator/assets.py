@@ -81,6 +81,7 @@ class PresetEntry:
 
     wanted: Mapping5
     name: str
+    table: str
 
 
 @dataclass(frozen=True, slots=True)

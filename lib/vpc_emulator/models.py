@@ -101,7 +101,7 @@ class Emulator(EntryListing):
         self._check_addresses(gateway, wanted)
         self._check_idle(gateway)
         self._check_room(gateway, table, wanted)
-        self._check_sharing(table, wanted, port_break=port_break)
+        self._check_sharing(gateway, wanted, port_break=port_break)
         if dry_run:
             raise errors.DryRunPassed
         entry = self._insert(table, gateway, wanted, name=name, status=PENDING)
@@ -138,11 +138,11 @@ class Emulator(EntryListing):
         if len(table.entries) >= gateway.quota:
             raise errors.QuotaExceeded
 
-    def _check_sharing(self, table: ForwardTable, wanted: Mapping5, *, port_break: bool) -> None:
+    def _check_sharing(self, gateway: Gateway, wanted: Mapping5, *, port_break: bool) -> None:
         """IP mapping wants the address for itself; SNAT gives ports above 1024 only with PortBreak."""
-        sharers = table.by_external_ip.get(wanted.external_ip)
+        sharers = gateway.entries_at(wanted.external_ip)
         mapping = wanted.protocol == ANY
-        if sharers and (mapping or is_ip_mapping(next(iter(sharers.values())))):
+        if sharers and (mapping or is_ip_mapping(sharers[0])):
             raise errors.ExternalIpUsedInDnat(wanted.external_ip)
         high = wanted.external_ports.last > _PRIVILEGED
         if self.eips[wanted.external_ip].snat and (mapping or (high and not port_break)):

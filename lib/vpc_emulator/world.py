@@ -138,7 +138,7 @@ class _Reader:
             writes_at_once=node.integer("writes_at_once", default=1),
             settle_seconds=node.number("settle_seconds", default=0.0),
             settle_jitter=node.number("settle_jitter", default=0.0, high=1.0),
-            entries=tuple(_entry(entry) for entry in node.items("entries")),
+            entries=tuple(_entry(entry, tables) for entry in node.items("entries")),
         )
         for eip in node.items("eips", shorthand="address"):
             self._eip(eip, gateway=gateway.id, region=self.vpcs[gateway.vpc].region)
@@ -223,7 +223,7 @@ def _rate_limit(node: Node) -> RateLimit:
     return limit
 
 
-def _entry(node: Node) -> PresetEntry:
+def _entry(node: Node, tables: tuple[str, ...]) -> PresetEntry:
     external, internal = parse_ports(node.string("external_port")), parse_ports(node.string("internal_port"))
     if external is None or internal is None:
         raise node.error("external_port" if external is None else "internal_port", "is not a port")
@@ -232,5 +232,6 @@ def _entry(node: Node) -> PresetEntry:
         raise node.error("external_ip", "or internal_ip is not an IPv4 address")
     protocol = node.string("protocol", default="tcp").lower()
     name = node.string("name", default="")
+    table = node.known("table", tables, default=tables[0])
     node.finish()
-    return PresetEntry(Mapping5(external_ip, external, internal_ip, internal, protocol), name)
+    return PresetEntry(Mapping5(external_ip, external, internal_ip, internal, protocol), name, table)
