@@ -9,11 +9,13 @@ import string
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from vpc_emulator.assets import (
+    LISTING_ORDERS,
     Credential,
     Eip,
+    ListingOrder,
     NatGateway,
     NetworkInterface,
     RouteTable,
@@ -28,6 +30,9 @@ _ID_LETTERS = string.ascii_lowercase + string.digits
 
 class Account:
     """The account's things under one lock. The methods here ask nobody for permission."""
+
+    default_listing_order: ClassVar[ListingOrder] = "creation"
+    """The order of DescribeForwardTableEntries where the world names none; tests may set another for all."""
 
     def __init__(self, world: World, *, clock: Callable[[], float] = time.monotonic, seed: int | None = None) -> None:
         self.world = world
@@ -50,6 +55,7 @@ class Account:
         self.route_tables: dict[str, RouteTable] = dict(world.route_tables)
         self.interfaces: dict[str, NetworkInterface] = dict(world.network_interfaces)
         self.interface_of = {ip: eni for eni in self.interfaces.values() for ip in eni.private_ips}
+        self.listing_order = world.listing_order or self.default_listing_order
         self.gateways: dict[str, Gateway] = {}
         self.gateway_of_table: dict[str, Gateway] = {}
         for spec in world.nat_gateways.values():
@@ -60,7 +66,7 @@ class Account:
         self.gateways[spec.id] = gateway
         self.gateway_of_table.update(dict.fromkeys(spec.forward_tables, gateway))
         for preset in spec.entries:
-            self._insert(gateway.tables[preset.table], gateway, preset.wanted, name=preset.name)
+            self._insert(gateway.tables[preset.table], gateway, preset.wanted, name=preset.name, foreign=True)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -102,7 +108,7 @@ class Account:
                 problem = f"not a port: {external_port} or {internal_port}"
                 raise ValueError(problem)
             wanted = Mapping5(external_ip, external, internal_ip, internal, protocol.lower())
-            return dataclasses.replace(self._insert(table, gateway, wanted, name=name))
+            return dataclasses.replace(self._insert(table, gateway, wanted, name=name, foreign=True))
 
     def edit_entry(self, gateway_id: str, entry_id: str, **changes: Any) -> ForwardEntry:
         """Change an entry: external_ip, external_port, internal_ip, internal_port, protocol or name."""
@@ -140,6 +146,16 @@ class Account:
         with self.lock:
             table, entry = self._find(gateway_id, entry_id)
             table.start(entry, PENDING, due=None)
+
+    def set_listing_order(self, order: ListingOrder) -> None:
+        """Set the order in which entries are listed: creation, reverse, or arbitrary (but always the same).
+
+        Alibaba Cloud documents none (VPC API reference, DescribeForwardTableEntries). Raises ValueError for others.
+        """
+        if order not in LISTING_ORDERS:
+            raise ValueError(f"{order} is none of {', '.join(LISTING_ORDERS)}")
+        with self.lock:
+            self.listing_order = order
 
     # -- gateways and addresses --------------------------------------------------------------------
 
@@ -248,6 +264,7 @@ class Account:
         *,
         name: str,
         status: str = AVAILABLE,
+        foreign: bool = False,
     ) -> ForwardEntry:
         _refuse_duplicate(table, wanted)
         entry = ForwardEntry(
@@ -262,9 +279,17 @@ class Account:
             protocol=wanted.protocol,
             status=status,
             due=self._due(gateway) if status != AVAILABLE else None,
+            foreign=foreign,
         )
         table.add(entry)
         return entry
+
+    def _replace(self, entry: ForwardEntry, *, after: str = "") -> None:
+        """Put a like entry in an entry's place, whose id sorts after the one given."""
+        table = self.gateways[entry.gateway_id].tables[entry.table_id]
+        table.remove(entry)
+        ids = iter(lambda: self._new_id("fwd"), "")
+        table.add(dataclasses.replace(entry, id=next(new for new in ids if new > after)))
 
     def _start_delete(self, table: ForwardTable, gateway: Gateway, entry: ForwardEntry) -> None:
         table.start(entry, DELETING, self._due(gateway))

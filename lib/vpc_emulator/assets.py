@@ -2,7 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 from vpc_emulator.values import Mapping5
 
@@ -19,6 +19,9 @@ POD_DNAT_ACTIONS: Final = frozenset(
         "vpc:DescribeRouteEntryList",
     }
 )
+
+ListingOrder = Literal["creation", "reverse", "arbitrary"]
+LISTING_ORDERS: Final[tuple[str, ...]] = get_args(ListingOrder)
 
 
 @dataclass(frozen=True, slots=True)

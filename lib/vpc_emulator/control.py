@@ -32,6 +32,7 @@ CHANGES: Final = frozenset(
         "set_writes_at_once",
         "set_settle",
         "set_gateway_status",
+        "set_listing_order",
         "remove_gateway",
         "add_eip",
         "add_snat_entry",

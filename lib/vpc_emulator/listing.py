@@ -4,6 +4,7 @@ Each page is cut out of the rows as they are at that moment. While others write,
 to another that was read already, and the client never sees it.
 """
 
+from operator import attrgetter
 from typing import Any, Final
 
 from vpc_emulator import exceptions as errors
@@ -39,13 +40,30 @@ class EntryListing(NetworkAnswers):
             "TotalCount": len(rows),
         }
 
+    def slip_row(self, parameters: Parameters) -> None:
+        """Carry out a fault of kind slip-row: a foreign row before this page goes, and a like one comes behind it.
+
+        The total stays the same; the row that would have been the page's first belongs to the page before now.
+        Nothing happens when no foreign row stands before the page. In reverse order no row slips: what comes is
+        listed first.
+        """
+        page, size, rows = self._listing(parameters)
+        start = (page - 1) * size
+        gone = next((row for row in rows[:start] if row.is_foreign()), None)
+        if gone is not None and start < len(rows):
+            self._replace(gone, after=rows[start].id)
+
     def _listing(self, parameters: Parameters) -> tuple[int, int, list[ForwardEntry]]:
-        """Return the page's number, its size, and all rows."""
+        """Return the page's number, its size, and all rows in the order of the listing."""
         region = self._region(parameters)
         size = values.number(parameters, "PageSize", default=10, high=_MAX_PAGE)
         page = values.number(parameters, "PageNumber", default=1)
         wanted = _entry_filter(parameters)
         rows = [entry for table in self._tables(parameters, region) for entry in _matching(table, wanted)]
+        if self.listing_order == "reverse":
+            rows.reverse()
+        elif self.listing_order == "arbitrary":
+            rows.sort(key=attrgetter("id"))  # ids are random, and stay
         return page, size, rows
 
     def _tables(self, parameters: Parameters, region: str) -> list[ForwardTable]:

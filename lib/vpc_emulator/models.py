@@ -84,7 +84,8 @@ class Emulator(EntryListing):
         table = parameters.get("ForwardTableId", "")
         holder = self.gateway_of_table.get(table)
         gateway = holder.spec.id if holder else parameters.get("NatGatewayId", "")
-        return self.faults.pick(action, gateway, table)
+        later_page = parameters.get("PageNumber", "1") != "1"
+        return self.faults.pick(action, gateway, table, later_page=later_page)
 
     # -- CreateForwardEntry ------------------------------------------------------------------------
 

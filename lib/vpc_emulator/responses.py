@@ -137,6 +137,8 @@ class Responder:
     def _perform(self, action: str, parameters: Parameters, fault: Fault | None) -> dict[str, Any]:
         work = getattr(self.emulator, _METHODS[action])
         with self.emulator.lock:
+            if fault is not None and fault.kind == "slip-row":
+                self.emulator.slip_row(parameters)
             answer: dict[str, Any] = self.emulator.once(action, parameters, work)
             if fault is not None and fault.kind in {"stick", "fail-entry"} and "ForwardEntryId" in answer:
                 self.emulator.spoil_entry(answer["ForwardEntryId"], fault.kind)

@@ -13,9 +13,11 @@ from typing import Any, Final
 import yaml
 
 from vpc_emulator.assets import (
+    LISTING_ORDERS,
     POD_DNAT_ACTIONS,
     Credential,
     Eip,
+    ListingOrder,
     NatGateway,
     NetworkInterface,
     PresetEntry,
@@ -46,6 +48,7 @@ class World:
     eips: dict[str, Eip]
     network_interfaces: dict[str, NetworkInterface]
     rate_limit: RateLimit | None = None
+    listing_order: ListingOrder | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> "World":
@@ -87,6 +90,7 @@ class _Reader:
         credentials = [_credential(node) for node in self.root.items("credentials")]
         limit = self.root.child("rate_limit")
         rate_limit = None if limit is None else _rate_limit(limit)
+        order = self._listing_order()
         self.root.finish()
         return World(
             regions=self.regions,
@@ -98,7 +102,20 @@ class _Reader:
             eips=self.eips,
             network_interfaces=self.network_interfaces,
             rate_limit=rate_limit,
+            listing_order=order,
         )
+
+    def _listing_order(self) -> ListingOrder | None:
+        orders: dict[str, ListingOrder | None] = {
+            "": None,
+            "creation": "creation",
+            "reverse": "reverse",
+            "arbitrary": "arbitrary",
+        }
+        name = self.root.string("listing_order", default="")
+        if name not in orders:
+            raise self.root.error("listing_order", f"is none of {', '.join(LISTING_ORDERS)}")
+        return orders[name]
 
     def _vpc(self, node: Node) -> Vpc:
         blocks = tuple(node.network(text) for text in node.strings("cidr", need=True))

@@ -113,6 +113,7 @@ def test_control_address_changes_the_world(cloud: Cloud, server: EmulatorServer)
     [
         ("add_snat_entry", {"address": EIP}),
         ("remove_snat_entry", {"address": SNAT_EIP}),
+        ("set_listing_order", {"order": "reverse"}),
     ],
 )
 def test_control_address_takes_change(server: EmulatorServer, change: str, arguments: dict[str, Any]) -> None:
