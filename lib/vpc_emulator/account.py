@@ -56,6 +56,7 @@ class Account:
         self.interfaces: dict[str, NetworkInterface] = dict(world.network_interfaces)
         self.interface_of = {ip: eni for eni in self.interfaces.values() for ip in eni.private_ips}
         self.listing_order = world.listing_order or self.default_listing_order
+        self.binding_until: dict[str, float] = {}
         self.gateways: dict[str, Gateway] = {}
         self.gateway_of_table: dict[str, Gateway] = {}
         for spec in world.nat_gateways.values():
@@ -78,8 +79,12 @@ class Account:
             return [dataclasses.replace(entry) for table in gateway.tables.values() for entry in table.entries.values()]
 
     def settle(self, gateway: Gateway) -> None:
-        """Bring a gateway up to date."""
+        """Bring a gateway up to date: its status and its entries."""
         gateway.settle(self.clock())
+
+    def is_in_binding(self, address: str) -> bool:
+        """Tell whether an EIP is still being bound."""
+        return self.clock() < self.binding_until.get(address, 0.0)
 
     # -- entries -----------------------------------------------------------------------------------
 
@@ -141,11 +146,18 @@ class Account:
             if entry.id in table.unsettled:
                 table.finish(entry)
 
-    def stick_entry(self, gateway_id: str, entry_id: str) -> None:
-        """Make an entry Pending until `settle_entry`."""
+    def stick_entry(
+        self, gateway_id: str, entry_id: str, *, status: str = PENDING, seconds: float | None = None
+    ) -> None:
+        """Make an entry Pending, or Deleting, for so many seconds; if none are given, until `settle_entry`.
+
+        Raises ValueError for another status.
+        """
+        if status not in {PENDING, DELETING}:
+            raise ValueError(f"no entry gets stuck in status {status}")
         with self.lock:
             table, entry = self._find(gateway_id, entry_id)
-            table.start(entry, PENDING, due=None)
+            table.start(entry, status, due=None if seconds is None else self.clock() + seconds)
 
     def set_listing_order(self, order: ListingOrder) -> None:
         """Set the order in which entries are listed: creation, reverse, or arbitrary (but always the same).
@@ -175,10 +187,20 @@ class Account:
             gateway = self.gateways[gateway_id]
             gateway.settle_seconds, gateway.settle_jitter = seconds, jitter
 
-    def set_gateway_status(self, gateway_id: str, status: str) -> None:
-        """Set the gateway's status; unless it is Available, entries can be neither created nor deleted."""
+    def set_gateway_status(self, gateway_id: str, status: str, *, seconds: float | None = None) -> None:
+        """Set the gateway's status; unless it is Available, entries can be neither created nor deleted.
+
+        After so many seconds it is Available again; if none are given, the status stays.
+        """
         with self.lock:
-            self.gateways[gateway_id].status = status
+            gateway = self.gateways[gateway_id]
+            gateway.status = status
+            gateway.status_until = None if seconds is None else self.clock() + seconds
+
+    def set_business_status(self, gateway_id: str, status: str) -> None:
+        """Set the gateway's BusinessStatus: Normal, or FinancialLocked, which refuses all writes."""
+        with self.lock:
+            self.gateways[gateway_id].business_status = status
 
     def remove_gateway(self, gateway_id: str) -> None:
         """Remove the gateway with its tables and all their entries; its EIPs stay with the account."""
@@ -215,6 +237,11 @@ class Account:
         """Take away the SNAT entry that uses an EIP."""
         with self.lock:
             self.eips[address] = dataclasses.replace(self.eips[address], snat=False)
+
+    def set_eip_in_binding(self, address: str, seconds: float) -> None:
+        """Let an EIP be in binding for so many seconds: creates on it are refused; 0 ends it."""
+        with self.lock:
+            self.binding_until[address] = self.clock() + seconds
 
     def remove_eip(self, gateway_id: str, address: str, *, release: bool = False) -> None:
         """Unbind an EIP; its entries stay. A released one leaves the account, too."""

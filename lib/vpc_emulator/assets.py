@@ -96,6 +96,7 @@ class NatGateway:
     vswitch: str
     zone: str
     status: str
+    business_status: str
     forward_tables: tuple[str, ...]
     quota: int
     writes_at_once: int

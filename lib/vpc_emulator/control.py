@@ -32,11 +32,13 @@ CHANGES: Final = frozenset(
         "set_writes_at_once",
         "set_settle",
         "set_gateway_status",
+        "set_business_status",
         "set_listing_order",
         "remove_gateway",
         "add_eip",
         "add_snat_entry",
         "remove_snat_entry",
+        "set_eip_in_binding",
         "remove_eip",
         "revoke_credential",
         "restore_credential",
@@ -91,9 +93,12 @@ class Control:
     def _state(self, _: Request) -> dict[str, Any]:
         emulator = self.emulator
         with emulator.lock:
+            for gateway in emulator.gateways.values():
+                emulator.settle(gateway)
             gateways = {
                 gateway.spec.id: {
                     "status": gateway.status,
+                    "business_status": gateway.business_status,
                     "quota": gateway.quota,
                     "writes_at_once": gateway.writes_at_once,
                     "unsettled": gateway.unsettled(),

@@ -28,7 +28,8 @@ class Fault:
     - ``lose-answer``: the call is done; the connection is closed without an answer.
     - ``delay``: the answer takes `seconds` (of real time) longer; with `after` the work is done before the
       wait, so that a client which gives up has called successfully.
-    - ``stick``: the entry that the call creates stays Pending until `settle_entry`.
+    - ``stick``: the entry that the call creates stays Pending for `seconds` of the emulator's clock, or the one
+      that it deletes stays Deleting; with 0, until `settle_entry`.
     - ``fail-entry``: the entry that the call creates disappears when it should become Available.
     - ``slip-row``: just before a page of DescribeForwardTableEntries after the first is read, a foreign row of
       an earlier page goes and a like one comes behind: one row is never shown, though the total is the same.

@@ -16,11 +16,14 @@ class Gateway:
     spec: NatGateway
     region: str
     status: str
+    business_status: str
     quota: int
     writes_at_once: int
     settle_seconds: float
     settle_jitter: float
     tables: dict[str, ForwardTable] = field(default_factory=dict)
+    status_until: float | None = None
+    """When the status becomes Available again; nothing for a status that stays."""
 
     @classmethod
     def of(cls, spec: NatGateway, region: str) -> "Gateway":
@@ -29,6 +32,7 @@ class Gateway:
             spec=spec,
             region=region,
             status=spec.status,
+            business_status=spec.business_status,
             quota=spec.quota,
             writes_at_once=spec.writes_at_once,
             settle_seconds=spec.settle_seconds,
@@ -37,7 +41,9 @@ class Gateway:
         )
 
     def settle(self, now: float) -> None:
-        """Bring its entries up to date."""
+        """Bring its status and its entries up to date."""
+        if self.status_until is not None and self.status_until <= now:
+            self.status, self.status_until = READY, None
         for table in self.tables.values():
             table.settle(now)
 

@@ -108,15 +108,15 @@ class Emulator(EntryListing):
         entry = self._insert(table, gateway, wanted, name=name, status=PENDING)
         return {"ForwardEntryId": entry.id}
 
-    def spoil_entry(self, entry_id: str, kind: str) -> None:
-        """Carry out a fault of kind stick or fail-entry on an entry just created."""
-        for gateway in self.gateways.values():
-            for table in gateway.tables.values():
-                entry = table.entries.get(entry_id)
-                if entry is not None and kind == "stick":
-                    entry.due = None
-                elif entry is not None:
-                    entry.fails = True
+    def spoil_entry(self, entry_id: str, fault: Fault) -> None:
+        """Carry out a fault of kind stick or fail-entry on an entry whose create or delete has just begun."""
+        tables = [table for gateway in self.gateways.values() for table in gateway.tables.values()]
+        for table in tables:
+            entry = table.entries.get(entry_id)
+            if entry is not None and fault.kind == "stick":
+                table.start(entry, entry.status, due=self.clock() + fault.seconds if fault.seconds else None)
+            elif entry is not None:
+                entry.fails = True
 
     def _check_addresses(self, gateway: Gateway, wanted: Mapping5) -> None:
         eip = self.eips.get(wanted.external_ip)
@@ -124,6 +124,8 @@ class Emulator(EntryListing):
             raise errors.ExternalIpNotFound(wanted.external_ip)
         if eip.gateway != gateway.spec.id:
             raise errors.ExternalIpNotInGateway(wanted.external_ip)
+        if self.is_in_binding(wanted.external_ip):
+            raise errors.EipInBinding(wanted.external_ip)
         address = IPv4Address(wanted.internal_ip)
         if not any(address in block for block in self.world.vpcs[gateway.spec.vpc].blocks):
             raise errors.InternalIpOutsideVpc(wanted.internal_ip)
@@ -163,6 +165,8 @@ class Emulator(EntryListing):
         if entry is None:
             raise errors.EntryNotFound(entry_id)
         self._check_idle(gateway)
+        if entry.status == PENDING:
+            raise errors.TableBusy(entry_id)
         if entry_id in table.unsettled:
             raise errors.EntryStatus(entry_id)
         self._start_delete(table, gateway, entry)
@@ -171,6 +175,8 @@ class Emulator(EntryListing):
     # -- shared ------------------------------------------------------------------------------------
 
     def _check_idle(self, gateway: Gateway) -> None:
+        if gateway.business_status != "Normal":
+            raise errors.FinancialLocked(gateway.spec.id)
         if gateway.status != READY:
             raise errors.GatewayStatus(gateway.status)
         if gateway.unsettled() >= gateway.writes_at_once:

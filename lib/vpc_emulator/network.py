@@ -47,7 +47,7 @@ class NetworkAnswers(Account):
         }
         addresses = [text.strip() for text in parameters.get("EipAddress", "").split(",") if text.strip()]
         shown = [
-            _eip_answer(eip)
+            _eip_answer(eip, in_binding=self.is_in_binding(eip.address))
             for eip in self.eips.values()
             if eip.region == region and (not addresses or eip.address in addresses)
         ]
@@ -141,7 +141,7 @@ class NetworkAnswers(Account):
             "NatGatewayId": spec.id,
             "Name": spec.id,
             "Status": gateway.status,
-            "BusinessStatus": "Normal",
+            "BusinessStatus": gateway.business_status,
             "NatType": "Enhanced",
             "NetworkType": "internet",
             "RegionId": gateway.region,
@@ -223,14 +223,15 @@ def _interface_page(items: list[Answer], parameters: Parameters) -> Answer:
     return answer | _next_token(start + size, len(items))
 
 
-def _eip_answer(eip: Eip) -> Answer:
+def _eip_answer(eip: Eip, *, in_binding: bool) -> Answer:
     bound = bool(eip.gateway)
+    status = "InUse" if bound else "Available"
     return {
         "AllocationId": eip.allocation_id,
         "IpAddress": eip.address,
         "InstanceId": eip.gateway,
         "InstanceType": "Nat" if bound else "",
-        "Status": "InUse" if bound else "Available",
+        "Status": "Associating" if in_binding else status,
         "BusinessStatus": "Normal",
         "RegionId": eip.region,
         "OperationLocks": {"LockReason": []},

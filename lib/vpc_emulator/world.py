@@ -150,6 +150,7 @@ class _Reader:
             vswitch=vswitch.id if vswitch else "",
             zone=node.string("zone", default=vswitch.zone if vswitch else ""),
             status=node.string("status", default="Available"),
+            business_status=node.string("business_status", default="Normal"),
             forward_tables=tables,
             quota=node.integer("quota", default=100, low=0),
             writes_at_once=node.integer("writes_at_once", default=1),

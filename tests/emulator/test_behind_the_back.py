@@ -113,6 +113,9 @@ def test_control_address_changes_the_world(cloud: Cloud, server: EmulatorServer)
     [
         ("add_snat_entry", {"address": EIP}),
         ("remove_snat_entry", {"address": SNAT_EIP}),
+        ("set_eip_in_binding", {"address": EIP, "seconds": 5}),
+        ("set_business_status", {"gateway_id": GATEWAY, "status": "FinancialLocked"}),
+        ("set_gateway_status", {"gateway_id": GATEWAY, "status": "Modifying", "seconds": 5}),
         ("set_listing_order", {"order": "reverse"}),
     ],
 )
