@@ -45,12 +45,15 @@ class Vpc:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """A route table; the default route may be missing."""
+    """A route table of type System or Custom; the default route may be missing."""
 
     id: str
     vpc: str
     next_hop_type: str = ""
     next_hop_id: str = ""
+    type: str = "Custom"
+    lists_vswitches: bool = True
+    """Whether DescribeRouteTableList shows its vSwitches; the reference does not say so of the System one."""
 
 
 @dataclass(frozen=True, slots=True)

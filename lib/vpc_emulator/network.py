@@ -159,15 +159,19 @@ class NetworkAnswers(Account):
                     for eip in eips
                 ]
             },
-            "NatGatewayPrivateInfo": {"VswitchId": spec.vswitch, "IzNo": spec.zone},
+            "NatGatewayPrivateInfo": {"VswitchId": spec.vswitch} | ({"IzNo": spec.zone} if spec.zone else {}),
         }
 
     def _route_table_answer(self, table: RouteTable) -> Answer:
-        vswitches = [vswitch.id for vswitch in self.world.vswitches.values() if vswitch.route_table == table.id]
+        vswitches = [
+            vswitch.id
+            for vswitch in self.world.vswitches.values()
+            if vswitch.route_table == table.id and table.lists_vswitches
+        ]
         return {
             "RouteTableId": table.id,
             "RouteTableName": table.id,
-            "RouteTableType": "Custom",
+            "RouteTableType": table.type,
             "RouterType": "VRouter",
             "RouterId": f"vrt-{table.vpc}",
             "VpcId": table.vpc,

@@ -129,7 +129,11 @@ class _Reader:
         hop = ("", "") if route is None else (route.string("type", default="NatGateway"), route.string("id"))
         if route is not None:
             route.finish()
-        return RouteTable(node.string("id"), node.known("vpc", self.vpcs), *hop)
+        kind = node.string("type", default="Custom")
+        if kind not in {"System", "Custom"}:
+            raise node.error("type", "is neither System nor Custom")
+        lists = node.boolean("lists_vswitches", default=True)
+        return RouteTable(node.string("id"), node.known("vpc", self.vpcs), *hop, kind, lists)
 
     def _vswitch(self, node: Node) -> VSwitch:
         vpc = node.known("vpc", self.vpcs)
@@ -138,8 +142,13 @@ class _Reader:
             vpc=vpc,
             zone=node.string("zone"),
             cidr=str(node.network(node.string("cidr"))),
-            route_table=node.known("route_table", self.route_tables),
+            route_table=node.known("route_table", self.route_tables, default=self._system_table(vpc)),
         )
+
+    def _system_table(self, vpc: str) -> str | None:
+        """Return the VPC's System route table: vSwitches use it that no other table has."""
+        tables = (table.id for table in self.route_tables.values() if table.vpc == vpc and table.type == "System")
+        return next(tables, None)
 
     def _nat_gateway(self, node: Node) -> NatGateway:
         vswitch = self.vswitches.get(node.known("vswitch", self.vswitches, default=""))
@@ -148,7 +157,7 @@ class _Reader:
             id=node.string("id"),
             vpc=node.known("vpc", self.vpcs),
             vswitch=vswitch.id if vswitch else "",
-            zone=node.string("zone", default=vswitch.zone if vswitch else ""),
+            zone=_gateway_zone(node, vswitch),
             status=node.string("status", default="Available"),
             business_status=node.string("business_status", default="Normal"),
             forward_tables=tables,
@@ -214,6 +223,13 @@ def _by_id(root: Node, key: str, read: Any) -> dict[str, Any]:
         found[item.id] = item
         node.finish()
     return found
+
+
+def _gateway_zone(node: Node, vswitch: VSwitch | None) -> str:
+    """Read the zone, that of the vSwitch if none is given; a gateway of a whole region has none."""
+    if node.boolean("regional"):
+        return ""
+    return node.string("zone", default=vswitch.zone if vswitch else "")
 
 
 def _credential(node: Node) -> Credential:
