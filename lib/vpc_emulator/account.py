@@ -9,6 +9,7 @@ import string
 import threading
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any, ClassVar
 
 from vpc_emulator.assets import (
@@ -55,6 +56,9 @@ class Account:
         self.route_tables: dict[str, RouteTable] = dict(world.route_tables)
         self.interfaces: dict[str, NetworkInterface] = dict(world.network_interfaces)
         self.interface_of = {ip: eni for eni in self.interfaces.values() for ip in eni.private_ips}
+        self._prefixes = [
+            (IPv4Network(prefix), eni) for eni in self.interfaces.values() for prefix in eni.ipv4_prefixes
+        ]
         self.listing_order = world.listing_order or self.default_listing_order
         self.binding_until: dict[str, float] = {}
         self.gateways: dict[str, Gateway] = {}
@@ -85,6 +89,14 @@ class Account:
     def is_in_binding(self, address: str) -> bool:
         """Tell whether an EIP is still being bound."""
         return self.clock() < self.binding_until.get(address, 0.0)
+
+    def interface_at(self, address: str, *, in_prefixes: bool = True) -> NetworkInterface | None:
+        """Return the network interface that has an address: by itself or, if wanted, in a prefix."""
+        found = self.interface_of.get(address)
+        if found is not None or not in_prefixes:
+            return found
+        wanted = IPv4Address(address)
+        return next((eni for prefix, eni in self._prefixes if wanted in prefix), None)
 
     # -- entries -----------------------------------------------------------------------------------
 

@@ -119,6 +119,8 @@ class NetworkInterface:
     private_ips: tuple[str, ...]
     security_groups: tuple[str, ...]
     public_ip: str
+    instance: str = ""
+    ipv4_prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

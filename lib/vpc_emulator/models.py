@@ -129,7 +129,7 @@ class Emulator(EntryListing):
         address = IPv4Address(wanted.internal_ip)
         if not any(address in block for block in self.world.vpcs[gateway.spec.vpc].blocks):
             raise errors.InternalIpOutsideVpc(wanted.internal_ip)
-        interface = self.interface_of.get(wanted.internal_ip)
+        interface = self.interface_at(wanted.internal_ip)
         if interface is not None and interface.public_ip:
             raise errors.InstanceHasEip(wanted.internal_ip)
 

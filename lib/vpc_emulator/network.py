@@ -96,7 +96,10 @@ class NetworkAnswers(Account):
         addresses = values.repeated(parameters, "PrivateIpAddress")
         if len(addresses) > _MAX_ADDRESSES:
             raise errors.InvalidParameter("more than 100 of PrivateIpAddress")
+        if not all(map(values.is_ipv4, addresses)):
+            raise errors.InvalidParameter("PrivateIpAddress")
         wanted = {
+            "InstanceId": parameters.get("InstanceId"),
             "VSwitchId": parameters.get("VSwitchId"),
             "VpcId": self._vpc(parameters, region),
             "PrivateIpAddress": parameters.get("PrimaryIpAddress"),
@@ -116,7 +119,8 @@ class NetworkAnswers(Account):
     def _interfaces_with(self, addresses: list[str]) -> Iterable[NetworkInterface]:
         if not addresses:
             return self.interfaces.values()
-        found = (self.interface_of.get(address) for address in addresses)
+        in_prefixes = self.world.address_filter_finds_prefixes
+        found = (self.interface_at(address, in_prefixes=in_prefixes) for address in addresses)
         return {eni.id: eni for eni in found if eni is not None}.values()
 
     def _region(self, parameters: Parameters) -> str:
@@ -261,6 +265,8 @@ def _interface_answer(eni: NetworkInterface) -> Answer:
         "NetworkInterfaceName": eni.id,
         "Type": "Secondary",
         "Status": "InUse",
+        "InstanceId": eni.instance,
+        "Ipv4PrefixSets": {"Ipv4PrefixSet": [{"Ipv4Prefix": prefix} for prefix in eni.ipv4_prefixes]},
         "VpcId": eni.vpc,
         "VSwitchId": eni.vswitch,
         "ZoneId": eni.zone,

@@ -31,6 +31,9 @@ from vpc_emulator.values import Mapping5, is_ipv4, parse_ports
 
 __all__ = ["POD_DNAT_ACTIONS", "Credential", "RateLimit", "World", "WorldError"]
 
+_PREFIX_LENGTH: Final = 28
+"""Length of the IPv4 prefixes of network interfaces (ECS API reference, AssignPrivateIpAddresses)."""
+
 _INTERFACE_SIZE: Final = 20
 """Private addresses of one interface; more are spread over interfaces named ID-1, ID-2 and so on."""
 
@@ -49,6 +52,8 @@ class World:
     network_interfaces: dict[str, NetworkInterface]
     rate_limit: RateLimit | None = None
     listing_order: ListingOrder | None = None
+    address_filter_finds_prefixes: bool = False
+    """Whether PrivateIpAddress finds an address that is only in a prefix; the reference does not say."""
 
     @classmethod
     def load(cls, path: str | Path) -> "World":
@@ -91,6 +96,7 @@ class _Reader:
         limit = self.root.child("rate_limit")
         rate_limit = None if limit is None else _rate_limit(limit)
         order = self._listing_order()
+        finds_prefixes = self.root.boolean("address_filter_finds_prefixes")
         self.root.finish()
         return World(
             regions=self.regions,
@@ -103,6 +109,7 @@ class _Reader:
             network_interfaces=self.network_interfaces,
             rate_limit=rate_limit,
             listing_order=order,
+            address_filter_finds_prefixes=finds_prefixes,
         )
 
     def _listing_order(self) -> ListingOrder | None:
@@ -200,6 +207,7 @@ class _Reader:
         groups = [addresses[at : at + _INTERFACE_SIZE] for at in range(0, len(addresses), _INTERFACE_SIZE)]
         security_groups = node.strings("security_groups") or ("sg-default",)
         public_ip = node.address("public_ip", default="")
+        instance, prefixes = node.string("instance", default=""), _prefixes(node)
         return [
             NetworkInterface(
                 id=node.string("id") if len(groups) == 1 else f"{node.string('id')}-{number}",
@@ -209,6 +217,8 @@ class _Reader:
                 private_ips=tuple(group),
                 security_groups=security_groups,
                 public_ip=public_ip if number == 1 else "",
+                instance=instance,
+                ipv4_prefixes=prefixes if number == 1 else (),
             )
             for number, group in enumerate(groups, start=1)
         ]
@@ -230,6 +240,13 @@ def _gateway_zone(node: Node, vswitch: VSwitch | None) -> str:
     if node.boolean("regional"):
         return ""
     return node.string("zone", default=vswitch.zone if vswitch else "")
+
+
+def _prefixes(node: Node) -> tuple[str, ...]:
+    prefixes = tuple(map(node.network, node.strings("ipv4_prefixes")))
+    if any(prefix.prefixlen != _PREFIX_LENGTH for prefix in prefixes):
+        raise node.error("ipv4_prefixes", f"are not all of length {_PREFIX_LENGTH}")
+    return tuple(map(str, prefixes))
 
 
 def _credential(node: Node) -> Credential:
