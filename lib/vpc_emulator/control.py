@@ -45,6 +45,7 @@ CHANGES: Final = frozenset(
         "set_allowed_actions",
         "set_default_route",
         "set_rate_limit",
+        "use_up_rate",
     }
 )
 

@@ -66,6 +66,17 @@ class Emulator(EntryListing):
         with self.lock:
             self.rate_limit, self.rates = limit, RateMeter()
 
+    def use_up_rate(self, action: str, calls: int | None = None) -> int:
+        """Let another client of the account make so many calls of an action now; if none are given, all it may.
+
+        Alibaba Cloud counts calls by API, region and account, whoever makes them. Returns how many were granted.
+        Raises ValueError when there is no rate limit.
+        """
+        with self.lock:
+            if self.rate_limit is None:
+                raise ValueError("without a rate limit no rate can be used up")
+            return self.rates.use_up(self.rate_limit, action, self.clock(), calls)
+
     def note_bug(self, error: BaseException) -> None:
         """Keep the traceback of an error that no rule of the API explains."""
         self.bugs.append("".join(traceback.format_exception(error)))

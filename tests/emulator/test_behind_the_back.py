@@ -123,6 +123,16 @@ def test_control_address_takes_change(server: EmulatorServer, change: str, argum
     assert _control(server, "POST", "world", {"do": change, "with": arguments}) == {"results": [None]}
 
 
+def test_control_address_lets_another_client_call(cloud: Cloud, server: EmulatorServer) -> None:
+    changes = [
+        {"do": "set_rate_limit", "with": {"calls": 2}},
+        {"do": "use_up_rate", "with": {"action": "DescribeNatGateways"}},
+    ]
+    assert _control(server, "POST", "world", changes) == {"results": [None, 2]}
+    with Refusal("Throttling.User"):
+        cloud.gateways()
+
+
 def test_control_address_shows_state_and_calls(cloud: Cloud, server: EmulatorServer) -> None:
     entry_id = cloud.create()
     state = _control(server, "GET", "state")
