@@ -22,7 +22,7 @@ from vpc_emulator.assets import (
     RouteTable,
 )
 from vpc_emulator.forward_table import AVAILABLE, DELETING, PENDING, ForwardEntry, ForwardTable
-from vpc_emulator.gateways import Gateway
+from vpc_emulator.gateways import Churn, Gateway
 from vpc_emulator.values import ANY, Mapping5, parse_ports
 from vpc_emulator.world import World
 
@@ -83,8 +83,14 @@ class Account:
             return [dataclasses.replace(entry) for table in gateway.tables.values() for entry in table.entries.values()]
 
     def settle(self, gateway: Gateway) -> None:
-        """Bring a gateway up to date: its status and its entries."""
-        gateway.settle(self.clock())
+        """Bring a gateway up to date: its status, its entries, and what others have replaced meanwhile."""
+        now = self.clock()
+        gateway.settle(now)
+        replaced = gateway.churn.take(now) if gateway.churn else 0
+        if replaced:
+            foreign = gateway.foreign_entries()
+            for entry in self.random.sample(foreign, min(replaced, len(foreign))):
+                self._replace(entry)
 
     def is_in_binding(self, address: str) -> bool:
         """Tell whether an EIP is still being bound."""
@@ -170,6 +176,19 @@ class Account:
         with self.lock:
             table, entry = self._find(gateway_id, entry_id)
             table.start(entry, status, due=None if seconds is None else self.clock() + seconds)
+
+    def set_churn(self, gateway_id: str, *, entries: int, seconds: float) -> None:
+        """Let others replace so many foreign entries of the gateway each time so many seconds are over.
+
+        A foreign entry came with the world or by `add_entry`. The new one is like the old one but for its id,
+        and comes last in order of creation. It is chosen at random among the settled ones. 0 entries end it.
+        Raises ValueError unless the seconds are positive.
+        """
+        if seconds <= 0:
+            raise ValueError("churn needs more than 0 seconds")
+        with self.lock:
+            due = self.clock() + seconds
+            self.gateways[gateway_id].churn = Churn(entries, seconds, due) if entries else None
 
     def set_listing_order(self, order: ListingOrder) -> None:
         """Set the order in which entries are listed: creation, reverse, or arbitrary (but always the same).

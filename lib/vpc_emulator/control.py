@@ -33,6 +33,7 @@ CHANGES: Final = frozenset(
         "set_settle",
         "set_gateway_status",
         "set_business_status",
+        "set_churn",
         "set_listing_order",
         "remove_gateway",
         "add_eip",

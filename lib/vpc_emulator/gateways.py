@@ -10,6 +10,24 @@ READY: Final = "Available"
 
 
 @dataclass(slots=True)
+class Churn:
+    """Somebody else's program that replaces so many of the foreign entries each time so many seconds are over."""
+
+    entries: int
+    seconds: float
+    due: float
+    """When it replaces entries next."""
+
+    def take(self, now: float) -> int:
+        """Return how many entries have been replaced since it was asked last."""
+        if now < self.due:
+            return 0
+        rounds = int((now - self.due) // self.seconds) + 1
+        self.due += rounds * self.seconds
+        return rounds * self.entries
+
+
+@dataclass(slots=True)
 class Gateway:
     """A NAT gateway with its tables."""
 
@@ -24,6 +42,7 @@ class Gateway:
     tables: dict[str, ForwardTable] = field(default_factory=dict)
     status_until: float | None = None
     """When the status becomes Available again; nothing for a status that stays."""
+    churn: Churn | None = None
 
     @classmethod
     def of(cls, spec: NatGateway, region: str) -> "Gateway":
@@ -54,3 +73,7 @@ class Gateway:
     def entries_at(self, external_ip: str) -> list[ForwardEntry]:
         """Return the entries of all its tables that use an external address."""
         return [entry for table in self.tables.values() for entry in table.by_external_ip.get(external_ip, {}).values()]
+
+    def foreign_entries(self) -> list[ForwardEntry]:
+        """Return the settled entries that no call of the API made."""
+        return [entry for table in self.tables.values() for entry in table.entries.values() if entry.is_foreign()]

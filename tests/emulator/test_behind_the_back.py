@@ -117,6 +117,7 @@ def test_control_address_changes_the_world(cloud: Cloud, server: EmulatorServer)
         ("set_business_status", {"gateway_id": GATEWAY, "status": "FinancialLocked"}),
         ("set_gateway_status", {"gateway_id": GATEWAY, "status": "Modifying", "seconds": 5}),
         ("set_listing_order", {"order": "reverse"}),
+        ("set_churn", {"gateway_id": GATEWAY, "entries": 2, "seconds": 5}),
     ],
 )
 def test_control_address_takes_change(server: EmulatorServer, change: str, arguments: dict[str, Any]) -> None:
