@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from vpc_emulator.world import RateLimit
+from vpc_emulator.assets import RateLimit
 
 OK: Final = "OK"
 LOST: Final = "Lost"
@@ -83,3 +83,8 @@ class RateMeter:
             return granted[len(granted) - limit.calls] + limit.seconds - now
         granted.append(now)
         return 0.0
+
+    def use_up(self, limit: RateLimit, action: str, now: float, calls: int | None) -> int:
+        """Ask for so many calls, or until one is refused; return how many were granted."""
+        wanted = limit.calls if calls is None else calls
+        return sum(self.ask(limit, action, now) == 0.0 for _ in range(wanted))

@@ -13,10 +13,10 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from vpc_emulator.assets import RateLimit
 from vpc_emulator.faults import Fault
 from vpc_emulator.models import Emulator
 from vpc_emulator.signature import Request
-from vpc_emulator.world import RateLimit
 
 PREFIX: Final = "/_emulator/"
 
@@ -32,14 +32,21 @@ CHANGES: Final = frozenset(
         "set_writes_at_once",
         "set_settle",
         "set_gateway_status",
+        "set_business_status",
+        "set_churn",
+        "set_listing_order",
         "remove_gateway",
         "add_eip",
+        "add_snat_entry",
+        "remove_snat_entry",
+        "set_eip_in_binding",
         "remove_eip",
         "revoke_credential",
         "restore_credential",
         "set_allowed_actions",
         "set_default_route",
         "set_rate_limit",
+        "use_up_rate",
     }
 )
 
@@ -88,9 +95,12 @@ class Control:
     def _state(self, _: Request) -> dict[str, Any]:
         emulator = self.emulator
         with emulator.lock:
+            for gateway in emulator.gateways.values():
+                emulator.settle(gateway)
             gateways = {
                 gateway.spec.id: {
                     "status": gateway.status,
+                    "business_status": gateway.business_status,
                     "quota": gateway.quota,
                     "writes_at_once": gateway.writes_at_once,
                     "unsettled": gateway.unsettled(),

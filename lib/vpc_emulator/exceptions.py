@@ -227,15 +227,25 @@ class GatewayStatus(ApiError):
     message = "The NAT gateway is not in a status that supports this operation."
 
 
+class FinancialLocked(ApiError):
+    """The NAT gateway is not paid for.
+
+    The reference gives this code for EIPs and router interfaces, not for NAT gateways.
+    """
+
+    code, status = "Forbidden.FinancialLocked", 400
+    message = "The NAT gateway is financially locked because of bills outstanding."
+
+
 class TableBusy(ApiError):
-    """As many entries are unsettled as the gateway bears. The misspelling is the API's."""
+    """The entry itself is Pending, or as many are unsettled as the gateway bears. The misspelling is the API's."""
 
     code, status = "IncorretForwardEntryStatus", 400
     message = "Some Forward entry status blocked this operation."
 
 
 class EntryStatus(ApiError):
-    """The entry itself is not settled."""
+    """The entry itself is being deleted."""
 
     code, status = "IncorrectStatus.ForwardEntry", 400
     message = "The forward entry is not in a status that supports this operation."
@@ -281,6 +291,13 @@ class ExternalIpNotInGateway(ApiError):
 
     code, status = "InvalidIp.NotInNatgw", 400
     message = "The specified Ip is not in the NAT gateway."
+
+
+class EipInBinding(ApiError):
+    """The EIP is still being bound to the gateway."""
+
+    code, status = "OperationUnsupported.EipInBinding", 400
+    message = "The specified EIP is in binding; try again later."
 
 
 class ExternalIpUsedInSnat(ApiError):

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 from vpc_emulator import exceptions as errors
 
-Kind = Literal["error", "throttle", "lose-request", "lose-answer", "delay", "stick", "fail-entry"]
+Kind = Literal["error", "throttle", "lose-request", "lose-answer", "delay", "stick", "fail-entry", "slip-row"]
 _STATUS: Final = {
     "OperationConflict": 409,
     "ServiceUnavailable": 503,
@@ -28,8 +28,11 @@ class Fault:
     - ``lose-answer``: the call is done; the connection is closed without an answer.
     - ``delay``: the answer takes `seconds` (of real time) longer; with `after` the work is done before the
       wait, so that a client which gives up has called successfully.
-    - ``stick``: the entry that the call creates stays Pending until `settle_entry`.
+    - ``stick``: the entry that the call creates stays Pending for `seconds` of the emulator's clock, or the one
+      that it deletes stays Deleting; with 0, until `settle_entry`.
     - ``fail-entry``: the entry that the call creates disappears when it should become Available.
+    - ``slip-row``: just before a page of DescribeForwardTableEntries after the first is read, a foreign row of
+      an earlier page goes and a like one comes behind: one row is never shown, though the total is the same.
     """
 
     kind: Kind
@@ -66,8 +69,10 @@ class Fault:
         status = self.status or _STATUS.get(self.code) or _known_status(self.code)
         return errors.InjectedError(self.code, status, self.message or f"{self.code}, as a fault asked for.")
 
-    def fits(self, action: str, gateway: str, table: str) -> bool:
-        """Tell whether it is meant for such a call."""
+    def fits(self, action: str, gateway: str, table: str, *, later_page: bool) -> bool:
+        """Tell whether it is meant for such a call; `later_page`: one for a page after the first."""
+        if self.kind == "slip-row" and not (later_page and action == "DescribeForwardTableEntries"):
+            return False
         wanted = ((self.action, action), (self.gateway, gateway), (self.table, table))
         return all(mine in {"", "*", theirs} for mine, theirs in wanted)
 
@@ -99,13 +104,14 @@ class FaultBook:
         with self._lock:
             return [dataclasses.replace(fault) for fault in self._faults]
 
-    def pick(self, action: str, gateway: str, table: str) -> Fault | None:
+    def pick(self, action: str, gateway: str, table: str, *, later_page: bool) -> Fault | None:
         """Return the fault that hits this call, and use it up."""
         if not self._faults:
             return None
         with self._lock:
             for fault in self._faults:
-                if fault.fits(action, gateway, table) and self._random.random() < fault.probability:
+                fits = fault.fits(action, gateway, table, later_page=later_page)
+                if fits and self._random.random() < fault.probability:
                     self._use(fault)
                     return fault
         return None

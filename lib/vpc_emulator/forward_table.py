@@ -39,6 +39,12 @@ class ForwardEntry:
     """When Pending or Deleting ends; nothing for an entry that stays as it is."""
     fails: bool = False
     """Whether it disappears instead of becoming Available."""
+    foreign: bool = False
+    """Whether somebody else made it, not a call of the API."""
+
+    def is_foreign(self) -> bool:
+        """Tell whether it is somebody else's, and settled."""
+        return self.foreign and self.status == AVAILABLE
 
     def answer(self) -> dict[str, str]:
         """Return it as DescribeForwardTableEntries shows it."""
@@ -65,7 +71,7 @@ def _ports(text: str) -> Ports:
 
 
 class ForwardTable:
-    """The entries of a table in the order of their creation."""
+    """The entries of a table in the order of their creation; an edited one counts as new."""
 
     def __init__(self, table_id: str) -> None:
         self.id = table_id

@@ -8,34 +8,24 @@ import time
 import traceback
 from collections.abc import Callable
 from ipaddress import IPv4Address
-from itertools import islice
 from typing import Any, Final
 
 from vpc_emulator import exceptions as errors
 from vpc_emulator import values
-from vpc_emulator.account import Account, Gateway
+from vpc_emulator.assets import RateLimit
 from vpc_emulator.calls import CallLog, RateMeter
 from vpc_emulator.faults import Fault, FaultBook
-from vpc_emulator.forward_table import PENDING, EntryFilter, ForwardEntry, ForwardTable, is_ip_mapping
-from vpc_emulator.network import NetworkAnswers
+from vpc_emulator.forward_table import PENDING, ForwardTable, is_ip_mapping
+from vpc_emulator.gateways import READY, Gateway
+from vpc_emulator.listing import EntryListing
 from vpc_emulator.values import ANY, Mapping5, Parameters
-from vpc_emulator.world import RateLimit, World
+from vpc_emulator.world import World
 
-_MAX_PAGE: Final = 50
 _PRIVILEGED: Final = 1024
-_FILTERS: Final = {
-    "ForwardEntryId": "id",
-    "ForwardEntryName": "name",
-    "ExternalIp": "external_ip",
-    "ExternalPort": "external_port",
-    "InternalIp": "internal_ip",
-    "InternalPort": "internal_port",
-    "IpProtocol": "protocol",
-}
 Answer = dict[str, Any]
 
 
-class Emulator(NetworkAnswers, Account):
+class Emulator(EntryListing):
     """The account behind its API."""
 
     def __init__(self, world: World, *, clock: Callable[[], float] = time.monotonic, seed: int | None = None) -> None:
@@ -76,6 +66,17 @@ class Emulator(NetworkAnswers, Account):
         with self.lock:
             self.rate_limit, self.rates = limit, RateMeter()
 
+    def use_up_rate(self, action: str, calls: int | None = None) -> int:
+        """Let another client of the account make so many calls of an action now; if none are given, all it may.
+
+        Alibaba Cloud counts calls by API, region and account, whoever makes them. Returns how many were granted.
+        Raises ValueError when there is no rate limit.
+        """
+        with self.lock:
+            if self.rate_limit is None:
+                raise ValueError("without a rate limit no rate can be used up")
+            return self.rates.use_up(self.rate_limit, action, self.clock(), calls)
+
     def note_bug(self, error: BaseException) -> None:
         """Keep the traceback of an error that no rule of the API explains."""
         self.bugs.append("".join(traceback.format_exception(error)))
@@ -94,39 +95,8 @@ class Emulator(NetworkAnswers, Account):
         table = parameters.get("ForwardTableId", "")
         holder = self.gateway_of_table.get(table)
         gateway = holder.spec.id if holder else parameters.get("NatGatewayId", "")
-        return self.faults.pick(action, gateway, table)
-
-    # -- DescribeForwardTableEntries ---------------------------------------------------------------
-
-    def describe_forward_table_entries(self, parameters: Parameters) -> Answer:
-        """List entries of a table or a gateway: pages of 10, at most 50."""
-        region = self._region(parameters)
-        size = values.number(parameters, "PageSize", default=10, high=_MAX_PAGE)
-        page = values.number(parameters, "PageNumber", default=1)
-        tables = self._tables(parameters, region)
-        wanted = _entry_filter(parameters)
-        if not wanted and len(tables) == 1:
-            entries = tables[0].entries
-            total = len(entries)
-            shown = list(islice(entries.values(), (page - 1) * size, page * size))
-        else:
-            matching = [entry for table in tables for entry in _matching(table, wanted)]
-            total = len(matching)
-            shown = matching[(page - 1) * size : page * size]
-        return {
-            "ForwardTableEntries": {"ForwardTableEntry": [entry.answer() for entry in shown]},
-            "PageNumber": page,
-            "PageSize": size,
-            "TotalCount": total,
-        }
-
-    def _tables(self, parameters: Parameters, region: str) -> list[ForwardTable]:
-        table_id, gateway_id = parameters.get("ForwardTableId"), parameters.get("NatGatewayId")
-        if not table_id and not gateway_id:
-            raise errors.MissingParameter("ForwardTableId or NatGatewayId")
-        gateway = self._gateway(region, table_id=table_id, gateway_id=gateway_id)
-        gateway.settle(self.clock())
-        return [table for table in gateway.tables.values() if table_id in {None, "", table.id}]
+        later_page = parameters.get("PageNumber", "1") != "1"
+        return self.faults.pick(action, gateway, table, later_page=later_page)
 
     # -- CreateForwardEntry ------------------------------------------------------------------------
 
@@ -139,25 +109,25 @@ class Emulator(NetworkAnswers, Account):
         port_break, dry_run = values.flag(parameters, "PortBreak"), values.flag(parameters, "DryRun")
         gateway = self._gateway(region, table_id=table_id)
         table = gateway.tables[table_id]
-        gateway.settle(self.clock())
+        self.settle(gateway)
         self._check_addresses(gateway, wanted)
         self._check_idle(gateway)
         self._check_room(gateway, table, wanted)
-        self._check_sharing(table, wanted, port_break=port_break)
+        self._check_sharing(gateway, wanted, port_break=port_break)
         if dry_run:
             raise errors.DryRunPassed
         entry = self._insert(table, gateway, wanted, name=name, status=PENDING)
         return {"ForwardEntryId": entry.id}
 
-    def spoil_entry(self, entry_id: str, kind: str) -> None:
-        """Carry out a fault of kind stick or fail-entry on an entry just created."""
-        for gateway in self.gateways.values():
-            for table in gateway.tables.values():
-                entry = table.entries.get(entry_id)
-                if entry is not None and kind == "stick":
-                    entry.due = None
-                elif entry is not None:
-                    entry.fails = True
+    def spoil_entry(self, entry_id: str, fault: Fault) -> None:
+        """Carry out a fault of kind stick or fail-entry on an entry whose create or delete has just begun."""
+        tables = [table for gateway in self.gateways.values() for table in gateway.tables.values()]
+        for table in tables:
+            entry = table.entries.get(entry_id)
+            if entry is not None and fault.kind == "stick":
+                table.start(entry, entry.status, due=self.clock() + fault.seconds if fault.seconds else None)
+            elif entry is not None:
+                entry.fails = True
 
     def _check_addresses(self, gateway: Gateway, wanted: Mapping5) -> None:
         eip = self.eips.get(wanted.external_ip)
@@ -165,10 +135,12 @@ class Emulator(NetworkAnswers, Account):
             raise errors.ExternalIpNotFound(wanted.external_ip)
         if eip.gateway != gateway.spec.id:
             raise errors.ExternalIpNotInGateway(wanted.external_ip)
+        if self.is_in_binding(wanted.external_ip):
+            raise errors.EipInBinding(wanted.external_ip)
         address = IPv4Address(wanted.internal_ip)
         if not any(address in block for block in self.world.vpcs[gateway.spec.vpc].blocks):
             raise errors.InternalIpOutsideVpc(wanted.internal_ip)
-        interface = self.interface_of.get(wanted.internal_ip)
+        interface = self.interface_at(wanted.internal_ip)
         if interface is not None and interface.public_ip:
             raise errors.InstanceHasEip(wanted.internal_ip)
 
@@ -180,11 +152,11 @@ class Emulator(NetworkAnswers, Account):
         if len(table.entries) >= gateway.quota:
             raise errors.QuotaExceeded
 
-    def _check_sharing(self, table: ForwardTable, wanted: Mapping5, *, port_break: bool) -> None:
+    def _check_sharing(self, gateway: Gateway, wanted: Mapping5, *, port_break: bool) -> None:
         """IP mapping wants the address for itself; SNAT gives ports above 1024 only with PortBreak."""
-        sharers = table.by_external_ip.get(wanted.external_ip)
+        sharers = gateway.entries_at(wanted.external_ip)
         mapping = wanted.protocol == ANY
-        if sharers and (mapping or is_ip_mapping(next(iter(sharers.values())))):
+        if sharers and (mapping or is_ip_mapping(sharers[0])):
             raise errors.ExternalIpUsedInDnat(wanted.external_ip)
         high = wanted.external_ports.last > _PRIVILEGED
         if self.eips[wanted.external_ip].snat and (mapping or (high and not port_break)):
@@ -198,12 +170,14 @@ class Emulator(NetworkAnswers, Account):
         table_id = values.required(parameters, "ForwardTableId")
         entry_id = values.required(parameters, "ForwardEntryId")
         gateway = self._gateway(region, table_id=table_id)
-        gateway.settle(self.clock())
+        self.settle(gateway)
         table = gateway.tables[table_id]
         entry = table.entries.get(entry_id)
         if entry is None:
             raise errors.EntryNotFound(entry_id)
         self._check_idle(gateway)
+        if entry.status == PENDING:
+            raise errors.TableBusy(entry_id)
         if entry_id in table.unsettled:
             raise errors.EntryStatus(entry_id)
         self._start_delete(table, gateway, entry)
@@ -211,16 +185,10 @@ class Emulator(NetworkAnswers, Account):
 
     # -- shared ------------------------------------------------------------------------------------
 
-    def _gateway(self, region: str, *, table_id: str | None = "", gateway_id: str | None = "") -> Gateway:
-        gateway = self.gateway_of_table.get(table_id) if table_id else self.gateways.get(gateway_id or "")
-        if gateway is None or gateway.region != region:
-            raise (errors.ForwardTableNotFound(table_id) if table_id else errors.GatewayNotExist(gateway_id or ""))
-        if gateway_id and gateway.spec.id != gateway_id:
-            raise errors.ForwardTableNotFound(table_id, "is not a table of", gateway_id)
-        return gateway
-
     def _check_idle(self, gateway: Gateway) -> None:
-        if gateway.status != "Available":
+        if gateway.business_status != "Normal":
+            raise errors.FinancialLocked(gateway.spec.id)
+        if gateway.status != READY:
             raise errors.GatewayStatus(gateway.status)
         if gateway.unsettled() >= gateway.writes_at_once:
             raise errors.TableBusy
@@ -239,18 +207,3 @@ class Emulator(NetworkAnswers, Account):
         if known[0] != asked:
             raise errors.TokenMismatch(token)
         return known[1]
-
-
-def _entry_filter(parameters: Parameters) -> EntryFilter:
-    wanted = {field: parameters.get(name, "") for name, field in _FILTERS.items()}
-    for field in ("protocol", "external_port", "internal_port"):
-        wanted[field] = wanted[field].lower()
-    return {field: value for field, value in wanted.items() if value}
-
-
-def _matching(table: ForwardTable, wanted: EntryFilter) -> list[ForwardEntry]:
-    return [
-        entry
-        for entry in table.candidates(wanted)
-        if all(getattr(entry, field) == value for field, value in wanted.items())
-    ]

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from vpc_emulator import exceptions as errors
 from vpc_emulator import values
-from vpc_emulator.account import Account, Gateway
+from vpc_emulator.account import Account
+from vpc_emulator.assets import Eip, NetworkInterface, RouteTable
+from vpc_emulator.gateways import Gateway
 from vpc_emulator.values import Parameters
-from vpc_emulator.world import Eip, NetworkInterface, RouteTable
 
 Answer = dict[str, Any]
 
@@ -46,7 +47,7 @@ class NetworkAnswers(Account):
         }
         addresses = [text.strip() for text in parameters.get("EipAddress", "").split(",") if text.strip()]
         shown = [
-            _eip_answer(eip)
+            _eip_answer(eip, in_binding=self.is_in_binding(eip.address))
             for eip in self.eips.values()
             if eip.region == region and (not addresses or eip.address in addresses)
         ]
@@ -95,7 +96,10 @@ class NetworkAnswers(Account):
         addresses = values.repeated(parameters, "PrivateIpAddress")
         if len(addresses) > _MAX_ADDRESSES:
             raise errors.InvalidParameter("more than 100 of PrivateIpAddress")
+        if not all(map(values.is_ipv4, addresses)):
+            raise errors.InvalidParameter("PrivateIpAddress")
         wanted = {
+            "InstanceId": parameters.get("InstanceId"),
             "VSwitchId": parameters.get("VSwitchId"),
             "VpcId": self._vpc(parameters, region),
             "PrivateIpAddress": parameters.get("PrimaryIpAddress"),
@@ -115,7 +119,8 @@ class NetworkAnswers(Account):
     def _interfaces_with(self, addresses: list[str]) -> Iterable[NetworkInterface]:
         if not addresses:
             return self.interfaces.values()
-        found = (self.interface_of.get(address) for address in addresses)
+        in_prefixes = self.world.address_filter_finds_prefixes
+        found = (self.interface_at(address, in_prefixes=in_prefixes) for address in addresses)
         return {eni.id: eni for eni in found if eni is not None}.values()
 
     def _region(self, parameters: Parameters) -> str:
@@ -133,13 +138,14 @@ class NetworkAnswers(Account):
         return vpc_id
 
     def _gateway_answer(self, gateway: Gateway) -> Answer:
+        self.settle(gateway)
         spec = gateway.spec
         eips = [eip for eip in self.eips.values() if eip.gateway == spec.id]
         return {
             "NatGatewayId": spec.id,
             "Name": spec.id,
             "Status": gateway.status,
-            "BusinessStatus": "Normal",
+            "BusinessStatus": gateway.business_status,
             "NatType": "Enhanced",
             "NetworkType": "internet",
             "RegionId": gateway.region,
@@ -151,28 +157,25 @@ class NetworkAnswers(Account):
                     {
                         "IpAddress": eip.address,
                         "AllocationId": eip.allocation_id,
-                        "UsingStatus": self._using_status(gateway, eip),
-                        "SnatEntryEnabled": eip.snat,
+                        "UsingStatus": _using_status(gateway, eip),
+                        "SnatEntryEnabled": eip.snat_entry_enabled,
                     }
                     for eip in eips
                 ]
             },
-            "NatGatewayPrivateInfo": {"VswitchId": spec.vswitch, "IzNo": spec.zone},
+            "NatGatewayPrivateInfo": {"VswitchId": spec.vswitch} | ({"IzNo": spec.zone} if spec.zone else {}),
         }
 
-    def _using_status(self, gateway: Gateway, eip: Eip) -> str:
-        gateway.settle(self.clock())
-        used = any(table.by_external_ip.get(eip.address) for table in gateway.tables.values())
-        if used:
-            return "UsedByForwardTable"
-        return "UsedBySnatTable" if eip.snat else "Idle"
-
     def _route_table_answer(self, table: RouteTable) -> Answer:
-        vswitches = [vswitch.id for vswitch in self.world.vswitches.values() if vswitch.route_table == table.id]
+        vswitches = [
+            vswitch.id
+            for vswitch in self.world.vswitches.values()
+            if vswitch.route_table == table.id and table.lists_vswitches
+        ]
         return {
             "RouteTableId": table.id,
             "RouteTableName": table.id,
-            "RouteTableType": "Custom",
+            "RouteTableType": table.type,
             "RouterType": "VRouter",
             "RouterId": f"vrt-{table.vpc}",
             "VpcId": table.vpc,
@@ -190,6 +193,13 @@ class NetworkAnswers(Account):
         if table.next_hop_type:
             routes.insert(0, _route(table, "0.0.0.0/0", "Custom", table.next_hop_type, table.next_hop_id))
         return routes
+
+
+def _using_status(gateway: Gateway, eip: Eip) -> str:
+    """Tell what uses an EIP now, as UsingStatus does (VPC API reference, DescribeNatGateways)."""
+    if gateway.entries_at(eip.address):
+        return "UsedByForwardSnatTable" if eip.snat else "UsedByForwardTable"
+    return "UsedBySnatTable" if eip.snat else "Idle"
 
 
 def _filtered(items: list[Answer], wanted: dict[str, str | None]) -> list[Answer]:
@@ -221,14 +231,15 @@ def _interface_page(items: list[Answer], parameters: Parameters) -> Answer:
     return answer | _next_token(start + size, len(items))
 
 
-def _eip_answer(eip: Eip) -> Answer:
+def _eip_answer(eip: Eip, *, in_binding: bool) -> Answer:
     bound = bool(eip.gateway)
+    status = "InUse" if bound else "Available"
     return {
         "AllocationId": eip.allocation_id,
         "IpAddress": eip.address,
         "InstanceId": eip.gateway,
         "InstanceType": "Nat" if bound else "",
-        "Status": "InUse" if bound else "Available",
+        "Status": "Associating" if in_binding else status,
         "BusinessStatus": "Normal",
         "RegionId": eip.region,
         "OperationLocks": {"LockReason": []},
@@ -254,6 +265,8 @@ def _interface_answer(eni: NetworkInterface) -> Answer:
         "NetworkInterfaceName": eni.id,
         "Type": "Secondary",
         "Status": "InUse",
+        "InstanceId": eni.instance,
+        "Ipv4PrefixSets": {"Ipv4PrefixSet": [{"Ipv4Prefix": prefix} for prefix in eni.ipv4_prefixes]},
         "VpcId": eni.vpc,
         "VSwitchId": eni.vswitch,
         "ZoneId": eni.zone,

@@ -32,6 +32,7 @@ _VERSIONS: Final = {
     "DescribeRouteTableList": _VPC,
     "DescribeRouteEntryList": _VPC,
 }
+_WRITES: Final = frozenset({"CreateForwardEntry", "DeleteForwardEntry"})
 _METHODS: Final = {action: re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower() for action in _VERSIONS}
 
 
@@ -137,9 +138,11 @@ class Responder:
     def _perform(self, action: str, parameters: Parameters, fault: Fault | None) -> dict[str, Any]:
         work = getattr(self.emulator, _METHODS[action])
         with self.emulator.lock:
+            if fault is not None and fault.kind == "slip-row":
+                self.emulator.slip_row(parameters)
             answer: dict[str, Any] = self.emulator.once(action, parameters, work)
-            if fault is not None and fault.kind in {"stick", "fail-entry"} and "ForwardEntryId" in answer:
-                self.emulator.spoil_entry(answer["ForwardEntryId"], fault.kind)
+            if fault is not None and fault.kind in {"stick", "fail-entry"} and action in _WRITES:
+                self.emulator.spoil_entry({**parameters, **answer}["ForwardEntryId"], fault)
         return answer
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote
 
 from vpc_emulator import exceptions as errors
-from vpc_emulator.world import Credential
+from vpc_emulator.assets import Credential
 
 _ALGORITHM: Final = "ACS3-HMAC-SHA256"
 _AUTHORIZATION: Final = re.compile(

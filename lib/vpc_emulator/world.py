@@ -4,135 +4,38 @@ The format is described in README.md here. A mistake is reported with the path t
 ``nat_gateways[0].eips[1]``.
 """
 
-import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from vpc_emulator.assets import (
+    LISTING_ORDERS,
+    POD_DNAT_ACTIONS,
+    Credential,
+    Eip,
+    ListingOrder,
+    NatGateway,
+    NetworkInterface,
+    PresetEntry,
+    RateLimit,
+    RouteTable,
+    Vpc,
+    VSwitch,
+)
 from vpc_emulator.nodes import Node, WorldError
 from vpc_emulator.values import Mapping5, is_ipv4, parse_ports
 
-__all__ = ["POD_DNAT_ACTIONS", "World", "WorldError"]
+__all__ = ["POD_DNAT_ACTIONS", "Credential", "RateLimit", "World", "WorldError"]
 
-# The RAM policy in the ACK document on DNAT for pods.
-POD_DNAT_ACTIONS: Final = frozenset(
-    {
-        "ecs:DescribeNetworkInterfaces",
-        "vpc:DescribeNatGateways",
-        "vpc:DescribeForwardTableEntries",
-        "vpc:CreateForwardEntry",
-        "vpc:DescribeEipAddresses",
-        "vpc:DeleteForwardEntry",
-        "vpc:DescribeRouteTableList",
-        "vpc:DescribeRouteEntryList",
-    }
-)
+_PREFIX_LENGTH: Final = 28
+"""Length of the IPv4 prefixes of network interfaces (ECS API reference, AssignPrivateIpAddresses)."""
 
 _INTERFACE_SIZE: Final = 20
 """Private addresses of one interface; more are spread over interfaces named ID-1, ID-2 and so on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A key and what it may do."""
-
-    access_key_id: str
-    access_key_secret: str
-    security_token: str
-    actions: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Vpc:
-    """A VPC with its address blocks."""
-
-    id: str
-    region: str
-    blocks: tuple[ipaddress.IPv4Network, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteTable:
-    """A route table; the default route may be missing."""
-
-    id: str
-    vpc: str
-    next_hop_type: str = ""
-    next_hop_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VSwitch:
-    """A vSwitch in a zone."""
-
-    id: str
-    vpc: str
-    zone: str
-    cidr: str
-    route_table: str
-
-
-@dataclass(frozen=True, slots=True)
-class Eip:
-    """An elastic IP address, bound to a gateway or to nothing."""
-
-    address: str
-    allocation_id: str
-    region: str
-    gateway: str = ""
-    snat: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PresetEntry:
-    """A DNAT entry that is there from the beginning."""
-
-    wanted: Mapping5
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class NatGateway:
-    """A NAT gateway and how it behaves."""
-
-    id: str
-    vpc: str
-    vswitch: str
-    zone: str
-    status: str
-    forward_tables: tuple[str, ...]
-    quota: int
-    writes_at_once: int
-    settle_seconds: float
-    settle_jitter: float
-    entries: tuple[PresetEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkInterface:
-    """An elastic network interface; the first private address is the primary one."""
-
-    id: str
-    vpc: str
-    vswitch: str
-    zone: str
-    private_ips: tuple[str, ...]
-    security_groups: tuple[str, ...]
-    public_ip: str
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """How many calls the account may make in a window, in all or of one action."""
-
-    calls: int
-    seconds: float = 60.0
-    per_action: bool = True
-    tell_time_left: bool = True
 
 
 @dataclass(frozen=True)
@@ -147,7 +50,10 @@ class World:
     nat_gateways: dict[str, NatGateway]
     eips: dict[str, Eip]
     network_interfaces: dict[str, NetworkInterface]
-    rate_limit: RateLimit | None = field(default=None)
+    rate_limit: RateLimit | None = None
+    listing_order: ListingOrder | None = None
+    address_filter_finds_prefixes: bool = False
+    """Whether PrivateIpAddress finds an address that is only in a prefix; the reference does not say."""
 
     @classmethod
     def load(cls, path: str | Path) -> "World":
@@ -189,6 +95,8 @@ class _Reader:
         credentials = [_credential(node) for node in self.root.items("credentials")]
         limit = self.root.child("rate_limit")
         rate_limit = None if limit is None else _rate_limit(limit)
+        order = self._listing_order()
+        finds_prefixes = self.root.boolean("address_filter_finds_prefixes")
         self.root.finish()
         return World(
             regions=self.regions,
@@ -200,7 +108,21 @@ class _Reader:
             eips=self.eips,
             network_interfaces=self.network_interfaces,
             rate_limit=rate_limit,
+            listing_order=order,
+            address_filter_finds_prefixes=finds_prefixes,
         )
+
+    def _listing_order(self) -> ListingOrder | None:
+        orders: dict[str, ListingOrder | None] = {
+            "": None,
+            "creation": "creation",
+            "reverse": "reverse",
+            "arbitrary": "arbitrary",
+        }
+        name = self.root.string("listing_order", default="")
+        if name not in orders:
+            raise self.root.error("listing_order", f"is none of {', '.join(LISTING_ORDERS)}")
+        return orders[name]
 
     def _vpc(self, node: Node) -> Vpc:
         blocks = tuple(node.network(text) for text in node.strings("cidr", need=True))
@@ -214,31 +136,43 @@ class _Reader:
         hop = ("", "") if route is None else (route.string("type", default="NatGateway"), route.string("id"))
         if route is not None:
             route.finish()
-        return RouteTable(node.string("id"), node.known("vpc", self.vpcs), *hop)
+        kind = node.string("type", default="Custom")
+        if kind not in {"System", "Custom"}:
+            raise node.error("type", "is neither System nor Custom")
+        lists = node.boolean("lists_vswitches", default=True)
+        return RouteTable(node.string("id"), node.known("vpc", self.vpcs), *hop, kind, lists)
 
     def _vswitch(self, node: Node) -> VSwitch:
+        vpc = node.known("vpc", self.vpcs)
         return VSwitch(
             id=node.string("id"),
-            vpc=node.known("vpc", self.vpcs),
+            vpc=vpc,
             zone=node.string("zone"),
             cidr=str(node.network(node.string("cidr"))),
-            route_table=node.known("route_table", self.route_tables),
+            route_table=node.known("route_table", self.route_tables, default=self._system_table(vpc)),
         )
+
+    def _system_table(self, vpc: str) -> str | None:
+        """Return the VPC's System route table: vSwitches use it that no other table has."""
+        tables = (table.id for table in self.route_tables.values() if table.vpc == vpc and table.type == "System")
+        return next(tables, None)
 
     def _nat_gateway(self, node: Node) -> NatGateway:
         vswitch = self.vswitches.get(node.known("vswitch", self.vswitches, default=""))
+        tables = node.strings("forward_tables") or (f"ftb-{node.string('id')}",)
         gateway = NatGateway(
             id=node.string("id"),
             vpc=node.known("vpc", self.vpcs),
             vswitch=vswitch.id if vswitch else "",
-            zone=node.string("zone", default=vswitch.zone if vswitch else ""),
+            zone=_gateway_zone(node, vswitch),
             status=node.string("status", default="Available"),
-            forward_tables=node.strings("forward_tables") or (f"ftb-{node.string('id')}",),
+            business_status=node.string("business_status", default="Normal"),
+            forward_tables=tables,
             quota=node.integer("quota", default=100, low=0),
             writes_at_once=node.integer("writes_at_once", default=1),
             settle_seconds=node.number("settle_seconds", default=0.0),
             settle_jitter=node.number("settle_jitter", default=0.0, high=1.0),
-            entries=tuple(_entry(entry) for entry in node.items("entries")),
+            entries=tuple(_entry(entry, tables) for entry in node.items("entries")),
         )
         for eip in node.items("eips", shorthand="address"):
             self._eip(eip, gateway=gateway.id, region=self.vpcs[gateway.vpc].region)
@@ -249,7 +183,8 @@ class _Reader:
         if address in self.eips:
             raise node.error("address", f"{address} is there twice")
         allocation_id = node.string("allocation_id", default=f"eip-{address.replace('.', '-')}")
-        self.eips[address] = Eip(address, allocation_id, region, gateway, node.boolean("snat"))
+        snat, enabled = node.boolean("snat"), node.boolean("snat_entry_enabled", default=True)
+        self.eips[address] = Eip(address, allocation_id, region, gateway, snat, enabled)
         node.finish()
 
     def _network_interfaces(self) -> dict[str, NetworkInterface]:
@@ -272,6 +207,7 @@ class _Reader:
         groups = [addresses[at : at + _INTERFACE_SIZE] for at in range(0, len(addresses), _INTERFACE_SIZE)]
         security_groups = node.strings("security_groups") or ("sg-default",)
         public_ip = node.address("public_ip", default="")
+        instance, prefixes = node.string("instance", default=""), _prefixes(node)
         return [
             NetworkInterface(
                 id=node.string("id") if len(groups) == 1 else f"{node.string('id')}-{number}",
@@ -281,6 +217,8 @@ class _Reader:
                 private_ips=tuple(group),
                 security_groups=security_groups,
                 public_ip=public_ip if number == 1 else "",
+                instance=instance,
+                ipv4_prefixes=prefixes if number == 1 else (),
             )
             for number, group in enumerate(groups, start=1)
         ]
@@ -295,6 +233,20 @@ def _by_id(root: Node, key: str, read: Any) -> dict[str, Any]:
         found[item.id] = item
         node.finish()
     return found
+
+
+def _gateway_zone(node: Node, vswitch: VSwitch | None) -> str:
+    """Read the zone, that of the vSwitch if none is given; a gateway of a whole region has none."""
+    if node.boolean("regional"):
+        return ""
+    return node.string("zone", default=vswitch.zone if vswitch else "")
+
+
+def _prefixes(node: Node) -> tuple[str, ...]:
+    prefixes = tuple(map(node.network, node.strings("ipv4_prefixes")))
+    if any(prefix.prefixlen != _PREFIX_LENGTH for prefix in prefixes):
+        raise node.error("ipv4_prefixes", f"are not all of length {_PREFIX_LENGTH}")
+    return tuple(map(str, prefixes))
 
 
 def _credential(node: Node) -> Credential:
@@ -322,7 +274,7 @@ def _rate_limit(node: Node) -> RateLimit:
     return limit
 
 
-def _entry(node: Node) -> PresetEntry:
+def _entry(node: Node, tables: tuple[str, ...]) -> PresetEntry:
     external, internal = parse_ports(node.string("external_port")), parse_ports(node.string("internal_port"))
     if external is None or internal is None:
         raise node.error("external_port" if external is None else "internal_port", "is not a port")
@@ -331,5 +283,6 @@ def _entry(node: Node) -> PresetEntry:
         raise node.error("external_ip", "or internal_ip is not an IPv4 address")
     protocol = node.string("protocol", default="tcp").lower()
     name = node.string("name", default="")
+    table = node.known("table", tables, default=tables[0])
     node.finish()
-    return PresetEntry(Mapping5(external_ip, external, internal_ip, internal, protocol), name)
+    return PresetEntry(Mapping5(external_ip, external, internal_ip, internal, protocol), name, table)

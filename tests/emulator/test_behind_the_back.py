@@ -108,6 +108,32 @@ def test_control_address_changes_the_world(cloud: Cloud, server: EmulatorServer)
         cloud.create()
 
 
+@pytest.mark.parametrize(
+    ("change", "arguments"),
+    [
+        ("add_snat_entry", {"address": EIP}),
+        ("remove_snat_entry", {"address": SNAT_EIP}),
+        ("set_eip_in_binding", {"address": EIP, "seconds": 5}),
+        ("set_business_status", {"gateway_id": GATEWAY, "status": "FinancialLocked"}),
+        ("set_gateway_status", {"gateway_id": GATEWAY, "status": "Modifying", "seconds": 5}),
+        ("set_listing_order", {"order": "reverse"}),
+        ("set_churn", {"gateway_id": GATEWAY, "entries": 2, "seconds": 5}),
+    ],
+)
+def test_control_address_takes_change(server: EmulatorServer, change: str, arguments: dict[str, Any]) -> None:
+    assert _control(server, "POST", "world", {"do": change, "with": arguments}) == {"results": [None]}
+
+
+def test_control_address_lets_another_client_call(cloud: Cloud, server: EmulatorServer) -> None:
+    changes = [
+        {"do": "set_rate_limit", "with": {"calls": 2}},
+        {"do": "use_up_rate", "with": {"action": "DescribeNatGateways"}},
+    ]
+    assert _control(server, "POST", "world", changes) == {"results": [None, 2]}
+    with Refusal("Throttling.User"):
+        cloud.gateways()
+
+
 def test_control_address_shows_state_and_calls(cloud: Cloud, server: EmulatorServer) -> None:
     entry_id = cloud.create()
     state = _control(server, "GET", "state")

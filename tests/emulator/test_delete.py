@@ -1,7 +1,10 @@
 """DeleteForwardEntry, and the tokens that make both writes repeatable."""
 
+import pytest
+from darabonba.exceptions import UnretryableException
+
 from tests.emulator.support import GATEWAY, Cloud, Refusal
-from vpc_emulator import Emulator
+from vpc_emulator import Emulator, Fault
 
 
 def test_delete_of_unknown_entry_is_not_found(cloud: Cloud) -> None:
@@ -40,6 +43,29 @@ def test_same_token_with_other_parameters_is_refused(cloud: Cloud) -> None:
     cloud.create(client_token="t1")
     with Refusal("IdempotentParameterMismatch", 400):
         cloud.create(client_token="t1", external_port="513", internal_port="81")
+
+
+def test_same_token_with_another_entry_to_delete_is_refused(cloud: Cloud) -> None:
+    first, second = cloud.create(), cloud.create(external_port="513", internal_port="81")
+    cloud.delete(first, client_token="t2")
+    with Refusal("IdempotentParameterMismatch", 400):
+        cloud.delete(second, client_token="t2")
+
+
+def test_token_whose_first_call_is_being_processed_works_later(cloud: Cloud, emulator: Emulator) -> None:
+    emulator.add_fault(Fault("error", action="CreateForwardEntry", code="LastTokenProcessing"))
+    with Refusal("LastTokenProcessing", 400):
+        cloud.create(client_token="t1")
+    cloud.create(client_token="t1")
+    assert len(cloud.entries()) == 1
+
+
+def test_token_of_a_lost_answer_answers_the_entry_that_was_made(cloud: Cloud, emulator: Emulator) -> None:
+    emulator.add_fault(Fault("lose-answer", action="CreateForwardEntry"))
+    with pytest.raises(UnretryableException):
+        cloud.create(client_token="t1")
+    assert cloud.create(client_token="t1") == cloud.entries()[0]["ForwardEntryId"]
+    assert len(cloud.entries()) == 1
 
 
 def test_refused_create_leaves_its_token_unused(cloud: Cloud) -> None:

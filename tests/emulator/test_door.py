@@ -13,6 +13,7 @@ from darabonba.runtime import RuntimeOptions
 from tests.emulator.support import REGION, Cloud, Refusal
 from tests.hushed import STS_SECRET, STS_TOKEN
 from vpc_emulator import Emulator, EmulatorServer
+from vpc_emulator.listing import EntryListing
 
 
 def test_wrong_secret_does_not_match(server: EmulatorServer) -> None:
@@ -115,7 +116,7 @@ def test_unsigned_request_is_refused_in_the_shape_of_the_api(server: EmulatorSer
 def test_bug_of_the_emulator_looks_like_an_internal_error_and_is_kept(
     cloud: Cloud, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(type(emulator), "describe_forward_table_entries")
+    monkeypatch.delattr(EntryListing, "describe_forward_table_entries")
     with Refusal("InternalError", 500):
         cloud.vpc.describe_forward_table_entries(vpc.DescribeForwardTableEntriesRequest(region_id=REGION))
     assert "AttributeError" in emulator.bugs.pop()

@@ -2,16 +2,24 @@
 
 from alibabacloud_vpc20160428 import models as vpc
 
-from tests.emulator.support import EIP, GATEWAY, POD_WITH_EIP, REGION, SNAT_EIP, Cloud, Refusal
-from vpc_emulator import Emulator
+from tests.emulator.support import EIP, GATEWAY, POD_WITH_EIP, REGION, SNAT_EIP, Cloud, Refusal, small_world
+from vpc_emulator import Emulator, EmulatorServer, World
 
 
 def test_gateway_tells_tables_addresses_and_zone(cloud: Cloud) -> None:
     (gateway,) = cloud.gateways(nat_gateway_id=GATEWAY)
     assert gateway["ForwardTableIds"] == {"ForwardTableId": ["ftb-1"]}
     assert gateway["NatGatewayPrivateInfo"] == {"VswitchId": "vsw-1", "IzNo": "cn-hangzhou-j"}
-    shown = [(ip["IpAddress"], ip["SnatEntryEnabled"]) for ip in gateway["IpLists"]["IpList"]]
-    assert shown == [(EIP, False), (SNAT_EIP, True)]
+    shown = [(ip["IpAddress"], ip["AllocationId"]) for ip in gateway["IpLists"]["IpList"]]
+    assert shown == [(EIP, "eip-47-96-0-1"), (SNAT_EIP, "eip-snat")]
+
+
+def test_gateway_of_a_whole_region_has_no_zone() -> None:
+    raw = small_world()
+    raw["nat_gateways"][0]["regional"] = True
+    with EmulatorServer(Emulator(World.from_dict(raw))) as server:
+        (gateway,) = Cloud(server.endpoint).gateways(nat_gateway_id=GATEWAY)
+    assert gateway["NatGatewayPrivateInfo"] == {"VswitchId": "vsw-1"}
 
 
 def test_gateways_are_found_by_vpc_and_zone(cloud: Cloud) -> None:

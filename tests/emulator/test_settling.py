@@ -61,9 +61,9 @@ def test_newer_gateway_bears_as_many_unsettled_entries_as_told(cloud: Cloud, emu
         cloud.create()
 
 
-def test_unsettled_entry_itself_cannot_be_deleted(cloud: Cloud, clock: ManualClock) -> None:
+def test_entry_is_deleted_once_it_is_available_and_once_only(cloud: Cloud, clock: ManualClock) -> None:
     entry_id = cloud.create()
-    with Refusal("IncorrectStatus.ForwardEntry", 400):
+    with Refusal("IncorretForwardEntryStatus", 400):
         cloud.delete(entry_id)
     clock.advance(10)
     cloud.delete(entry_id)
