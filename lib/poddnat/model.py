@@ -5,7 +5,7 @@ except for a port range, which the cloud and PodDNAT spell alike.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Self
 
@@ -158,6 +158,8 @@ class ForwardEntry:
     name: str
     rule: ForwardRule
     status: EntryStatus
+    table_id: str = field(default="", compare=False)
+    """The forward table that it stands in: a gateway may have several. Empty: not told yet."""
 
 
 class ExposedPort(NamedTuple):

@@ -3,8 +3,8 @@
 import itertools
 
 from poddnat.api import ADDRESS, GATEWAY, INTERNAL_TAKEN, PORT_TAKEN, QUOTA, Problem
-from poddnat.gateway.ownership import Ownership
-from poddnat.gateway.plan import Plan, Side
+from poddnat.gateway.reconciler.ownership import Ownership
+from poddnat.gateway.reconciler.plan import Plan, Side
 
 _COUNTED = 10
 """Numbers up to this are told as they are."""

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from poddnat.gateway.concurrency import Kind
+from poddnat.gateway.reconciler.calls import Kind
 
 
 @dataclass(frozen=True)
 class GatewayStats:
-    """One gateway's queue, pace and table, all of one moment."""
+    """One gateway's work queue, concurrency and table, all of one moment."""
 
     waiting: Mapping[Kind, int]
     """PodDNATs that wait for their turn to write, by what they have to write next."""

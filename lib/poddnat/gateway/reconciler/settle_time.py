@@ -18,7 +18,7 @@ _IMPOSSIBLE = 1e-6
 
 
 @dataclass
-class Settling:
+class SettleTime:
     """The times that writes of one kind take: evenly spread around a smoothed mean, two mean deviations each way."""
 
     mean: float | None = None
@@ -60,6 +60,11 @@ class Settling:
         last = 0.0 if self.mean is None else self.mean + 2 * self.step
         more = min(max(self.step / 2, 2 * (pending_at - last)), 2 * _LONGEST_STEP)
         return max(last, pending_at + more)
+
+    def likely_by(self, share: float, *, pending_at: float) -> float:
+        """Give the age by which a share of the writes has settled that surely were unsettled at an age."""
+        first, last = max(self.surely_pending(), pending_at), self.surely_settled(pending_at)
+        return first + share * max(0.0, last - first)
 
     def pending_share(self, age: float, *, since: float, pending_at: float) -> float:
         """Estimate what share of the writes that are unsettled at the age ``since`` still are so at a later age.

@@ -1,10 +1,10 @@
 """One gateway's forward table as last seen, with the look-ups that the plan needs.
 
-A listing is old the moment it arrives: our own writes may have been answered since it was asked for. So every change
-is stamped, and a listing never undoes what happened after it began.
+A read is old the moment it arrives: our own writes may have been answered since it was asked for. So every change is
+stamped, and a read never undoes what happened after it began.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from poddnat.model import ForwardEntry, ForwardRule, Ports
 
@@ -52,15 +52,23 @@ def _blocks(slot: _Slot) -> list[tuple[str, int]]:
 
 
 class Table:
-    """The entries of one gateway, by id, by name and by either side."""
+    """The entries of one gateway, by id, by name and by either side.
+
+    Times are stamps that only ever grow: a read knows the stamp of before it was asked for.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[str, ForwardEntry] = {}
         self._names: dict[str, set[str]] = {}
         self._outside = _Side()
         self._inside = _Side()
-        self._clock = 0
-        self._changed: dict[str, int] = {}
+        self._stamp = 0
+        self._written: dict[str, int] = {}
+        # When the answer to a write told of an entry, or of its end; only as long as an older read may be under way.
+        self._shown: dict[str, int] = {}
+        # Of each entry, the stamp of the last read that showed it, or of the write that made it.
+        self._unseen: set[str] = set()
+        # Entries that the last whole listing, of several pages, did not show.
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -76,6 +84,14 @@ class Table:
         """Find the entries of a name."""
         return [self._entries[entry_id] for entry_id in sorted(self._names.get(name, ()))]
 
+    def ids(self) -> list[str]:
+        """List all ids."""
+        return list(self._entries)
+
+    def names(self) -> Iterable[str]:
+        """List the names that entries have, each once."""
+        return self._names.keys()
+
     def clashing_outside(self, rule: ForwardRule) -> list[ForwardEntry]:
         """Find the entries that keep a rule's external side taken."""
         near = (self._entries[i] for i in self._outside.near((rule.external_ip, rule.external_ports)))
@@ -87,47 +103,57 @@ class Table:
         return [entry for entry in near if entry.rule.clashes_inside(rule)]
 
     def now(self) -> int:
-        """Give the stamp to remember before a listing is asked for."""
-        self._clock += 1
-        return self._clock
+        """Give the stamp to remember before something is read."""
+        self._stamp += 1
+        return self._stamp
 
     def put(self, entry: ForwardEntry) -> None:
         """Record what a write's answer told."""
-        self._changed[entry.entry_id] = self.now()
+        self._written[entry.entry_id] = self._shown[entry.entry_id] = self.now()
         self._store(entry)
 
     def remove(self, entry_id: str) -> None:
-        """Record that an entry is gone."""
-        self._changed[entry_id] = self.now()
+        """Record that the answer to a write told that an entry is gone."""
+        self._written[entry_id] = self.now()
         self._drop(entry_id)
 
-    def learn(self, listed: Iterable[ForwardEntry], *, since: int, gone: Iterable[str]) -> None:
-        """Take over a listing asked for at the stamp ``since``: what it shows, and the ids that it shows gone."""
-        seen = set()
-        for entry in listed:
-            seen.add(entry.entry_id)
-            if self._changed.get(entry.entry_id, 0) <= since:
-                self._store(entry)
-        for entry_id in [i for i in gone if i not in seen]:
-            if self._changed.get(entry_id, 0) <= since:
-                self._drop(entry_id)
-        # Stamps matter only to listings under way, and the callers ask for one at a time.
-        self._changed = {i: stamp for i, stamp in self._changed.items() if stamp > since}
+    def merge(self, rows: Iterable[ForwardEntry], *, since: int) -> set[str]:
+        """Take over rows of a read asked for at the stamp ``since``; returns the ids of entries that are new or other.
 
-    def ids(self) -> list[str]:
-        """List all ids."""
-        return list(self._entries)
+        Reads are asked for one at a time, so what was written before this one matters to none any more.
+        """
+        changed = set()
+        for row in rows:
+            if self._written.get(row.entry_id, 0) > since:
+                continue  # An answer that came later knows better.
+            self._shown[row.entry_id] = since
+            self._unseen.discard(row.entry_id)
+            if self._entries.get(row.entry_id) != row:
+                changed.add(row.entry_id)
+                self._store(row)
+        self._written = {i: stamp for i, stamp in self._written.items() if stamp > since}
+        return changed
 
-    def counted_from_newest(self, entry_ids: Collection[str]) -> dict[str, int]:
-        """Tell how many entries came after each of these: where a listing in order of creation shows them."""
-        wanted = {entry_id for entry_id in entry_ids if entry_id in self._entries}
-        found: dict[str, int] = {}
-        for place, entry_id in enumerate(reversed(self._entries)):
-            if len(found) == len(wanted):
-                break
-            if entry_id in wanted:
-                found[entry_id] = place
-        return found
+    def drop(self, entry_ids: Iterable[str], *, since: int) -> set[str]:
+        """Take over that a read asked for at ``since`` proves these to be gone; returns those that were there."""
+        known = (i for i in entry_ids if i in self._entries)
+        gone = {i for i in known if max(self._written.get(i, 0), self._shown.get(i, 0)) <= since}
+        for entry_id in gone:
+            self._drop(entry_id)
+        return gone
+
+    def not_shown(self, *, since: int) -> list[ForwardEntry]:
+        """List the entries that no read has shown since a stamp."""
+        return [entry for entry in self._entries.values() if self._shown.get(entry.entry_id, 0) < since]
+
+    def unseen_twice(self, entry_ids: Iterable[str]) -> set[str]:
+        """Note that a whole listing of several pages did not show these; returns those of which the last one said so.
+
+        One listing may miss a row that slips from page to page. Two in a row are believed where nothing depends on it.
+        """
+        missing = set(entry_ids)
+        twice, self._unseen = missing & self._unseen, missing
+        return twice
 
     def _store(self, entry: ForwardEntry) -> None:
         before = self._entries.get(entry.entry_id)
@@ -135,13 +161,14 @@ class Table:
             return
         if before is not None:
             self._unindex(before)
-        # A known entry keeps its place in the order of creation.
         self._entries[entry.entry_id] = entry
         self._names.setdefault(entry.name, set()).add(entry.entry_id)
         self._outside.add((entry.rule.external_ip, entry.rule.external_ports), entry.entry_id)
         self._inside.add((entry.rule.internal_ip, entry.rule.internal_ports), entry.entry_id)
 
     def _drop(self, entry_id: str) -> None:
+        self._shown.pop(entry_id, None)
+        self._unseen.discard(entry_id)
         if (entry := self._entries.pop(entry_id, None)) is not None:
             self._unindex(entry)
 

@@ -12,6 +12,7 @@ nothing                         create
 our own obsolete entry          delete it first; the next plan creates
 any entry on its way out        wait
 an entry of a PodDNAT now gone  a leftover (perhaps of the pod that had this IP): delete it first
+either of both, but Pending     wait: the cloud does not delete it before it is Available
 an entry of a living PodDNAT    a conflict, told to the caller
 anybody else's entry            a conflict, told to the caller; the entry stays untouched
 ==============================  =============================================================
@@ -21,8 +22,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from poddnat.gateway.ownership import Ownership
-from poddnat.gateway.table import Table
+from poddnat.gateway.reconciler.ownership import Ownership
+from poddnat.gateway.reconciler.table import Table
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
 
 
@@ -51,7 +52,7 @@ class Plan:
     working: tuple[ForwardEntry, ...] = ()
     """Available entries, in the order of the desired rules."""
     settling: tuple[ForwardEntry, ...] = ()
-    """Entries to wait for: to become Available, or to go."""
+    """Entries to wait for: to become Available, be it only to be deleted then, or to go."""
     creates: tuple[ForwardRule, ...] = ()
     deletes: tuple[ForwardEntry, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
@@ -87,21 +88,24 @@ class OwnEntries:
 def make_plan(
     desired: Sequence[ForwardRule],
     table: Table,
-    mine: OwnEntries,
+    own: OwnEntries,
     ownership: Ownership,
     is_alive: Callable[[str], bool],
 ) -> Plan:
     """Compare; ``is_alive`` tells of a PodDNAT's uid whether that PodDNAT still exists."""
+    wanted = frozenset(desired)
     steady: dict[ForwardRule, ForwardEntry] = {}
     obsolete: list[ForwardEntry] = []
     leaving: list[ForwardEntry] = []
-    for entry in mine.entries(table):
+    for entry in own.entries(table):
         if entry.status is EntryStatus.DELETING:
             leaving.append(entry)
-        elif entry.rule in desired and entry.rule not in steady:
+        elif entry.rule in wanted and entry.rule not in steady:
             steady[entry.rule] = entry
-        else:
+        elif entry.status is EntryStatus.AVAILABLE:
             obsolete.append(entry)
+        else:
+            leaving.append(entry)
     creates: list[ForwardRule] = []
     conflicts: list[Conflict] = []
     doomed = {entry.entry_id: entry for entry in obsolete}
@@ -114,11 +118,11 @@ def make_plan(
             in_the_way = True
             if entry.entry_id in doomed or entry.entry_id in waiting:
                 continue
-            if entry.status is EntryStatus.DELETING:
-                waiting[entry.entry_id] = entry
-                continue
             holder = ownership.owner_in(entry.name)
-            if holder is not None and holder != mine.uid and not is_alive(holder):
+            is_leftover = holder is not None and holder != own.uid and not is_alive(holder)
+            if entry.status is EntryStatus.DELETING or (is_leftover and entry.status is not EntryStatus.AVAILABLE):
+                waiting[entry.entry_id] = entry
+            elif is_leftover:
                 doomed[entry.entry_id] = entry
             else:
                 conflicts.append(Conflict(rule, entry, side, holder))

@@ -1,0 +1,42 @@
+"""Every pause, retry and interval of this package, with its reason. All are seconds unless they say otherwise."""
+
+# Writes.
+RETRY_FIRST, RETRY_LONGEST = 0.5, 30.0
+"""Between two tries of one PodDNAT's write that was refused for a reason of its own."""
+SUSPEND_FIRST, SUSPEND_LONGEST = 0.25, 30.0
+"""Between two tries on a gateway, or an address, that refuses everything: one call tries first."""
+CONCURRENCY_FIRST, CONCURRENCY_LONGEST = 0.25, 10.0
+"""Between two writes that the gateway refuses as too many, where what is known of it does not explain that."""
+QUOTA_RETRY = 60.0
+"""After a gateway said that its table is full: the quota may have been raised."""
+
+# Reads.
+POLL_FIRST, POLL_LONGEST = 0.2, 20.0
+"""Between two reads that ask for the same and found it unchanged, where nothing is known of how long it takes."""
+CONFLICT_RECHECK = 30.0
+"""Between two looks at somebody else's entry that is in a PodDNAT's way."""
+REFRESH = 300.0
+"""Between two listings of a table when nothing asks for one; longer where the read budget does not allow it."""
+TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST = 0.5, 30.0
+"""Before a table is read on after a read failed."""
+
+# What all tables' refreshing may cost together, in calls a minute. The API allows 200 calls a minute for each action.
+ACTIVE_READS_A_MINUTE = 40.0
+STANDBY_READS_A_MINUTE = 8.0
+LEAST_REFRESH_READS_A_MINUTE = 8.0
+"""What is left for refreshing however many reads others wait for."""
+
+STUCK_AFTER = 90.0
+"""An entry that has not moved for so long is told in its PodDNAT's status."""
+REQUEUE_LONGEST = 20.0
+"""The longest that a hook is asked to wait before it asks again."""
+
+# The gateways themselves: DescribeNatGateways.
+GATEWAYS_EVERY = 60.0
+GATEWAYS_RETRY_FIRST, GATEWAYS_RETRY_LONGEST = 1.0, 30.0
+MISSING_RECHECK = 5.0
+"""Between two answers that leave out a gateway or an address that was there."""
+MISSING_BELIEVED_AFTER = 30.0
+"""A gateway or an address counts as gone once every answer has left it out for so long."""
+JOIN_WITHIN = 1.0
+"""How long a read that nobody needs any more is waited for at the end."""

@@ -1,0 +1,83 @@
+"""The calls to the cloud that one gateway's reconciler chooses."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from poddnat.cloud import EntryFilter
+from poddnat.model import ForwardEntry, ForwardRule
+
+
+class Kind(Enum):
+    """The two classes of writes: they take turns, and may take the gateway different times."""
+
+    CREATE = "create"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class Create:
+    """Create this entry."""
+
+    uid: str
+    name: str
+    rule: ForwardRule
+    token: str
+    pod: str = ""
+    """Namespace and name, for logs."""
+
+    @property
+    def key(self) -> ForwardRule | str:
+        """What it is about: the rule."""
+        return self.rule
+
+    @property
+    def kind(self) -> Kind:
+        """Its class of writes."""
+        return Kind.CREATE
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete this entry; ``leftover_of`` is the PodDNAT that it belonged to when that is another one, now gone."""
+
+    uid: str
+    entry: ForwardEntry
+    token: str
+    leftover_of: str | None
+    pod: str = ""
+
+    @property
+    def key(self) -> ForwardRule | str:
+        """What it is about: the entry's id."""
+        return self.entry.entry_id
+
+    @property
+    def rule(self) -> ForwardRule:
+        """What the entry does."""
+        return self.entry.rule
+
+    @property
+    def kind(self) -> Kind:
+        """Its class of writes."""
+        return Kind.DELETE
+
+
+@dataclass(frozen=True)
+class Find:
+    """List what these filters match, one after the other: each is proof of what is there and what is not."""
+
+    filters: tuple[EntryFilter, ...]
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """Read one page of the whole table: proof of what it shows only, unless it is all there is."""
+
+    page: int
+    listing: bool
+    """Whether it belongs to a listing of the whole table; else it is read for the entries that it may show."""
+
+
+Write = Create | Delete
+Read = Find | ReadPage
+Call = Write | Read

@@ -1,0 +1,239 @@
+"""How many writes one gateway bears at once: learned from its answers, never configured.
+
+A write that the gateway has accepted stays unsettled (Pending, Deleting) for a while. Old gateways refuse the next
+write until then, newer ones bear several at once. Two things are learned: how many (the limit), and how long settling
+takes, so that the next write is sent when a place is free. Whether it is free is asked by reads; a refused write is no
+way to ask, but for one now and then that tries whether the gateway bears more. All times are seconds of the caller's
+monotonic clock; nothing here waits or reads a clock.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from poddnat.backoff import Backoff
+from poddnat.gateway.intervals import CONCURRENCY_FIRST, CONCURRENCY_LONGEST
+from poddnat.gateway.reconciler.calls import Kind
+from poddnat.gateway.reconciler.settle_time import SettleTime, counts, given_that
+
+# More writes at once than any gateway is known to bear.
+MOST_AT_ONCE = 16
+_TRY_ONE_MORE_AFTER = 64
+"""Writes between two tries whether the gateway bears one more than it did."""
+_RISK_SERIAL = 0.05
+"""The chance of a refusal to take where a gateway bears one write: a read tells as well, and leaves no error."""
+_RISK = 0.6
+"""The same, at first, where it bears several: an idle place costs its share of the gateway's capacity."""
+_REFUSALS_OF_MANY = 0.65
+"""How many refusals each write is worth there, for all of them together."""
+_BOLDER = 1.01
+_BOLDEST = 1.5
+_PROBABLE = 0.9
+_CERTAIN = 0.999
+_SHORTEST_STEP = 0.001
+_SHARE_IF_SERIAL = 0.43
+"""The share of writes that should have settled when one is asked for, where the next write waits for it.
+
+With evenly spread times that is about two reads a write, and a tenth of the spread lost.
+"""
+_SHARES = {Kind.CREATE: 0.6, Kind.DELETE: 0.85}
+"""The same where nobody waits but to be told: who creates wants to know, who deletes has time."""
+
+
+@dataclass
+class _Unsettled:
+    kind: Kind
+    accepted_at: float
+    pending_until: float
+    """The last moment at which it surely was unsettled."""
+    known_at: float
+    """The last moment about which an answer told anything."""
+    chance: float = 1.0
+    """How likely it was unsettled at that moment."""
+
+
+class ConcurrencyLimiter:
+    """Decides when the next write may go to one gateway, and learns from what came of it."""
+
+    def __init__(self) -> None:
+        self.limit = 1
+        """How many unsettled writes the gateway bears, as far as is known."""
+        self.in_flight = 0
+        """Writes sent and not answered yet."""
+        self.settle_times = {kind: SettleTime() for kind in Kind}
+        self._unsettled: dict[str, _Unsettled] = {}
+        self._presumed_settled = ("", _Unsettled(Kind.CREATE, 0.0, 0.0, 0.0))
+        # The last entry that was taken to have settled because the next write was accepted.
+        self._growing = True
+        # Whether one more than the limit is tried at each write: at first, and after it bore more than it did.
+        self._boldness = 1.0
+        # Rises with each write and falls with each refusal, so that these stay as many as they are worth.
+        self._since_try = 0
+        self._lowered = False
+        # Whether the last answer to a write lowered the limit.
+        self._backoff = Backoff(CONCURRENCY_FIRST, CONCURRENCY_LONGEST)
+        self._retry_at = -math.inf
+
+    @property
+    def unsettled(self) -> int:
+        """Count the writes that the gateway has accepted and that are not known to have settled."""
+        return len(self._unsettled)
+
+    def seconds_per_write(self) -> float:
+        """Estimate how long each write occupies the gateway, for telling those who wait."""
+        means = [settle_time.mean for settle_time in self.settle_times.values() if settle_time.mean is not None]
+        return (max(means) if means else CONCURRENCY_FIRST) / self.limit
+
+    def wait(self, now: float) -> float:
+        """Give the seconds until a write may be sent: 0 for at once, infinite while only an answer can change it."""
+        start = max(now, self._retry_at)
+        if self.in_flight >= self._allowed():
+            return math.inf
+        if self._has_room(start):
+            return start - now
+        early, late = start, max([start, *map(self._settled_by, self._unsettled.values())])
+        if not self._has_room(late):
+            return math.inf
+        while late - early > _SHORTEST_STEP:
+            middle = (early + late) / 2
+            early, late = (early, middle) if self._has_room(middle) else (middle, late)
+        return late - now
+
+    def sent(self) -> None:
+        """Note that a write goes out."""
+        self.in_flight += 1
+
+    def accepted(self, entry_id: str, kind: Kind, now: float) -> None:
+        """Note that the gateway took a write; ``entry_id`` names the entry that is unsettled by it."""
+        busy = self.in_flight + sum(chance >= _PROBABLE for chance in self._chances(now))
+        self.in_flight -= 1
+        if busy > self.limit:
+            self.limit, self._growing, self._since_try = min(busy, MOST_AT_ONCE), True, 0
+        elif self.limit == 1:
+            # On a gateway that takes one at a time, taking this one says that the one before has settled.
+            for earlier, write in list(self._unsettled.items()):
+                self._settled(earlier, now)
+                self._presumed_settled = (earlier, write)
+        elif not self._growing and not self._trying_more:
+            self._conclude(0, self.limit - 1, now)
+        if not self._growing:
+            self._boldness = min(self._boldness * _BOLDER, _BOLDEST)
+            self._since_try += 1
+        self._lowered = False
+        self._reset_backoff()
+        self._unsettled[entry_id] = _Unsettled(kind, now, now, now)
+
+    def refused(self, now: float) -> None:
+        """Note that the gateway was too busy for a write."""
+        self.in_flight -= 1
+        at_most = self.in_flight + len(self._unsettled)
+        start_anew = False
+        if at_most >= self.limit and (self._growing or self._trying_more):
+            self._since_try = 0
+        elif at_most < self.limit:
+            # Refused with fewer under way than it once bore; twice in a row: it is another gateway by now.
+            start_anew, self._lowered = self._lowered, True
+            self.limit = 1 if start_anew else max(1, at_most)
+        elif self.limit > 1:
+            self._boldness *= _BOLDER ** (-self.limit / _REFUSALS_OF_MANY)
+        self._growing = start_anew
+        if self._unsettled and self._conclude(self.limit - self.in_flight, len(self._unsettled), now):
+            self._reset_backoff()
+        else:
+            self._retry_at = now + self._backoff.failed()
+
+    def failed(self) -> None:
+        """Note that a write came to nothing for a reason that says nothing about how much the gateway bears."""
+        self.in_flight -= 1
+
+    def forget_all_but(self, entry_ids: Iterable[str]) -> None:
+        """Forget writes to entries that are no longer there, such as those deleted behind our back."""
+        there = set(entry_ids)
+        self._unsettled = {entry_id: write for entry_id, write in self._unsettled.items() if entry_id in there}
+
+    def seen_pending(self, entry_id: str, asked_at: float) -> None:
+        """Note that a read asked for at a time showed an entry still unsettled."""
+        if entry_id == self._presumed_settled[0] and self._presumed_settled[1].pending_until < asked_at:
+            # It was not: the gateway bears more than one.
+            self._unsettled[entry_id] = self._presumed_settled[1]
+            self._growing = True
+        write = self._unsettled.get(entry_id)
+        if write is not None and write.pending_until < asked_at:
+            write.pending_until = write.known_at = asked_at
+            write.chance = 1.0
+            if (there := sum(other.chance == 1.0 for other in self._unsettled.values())) > self.limit:
+                self.limit, self._growing = min(there, MOST_AT_ONCE), True
+
+    def seen_settled(self, entry_id: str, now: float) -> None:
+        """Note that a read showed an entry settled, or gone."""
+        if entry_id in self._unsettled:
+            self._settled(entry_id, now)
+            self._reset_backoff()
+
+    def expected_at(self, entry_id: str, *, more_to_write: bool) -> float:
+        """Give the time at which asking for an unsettled entry is worth a read; -inf: nothing is known of it."""
+        write = self._unsettled.get(entry_id)
+        if write is None or (settle_time := self._settle_time(write.kind)).mean is None:
+            return -math.inf
+        share = _SHARE_IF_SERIAL if self.limit == 1 and more_to_write else _SHARES[write.kind]
+        return write.accepted_at + settle_time.likely_by(share, pending_at=write.pending_until - write.accepted_at)
+
+    @property
+    def _trying_more(self) -> bool:
+        """Whether it is time to try one more than the limit: a gateway may have become faster."""
+        return self._since_try > _TRY_ONE_MORE_AFTER
+
+    def _allowed(self) -> int:
+        return min(self.limit + (self._growing or self._trying_more), MOST_AT_ONCE)
+
+    def _has_room(self, at: float) -> bool:
+        """Whether a write is likely enough to be accepted.
+
+        A refusal costs a call, an idle place costs the limit's share of the gateway's capacity: the more it bears at
+        once, the surer a try has to be.
+        """
+        room = self._allowed() - self.in_flight
+        likely = sum(counts(self._chances(at))[:room])
+        if self._growing or self._trying_more:
+            return likely >= _PROBABLE
+        if self.limit == 1 and all(settle_time.mean is None for settle_time in self.settle_times.values()):
+            return not self._unsettled  # Nothing is known of how long it takes: only a read tells.
+        return likely >= 1 - (_RISK_SERIAL if self.limit == 1 else self._boldness * _RISK / math.sqrt(self.limit))
+
+    def _chances(self, at: float) -> list[float]:
+        return [self._chance(write, at) for write in self._unsettled.values()]
+
+    def _chance(self, write: _Unsettled, at: float) -> float:
+        begun = write.accepted_at
+        since, pending_at = write.known_at - begun, write.pending_until - begun
+        settle_time = self._settle_time(write.kind)
+        return write.chance * settle_time.pending_share(at - begun, since=since, pending_at=pending_at)
+
+    def _settled_by(self, write: _Unsettled) -> float:
+        settle_time = self._settle_time(write.kind)
+        return write.accepted_at + settle_time.surely_settled(write.pending_until - write.accepted_at)
+
+    def _conclude(self, least: int, most: int, now: float) -> bool:
+        """Take over how many are unsettled; returns whether that can be, by what was known."""
+        chances = given_that(self._chances(now), least, most)
+        if chances is None:
+            return False
+        for write, chance in zip(self._unsettled.values(), chances, strict=True):
+            write.chance, write.known_at = chance, now
+            if chance > _CERTAIN:
+                write.pending_until = now
+        return True
+
+    def _settled(self, entry_id: str, now: float) -> None:
+        write = self._unsettled.pop(entry_id)
+        settle_time = self.settle_times[write.kind]
+        settle_time.learn(write.pending_until - write.accepted_at, now - write.accepted_at)
+
+    def _settle_time(self, kind: Kind) -> SettleTime:
+        own = self.settle_times[kind]
+        other = self.settle_times[Kind.DELETE if kind is Kind.CREATE else Kind.CREATE]
+        return own if own.mean is not None else other
+
+    def _reset_backoff(self) -> None:
+        self._backoff.reset()
+        self._retry_at = -math.inf

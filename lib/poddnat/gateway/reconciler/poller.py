@@ -1,0 +1,183 @@
+"""What to read of a gateway's table next: as few calls as those who wait allow, one at a time.
+
+Two things are read. What somebody waits for is asked for when it is due, by id, name or side; or, where that is fewer
+calls, by a page that shows several. And the whole table is listed now and then, page by page, as the read budget
+allows; a listing that the table changes under is merged, not begun again.
+"""
+
+import heapq
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from poddnat.backoff import Backoff
+from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
+from poddnat.gateway.intervals import REFRESH, TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST
+from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
+from poddnat.gateway.reconciler.desired import Key, Poll
+
+MOST_FILTERS = 8
+"""How much is asked for in one go: what becomes due meanwhile should not wait for long."""
+_WORTH = 1.2
+"""How many of the entries asked for a page has to show, as expected, to be read instead of them."""
+_YIELD_WEIGHT = 0.3
+
+
+def pages_of(entries: int) -> int:
+    """Count the calls that a listing of so many entries takes."""
+    return max(1, -(-entries // ENTRIES_PER_PAGE))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a read is to tell: of which PodDNAT, of which of its items, and by which filters."""
+
+    uid: str
+    key: Key
+    poll: Poll
+    filters: tuple[EntryFilter, ...]
+    entry_pending: bool
+    """Whether it is about an entry that a page may show to be Available by now."""
+
+
+@dataclass
+class Listing:
+    """A listing of the whole table under way."""
+
+    since: int
+    """The table's stamp from before it began."""
+    started_at: float
+    next_page: int = 1
+    shown: int = 0
+    totals: set[int] = field(default_factory=set)
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether what it did not show is not there: it was one page, and that was all."""
+        return self.next_page == 2 and self.totals == {self.shown}  # noqa: PLR2004 - the first page is done
+
+
+class Poller:
+    """Chooses what to read. Not safe for use from several threads at once."""
+
+    def __init__(self) -> None:
+        self.reading = False
+        """Whether a read is under way."""
+        self.total = 0
+        """How many entries the table has, as the cloud said last."""
+        self._due: list[tuple[float, int, str]] = []
+        self._scheduled: dict[str, tuple[float, int]] = {}
+        self._sequence = 0
+        self._refresh_at = -math.inf
+        self._urgent = True
+        # Whether somebody doubts what is known: the next listing is not held back by the read budget.
+        self._listing: Listing | None = None
+        self._table_backoff = Backoff(TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST)
+        self._table_retry_at = -math.inf
+        self._yields = {"last": 1.0, "first": 0.5}
+        # What share of new entries a page at one end of the table shows: the API promises no order, so it is measured.
+        self._end = "last"
+
+    def schedule(self, uid: str, at: float) -> None:
+        """Have a PodDNAT asked for at a time, instead of any earlier plan; infinite: not at all."""
+        if math.isinf(at):
+            self._scheduled.pop(uid, None)
+        elif (known := self._scheduled.get(uid)) is None or known[0] != at:
+            self._sequence += 1
+            self._scheduled[uid] = (at, self._sequence)
+            heapq.heappush(self._due, (at, self._sequence, uid))
+
+    def take_due(self, now: float) -> list[str]:
+        """Take out the PodDNATs that are due, a few at a time, those first that have been due the longest."""
+        found: list[str] = []
+        while len(found) < MOST_FILTERS and self.next_due() <= now:
+            found.append(heapq.heappop(self._due)[2])
+            del self._scheduled[found[-1]]
+        return found
+
+    def next_due(self) -> float:
+        """Tell when the next PodDNAT is due."""
+        while self._due and self._scheduled.get(self._due[0][2]) != self._due[0][:2]:
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else math.inf
+
+    def choose(self, asked: Sequence[Asked]) -> Read:
+        """Choose the cheapest read that tells what is asked."""
+        pages = pages_of(self.total)
+        if pages == 1:
+            return ReadPage(1, listing=self._listing is None or self._listing.next_page == 1)
+        pending = sum(one.entry_pending for one in asked)
+        self._end = max(self._yields, key=lambda end: self._yields[end])
+        if pending and pending == len(asked) and pending * self._yields[self._end] > _WORTH:
+            return ReadPage(pages if self._end == "last" else 1, listing=False)
+        return Find(tuple(dict.fromkeys(where for one in asked for where in one.filters)))
+
+    def page_showed(self, expected: Collection[str], shown: Collection[str]) -> None:
+        """Learn how many of the entries expected on a page at one end of the table were there."""
+        if expected:
+            share = len(set(expected) & set(shown)) / len(set(expected))
+            self._yields[self._end] += _YIELD_WEIGHT * (share - self._yields[self._end])
+
+    # The listing of the whole table.
+
+    def invalidate(self) -> None:
+        """Have the whole table listed as soon as may be."""
+        self._refresh_at, self._urgent = -math.inf, True
+
+    def begin_anew(self) -> None:
+        """Have the whole table listed from now on, whatever a listing under way has shown."""
+        self._listing = None
+        self._refresh_at = -math.inf
+
+    def next_page(self, now: float, *, refresh_wait: float, stamp: int) -> tuple[ReadPage | None, float]:
+        """Choose the next page of a listing, or say in how many seconds to ask again.
+
+        ``refresh_wait``: seconds until the read budget allows another page; ``stamp``: the table's, to begin with.
+        """
+        at = max(self._table_retry_at, -math.inf if self._listing is not None else self._refresh_at)
+        if not self._urgent:
+            at = max(at, now + refresh_wait)
+        if at > now:
+            return None, at - now
+        if self._listing is None:
+            self._listing = Listing(stamp, now)
+        return ReadPage(self._listing.next_page, listing=True), 0.0
+
+    @property
+    def is_refreshing(self) -> bool:
+        """Whether the next page is one that nobody waits for."""
+        return not self._urgent
+
+    def page_read(self, *, shown: int, total: int, since: int, started_at: float, now: float) -> Listing | None:
+        """Take over a page of the listing; returns the listing once that was its last one."""
+        self._table_backoff.reset()
+        listing = self._listing = self._listing or Listing(since, started_at)
+        listing.shown += shown
+        listing.totals.add(total)
+        listing.next_page += 1
+        self.total = total
+        if shown >= ENTRIES_PER_PAGE and listing.next_page <= pages_of(total):
+            return None
+        self._listing, self._urgent = None, False
+        self._refresh_at = now + REFRESH
+        return listing
+
+    def failed(self, now: float) -> float:
+        """Take over that a read failed; returns the time at which reads are tried again."""
+        self._table_retry_at = now + self._table_backoff.failed()
+        return self._table_retry_at
+
+    @property
+    def failures(self) -> int:
+        """How many reads have failed in a row."""
+        return self._table_backoff.failures
+
+    @property
+    def retry_at(self) -> float:
+        """Before when nothing is read, as the last read has failed."""
+        return self._table_retry_at
+
+    def worked(self) -> None:
+        """Note that a read was answered."""
+        self._table_backoff.reset()
+        self._table_retry_at = -math.inf
