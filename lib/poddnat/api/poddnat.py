@@ -23,9 +23,9 @@ ACK_FINALIZER = "natgw-controller"
 """ACK's own controller puts it on its PodDNATs: what carries it is that controller's, until it is adopted."""
 
 CHECK_ASKED_AT = f"poddnat.{GROUP}/check-asked-at"
-"""Annotation of a PodDNAT: when somebody who doubts its entries wanted the gateway's table to be read again."""
-NUDGED_AT = f"poddnat.{GROUP}/nudged-at"
-"""Annotation of a PodDNAT: when a sync was last asked for although nothing else of it had changed."""
+"""Annotation of a PodDNAT: when somebody asked for the gateway's table to be read again."""
+RESYNC_TRIGGERED_AT = f"poddnat.{GROUP}/nudged-at"
+"""Annotation of a PodDNAT: when a resync was last triggered although nothing else of it had changed."""
 
 
 class SpecError(ValueError):

@@ -152,7 +152,7 @@ class PodReconciler:
         """Take back what a pod was given that no longer asks for anything."""
         metadata = pod["metadata"]
         self._refusals.answered(metadata["uid"], "")
-        known = self._poddnats.named(metadata["namespace"], metadata["name"])
+        known = self._poddnats.get(metadata["namespace"], metadata["name"])
         if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.serves(known, metadata["uid"])):
             try:
                 self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
@@ -173,7 +173,7 @@ class PodReconciler:
 
     def _exposed(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> PodAnswer:
         metadata = pod["metadata"]
-        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
         if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
             raise self._in_the_way(namesake)
         if observed is not None and pod_facts.is_terminating(observed):
@@ -202,7 +202,7 @@ class PodReconciler:
             # From before it was fixed: Metacontroller deletes that one, and the ports go over.
             self._assignments.keep(metadata["uid"], observed)
             return PodAnswer(annotations=reported(pod, None, None), resync_after=1.0)
-        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
         if namesake is not None and kept is None:
             raise self._in_the_way(namesake)
         if kept is not None and pod_facts.is_terminating(kept):

@@ -104,7 +104,7 @@ class PodDNATReconciler:
         try:
             yield
         finally:
-            if self._poddnats.has_gone(parent["metadata"]["uid"]):
+            if self._poddnats.was_deleted(parent["metadata"]["uid"]):
                 self.gone(parent)
 
     def _sync(self, parent: Manifest) -> PodDNATAnswer | RequeueAfter:
@@ -176,7 +176,7 @@ class PodDNATReconciler:
         ):
             return self._reporter.blocked(parent, claimed_earlier(wanted.external_ip, earlier_claimant))
         progress = gateway.ensure(mine, rules)
-        if fixed is not None and self._absences.pods.has_gone(fixed.pod_uid):
+        if fixed is not None and self._absences.pods.was_deleted(fixed.pod_uid):
             # It went after it was asked: what the watch took back then must not come again.
             self._holdings.withdraw(mine)
             return RequeueAfter(1.0)

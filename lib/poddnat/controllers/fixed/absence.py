@@ -157,7 +157,7 @@ class AbsentPods:
         return None
 
     def _pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        poddnat = self._poddnats.named(namespace, name)
+        poddnat = self._poddnats.get(namespace, name)
         fixed = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is not None and fixed is not None and fixed.pod_uid == uid and self._may_write():
             # At once: the IP may be another pod's in a moment.
@@ -171,7 +171,7 @@ class AbsentPods:
 
     def _run(self) -> None:
         while not self._stopping:
-            may_sweep = self._may_write() and self.pods.synced and self._poddnats.synced
+            may_sweep = self._may_write() and self.pods.has_synced and self._poddnats.has_synced
             try:
                 done = may_sweep and self._sweep()
             except Exception:  # one odd object must not end the thread, or IPs used again would be exposed

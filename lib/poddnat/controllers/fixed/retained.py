@@ -21,7 +21,7 @@ class RetainedPorts:
     def kept_for(self, pod: Manifest) -> Manifest | None:
         """Find the PodDNAT that is kept for a fixed pod: it is the pod's already, or was that of its predecessor."""
         metadata = pod["metadata"]
-        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
         record = fixed.Fixed.read(namesake["metadata"]) if namesake is not None else None
         if record is None:
             return None
