@@ -138,7 +138,7 @@ class PodLocator:
         with self._wake:
             unknown = [key for key in keys if key not in self._found]
         ips = list(dict.fromkeys(ip for _, ip in unknown))
-        addresses = self._cloud.describe_addresses(ips) if ips else {}
+        addresses = self._cloud.describe_network_interfaces(ips) if ips else {}
         self._read_routes()
         with self._wake:
             self._problem = None
@@ -154,7 +154,7 @@ class PodLocator:
         if self._clock() < self._routes_until:
             return
         try:
-            tables = self._cloud.describe_route_tables()
+            tables = self._cloud.describe_route_table_list()
             hops = {table: self._cloud.describe_default_route(table) for table in sorted(set(tables.values()))}
         except CloudError as error:
             if not error.lacks_permission:
