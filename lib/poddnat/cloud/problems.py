@@ -1,4 +1,4 @@
-"""What to tell people when a call of the cloud fails."""
+"""The problems that failed calls of the cloud are, for people."""
 
 from poddnat.api import ADDRESS, CLOUD, DENIED, GATEWAY, REJECTED, Problem
 from poddnat.cloud.errors import CloudError, Meaning

@@ -62,7 +62,7 @@ class KubeClient:
         """Read a pod; None: there is none.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._read(self._core.read_namespaced_pod, name, namespace)
 
@@ -70,7 +70,7 @@ class KubeClient:
         """Read a PodDNAT; None: there is none.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         call = self._custom.get_namespaced_custom_object
         return self._read(call, GROUP, _VERSION, namespace, PLURAL, name)
@@ -79,7 +79,7 @@ class KubeClient:
         """Read a node; None: there is none.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._read(self._core.read_node, name)
 
@@ -87,7 +87,7 @@ class KubeClient:
         """Read a namespace; None: there is none.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._read(self._core.read_namespace, name)
 
@@ -95,7 +95,7 @@ class KubeClient:
         """List all PodDNATs, with the resource version to watch from.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
 
@@ -103,7 +103,7 @@ class KubeClient:
         """List the metadata of all pods, with the resource version to watch from.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._list(self._core.list_pod_for_all_namespaces, _headers={"Accept": _METADATA_OF_LIST})
 
@@ -111,7 +111,7 @@ class KubeClient:
         """Read a StatefulSet or its like; None: there is none.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             KeyError: such a kind can't be asked.
         """
         group, _, version = api_version.rpartition("/")

@@ -76,7 +76,7 @@ class Informer:
         raise NotImplementedError
 
     def _apply(self, kind: str, item: Manifest) -> None:
-        """Take one event over into the store, and tell the handlers: ADDED, MODIFIED or DELETED."""
+        """Take one event over into the store, and call the handlers: ADDED, MODIFIED or DELETED."""
         raise NotImplementedError
 
     def _run(self, stopping: threading.Event, synced: threading.Event) -> None:
@@ -150,7 +150,7 @@ class PodDNATInformer(Informer):
             return uid in self._store
 
     def gone_of(self, uids: Collection[str]) -> set[str]:
-        """Tell which of these PodDNATs surely don't exist: the API server is asked."""
+        """Find which of these PodDNATs surely don't exist: the API server is asked."""
         try:
             items, _ = self._kube.poddnats()
         except KubeError as error:

@@ -25,14 +25,14 @@ from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 from poddnat.kube.intervals import LEASE_REQUEST_SHARE, RENEW_DEADLINE_SHARE, RENEW_SHARE, RETRY_SHARE
 
 log = logging.getLogger(__name__)
-# It tells every renewal.
+# It logs every renewal.
 logging.getLogger("leaderelection").setLevel(logging.ERROR)
 
 _FAILURES = (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
 
 def request_timeout(lease_duration: int) -> float:
-    """Tell how many seconds an answer may take, so that a lease of that duration (in seconds) is renewed in time."""
+    """Give how many seconds an answer may take, so that a lease of that duration (in seconds) is renewed in time."""
     return lease_duration * LEASE_REQUEST_SHARE
 
 

@@ -33,7 +33,7 @@ class LiveReader:
         """Give a PodDNAT as the API server has it.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid.
         """
         namespace, name = claimed["metadata"]["namespace"], claimed["metadata"]["name"]
@@ -46,7 +46,7 @@ class LiveReader:
         """Give a PodDNAT that is being deleted as the API server has it.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid, or it is not being deleted.
         """
         live = self.poddnat(claimed)
@@ -58,7 +58,7 @@ class LiveReader:
         """Give a pod as the API server has it.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid.
         """
         live = self._kube.pod(claimed["metadata"]["namespace"], claimed["metadata"]["name"])
@@ -68,7 +68,7 @@ class LiveReader:
         """Give a pod that no longer asks for anything as the API server has it.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid, or it asks for public ports.
         """
         live = self.pod(claimed)

@@ -1,7 +1,7 @@
-"""Where pods' addresses live in the VPC: network interface, vSwitch, and the way that replies take.
+"""Where pods' addresses are in the VPC: network interface, vSwitch, and the route of replies.
 
 A hook never waits for the cloud: an address not known yet is looked up in the background, together with all others
-that were asked for meanwhile (up to 100 a call), and the hook is asked again in a second.
+that are requested meanwhile (up to 100 a call), and the hook is called again in a second.
 """
 
 import logging
@@ -82,7 +82,7 @@ class PodLocator:
             return (self._denied and not self._routes_known) if tried else None
 
     def locate(self, pod_uid: str, ip: str) -> Located | NotLocated:
-        """Tell where a pod's IP lives."""
+        """Give where a pod's IP is in the VPC, as far as it is known by now."""
         key = (pod_uid, ip)
         with self._wake:
             address = self._found.get(key)

@@ -31,7 +31,7 @@ class Namespaces:
         """Tell why the pods of a namespace may have no public ports; None: they may.
 
         Raises:
-            KubeError: the API server did not tell the namespace's labels.
+            KubeError: the API server did not give the namespace's labels.
         """
         allowed = self._allowed
         if allowed is None or name in allowed.names:

@@ -26,7 +26,7 @@ class Nodes:
         """Tell whether a node is virtual; one that is not there isn't.
 
         Raises:
-            KubeError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return name.startswith(_VIRTUAL_PREFIX) or self._is_labelled_virtual(name)
 
