@@ -34,7 +34,7 @@ class RetainedPorts:
         if not exposure.fixed:
             return None
         owner = fixed.stable_owner_of(pod)
-        if owner is None and kept is not None and fixed.serves(kept, pod["metadata"]["uid"]):
+        if owner is None and kept is not None and fixed.belongs_to(kept, pod["metadata"]["uid"]):
             record = fixed.Fixed.read(kept["metadata"])  # Its owner was taken away from it, as kubectl's orphan does.
             owner = record.owner if record is not None else None
         if owner is None:
