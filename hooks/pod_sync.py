@@ -14,6 +14,6 @@ def pod_sync(pods: PodReconciler, live: LiveReader, body: Json) -> Json | Requeu
     pod = body["object"]
     observed = body["attachments"][POD_DNATS].get(pod["metadata"]["name"])
     # Whom ports are promised to has to be there. What is exposed in the end is for the PodDNAT's own sync to see.
-    if observed is None or not live.knows(observed):
+    if observed is None or not live.is_stored(observed):
         live.pod(pod)
     return write(pods.sync(pod, observed))

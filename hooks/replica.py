@@ -70,16 +70,16 @@ class Replica:
             namespace=namespace,
             name=name,
             identity=os.environ.get("POD_NAME") or f"{socket.gethostname()}_{os.getpid()}",
-            seconds=seconds,
-            on_gained=self.service.take_over,
+            lease_duration=seconds,
+            on_started_leading=self.service.take_over,
             on_renewed=signpost.publish if signpost else lambda: None,
-            on_drifted=self._on_drifted,
+            on_stopped_leading=self._on_stopped_leading,
         )
 
     def _may_write(self) -> bool:
-        return not self._resigned and (self._election is None or self._election.active)
+        return not self._resigned and (self._election is None or self._election.is_leader)
 
-    def _on_drifted(self) -> None:
+    def _on_stopped_leading(self) -> None:
         self._lost = True
         self._stopping.set()
 

@@ -1,4 +1,4 @@
-"""What the errors of the SDK and of the Kubernetes client say, in few words and without secrets: for logs and users.
+"""Short texts, without secrets, for the errors of the SDK and of the Kubernetes client: for logs and users.
 
 Both wrap the reason in the whole call, whose address may have a token in it, and is another one each time.
 """
@@ -15,20 +15,20 @@ _SECRET_VALUE = re.compile(r"((?:secret|token)\w*\\?[\"']?\s*[:=]\s*\\?[\"']?)[^
 _LONGEST = 160
 
 _TRIED = re.compile(r"(\w+?)CredentialsProvider: (.*?)(?=['\"], ['\"]\w+CredentialsProvider: |['\"]\]$)", re.DOTALL)
-# The SDK's other ways are for people's own machines.
+# The SDK's other sources are for people's own machines.
 _SOURCES = {"OIDCRoleArn": "the service account's RAM role", "EcsRamRole": "the node's RAM role"}
 
 
 def why_no_answer(text: str) -> str:
-    """Tell why a call got no answer."""
+    """Give the reason why a call got no answer."""
     return _reason(text) or "none that can be read"
 
 
 def why_no_credentials(text: str) -> str:
-    """Tell for each way to credentials that a pod has why it led to none."""
+    """Give for each source of credentials that a pod has the reason why it gave none."""
     tried = dict(_TRIED.findall(text))
-    told = [f"{name}: {_brief(tried[source])}" for source, name in _SOURCES.items() if source in tried]
-    return "; ".join(told) or _brief(text)
+    reasons = [f"{name}: {_brief(tried[source])}" for source, name in _SOURCES.items() if source in tried]
+    return "; ".join(reasons) or _brief(text)
 
 
 def _reason(text: str) -> str:
@@ -39,5 +39,5 @@ def _reason(text: str) -> str:
 def _brief(text: str) -> str:
     if code := _CODE.search(text):
         return f"refused with {code[1]}"
-    harmless = _SECRET_VALUE.sub(r"\1...", _URL_QUERY.sub("", text))
-    return _reason(text) or harmless[:_LONGEST]
+    redacted = _SECRET_VALUE.sub(r"\1...", _URL_QUERY.sub("", text))
+    return _reason(text) or redacted[:_LONGEST]

@@ -1,7 +1,7 @@
 """How the server logs: one line for each thing that changes, as JSON for programs or as text for people.
 
 What a line is about stands beside its message: the pod, the gateway, the id of the hook call or of the call of the
-cloud. Whoever begins such work says so once, and all that is logged on the way carries it.
+cloud. Whoever begins such work gives these fields once, and all that is logged on the way carries them.
 """
 
 import json
@@ -55,24 +55,24 @@ class Attempts:
         """Name what is tried, such as "reading the NAT gateways"."""
         self._log = log
         self._what = what
-        self._told = ""
+        self._last_cause = ""
 
     def failed(self, error: Exception, *, expected: bool = True) -> None:
-        """Take notice of a failure; one that nobody expected is told with a traceback."""
+        """Log a failure, unless the last one had the same cause; one that nobody expected with a traceback."""
         cause = f"{type(error).__name__}: {error}"
-        if cause == self._told:
+        if cause == self._last_cause:
             return
-        self._told = cause
+        self._last_cause = cause
         if expected:
             self._log.warning("%s: %s", self._what, error)
         else:
             self._log.error("%s", self._what, exc_info=error)
 
     def worked(self) -> None:
-        """Take notice of a success."""
-        if self._told:
+        """Log a success after failures."""
+        if self._last_cause:
             self._log.info("%s: works again", self._what)
-        self._told = ""
+        self._last_cause = ""
 
 
 class JsonFormatter(logging.Formatter):
@@ -100,8 +100,8 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
         """Write all but a traceback."""
-        told = " ".join(f"{name}={value}" for name, value in fields().items())
-        return super().formatMessage(record) + (f" [{told}]" if told else "")
+        shown = " ".join(f"{name}={value}" for name, value in fields().items())
+        return super().formatMessage(record) + (f" [{shown}]" if shown else "")
 
 
 def log_to_stderr(form: LogFormat | None) -> None:
@@ -111,5 +111,5 @@ def log_to_stderr(form: LogFormat | None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # It tells its every move.
+    # It logs its every step.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)

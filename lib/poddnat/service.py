@@ -71,8 +71,8 @@ class Service:
         ownership = Ownership(values.cluster_id)
         self.poddnats = PodDNATInformer(
             cluster,
-            on_seen=self._seen,
-            on_gone=self._gone,
+            on_update=self._seen,
+            on_delete=self._gone,
         )
         self.fleet = Fleet(
             values,
@@ -142,7 +142,7 @@ class Service:
     @property
     def warm(self) -> bool:
         """Whether this process could be the active one: all PodDNATs have been listed."""
-        return self.poddnats.synced
+        return self.poddnats.has_synced
 
     def _seen(self, poddnat: dict[str, Any]) -> None:
         self.mappings.seen(poddnat)

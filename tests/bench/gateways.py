@@ -117,7 +117,7 @@ def _drivers(cloud: CloudClient, refresh_interval: float = 300.0) -> Iterator[li
     rate_limiter = RateLimiter(time.monotonic)
     drivers = []
     with ExitStack() as stack:
-        for info in sorted(cloud.describe_gateways(), key=lambda info: info.gateway_id):
+        for info in sorted(cloud.describe_nat_gateways(), key=lambda info: info.gateway_id):
             driver = GatewayDriver(
                 info.gateway_id,
                 cloud,
@@ -138,7 +138,7 @@ def per_object(*, mappings: int) -> Outcome:
     """Create mappings as per-resource clients do: describe, create, retry after a fixed sleep, describe until there."""
     with emulated_cloud(settle=EXACT_SETTLE) as emulated:
         cloud = CloudClient(emulated.values)
-        info = cloud.describe_gateways()[0]
+        info = cloud.describe_nat_gateways()[0]
         emulated.reset_calls()
         started_at = time.monotonic()
         with ThreadPoolExecutor(_PER_OBJECT_WORKERS) as workers:
@@ -151,12 +151,12 @@ def per_object(*, mappings: int) -> Outcome:
 
 def _one_object(cloud: CloudClient, gateway_id: str, table_id: str, rule: ForwardRule) -> None:
     where = EntryFilter(external_ip=rule.external_ip, external_port=str(rule.external_ports))
-    if cloud.list_forward_entries(gateway_id, where=where).entries:
+    if cloud.describe_forward_table_entries(gateway_id, where=where).entries:
         return
     while True:
         try:
             cloud.create_forward_entry(
-                table_id=table_id, rule=rule, name="naive", token=uuid.uuid4().hex, port_break=False
+                table_id=table_id, rule=rule, name="naive", client_token=uuid.uuid4().hex, port_break=False
             )
             break
         except CloudError as error:
@@ -164,7 +164,7 @@ def _one_object(cloud: CloudClient, gateway_id: str, table_id: str, rule: Forwar
                 raise
         time.sleep(_PER_OBJECT_SLEEP * EXACT_SETTLE)
     while True:
-        listed = cloud.list_forward_entries(gateway_id, where=where).entries
+        listed = cloud.describe_forward_table_entries(gateway_id, where=where).entries
         if listed and listed[0].status is EntryStatus.AVAILABLE:
             return
         time.sleep(_PER_OBJECT_SLEEP * EXACT_SETTLE)
@@ -207,7 +207,7 @@ def _latency(cloud: CloudClient) -> float:
     times = []
     for _ in range(21):
         started_at = time.perf_counter()
-        cloud.describe_gateways()
+        cloud.describe_nat_gateways()
         times.append(time.perf_counter() - started_at)
     return statistics.median(times)
 

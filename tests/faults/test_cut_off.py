@@ -33,7 +33,9 @@ def cloud(emulator: Emulator) -> Iterator[CloudClient]:
 
 
 def create(cloud: CloudClient) -> str:
-    return cloud.create_forward_entry(table_id=f"ftb-{GATEWAY}", rule=RULE, name="name", token="one", port_break=False)
+    return cloud.create_forward_entry(
+        table_id=f"ftb-{GATEWAY}", rule=RULE, name="name", client_token="one", port_break=False
+    )
 
 
 @pytest.mark.parametrize("kind", ["lose-request", "lose-answer"])

@@ -344,14 +344,14 @@ class World:
     def _is_kept(self, dnat: Json) -> bool:
         """Whether a PodDNAT is kept for a fixed pod, as it should be."""
         fixed, status = Fixed.read(dnat["metadata"]), dnat.get("status") or {}
-        wanted = fixed is not None and (not fixed.release.follows or self.cluster.wants(fixed.pod_name))
+        wanted = fixed is not None and (not fixed.release_strategy.follows or self.cluster.wants(fixed.pod_name))
         told = observed_condition(status)
         return wanted and is_away(dnat) and not entry_ids(status) and told is not None and told.reason == "PodAway"
 
     def _shared(self) -> list[str]:
         slots: Counter[tuple[str, str, str]] = Counter()
         for dnat in self.cluster.dnats.values():
-            wanted = parse_spec(spec_of(dnat), away=is_away(dnat))
+            wanted = parse_spec(spec_of(dnat), absent=is_away(dnat))
             slots.update({(r.external_ip, str(r.external_ports), r.protocol.value) for r in wanted.rules})
         return [f"several PodDNATs have {slot}" for slot, count in slots.items() if count > 1]
 
@@ -363,10 +363,10 @@ class World:
         pod = self.cluster.pods.get(name)
         if after is None:
             opted_out = pod is not None and parse_annotations(pod["metadata"]["annotations"]) is None
-            if not opted_out and (not fixed.release.follows or self.cluster.wants(name)):
+            if not opted_out and (not fixed.release_strategy.follows or self.cluster.wants(name)):
                 self.fail([f"PodDNAT {name} was given up"])
             return
-        old, new = (parse_spec(spec_of(dnat), away=True) for dnat in (before, after))
+        old, new = (parse_spec(spec_of(dnat), absent=True) for dnat in (before, after))
         told = observed_condition(before.get("status") or {})
         if told is not None and told.reason in MOVE_AWAY:
             return

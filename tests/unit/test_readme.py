@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from poddnat.api import FIXED, POD_DNAT, AnnotationError
 from poddnat.api.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, RELEASE_STRATEGY, RESULT, STATUS, format_result, parse
-from poddnat.api.readiness import asked_for
+from poddnat.api.readiness import has_gate
 from poddnat.cli.commands import app
 from poddnat.config import Limits, Policy
 from poddnat.config.values import parse as parse_values
@@ -229,4 +229,4 @@ def test_example_of_a_fixed_pod_is_one() -> None:
 
 def test_example_of_the_readiness_gate_asks_for_it() -> None:
     (pod,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "readinessGates" in (block.get("spec") or {}))
-    assert asked_for(pod)
+    assert has_gate(pod)

@@ -6,7 +6,7 @@ manifests only: it does no I/O and knows no clock.
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
 from poddnat.api.annotations import FIXED, POD_DNAT, AnnotationError
-from poddnat.api.fixed import Fixed, owner_of, parting, pod_uid_of, stable_owner_of, timed, wanted_by
+from poddnat.api.fixed import Fixed, absence_patch, desired_by, owner_of, pod_uid_of, stable_owner_of, suspension_patch
 from poddnat.api.pod_facts import annotations_of, is_terminating
 from poddnat.api.pod_status import is_reported, reported, status_annotations
 from poddnat.api.poddnat import (
@@ -15,16 +15,16 @@ from poddnat.api.poddnat import (
     CHECK_ASKED_AT,
     GROUP,
     KIND,
-    NUDGED_AT,
     PLURAL,
+    RESYNC_TRIGGERED_AT,
     Condition,
     PodDNAT,
     Reference,
     SpecError,
+    belongs_to_ack,
     claimed_entries,
     controller_of,
     entry_ids,
-    is_acks,
     is_current,
     is_ready,
     key_of,
@@ -49,7 +49,7 @@ from poddnat.api.reasons import (
     Problem,
     ProblemError,
 )
-from poddnat.api.release_strategy import Release, has_place, ordinal_of
+from poddnat.api.release_strategy import ReleaseStrategy, has_replica, ordinal_of
 
 __all__ = [
     "ACK_FINALIZER",
@@ -64,12 +64,12 @@ __all__ = [
     "INTERNAL_TAKEN",
     "KIND",
     "MOVE_AWAY",
-    "NUDGED_AT",
     "PLURAL",
     "POD_DNAT",
     "PORT_TAKEN",
     "QUOTA",
     "REJECTED",
+    "RESYNC_TRIGGERED_AT",
     "AnnotationError",
     "Condition",
     "Fixed",
@@ -77,16 +77,18 @@ __all__ = [
     "Problem",
     "ProblemError",
     "Reference",
-    "Release",
+    "ReleaseStrategy",
     "SpecError",
+    "absence_patch",
     "annotations",
     "annotations_of",
+    "belongs_to_ack",
     "claimed_entries",
     "controller_of",
+    "desired_by",
     "entry_ids",
     "fixed",
-    "has_place",
-    "is_acks",
+    "has_replica",
     "is_current",
     "is_ready",
     "is_reported",
@@ -97,7 +99,6 @@ __all__ = [
     "ordinal_of",
     "owner_of",
     "parse_spec",
-    "parting",
     "pod_facts",
     "pod_uid_of",
     "port_list",
@@ -108,7 +109,6 @@ __all__ = [
     "stable_owner_of",
     "status",
     "status_annotations",
-    "timed",
-    "wanted_by",
+    "suspension_patch",
     "working_ports",
 ]

@@ -39,8 +39,8 @@ def parse(annotations: Mapping[str, str]) -> Exposure | None:
         AnnotationError: something is wrong; every problem is named.
     """
     problems: list[str] = []
-    wanted = _switch(annotations, POD_DNAT, problems) if POD_DNAT in annotations else False
-    if not wanted and not problems:
+    is_on = _switch(annotations, POD_DNAT, problems) if POD_DNAT in annotations else False
+    if not is_on and not problems:
         return None
     fixed = _switch(annotations, FIXED, problems) if annotations.get(FIXED, "").strip() else False
     strategy = _release(annotations.get(RELEASE_STRATEGY, ""), problems)

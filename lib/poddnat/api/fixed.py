@@ -1,7 +1,7 @@
-"""What the PodDNAT of a fixed pod says of itself in its metadata, and which pods can be fixed.
+"""Fixed pods: the record in the metadata of their PodDNATs, and which pods can be fixed.
 
-Such a PodDNAT outlives its pod: it belongs to the pod's owner, and remembers all that decides over it while the pod
-is away.
+Such a PodDNAT outlives its pod: it belongs to the pod's owner, and holds all that decides about it while the pod is
+absent.
 """
 
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from poddnat.api.poddnat import PodDNAT, SpecError, controller_of, manifest, parse_spec, spec_of
-from poddnat.api.release_strategy import FOLLOW, Release, ordinal_of, parse
+from poddnat.api.release_strategy import FOLLOW, ReleaseStrategy, ordinal_of, parse
 
 OWNER = "poddnat.alibabacloud.com/owner"
 """API version, kind, name and uid of the pod's controller owner, separated by spaces."""
 STRATEGY = "poddnat.alibabacloud.com/release-strategy"
 POD_UID = "poddnat.alibabacloud.com/pod-uid"
-"""The uid of the pod that has the ports now; absent while it is away."""
-AWAY_SINCE = "poddnat.alibabacloud.com/away-since"
+"""The uid of the pod that has the ports now; there is none while the pod is absent."""
+ABSENT_SINCE = "poddnat.alibabacloud.com/away-since"
 """Since when (RFC 3339) no pod has the ports."""
 
 _RANDOM_NAMES = frozenset({"ReplicaSet", "ReplicationController", "Job", "DaemonSet", "CloneSet", "Node"})
@@ -41,14 +41,14 @@ class Owner:
 
 @dataclass(frozen=True)
 class Fixed:
-    """What is remembered on the PodDNAT of a fixed pod."""
+    """The record on the PodDNAT of a fixed pod."""
 
     owner: Owner
-    release: Release
+    release_strategy: ReleaseStrategy
     pod_name: str
     pod_uid: str = ""
-    """Empty while the pod is away."""
-    away_since: str = ""
+    """Empty while the pod is absent."""
+    absent_since: str = ""
     orphaned: bool = False
     """The pod has outlived its owner (kubectl's ``--cascade=orphan``): with ``Follow``, its end is that of its ports.
 
@@ -63,27 +63,27 @@ class Fixed:
         """
         owner = self.owner
         owners: list[dict[str, Any]] = []
-        if self.release.follows and not self.orphaned:
-            about = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
-            owners.append({**about, "controller": True})
-        if self.release.follows and self.pod_uid:
+        if self.release_strategy.follows and not self.orphaned:
+            reference = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
+            owners.append({**reference, "controller": True})
+        if self.release_strategy.follows and self.pod_uid:
             owners.append({"apiVersion": "v1", "kind": "Pod", "name": self.pod_name, "uid": self.pod_uid})
         return {
             "annotations": {
                 OWNER: f"{owner.api_version} {owner.kind} {owner.name} {owner.uid}",
-                STRATEGY: self.release.text,
+                STRATEGY: self.release_strategy.text,
                 POD_UID: self.pod_uid or None,
-                AWAY_SINCE: self.away_since or None,
+                ABSENT_SINCE: self.absent_since or None,
             },
             "ownerReferences": owners,
         }
 
     def is_written(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a PodDNAT's metadata say this already."""
-        wanted = self.metadata()
-        there = metadata.get("annotations") or {}
-        same = all(there.get(key) == value for key, value in wanted["annotations"].items())
-        return same and (metadata.get("ownerReferences") or []) == wanted["ownerReferences"]
+        desired = self.metadata()
+        observed = metadata.get("annotations") or {}
+        same = all(observed.get(key) == value for key, value in desired["annotations"].items())
+        return same and (metadata.get("ownerReferences") or []) == desired["ownerReferences"]
 
     @classmethod
     def read(cls, metadata: Mapping[str, Any]) -> Self | None:
@@ -95,11 +95,11 @@ class Fixed:
             case _:
                 return None
         try:
-            release = parse(annotations.get(STRATEGY, ""))
+            strategy = parse(annotations.get(STRATEGY, ""))
         except ValueError:
-            release = FOLLOW  # Written by hand; the pod's sync puts it right.
-        pod_uid, since = annotations.get(POD_UID, ""), annotations.get(AWAY_SINCE, "")
-        return cls(owner, release, metadata["name"], pod_uid, since)
+            strategy = FOLLOW  # Written by hand; the pod's sync corrects it.
+        pod_uid, since = annotations.get(POD_UID, ""), annotations.get(ABSENT_SINCE, "")
+        return cls(owner, strategy, metadata["name"], pod_uid, since)
 
 
 def owner_of(pod: Mapping[str, Any]) -> Owner | None:
@@ -127,43 +127,43 @@ def pod_uid_of(metadata: Mapping[str, Any]) -> str:
     return owner.uid if owner is not None and owner.kind == "Pod" else ""
 
 
-def wanted_by(poddnat: Mapping[str, Any]) -> PodDNAT | None:
-    """Read what a PodDNAT asks for, one that is kept for a pod that is away too; None: its spec makes no sense."""
+def desired_by(poddnat: Mapping[str, Any]) -> PodDNAT | None:
+    """Read what a PodDNAT asks for, one that is retained for an absent pod too; None: its spec makes no sense."""
     try:
-        return parse_spec(spec_of(poddnat), away=Fixed.read(poddnat["metadata"]) is not None)
+        return parse_spec(spec_of(poddnat), absent=Fixed.read(poddnat["metadata"]) is not None)
     except SpecError:
         return None
 
 
-def serves(poddnat: Mapping[str, Any], pod_uid: str) -> bool:
-    """Whether a fixed pod's PodDNAT is, at present, the one of this very pod."""
+def belongs_to(poddnat: Mapping[str, Any], pod_uid: str) -> bool:
+    """Whether a fixed pod's PodDNAT belongs to this very pod at present."""
     fixed = Fixed.read(poddnat["metadata"])
     return fixed is not None and fixed.pod_uid == pod_uid
 
 
-def new(namespace: str, fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
+def new_poddnat(namespace: str, fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
     """Write the PodDNAT that a fixed pod should have, to be created."""
     made = manifest(namespace, fixed.pod_name, poddnat)
-    about = fixed.metadata()
-    annotations = {key: value for key, value in about["annotations"].items() if value is not None}
-    made["metadata"].update(annotations=annotations, ownerReferences=about["ownerReferences"])
+    metadata = fixed.metadata()
+    annotations = {key: value for key, value in metadata["annotations"].items() if value is not None}
+    made["metadata"].update(annotations=annotations, ownerReferences=metadata["ownerReferences"])
     return made
 
 
-def change(observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
+def update_patch(observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
     """Write the patch that makes of a PodDNAT what the pod should have, unless somebody else changes it first."""
     version = observed["metadata"]["resourceVersion"]
     return {"metadata": {**fixed.metadata(), "resourceVersion": version}, "spec": poddnat.spec()}
 
 
-def timed(observed: Mapping[str, Any], away_since: str) -> dict[str, Any]:
-    """Write the patch that notes since when no pod has the ports; empty: there is one, which can't have them yet."""
+def absence_patch(observed: Mapping[str, Any], absent_since: str) -> dict[str, Any]:
+    """Write the patch that notes since when no pod has the ports; empty: there is a pod, which can't have them yet."""
     version = observed["metadata"]["resourceVersion"]
-    return {"metadata": {"annotations": {AWAY_SINCE: away_since or None}, "resourceVersion": version}}
+    return {"metadata": {"annotations": {ABSENT_SINCE: absent_since or None}, "resourceVersion": version}}
 
 
-def parting(observed: Mapping[str, Any], fixed: Fixed, now: str) -> dict[str, Any]:
-    """Write the patch that takes the pod's side off a PodDNAT; the external side stays."""
-    away = replace(fixed, pod_uid="", away_since=fixed.away_since or now)
-    metadata = {**away.metadata(), "resourceVersion": observed["metadata"]["resourceVersion"]}
+def suspension_patch(observed: Mapping[str, Any], fixed: Fixed, now: str) -> dict[str, Any]:
+    """Write the patch that suspends a PodDNAT: it takes the pod's side off, and the external side stays."""
+    suspended = replace(fixed, pod_uid="", absent_since=fixed.absent_since or now)
+    metadata = {**suspended.metadata(), "resourceVersion": observed["metadata"]["resourceVersion"]}
     return {"metadata": metadata, "spec": {"internalIP": "", "eni": "", "vswitch": "", "zoneID": ""}}

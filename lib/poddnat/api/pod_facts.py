@@ -1,4 +1,4 @@
-"""What a pod's manifest says that matters here, read in one place for the pod's own sync and for the permission."""
+"""The facts of a pod's manifest that matter here, read in one place for the pod's own sync and for authorization."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a pod's annotations tell of its exposure: how it goes, and the public addresses once it can be reached."""
+"""The annotations that report a pod's exposure: the status, and the public addresses once it can be reached."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ Manifest = dict[str, Any]
 
 
 def status_annotations(pod: Manifest, status: str | None, result: str | None) -> dict[str, str | None]:
-    """Give the annotations that differ from what the pod carries; None: to be removed."""
-    carried = pod_facts.annotations_of(pod)
-    wanted = {annotations.STATUS: status, annotations.RESULT: result}
-    return {key: value for key, value in wanted.items() if carried.get(key) != value}
+    """Give the annotations that differ from those of the pod; None: to be removed."""
+    observed = pod_facts.annotations_of(pod)
+    desired = {annotations.STATUS: status, annotations.RESULT: result}
+    return {key: value for key, value in desired.items() if observed.get(key) != value}
 
 
 def reported(pod: Manifest, desired: PodDNAT | None, observed: Manifest | None) -> dict[str, str | None]:
-    """Tell on the pod what its PodDNAT's status says of what is desired now."""
+    """Give the pod's annotations that report what its PodDNAT's status says of what is desired now."""
     leaving = observed is not None and pod_facts.is_terminating(observed)
     spec = desired.spec() if desired is not None else None
     if observed is None or leaving or spec_of(observed) != spec or not is_current(observed):

@@ -1,4 +1,4 @@
-"""The PodDNAT object: between what Kubernetes stores and what the logic works with.
+"""The PodDNAT object: as Kubernetes stores it, and as values that the controllers work with.
 
 The fields are those of ACK's CRD, all strings, as other programs read them; ``protocol`` inside ``portMapping`` and
 the conditions are ours. One item of the pod's list is one ``portMapping`` and, when it works, one of ``entries``,
@@ -23,9 +23,9 @@ ACK_FINALIZER = "natgw-controller"
 """ACK's own controller puts it on its PodDNATs: what carries it is that controller's, until it is adopted."""
 
 CHECK_ASKED_AT = f"poddnat.{GROUP}/check-asked-at"
-"""Annotation of a PodDNAT: when somebody who doubts its entries wanted the gateway's table to be read again."""
-NUDGED_AT = f"poddnat.{GROUP}/nudged-at"
-"""Annotation of a PodDNAT: when a sync was last asked for although nothing else of it had changed."""
+"""Annotation of a PodDNAT: when somebody asked for the gateway's table to be read again."""
+RESYNC_TRIGGERED_AT = f"poddnat.{GROUP}/nudged-at"
+"""Annotation of a PodDNAT: when a resync was last triggered although nothing else of it had changed."""
 
 
 class SpecError(ValueError):
@@ -93,8 +93,8 @@ def _mapping(mapping: PortMapping, usual: Transport) -> dict[str, str]:
     return written
 
 
-def parse_spec(spec: Mapping[str, Any], *, away: bool = False) -> PodDNAT:
-    """Read a manifest's ``spec``; with ``away``, ``internalIP`` may be empty: no pod has the ports at present.
+def parse_spec(spec: Mapping[str, Any], *, absent: bool = False) -> PodDNAT:
+    """Read a manifest's ``spec``; with ``absent``, ``internalIP`` may be empty: no pod has the ports at present.
 
     Raises:
         SpecError: a field is missing or not of its form.
@@ -116,7 +116,7 @@ def parse_spec(spec: Mapping[str, Any], *, away: bool = False) -> PodDNAT:
     return PodDNAT(
         gateway_id=_field(spec, "tableId"),
         external_ip=_field(spec, "externalIP"),
-        internal_ip=_internal_ip(spec, away=away),
+        internal_ip=_internal_ip(spec, absent=absent),
         mappings=tuple(mappings),
         eni=spec.get("eni", ""),
         vswitch=spec.get("vswitch", ""),
@@ -124,8 +124,8 @@ def parse_spec(spec: Mapping[str, Any], *, away: bool = False) -> PodDNAT:
     )
 
 
-def _internal_ip(spec: Mapping[str, Any], *, away: bool) -> str:
-    return "" if away and not spec.get("internalIP") else _field(spec, "internalIP")
+def _internal_ip(spec: Mapping[str, Any], *, absent: bool) -> str:
+    return "" if absent and not spec.get("internalIP") else _field(spec, "internalIP")
 
 
 def _field(spec: Mapping[str, Any], name: str) -> str:
@@ -169,8 +169,8 @@ def manifest(namespace: str, name: str, poddnat: PodDNAT) -> dict[str, Any]:
     }
 
 
-def is_acks(metadata: Mapping[str, Any]) -> bool:
-    """Whether a PodDNAT is that of ACK's own controller, by its metadata."""
+def belongs_to_ack(metadata: Mapping[str, Any]) -> bool:
+    """Whether a PodDNAT belongs to ACK's own controller, by its metadata."""
     return ACK_FINALIZER in (metadata.get("finalizers") or [])
 
 

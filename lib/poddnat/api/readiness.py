@@ -9,24 +9,24 @@ CONDITION = "poddnat.alibabacloud.com/ready"
 _LONGEST_MESSAGE = 1024
 
 
-def asked_for(pod: Mapping[str, Any]) -> bool:
+def has_gate(pod: Mapping[str, Any]) -> bool:
     """Whether a pod has the readiness gate."""
     gates = pod["spec"].get("readinessGates") or []
     return any(gate.get("conditionType") == CONDITION for gate in gates)
 
 
-def due(pod: Mapping[str, Any], status: str | None, now: str) -> dict[str, str] | None:
+def changed_condition(pod: Mapping[str, Any], status: str | None, now: str) -> dict[str, str] | None:
     """Write the condition for a status annotation (None: nothing is asked for); None: the pod has it already.
 
-    A pod that was told nothing yet has no condition either, which Kubernetes takes for not ready.
+    A pod without a status annotation has no condition either, which Kubernetes takes for not ready.
     """
-    there = next((c for c in (pod.get("status") or {}).get("conditions") or [] if c.get("type") == CONDITION), None)
-    if status is None and there is None:
+    observed = next((c for c in (pod.get("status") or {}).get("conditions") or [] if c.get("type") == CONDITION), None)
+    if status is None and observed is None:
         return None
     reason, _, message = (status or "NotExposed: The pod asks for no public ports.").partition(": ")
     value = "True" if status == READY else "False"
-    wanted = {"status": value, "reason": reason, "message": message[:_LONGEST_MESSAGE]}
-    if there is not None and all((there.get(key) or "") == text for key, text in wanted.items()):
+    desired = {"status": value, "reason": reason, "message": message[:_LONGEST_MESSAGE]}
+    if observed is not None and all((observed.get(key) or "") == text for key, text in desired.items()):
         return None
-    since = there.get("lastTransitionTime", now) if there is not None and there.get("status") == value else now
-    return {"type": CONDITION, **wanted, "lastTransitionTime": since}
+    since = observed.get("lastTransitionTime", now) if observed is not None and observed.get("status") == value else now
+    return {"type": CONDITION, **desired, "lastTransitionTime": since}

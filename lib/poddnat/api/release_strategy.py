@@ -1,6 +1,6 @@
-"""When the external side of a fixed pod that is away is given up: the release strategy.
+"""The release strategy: when the external side of a fixed pod that is absent is released.
 
-Pure: from the annotation's text, and from what the pod's owner asks for, to a decision.
+Decisions only: from the annotation's text, and from what the pod's owner asks for, to a decision.
 """
 
 import re
@@ -18,26 +18,26 @@ _WORDS = {"follow": "Follow", "never": "Never"}
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseStrategy:
     """One release strategy, as written: ``Follow``, ``Never``, or a duration such as ``5m30s``."""
 
     text: str
 
     @property
     def follows(self) -> bool:
-        """Whether the external side goes with the pod's owner, and with its place there."""
+        """Whether the external side is released with the pod's owner, or once that has no such replica any more."""
         return self.text == "Follow"
 
     @property
     def seconds(self) -> float | None:
-        """After how many seconds of absence the external side is given up; None: time has no say."""
+        """After how many seconds of absence the external side is released; None: however long it takes."""
         return _duration(self.text)
 
 
-FOLLOW = Release("Follow")
+FOLLOW = ReleaseStrategy("Follow")
 
 
-def parse(text: str) -> Release:
+def parse(text: str) -> ReleaseStrategy:
     """Read a release strategy; empty is the default, ``Follow``.
 
     Raises:
@@ -47,11 +47,11 @@ def parse(text: str) -> Release:
     if not text:
         return FOLLOW
     if (word := _WORDS.get(text.lower())) is not None:
-        return Release(word)
+        return ReleaseStrategy(word)
     seconds = _duration(text)
     if seconds is None or not 0 < seconds <= _LONGEST:
         raise ValueError('use "Follow", "Never", or a time to keep the ports for, such as "5m30s", of at most 87600h')
-    return Release(text)
+    return ReleaseStrategy(text)
 
 
 def _duration(text: str) -> float | None:
@@ -68,8 +68,8 @@ def ordinal_of(pod: str, owner: str) -> int | None:
     return int(number) if number != pod and _NUMBER.fullmatch(number) else None
 
 
-def has_place(spec: Mapping[str, Any], ordinal: int) -> bool:
-    """Tell from the spec of a StatefulSet or its like whether it wants a pod of this ordinal.
+def has_replica(spec: Mapping[str, Any], ordinal: int) -> bool:
+    """Tell from the spec of a StatefulSet or its like whether a pod of this ordinal is one of its replicas.
 
     ``spec.replicas`` and ``spec.ordinals.start`` are Kubernetes'; OpenKruise's Advanced StatefulSet skips
     ``spec.reserveOrdinals`` (numbers, and since 1.8 texts such as ``"3-5"``), its GameServerSet

@@ -14,12 +14,12 @@ from poddnat.api import (
     ACK_FINALIZER,
     AnnotationError,
     Fixed,
-    Release,
+    ReleaseStrategy,
     SpecError,
     annotations,
+    belongs_to_ack,
     claimed_entries,
     fixed,
-    is_acks,
     key_of,
     parse_spec,
     pod_facts,
@@ -93,7 +93,9 @@ def moves(
     """
     ownership = Ownership(values.cluster_id)
     found = [
-        _move(one, stock, values, ownership, pod_of, release) for one in stock.poddnats if is_acks(one["metadata"])
+        _move(one, stock, values, ownership, pod_of, release)
+        for one in stock.poddnats
+        if belongs_to_ack(one["metadata"])
     ]
     return sorted(found, key=lambda move: (move.poddnat["metadata"]["namespace"], move.poddnat["metadata"]["name"]))
 
@@ -198,7 +200,7 @@ class Adoption:
 
     def _adopt(self, move: Move) -> bool:
         metadata = move.poddnat["metadata"]
-        parting = fixed.parting(move.poddnat, move.heir, rfc3339(now())) if move.heir is not None else {}
+        parting = fixed.suspension_patch(move.poddnat, move.heir, rfc3339(now())) if move.heir is not None else {}
         patch = {
             **(parting.get("metadata") or ours(move.pod or {})),
             "uid": metadata["uid"],
@@ -264,4 +266,4 @@ def _fixed(pod: Manifest) -> Fixed | None:
     keeper = stable_owner_of(pod)
     if exposure is None or not exposure.fixed or keeper is None:
         return None
-    return Fixed(keeper, Release(exposure.release), pod["metadata"]["name"], pod["metadata"]["uid"])
+    return Fixed(keeper, ReleaseStrategy(exposure.release), pod["metadata"]["name"], pod["metadata"]["uid"])

@@ -51,7 +51,7 @@ class ConfigCheck:
     def run(self) -> Iterator[Check]:
         """Check credentials and permissions, then gateways, EIPs and routes, one after the other."""
         try:
-            infos = {info.gateway_id: info for info in patiently(self._cloud.describe_gateways)}
+            infos = {info.gateway_id: info for info in patiently(self._cloud.describe_nat_gateways)}
         except CloudError as error:
             yield _credentials(error)
             if error.lacks_permission:
@@ -67,16 +67,16 @@ class ConfigCheck:
         cloud, gateway_id = self._cloud, next(iter(infos), self._values.gateway_ids[0])
         yield Check("permission", "vpc:DescribeNatGateways", Result.OK, "allowed")
         tries: dict[str, Callable[[], object]] = {
-            "vpc:DescribeForwardTableEntries": lambda: cloud.list_forward_entries(gateway_id),
-            "vpc:DescribeEipAddresses": lambda: cloud.describe_eips(gateway_id),
-            "vpc:DescribeRouteTableList": cloud.describe_route_tables,
+            "vpc:DescribeForwardTableEntries": lambda: cloud.describe_forward_table_entries(gateway_id),
+            "vpc:DescribeEipAddresses": lambda: cloud.describe_eip_addresses(gateway_id),
+            "vpc:DescribeRouteTableList": cloud.describe_route_table_list,
             "vpc:DescribeRouteEntryList": lambda: cloud.describe_default_route("vtb-poddnat-permission-check"),
-            "ecs:DescribeNetworkInterfaces": lambda: cloud.describe_addresses([_RULE.internal_ip]),
+            "ecs:DescribeNetworkInterfaces": lambda: cloud.describe_network_interfaces([_RULE.internal_ip]),
             "vpc:CreateForwardEntry": lambda: cloud.create_forward_entry(
-                table_id=_NOWHERE, rule=_RULE, name=_NOWHERE, token=_NOWHERE, port_break=False, dry_run=True
+                table_id=_NOWHERE, rule=_RULE, name=_NOWHERE, client_token=_NOWHERE, port_break=False, dry_run=True
             ),
             "vpc:DeleteForwardEntry": lambda: cloud.delete_forward_entry(
-                table_id=_NOWHERE, entry_id=_NOTHING, token=_NOTHING
+                table_id=_NOWHERE, entry_id=_NOTHING, client_token=_NOTHING
             ),
         }
         for action, attempt in tries.items():
@@ -123,7 +123,7 @@ class ConfigCheck:
 
     def _routes(self) -> Iterator[Check]:
         try:
-            tables = patiently(self._cloud.describe_route_tables)
+            tables = patiently(self._cloud.describe_route_table_list)
             vswitches = {table: sorted(v for v, t in tables.items() if t == table) for table in set(tables.values())}
             hops = {table: patiently(lambda t=table: self._cloud.describe_default_route(t)) for table in vswitches}  # type: ignore[misc]
         except CloudError as error:

@@ -279,7 +279,7 @@ class Simulation:
             self.api.delete(resource, metadata["name"], metadata.get("namespace", "default"))
         for poddnat in self._list("alibabacloud.com/v1", "poddnats"):
             kept = Fixed.read(poddnat["metadata"])
-            if kept is not None and not kept.release.follows:
+            if kept is not None and not kept.release_strategy.follows:
                 # It outlives its workload, as it should: here its user deletes it.
                 namespace, name = _name(poddnat)
                 self.api.delete(self.api.resource("alibabacloud.com/v1", "poddnats"), name, namespace)

@@ -59,7 +59,7 @@ def take_snapshot(
     say("reading the PodDNATs")
     poddnats, _ = cluster.poddnats()
     say("reading the NAT gateways")
-    infos = {info.gateway_id: info for info in patiently(cloud.describe_gateways)}
+    infos = {info.gateway_id: info for info in patiently(cloud.describe_nat_gateways)}
     named = (spec_of(poddnat).get("tableId") for poddnat in poddnats)
     tables = {}
     for gateway_id in dict.fromkeys([*values.gateway_ids, *(str(name) for name in named if name)]):
@@ -86,7 +86,7 @@ def patiently(call: Callable[[], _Answer]) -> _Answer:
 
 def _table(cloud: CloudClient, gateway_id: str, say: Say) -> tuple[ForwardEntry, ...]:
     def read(page: int) -> EntryPage:
-        found = patiently(lambda: cloud.list_forward_entries(gateway_id, page=page))
+        found = patiently(lambda: cloud.describe_forward_table_entries(gateway_id, page=page))
         done = min(page * ENTRIES_PER_PAGE, found.total)
         say(f"reading the forward table of {gateway_id}: {done} of {found.total} entries", done, found.total)
         return found

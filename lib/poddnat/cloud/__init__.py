@@ -4,18 +4,11 @@ Nobody else knows the SDK, an error code, or the form of a request. It knows for
 interfaces, but no PodDNATs and no pods.
 """
 
-from poddnat.cloud.client import (
-    ADDRESSES_PER_CALL,
-    ENTRIES_PER_PAGE,
-    CloudClient,
-    Eip,
-    EntryFilter,
-    EntryPage,
-    GatewayInfo,
-)
+from poddnat.cloud.client import ADDRESSES_PER_CALL, ENTRIES_PER_PAGE, CloudClient
 from poddnat.cloud.errors import NO_CREDENTIALS, CloudError, Meaning
 from poddnat.cloud.problems import problem_of
 from poddnat.cloud.rate_limiter import RateLimiter
+from poddnat.cloud.responses import Eip, EntryFilter, EntryPage, GatewayInfo
 
 __all__ = [
     "ADDRESSES_PER_CALL",

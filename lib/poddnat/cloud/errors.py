@@ -16,11 +16,11 @@ class Meaning(Enum):
     THROTTLED = "throttled"
     """Too many calls on this account: everybody waits."""
     UNKNOWN = "unknown"
-    """It may have been done: look before trying again."""
+    """It may have been done: read before trying again."""
     TAKEN = "taken"
     """Somebody holds this external or internal address and port: find out who."""
     FULL = "full"
-    """The gateway's table has no room."""
+    """The gateway's entry quota is used up."""
     GONE = "gone"
     """What should be deleted is not there."""
     ADDRESS = "address"
@@ -74,7 +74,7 @@ _BY_PREFIX = {
 }
 _NO_PERMISSION = frozenset({"Forbidden.RAM", "NoPermission", "Forbidden"})
 # A delete of an entry that has gone says so with the code that otherwise means "busy"; only the text differs.
-_GONE_IN_DISGUISE = ("IncorretForwardEntryStatus", "not exist")
+_GONE_AS_BUSY = ("IncorretForwardEntryStatus", "not exist")
 _SERVER_ERROR = 500
 
 NO_ANSWER = "NoAnswer"
@@ -88,7 +88,7 @@ _LONGEST_QUOTE = 160
 
 def meaning_of(code: str, message: str, status: int | None) -> Meaning:
     """Sort an answer by what to do about it; ``status`` is its HTTP status."""
-    if code == _GONE_IN_DISGUISE[0] and _GONE_IN_DISGUISE[1] in message:
+    if code == _GONE_AS_BUSY[0] and _GONE_AS_BUSY[1] in message:
         return Meaning.GONE
     if code in _BY_CODE:
         return _BY_CODE[code]
@@ -114,14 +114,14 @@ class CloudError(Exception):
         message: str,
         retry_after: float | None = None,
     ) -> None:
-        got = f"no answer: {message}" if code == NO_ANSWER else f"{code}: {message}"
-        super().__init__(f"{action}: {got}")
+        answer = f"no answer: {message}" if code == NO_ANSWER else f"{code}: {message}"
+        super().__init__(f"{action}: {answer}")
         self.meaning = meaning
         self.action = action
         self.code = code
         self.message = message
         self.retry_after = retry_after
-        """Seconds after which the cloud wants to be asked again, where it said so."""
+        """Seconds after which the cloud wants to be called again, where it said so."""
 
     @property
     def lacks_permission(self) -> bool:
@@ -129,7 +129,7 @@ class CloudError(Exception):
         return self.code in _NO_PERMISSION
 
     @property
-    def said(self) -> str:
+    def quote(self) -> str:
         """Quote it in a text that is to be the same each time: what is about this one call is left out.
 
         The cloud's messages may go on, after their first sentence, with what was signed or with a diagnosis.
@@ -138,6 +138,6 @@ class CloudError(Exception):
             return f"{self.action} got no answer ({self.message})"
         if self.code == NO_CREDENTIALS:
             return f"there are none to call {self.action} with ({self.message})"
-        first = re.split(r"(?<=[.!])\s|\n| server string to sign", self.message, maxsplit=1)[0]
-        quote = first if len(first) <= _LONGEST_QUOTE else f"{first[:_LONGEST_QUOTE]}..."
+        sentence = re.split(r"(?<=[.!])\s|\n| server string to sign", self.message, maxsplit=1)[0]
+        quote = sentence if len(sentence) <= _LONGEST_QUOTE else f"{sentence[:_LONGEST_QUOTE]}..."
         return f'{self.action} answered {self.code}, "{quote}"'

@@ -1,28 +1,33 @@
-"""What to tell people when a call of the cloud fails."""
+"""The problems that failed calls of the cloud are, for people."""
 
 from poddnat.api import ADDRESS, CLOUD, DENIED, GATEWAY, REJECTED, Problem
 from poddnat.cloud.errors import CloudError, Meaning
+from poddnat.cloud.intervals import ADDRESS_RETRY_AFTER, CLOUD_RETRY_AFTER, DENIED_RETRY_AFTER, REJECTED_RETRY_AFTER
 
 
 def problem_of(error: CloudError, gateway_id: str = "the pool's gateways") -> Problem:
     """Explain a failed call that was about a gateway, or about all of them."""
-    said = error.said
+    quote = error.quote
     match error.meaning:
         case Meaning.DENIED:
-            text = f"The cloud does not accept our credentials or permissions: {said}; an operator has to mend them"
-            return Problem(DENIED, f'{text} ("poddnat check-config" tells which).', retry_after=30.0)
+            text = f"The cloud does not accept our credentials or permissions: {quote}; an operator has to mend them"
+            return Problem(DENIED, f'{text} ("poddnat check-config" tells which).', retry_after=DENIED_RETRY_AFTER)
         case Meaning.ADDRESS:
-            text = f"The external address can't serve on {gateway_id}: {said}"
-            return Problem(ADDRESS, f"{text}; nobody has to act while the pool has another one.", retry_after=30.0)
+            text = f"The external address can't serve on {gateway_id}: {quote}"
+            return Problem(
+                ADDRESS, f"{text}; nobody has to act while the pool has another one.", retry_after=ADDRESS_RETRY_AFTER
+            )
         case Meaning.UNKNOWN | Meaning.BUSY | Meaning.THROTTLED:
-            text = f"The cloud does not answer as it should: {said}; nobody has to act, it is tried again"
-            return Problem(CLOUD, f"{text}.", retry_after=15.0)
+            text = f"The cloud does not answer as it should: {quote}; nobody has to act, it is tried again"
+            return Problem(CLOUD, f"{text}.", retry_after=CLOUD_RETRY_AFTER)
         case Meaning.UNUSABLE:
-            text = f"The values file does not fit {gateway_id} as the cloud has it: {said}"
+            text = f"The values file does not fit {gateway_id} as the cloud has it: {quote}"
             return Problem(GATEWAY, f"{text}; an operator has to correct one of them.")
         case _ if error.action == "CreateForwardEntry":
-            return Problem(REJECTED, f"The cloud refuses the entry: {said}; the user has to change the pod.", 300.0)
+            return Problem(
+                REJECTED, f"The cloud refuses the entry: {quote}; the user has to change the pod.", REJECTED_RETRY_AFTER
+            )
         case _:
             # Not a reason to leave the gateway: what works there goes on working.
-            text = f"The cloud refuses a call about {gateway_id}: {said}; an operator has to see why"
-            return Problem(CLOUD, f"{text}.", retry_after=15.0)
+            text = f"The cloud refuses a call about {gateway_id}: {quote}; an operator has to see why"
+            return Problem(CLOUD, f"{text}.", retry_after=CLOUD_RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""Label selectors, as Kubernetes reads them: which labels fit. Pure."""
+"""Label selectors, as Kubernetes reads them: which labels match."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What can be wrong with the values file's content, and how people are told: the place, and what would be right.
+"""What can be wrong with the values file's content, and what people read of it: the place, and what would be right.
 
 ``schemas/values.json`` says what each key looks like; here is also what a schema can't say, such as which ranges
 exclude each other.
@@ -35,7 +35,7 @@ def problems_of(content: object) -> list[str]:
         problems += _choice_problems(content)
         pool = list(_readable(content, errors))
         problems += _overlaps(pool)
-        problems += _quarrels(pool)
+        problems += _quota_conflicts(pool)
         network = content.get(_NETWORK)
         if isinstance(network, dict):
             problems += _blocked_problems(network)
@@ -56,8 +56,8 @@ def _explain(error: ValidationError) -> Iterator[str]:
     if error.validator == "required" and isinstance(error.instance, Mapping):
         missing = [key for key in schema["required"] if key not in error.instance]
         for key in missing:
-            wanted = schema["properties"].get(key, {}).get("description", "")
-            yield f"{_join(path, key)}: missing; {_uncapitalised(wanted)}"
+            description = schema["properties"].get(key, {}).get("description", "")
+            yield f"{_join(path, key)}: missing; {_uncapitalised(description)}"
     elif error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = list(schema["properties"])
         for key in (str(key) for key in error.instance if key not in known):
@@ -66,7 +66,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
             yield f"{_join(path, key)}: unknown key; {hint}"
     elif isinstance(error.instance, str) and _PLACEHOLDER.fullmatch(error.instance):
         yield f"{path}: still the placeholder {error.instance!r}; put the real value: {_uncapitalised(right)}"
-    elif error.validator == "enum" and isinstance(error.instance, str) and (meant := _meant(error.instance, schema)):
+    elif error.validator == "enum" and isinstance(error.instance, str) and (meant := _closest(error.instance, schema)):
         yield f"{path}: {_observed(error.instance)} is not known; did you mean {meant}?"
     elif not error.absolute_path or error.absolute_path[0] == "credential":
         yield f"{path}: it does not fit; {_uncapitalised(right)}"  # What is there may be the secret.
@@ -74,7 +74,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
         yield f"{path}: {_observed(error.instance)} does not fit; {_uncapitalised(right) or error.message}"
 
 
-def _meant(word: str, schema: Mapping[str, Any]) -> str:
+def _closest(word: str, schema: Mapping[str, Any]) -> str:
     known = {value.lower(): value for value in schema["enum"]}
     return next((known[near] for near in difflib.get_close_matches(word.lower(), known, n=1)), "")
 
@@ -102,7 +102,7 @@ def _observed(value: object) -> str:
 
 
 def _range_problems(content: object) -> Iterator[str]:
-    """Find ranges that are upside down, also when other things are wrong: all problems are told at once."""
+    """Find ranges that are upside down, also when other things are wrong: all problems are shown at once."""
     try:
         pool = list(content["networkController"]["natGwPool"])  # type: ignore[index]
     except (KeyError, TypeError):
@@ -140,7 +140,7 @@ def _readable(content: dict[str, Any], errors: Sequence[ValidationError]) -> Ite
     pool = network.get(_POOL[1]) if isinstance(network, dict) else None
     for index, entry in enumerate(pool if isinstance(pool, list) else []):
         if (*_POOL, index) not in wrong:
-            with suppress(ValueError):  # Upside down: told already.
+            with suppress(ValueError):  # Upside down: found already.
                 yield index, PoolEntry.read(entry)
 
 
@@ -161,13 +161,13 @@ def _shared_eips(one: PoolEntry, other: PoolEntry) -> str:
     return ""
 
 
-def _quarrels(pool: Iterable[tuple[int, PoolEntry]]) -> Iterator[str]:
-    """Find gateways of which two entries say different quotas: it is the gateway's table that has one."""
-    said: dict[str, tuple[int, int]] = {}
+def _quota_conflicts(pool: Iterable[tuple[int, PoolEntry]]) -> Iterator[str]:
+    """Find gateways with different quotas in two entries: a gateway has one table, and so one quota."""
+    quotas: dict[str, tuple[int, int]] = {}
     for index, entry in pool:
         if entry.quota is None:
             continue
-        first, quota = said.setdefault(entry.gateway_id, (index, entry.quota))
+        first, quota = quotas.setdefault(entry.gateway_id, (index, entry.quota))
         if quota != entry.quota:
             yield (
                 f"networkController.natGwPool[{index}].quota: {entry.quota} differs from that of natGwPool[{first}], "
@@ -206,7 +206,7 @@ def _expression_problems(expression: dict[str, Any], where: str) -> Iterator[str
     try:
         operator = Operator(expression["operator"])
     except (KeyError, ValueError):
-        return  # The schema has told it.
+        return  # The schema has found it.
     values = expression.get("values")
     if operator.takes_values and values in (None, []):
         yield f"{where}: missing; {operator} needs at least one value"

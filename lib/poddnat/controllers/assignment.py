@@ -58,7 +58,7 @@ class _Current:
         if observed is None:
             return None
         try:
-            poddnat = parse_spec(spec_of(observed), away=True)
+            poddnat = parse_spec(spec_of(observed), absent=True)
         except SpecError:
             return None  # Edited by hand beyond recognition: it is written anew.
         ids = entry_ids(observed.get("status") or {})

@@ -14,11 +14,11 @@ from poddnat.api import (
     AnnotationError,
     Problem,
     ProblemError,
-    Release,
+    ReleaseStrategy,
     annotations,
+    belongs_to_ack,
     controller_of,
     fixed,
-    is_acks,
     is_reported,
     manifest,
     observed_condition,
@@ -140,10 +140,10 @@ class PodReconciler:
 
     def _with_readiness(self, pod: Manifest, answer: PodAnswer) -> PodAnswer:
         """Set the pod's readiness, once its annotations say the same: two writers at once would only collide."""
-        if answer.annotations or not readiness.asked_for(pod):
+        if answer.annotations or not readiness.has_gate(pod):
             return answer
         status = pod_facts.annotations_of(pod).get(annotations.STATUS)
-        condition = readiness.due(pod, status, rfc3339(self._wall_clock()))
+        condition = readiness.changed_condition(pod, status, rfc3339(self._wall_clock()))
         if condition is not None:
             self._cluster.set_pod_condition(pod, condition)
         return answer
@@ -152,8 +152,8 @@ class PodReconciler:
         """Take back what a pod was given that no longer asks for anything."""
         metadata = pod["metadata"]
         self._refusals.answered(metadata["uid"], "")
-        known = self._poddnats.named(metadata["namespace"], metadata["name"])
-        if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.serves(known, metadata["uid"])):
+        known = self._poddnats.get(metadata["namespace"], metadata["name"])
+        if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.belongs_to(known, metadata["uid"])):
             try:
                 self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
             except KubeError as error:
@@ -173,7 +173,7 @@ class PodReconciler:
 
     def _exposed(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> PodAnswer:
         metadata = pod["metadata"]
-        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
         if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
             raise self._in_the_way(namesake)
         if observed is not None and pod_facts.is_terminating(observed):
@@ -202,7 +202,7 @@ class PodReconciler:
             # From before it was fixed: Metacontroller deletes that one, and the ports go over.
             self._assignments.keep(metadata["uid"], observed)
             return PodAnswer(annotations=reported(pod, None, None), resync_after=1.0)
-        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
         if namesake is not None and kept is None:
             raise self._in_the_way(namesake)
         if kept is not None and pod_facts.is_terminating(kept):
@@ -211,13 +211,17 @@ class PodReconciler:
         assigned = self._assignments.assign(pod, ip, exposure.items, kept)
         desired = assigned.poddnat
         orphaned = fixed.owner_of(pod) is None
-        record = fixed.Fixed(owner, Release(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned)
+        record = fixed.Fixed(
+            owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned
+        )
         if kept is None:
-            self._cluster.create_poddnat(fixed.new(metadata["namespace"], record, desired))
+            self._cluster.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
             raise RequeueError
         if spec_of(kept) != desired.spec() or not record.is_written(kept["metadata"]):
             self._keeping.tell_of_move(pod, kept, desired)
-            self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], fixed.change(kept, record, desired))
+            self._cluster.patch_poddnat(
+                metadata["namespace"], metadata["name"], fixed.update_patch(kept, record, desired)
+            )
             raise RequeueError
         if assigned.problem is not None:
             return self._refused(pod, assigned.problem)
@@ -229,16 +233,16 @@ class PodReconciler:
     def _in_the_way(self, namesake: Manifest) -> Exception:
         """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
         metadata = namesake["metadata"]
-        if is_acks(metadata):
+        if belongs_to_ack(metadata):
             return ProblemError(not_adopted(metadata["name"]))
         owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
-        passing = record.release.follows if record is not None else owner is not None and owner.kind == "Pod"
+        passing = record.release_strategy.follows if record is not None else owner is not None and owner.kind == "Pod"
         if passing or pod_facts.is_terminating(namesake):
             # That of an earlier pod of this name is still being cleaned up.
             return self._stuck(namesake) or RequeueError()
         whose = "is not this pod's"
         if record is not None:
-            whose = f"is kept for {record.owner} (release strategy {record.release.text})"
+            whose = f"is kept for {record.owner} (release strategy {record.release_strategy.text})"
         text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it, or to give the pod another name"
         return ProblemError(Problem("NameTaken", f"{text}.", 10.0))
 

@@ -15,14 +15,14 @@ from poddnat.api import (
     PodDNAT,
     Problem,
     SpecError,
-    is_acks,
+    belongs_to_ack,
+    desired_by,
     is_ready,
     is_terminating,
     parse_spec,
     pod_uid_of,
     ready_since,
     spec_of,
-    wanted_by,
     working_ports,
 )
 from poddnat.controllers.authorization import Authorizer, Verdict
@@ -104,12 +104,12 @@ class PodDNATReconciler:
         try:
             yield
         finally:
-            if self._poddnats.has_gone(parent["metadata"]["uid"]):
+            if self._poddnats.was_deleted(parent["metadata"]["uid"]):
                 self.gone(parent)
 
     def _sync(self, parent: Manifest) -> PodDNATAnswer | RequeueAfter:
         mine = self._evidence.mine(parent)
-        if is_acks(parent["metadata"]):
+        if belongs_to_ack(parent["metadata"]):
             # Anybody may have put that finalizer there, so nothing of ours stays behind it.
             self._holdings.withdraw(mine)
             self.seen(parent)
@@ -121,7 +121,7 @@ class PodDNATReconciler:
             return self._reporter.reported(parent, (), LEAVING)
         fixed = Fixed.read(parent["metadata"])
         try:
-            wanted = parse_spec(spec_of(parent), away=fixed is not None)
+            wanted = parse_spec(spec_of(parent), absent=fixed is not None)
         except SpecError as error:
             self._holdings.withdraw(mine)
             self._on_spoilt(parent)
@@ -176,7 +176,7 @@ class PodDNATReconciler:
         ):
             return self._reporter.blocked(parent, claimed_earlier(wanted.external_ip, earlier_claimant))
         progress = gateway.ensure(mine, rules)
-        if fixed is not None and self._absences.pods.has_gone(fixed.pod_uid):
+        if fixed is not None and self._absences.pods.was_deleted(fixed.pod_uid):
             # It went after it was asked: what the watch took back then must not come again.
             self._holdings.withdraw(mine)
             return RequeueAfter(1.0)
@@ -197,7 +197,7 @@ class PodDNATReconciler:
         Raises:
             ClusterError: the API server did not tell the namespace's labels.
         """
-        wanted = wanted_by(parent)
+        wanted = desired_by(parent)
         if wanted is None:
             return False
         outside = self._authorizer.outside(parent["metadata"], wanted)
@@ -224,7 +224,7 @@ class PodDNATReconciler:
         Raises:
             ClusterError: the API server could not be asked about the pod.
         """
-        wanted = None if is_acks(parent["metadata"]) else wanted_by(parent)
+        wanted = None if belongs_to_ack(parent["metadata"]) else desired_by(parent)
         gateway = self._fleet.get(wanted.gateway_id) if wanted is not None else None
         if wanted is None or gateway is None or not self._evidence.unproven(parent, wanted, gateway):
             return
@@ -244,13 +244,13 @@ class PodDNATReconciler:
     def _finalize(self, parent: Manifest) -> PodDNATAnswer | RequeueAfter:
         self.recognize(parent)
         mine = self._evidence.mine(parent)
-        if is_acks(parent["metadata"]) and not self._holdings.has_any(mine):
+        if belongs_to_ack(parent["metadata"]) and not self._holdings.has_any(mine):
             return PodDNATAnswer(parent.get("status") or {}, finalized=True)
         self._authorizer.forget(mine.uid)
         outcomes = self._holdings.release(mine, spec_of(parent).get("tableId"))
         for outcome in outcomes:
             if isinstance(outcome, Blocked):
-                wanted = wanted_by(parent)
+                wanted = desired_by(parent)
                 working = wanted.working(outcome.entries) if wanted is not None else ()
                 return self._reporter.blocked(parent, outcome.problem, working)
         waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
@@ -260,7 +260,7 @@ class PodDNATReconciler:
 
     def seen(self, parent: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
-        wanted, metadata = wanted_by(parent), parent["metadata"]
+        wanted, metadata = desired_by(parent), parent["metadata"]
         if wanted is not None:
             home, namespace = (wanted.gateway_id, wanted.external_ip), metadata["namespace"]
             pod_uid = pod_uid_of(metadata)

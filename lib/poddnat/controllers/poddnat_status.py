@@ -101,7 +101,7 @@ class Reporter:
         if not told or _was_ready(poddnat):
             log.warning("PodDNAT %s: %s", key_of(poddnat), problem.message)
             self._cluster.warn(poddnat, problem.reason, problem.message)
-        message = f"{problem.message} {problem.stats}".rstrip()
+        message = f"{problem.message} {problem.details}".rstrip()
         condition = Condition(ready=False, reason=problem.reason, message=message)
         return self.reported(poddnat, working, condition, resync_after=problem.retry_after)
 

@@ -254,7 +254,7 @@ class GatewayDriver:
         table_id, port_break = self._terms(job.rule)
         try:
             entry_id = self._cloud.create_forward_entry(
-                table_id=table_id, rule=job.rule, name=job.name, token=job.token, port_break=port_break
+                table_id=table_id, rule=job.rule, name=job.name, client_token=job.token, port_break=port_break
             )
         except CloudError as error:
             self._fail(job, error, sent_at)
@@ -274,7 +274,7 @@ class GatewayDriver:
             return
         table_id, _ = self._terms(job.entry.rule)
         try:
-            self._cloud.delete_forward_entry(table_id=table_id, entry_id=job.entry.entry_id, token=job.token)
+            self._cloud.delete_forward_entry(table_id=table_id, entry_id=job.entry.entry_id, client_token=job.token)
         except CloudError as error:
             self._fail(job, error, sent_at)
             return
@@ -338,7 +338,7 @@ class GatewayDriver:
                 continue
             sent_at = self._rate_limiter.sent()
             try:
-                answer = self._cloud.list_forward_entries(self.gateway_id, page=page, where=where)
+                answer = self._cloud.describe_forward_table_entries(self.gateway_id, page=page, where=where)
             except CloudError as error:
                 if error.meaning is not Meaning.THROTTLED:
                     raise

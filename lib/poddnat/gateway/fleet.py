@@ -210,7 +210,7 @@ class Fleet:
 
     def _refresh(self) -> bool:
         """Take over what the cloud says of the gateways; False: not yet, it says that some are gone, or their EIPs."""
-        infos = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_gateways()}
+        infos = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_nat_gateways()}
         before = self._infos
         left = _addresses(before or {}) - _addresses(infos)
         if not left <= self._doubted:
@@ -235,7 +235,7 @@ class Fleet:
     def _with_eips(self, info: GatewayInfo) -> GatewayInfo:
         if info.eips or info.gateway_id not in self._values.gateway_ids:
             return info
-        eips = tuple(Eip(ip) for ip in self._cloud.describe_eips(info.gateway_id))
+        eips = tuple(Eip(ip) for ip in self._cloud.describe_eip_addresses(info.gateway_id))
         return GatewayInfo(info.gateway_id, info.table_ids, info.status, info.zone, info.vpc_id, eips)
 
 

@@ -31,7 +31,7 @@ def quota_exceeded(gateway_id: str, quota: int | None, pods: int, entries: int) 
         QUOTA,
         f"{text}; an operator has to raise the quota or add a gateway.",
         retry_after=30.0,
-        stats=f"{pods_wait} for {needed} there.",
+        details=f"{pods_wait} for {needed} there.",
     )
 
 

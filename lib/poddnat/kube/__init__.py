@@ -10,7 +10,6 @@ from poddnat.kube.connection import connect, connect_as_user, connect_to
 from poddnat.kube.informer import FixedPodInformer, PodDNATInformer
 from poddnat.kube.leader_election import LeaderElector, request_timeout
 from poddnat.kube.live_read import LiveReader, NoSuchObjectError
-from poddnat.kube.remembered import Remembered
 
 __all__ = [
     "ActiveEndpoint",
@@ -21,7 +20,6 @@ __all__ = [
     "LiveReader",
     "NoSuchObjectError",
     "PodDNATInformer",
-    "Remembered",
     "connect",
     "connect_as_user",
     "connect_to",

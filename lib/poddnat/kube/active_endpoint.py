@@ -1,4 +1,4 @@
-"""Where hooks are sent: an EndpointSlice that leads the Service to the active replica.
+"""The active endpoint: an EndpointSlice that leads the Service, and so the hooks, to the active replica.
 
 The Service selects no pods: replicas that stand by are Ready too, or a Deployment of two could never be complete, and
 a node with the active one never be drained. One object with one writer is changed at once, and nobody has to take
@@ -37,33 +37,33 @@ class ActiveEndpoint:
         }
 
     def publish(self) -> None:
-        """See that callers are led to this address; where that fails, it is only logged."""
+        """Make the EndpointSlice lead to this address; a failure is only logged."""
         name = f"{self._service}-active"
         where: Any = {"namespace": self._namespace, "_request_timeout": self._request_timeout}
         try:
             try:
-                there: Any = self._slices.read_namespaced_endpoint_slice(name, **where)
+                observed: Any = self._slices.read_namespaced_endpoint_slice(name, **where)
             except ApiException as error:
                 if error.status != _NOT_FOUND:
                     raise
-                self._slices.create_namespaced_endpoint_slice(body=self._wanted(name), **where)
+                self._slices.create_namespaced_endpoint_slice(body=self._desired(name), **where)
                 return
-            if not self._leads_here(there):
-                wanted = self._wanted(name)
-                there.metadata.labels = {**(there.metadata.labels or {}), **self._labels}
-                there.endpoints, there.ports = wanted.endpoints, wanted.ports
-                self._slices.replace_namespaced_endpoint_slice(name, body=there, **where)
+            if not self._is_desired(observed):
+                desired = self._desired(name)
+                observed.metadata.labels = {**(observed.metadata.labels or {}), **self._labels}
+                observed.endpoints, observed.ports = desired.endpoints, desired.ports
+                self._slices.replace_namespaced_endpoint_slice(name, body=observed, **where)
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             why = error.reason if isinstance(error, ApiException) else error
             log.warning("hooks can't be led here by the EndpointSlice %s/%s: %s", self._namespace, name, why)
 
-    def _leads_here(self, there: Any) -> bool:
-        addresses = [address for endpoint in there.endpoints or [] for address in endpoint.addresses]
-        ports = [(port.name, port.port) for port in there.ports or []]
-        marked = self._labels.items() <= (there.metadata.labels or {}).items()
+    def _is_desired(self, observed: Any) -> bool:
+        addresses = [address for endpoint in observed.endpoints or [] for address in endpoint.addresses]
+        ports = [(port.name, port.port) for port in observed.ports or []]
+        marked = self._labels.items() <= (observed.metadata.labels or {}).items()
         return marked and addresses == [self._ip] and ports == [(PORT_NAME, self._port)]
 
-    def _wanted(self, name: str) -> client.V1EndpointSlice:
+    def _desired(self, name: str) -> client.V1EndpointSlice:
         ready = client.V1EndpointConditions(ready=True)
         return client.V1EndpointSlice(
             metadata=client.V1ObjectMeta(name=name, labels=self._labels),

@@ -1,7 +1,4 @@
-"""What the logic needs of Kubernetes: the only module that knows its client.
-
-Answers are the API server's JSON, as it is.
-"""
+"""The calls of the API server; pods and PodDNATs are its JSON, as it is."""
 
 import datetime as dt
 import hashlib
@@ -9,31 +6,28 @@ import json
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import urllib3.exceptions
+from cachetools import TTLCache
 from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.api import GROUP, NUDGED_AT, PLURAL, key_of
+from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of
 from poddnat.error_texts import why_no_answer
+from poddnat.kube.intervals import EVENT_TTL, REQUEST_TIMEOUT, WATCH_TIMEOUT
 
 log = logging.getLogger(__name__)
 
 _VERSION = "v1"
 _PAGE = 500
-_WATCH_SECONDS = 300
-_REQUEST_SECONDS = 5.0
 _NOT_FOUND = 404
 _CONFLICT = 409
 
-_EVENTS_REMEMBERED = 4096
-_EVENT_SECONDS = 3600.0
-"""The API server deletes events after an hour (--event-ttl); then the same may be told anew."""
+_MOST_EVENTS = 4096
 
-# Of pods only the metadata is followed: a tenth of what they are.
+# Of pods only the metadata is watched: a tenth of what they are.
 _METADATA_OF_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -61,15 +55,14 @@ class KubeClient:
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
         self._component = component
-        self._clock = clock
         self._lock = threading.Lock()
-        self._warned: OrderedDict[str, float] = OrderedDict()
+        self._warned: TTLCache[str, None, float] = TTLCache(_MOST_EVENTS, EVENT_TTL, timer=clock)
 
     def pod(self, namespace: str, name: str) -> Manifest | None:
         """Read a pod; None: there is none.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._read(self._core.read_namespaced_pod, name, namespace)
 
@@ -77,7 +70,7 @@ class KubeClient:
         """Read a PodDNAT; None: there is none.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         call = self._custom.get_namespaced_custom_object
         return self._read(call, GROUP, _VERSION, namespace, PLURAL, name)
@@ -86,7 +79,7 @@ class KubeClient:
         """Read a node; None: there is none.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._read(self._core.read_node, name)
 
@@ -94,7 +87,7 @@ class KubeClient:
         """Read a namespace; None: there is none.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._read(self._core.read_namespace, name)
 
@@ -102,7 +95,7 @@ class KubeClient:
         """List all PodDNATs, with the resource version to watch from.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
 
@@ -110,7 +103,7 @@ class KubeClient:
         """List the metadata of all pods, with the resource version to watch from.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
         return self._list(self._core.list_pod_for_all_namespaces, _headers={"Accept": _METADATA_OF_LIST})
 
@@ -118,7 +111,7 @@ class KubeClient:
         """Read a StatefulSet or its like; None: there is none.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             KeyError: such a kind can't be asked.
         """
         group, _, version = api_version.rpartition("/")
@@ -129,10 +122,10 @@ class KubeClient:
         """Create a PodDNAT; False: there is one of that name.
 
         Raises:
-            ClusterError: the API server did not do it, or it is not known whether.
+            KubeError: the API server did not do it, or it is not known whether.
         """
         namespace = manifest["metadata"]["namespace"]
-        return self._unless(
+        return self._call_unless(
             (_CONFLICT,), self._custom.create_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, manifest
         )
 
@@ -140,9 +133,9 @@ class KubeClient:
         """Merge a patch into a PodDNAT; False: it has gone, or is no longer the one that the patch names.
 
         Raises:
-            ClusterError: the API server did not do it, or it is not known whether.
+            KubeError: the API server did not do it, or it is not known whether.
         """
-        return self._unless(
+        return self._call_unless(
             (_NOT_FOUND, _CONFLICT),
             self._custom.patch_namespaced_custom_object,
             GROUP,
@@ -158,10 +151,10 @@ class KubeClient:
         """Set one condition of this very pod, beside the others; False: it has gone.
 
         Raises:
-            ClusterError: the API server did not do it, or it is not known whether.
+            KubeError: the API server did not do it, or it is not known whether.
         """
         metadata = pod["metadata"]
-        return self._unless(
+        return self._call_unless(
             (_NOT_FOUND, _CONFLICT),
             self._core.patch_namespaced_pod_status,
             metadata["name"],
@@ -175,10 +168,10 @@ class KubeClient:
         """Delete this very PodDNAT, if it is still there, and still what it was at that resource version.
 
         Raises:
-            ClusterError: the API server did not do it.
+            KubeError: the API server did not do it.
         """
         preconditions = client.V1Preconditions(uid=uid, resource_version=resource_version)
-        self._unless(
+        self._call_unless(
             (_NOT_FOUND, _CONFLICT),
             self._custom.delete_namespaced_custom_object,
             GROUP,
@@ -189,17 +182,17 @@ class KubeClient:
             body=client.V1DeleteOptions(preconditions=preconditions),
         )
 
-    def trigger_resync(self, namespace: str, name: str, now: str, annotation: str = NUDGED_AT) -> bool:
+    def trigger_resync(self, namespace: str, name: str, now: str, annotation: str = RESYNC_TRIGGERED_AT) -> bool:
         """Have a PodDNAT synced at once: a changed annotation is noticed by Metacontroller. False: it has gone.
 
         ``now`` is the time. CHECK_ASKED_AT as the annotation has the server read the gateway's table again, too.
 
         Raises:
-            ClusterError: the API server did not do it.
+            KubeError: the API server did not do it.
         """
         patch = {"metadata": {"annotations": {annotation: now}}}
-        patch_it = self._custom.patch_namespaced_custom_object
-        return self._unless((_NOT_FOUND,), patch_it, GROUP, _VERSION, namespace, PLURAL, name, patch)
+        call = self._custom.patch_namespaced_custom_object
+        return self._call_unless((_NOT_FOUND,), call, GROUP, _VERSION, namespace, PLURAL, name, patch)
 
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
         """Attach a Warning event to an object, unless it has one of the same text; failing to do so is only logged."""
@@ -228,7 +221,7 @@ class KubeClient:
             reporting_component=self._component,
         )
         try:
-            self._unless((_CONFLICT,), self._core.create_namespaced_event, namespace, event)
+            self._call_unless((_CONFLICT,), self._core.create_namespaced_event, namespace, event)
         except KubeError as error:
             log.warning("no event for %s %s: %s", regarding["kind"], key_of(regarding), error)
             with self._lock:
@@ -237,35 +230,31 @@ class KubeClient:
     def _is_new(self, digest: str) -> bool:
         """Whether there is no such event yet; the API server would refuse another one, but that is a request each."""
         with self._lock:
-            now = self._clock()
-            if now < self._warned.get(digest, now):
+            if digest in self._warned:
                 return False
-            self._warned[digest] = now + _EVENT_SECONDS
-            self._warned.move_to_end(digest)
-            if len(self._warned) > _EVENTS_REMEMBERED:
-                self._warned.popitem(last=False)
+            self._warned[digest] = None
         return True
 
     def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
-        """Follow PodDNATs for a few minutes; ``on_event`` gets ADDED, MODIFIED or DELETED and the object.
+        """Watch PodDNATs for a few minutes; ``on_event`` gets ADDED, MODIFIED or DELETED and the object.
 
         Returns the resource version to go on from; empty: list again.
 
         Raises:
-            ClusterError: the connection broke.
+            KubeError: the connection broke.
         """
         listing = self._custom.list_cluster_custom_object
-        return _follow(watch.Watch(), on_event, resource_version, listing, GROUP, _VERSION, PLURAL)  # type: ignore[no-untyped-call]
+        return _stream(watch.Watch(), on_event, resource_version, listing, GROUP, _VERSION, PLURAL)  # type: ignore[no-untyped-call]
 
     def watch_pods(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
-        """Follow the metadata of pods, as ``watch_poddnats`` does PodDNATs.
+        """Watch the metadata of pods, as ``watch_poddnats`` does PodDNATs.
 
         Raises:
-            ClusterError: the connection broke.
+            KubeError: the connection broke.
         """
-        follow = watch.Watch(return_type="object")  # type: ignore[no-untyped-call]
+        pods = watch.Watch(return_type="object")  # type: ignore[no-untyped-call]
         listing = self._core.list_pod_for_all_namespaces
-        return _follow(follow, on_event, resource_version, listing, _headers={"Accept": _METADATA})
+        return _stream(pods, on_event, resource_version, listing, _headers={"Accept": _METADATA})
 
     def _read(self, call: Callable[..., Any], *args: str) -> Manifest | None:
         try:
@@ -292,31 +281,33 @@ class KubeClient:
         def read(*args: object, **options: object) -> Any:
             return json.loads(call(*args, _preload_content=False, **options).data)
 
-        content: Manifest = self._ask(read, *args, **options)
+        content: Manifest = self._call(read, *args, **options)
         return content
 
-    def _unless(self, statuses: tuple[int, ...], call: Callable[..., Any], *args: object, **options: object) -> bool:
+    def _call_unless(
+        self, statuses: tuple[int, ...], call: Callable[..., Any], *args: object, **options: object
+    ) -> bool:
         """Make a call; False: the answer was one of these statuses, which only say that it came too late."""
         try:
-            self._ask(call, *args, **options)
+            self._call(call, *args, **options)
         except KubeError as error:
             if isinstance(error.__cause__, ApiException) and error.__cause__.status in statuses:
                 return False
             raise
         return True
 
-    def _ask(self, call: Callable[..., Any], *args: object, **options: object) -> Any:
+    def _call(self, call: Callable[..., Any], *args: object, **options: object) -> Any:
         try:
-            return call(*args, _request_timeout=_REQUEST_SECONDS, **options)
+            return call(*args, _request_timeout=REQUEST_TIMEOUT, **options)
         except ApiException as error:
-            raise KubeError(_reason(error)) from error
+            raise KubeError(_message(error)) from error
         except (urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError) as error:
             host = self._core.api_client.configuration.host
             raise KubeError(f"{host} gives no answer ({why_no_answer(str(error))})") from error
 
 
-def _follow(
-    follow: Any,
+def _stream(
+    watching: Any,
     on_event: Callable[[str, Manifest], None],
     resource_version: str,
     listing: Callable[..., Any],
@@ -324,14 +315,14 @@ def _follow(
     **options: object,
 ) -> str:
     try:
-        for event in follow.stream(
+        for event in watching.stream(
             listing,
             *args,
             resource_version=resource_version,
-            timeout_seconds=_WATCH_SECONDS,
+            timeout_seconds=WATCH_TIMEOUT,
             allow_watch_bookmarks=True,
             # A connection that has died in silence tells nothing, not even that the watch is over.
-            _request_timeout=(_REQUEST_SECONDS, _WATCH_SECONDS + _REQUEST_SECONDS),
+            _request_timeout=(REQUEST_TIMEOUT, WATCH_TIMEOUT + REQUEST_TIMEOUT),
             **options,
         ):
             resource_version = event["object"]["metadata"]["resourceVersion"]
@@ -340,13 +331,13 @@ def _follow(
     except ApiException as error:
         if error.status == 410:  # noqa: PLR2004  # Gone: the version is too old to go on from
             return ""
-        raise KubeError(_reason(error)) from error
+        raise KubeError(_message(error)) from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise KubeError(f"no more answer ({why_no_answer(str(error))})") from error
     return resource_version
 
 
-def _reason(error: ApiException) -> str:
+def _message(error: ApiException) -> str:
     try:
         return str(json.loads(error.body or "")["message"])
     except (TypeError, ValueError, KeyError):

@@ -13,11 +13,11 @@ def connect(kubeconfig: Path | None) -> client.ApiClient:
     """Connect with a kubeconfig file, or with the pod's service account when there is none.
 
     Raises:
-        ClusterError: neither tells where the API server is.
+        KubeError: neither tells where the API server is.
     """
     _check_file(kubeconfig)
     configuration = client.Configuration()
-    # Whoever asks has a time limit, and decides about the next try.
+    # Whoever calls has a time-out, and decides about the next try.
     configuration.retries = False
     try:
         if kubeconfig is not None:
@@ -25,7 +25,7 @@ def connect(kubeconfig: Path | None) -> client.ApiClient:
         else:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
-        why = _brief(error)
+        why = _one_line(error)
         if kubeconfig is None:
             raise KubeError(f"there is no service account here; outside a cluster use --kubeconfig ({why})") from error
         raise KubeError(f"{kubeconfig} is not a kubeconfig that can be used: {why}") from error
@@ -36,7 +36,7 @@ def connect_as_user(kubeconfig: Path | None, context: str | None) -> client.ApiC
     """Connect as kubectl does: by the file given, or KUBECONFIG, or ~/.kube/config; in a pod, else, as its account.
 
     Raises:
-        ClusterError: none of them tells where the API server is.
+        KubeError: none of them tells where the API server is.
     """
     _check_file(kubeconfig)
     try:
@@ -48,7 +48,7 @@ def connect_as_user(kubeconfig: Path | None, context: str | None) -> client.ApiC
             return connect(None)
         which = f"{kubeconfig} is not a kubeconfig" if kubeconfig is not None else "there is no kubeconfig"
         why = "" if kubeconfig is not None else "; --kubeconfig or KUBECONFIG names one"
-        raise KubeError(f"{which} that can be used: {_brief(error)}{why}") from error
+        raise KubeError(f"{which} that can be used: {_one_line(error)}{why}") from error
     return api
 
 
@@ -63,5 +63,5 @@ def _check_file(kubeconfig: Path | None) -> None:
         raise KubeError(f"{kubeconfig} can't be read: there is no such file")
 
 
-def _brief(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")

@@ -1,125 +1,128 @@
-"""What is kept in sight of the cluster by a list and a watch, each on a thread of its own.
+"""Informers: objects of the cluster kept in memory by a list and a watch, each on a thread of its own.
 
-All PodDNATs, because ports in use have to be known before one is given out; and which pods with a fixed address are
-alive, because their addresses may be given to other pods as soon as they are gone.
+All PodDNATs, because ports in use have to be known before one is given out; and which pods with a fixed address exist,
+because their addresses may be given to other pods as soon as they are deleted.
+
+The Kubernetes client has an informer too (kubernetes.informer.SharedInformer). Version 37.0.2 can't be used: it lists
+without pages, makes a broken watch again without a pause, and gives requests no time-out, so that it never notices a
+connection that has died in silence. This one can go once that is mended there.
 """
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
+from cachetools import LRUCache
+
 from poddnat.api import FIXED, is_current
+from poddnat.backoff import Backoff
 from poddnat.kube.client import KubeClient, KubeError
+from poddnat.kube.intervals import INFORMER_FIRST_RETRY, INFORMER_LONGEST_RETRY
 from poddnat.logs import Attempts
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 1.0
-_GONE_REMEMBERED = 10_000
+_MOST_DELETED = 10_000
 
 Manifest = dict[str, Any]
 
 
 class Informer:
-    """Objects kept in sight by a list and a watch, on a thread of its own."""
+    """A store of objects that a list fills and a watch keeps up to date; subclasses say what is stored."""
 
     def __init__(
         self,
         what: str,
-        listing: Callable[[], tuple[list[Manifest], str]],
-        watching: Callable[[str, Callable[[str, Manifest], None]], str],
+        list_all: Callable[[], tuple[list[Manifest], str]],
+        watch: Callable[[str, Callable[[str, Manifest], None]], str],
     ) -> None:
+        """Name the objects for logs (``what``), and the ``KubeClient``'s calls that list and watch them."""
         self._what = what
-        self._listing = listing
-        self._watching = watching
-        self._turn = threading.Lock()
+        self._list_all = list_all
+        self._watch = watch
+        self._handling = threading.Lock()
         self._stopping = threading.Event()
         self._synced = threading.Event()
         self._lock = threading.Lock()
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._deleted: LRUCache[str, None] = LRUCache(_MOST_DELETED)
 
     def start(self) -> None:
-        """Start listing and watching; once more: list afresh, and take what was known only for what it is."""
-        with self._turn:
+        """Start to list and watch; when called again, list anew, and be synced only after that."""
+        with self._handling:
             self._stopping.set()
             self._stopping, self._synced = threading.Event(), threading.Event()
             run = partial(self._run, self._stopping, self._synced)
-        threading.Thread(target=run, name=self._what.lower(), daemon=True).start()
+        threading.Thread(target=run, name=f"informer-{self._what}", daemon=True).start()
 
     def stop(self) -> None:
         """Stop; the watch itself ends with the process."""
-        with self._turn:
+        with self._handling:
             self._stopping.set()
 
     @property
-    def synced(self) -> bool:
+    def has_synced(self) -> bool:
         """Whether all have been listed since the last start."""
         return self._synced.is_set()
 
-    def has_gone(self, uid: str) -> bool:
-        """Whether an object was seen to go, not too long ago."""
+    def was_deleted(self, uid: str) -> bool:
+        """Whether the deletion of an object was seen, not too long ago."""
         with self._lock:
-            return uid in self._gone
+            return uid in self._deleted
 
-    def _remember_gone(self, uid: str) -> None:
-        """Remember that an object has gone; the lock is held."""
-        self._gone[uid] = None
-        if len(self._gone) > _GONE_REMEMBERED:
-            self._gone.popitem(last=False)
-
-    def _known(self) -> list[Manifest]:
-        """List what was seen last: of each object at least name, namespace and uid."""
+    def _stored(self) -> list[Manifest]:
+        """List what is in the store: of each object at least name, namespace and uid."""
         raise NotImplementedError
 
-    def _take(self, kind: str, item: Manifest) -> None:
-        """Take over one change: ADDED, MODIFIED or DELETED."""
+    def _apply(self, kind: str, item: Manifest) -> None:
+        """Take one event over into the store, and call the handlers: ADDED, MODIFIED or DELETED."""
         raise NotImplementedError
 
     def _run(self, stopping: threading.Event, synced: threading.Event) -> None:
         version = ""
-        event, attempts = partial(self._event, stopping), Attempts(log, f"following {self._what}")
+        handle, attempts = partial(self._handle, stopping), Attempts(log, f"watching {self._what}")
+        backoff = Backoff(INFORMER_FIRST_RETRY, INFORMER_LONGEST_RETRY)
         while not stopping.is_set():
+            before, version = version, ""
             try:
-                if not version:
-                    items, version = self._listing()
-                    self._replace(items, event)
+                if not before:
+                    items, before = self._list_all()
+                    self._replace(items, handle)
                     synced.set()
                     attempts.worked()
-                version = self._watching(version, event)
+                version = self._watch(before, handle)
             except KubeError as error:
                 if not stopping.is_set():
                     attempts.failed(error)
-                version = ""
-                stopping.wait(_RETRY_SECONDS)
-            except Exception as error:  # noqa: BLE001  # asked again whatever it sends: all else rests on this picture
+            except Exception as error:  # noqa: BLE001  # tried again whatever it is: all else rests on this store
                 attempts.failed(error, expected=False)
-                version = ""
-                stopping.wait(_RETRY_SECONDS)
+            if version and version != before:
+                backoff.reset()
+            else:  # A watch that ends without news may be refused each time, and so may be one of a version too old.
+                stopping.wait(backoff.failed())
 
-    def _replace(self, items: list[Manifest], event: Callable[[str, Manifest], None]) -> None:
+    def _replace(self, items: list[Manifest], handle: Callable[[str, Manifest], None]) -> None:
         listed = {item["metadata"]["uid"] for item in items}
-        gone = [known for known in self._known() if known["metadata"]["uid"] not in listed]
+        deleted = [item for item in self._stored() if item["metadata"]["uid"] not in listed]
         for item in items:
-            event("ADDED", item)
-        for item in gone:
-            event("DELETED", item)
+            handle("ADDED", item)
+        for item in deleted:
+            handle("DELETED", item)
 
-    def _event(self, stopping: threading.Event, kind: str, item: Manifest) -> None:
-        with self._turn:
+    def _handle(self, stopping: threading.Event, kind: str, item: Manifest) -> None:
+        with self._handling:
             # A watch of before the last start may still have something old to tell.
             if not stopping.is_set():
-                self._take(kind, item)
+                self._apply(kind, item)
 
 
-def _oldest_claims_first(cluster: KubeClient) -> tuple[list[Manifest], str]:
+def _oldest_claims_first(kube: KubeClient) -> tuple[list[Manifest], str]:
     """List all PodDNATs in the order in which they ask for their ports.
 
     Whoever edits a spec asks for something new; that its status is of an older generation gives it away.
     """
-    items, version = cluster.poddnats()
+    items, version = kube.poddnats()
 
     def place(item: Manifest) -> tuple[bool, str]:
         return not is_current(item), item["metadata"].get("creationTimestamp") or ""
@@ -128,64 +131,64 @@ def _oldest_claims_first(cluster: KubeClient) -> tuple[list[Manifest], str]:
 
 
 class PodDNATInformer(Informer):
-    """All PodDNATs as last seen. Safe to use from several threads."""
+    """All PodDNATs, as last seen. Safe to use from several threads."""
 
     def __init__(
-        self, cluster: KubeClient, on_seen: Callable[[Manifest], None], on_gone: Callable[[Manifest], None]
+        self, kube: KubeClient, on_update: Callable[[Manifest], None], on_delete: Callable[[Manifest], None]
     ) -> None:
-        """``on_seen`` gets every PodDNAT that is new or changed, ``on_gone`` those that are no longer there."""
-        super().__init__("PodDNATInformer", partial(_oldest_claims_first, cluster), cluster.watch_poddnats)
-        self._cluster = cluster
-        self._on_seen = on_seen
-        self._on_gone = on_gone
-        self._uids: dict[str, Manifest] = {}
-        self._names: dict[tuple[str, str], str] = {}
+        """``on_update`` gets every PodDNAT that is new or changed, ``on_delete`` those that no longer exist."""
+        super().__init__("PodDNATs", partial(_oldest_claims_first, kube), kube.watch_poddnats)
+        self._kube = kube
+        self._on_update = on_update
+        self._on_delete = on_delete
+        self._store: dict[str, Manifest] = {}
+        self._uids: dict[tuple[str, str], str] = {}
 
     def is_alive(self, uid: str) -> bool:
         """Whether a PodDNAT exists, as far as is known."""
         with self._lock:
-            return uid in self._uids
+            return uid in self._store
 
     def gone_of(self, uids: Collection[str]) -> set[str]:
-        """Tell which of these PodDNATs surely don't exist: the API server is asked."""
+        """Find which of these PodDNATs surely don't exist: the API server is asked."""
         try:
-            items, _ = self._cluster.poddnats()
+            items, _ = self._kube.poddnats()
         except KubeError as error:
             log.warning("listing PodDNATs: %s", error)
             return set()
         return set(uids) - {item["metadata"]["uid"] for item in items}
 
-    def named(self, namespace: str, name: str) -> Manifest | None:
+    def get(self, namespace: str, name: str) -> Manifest | None:
         """Find a PodDNAT by its name, as last seen."""
         with self._lock:
-            uid = self._names.get((namespace, name))
-            return None if uid is None else self._uids.get(uid)
+            uid = self._uids.get((namespace, name))
+            return None if uid is None else self._store.get(uid)
 
     def all(self) -> list[Manifest]:
         """List all PodDNATs, as last seen."""
         with self._lock:
-            return list(self._uids.values())
+            return list(self._store.values())
 
-    def _known(self) -> list[Manifest]:
+    def _stored(self) -> list[Manifest]:
         return self.all()
 
-    def _take(self, kind: str, item: Manifest) -> None:
+    def _apply(self, kind: str, item: Manifest) -> None:
         metadata = item["metadata"]
         metadata.pop("managedFields", None)
         name = (metadata["namespace"], metadata["name"])
         with self._lock:
             if kind == "DELETED":
-                self._uids.pop(metadata["uid"], None)
-                self._remember_gone(metadata["uid"])
-                if self._names.get(name) == metadata["uid"]:
-                    del self._names[name]
+                self._store.pop(metadata["uid"], None)
+                self._deleted[metadata["uid"]] = None
+                if self._uids.get(name) == metadata["uid"]:
+                    del self._uids[name]
             else:
-                self._uids[metadata["uid"]] = item
-                self._names[name] = metadata["uid"]
+                self._store[metadata["uid"]] = item
+                self._uids[name] = metadata["uid"]
         try:
-            (self._on_gone if kind == "DELETED" else self._on_seen)(item)
+            (self._on_delete if kind == "DELETED" else self._on_update)(item)
         except Exception:  # one odd object must not end the watch, or ports would be given out from a stale picture
-            log.exception("PodDNAT %s/%s could not be taken notice of", *name)
+            log.exception("PodDNAT %s/%s could not be handled", *name)
 
 
 class FixedPodInformer(Informer):
@@ -194,37 +197,37 @@ class FixedPodInformer(Informer):
     Only their names and uids are kept.
     """
 
-    def __init__(self, cluster: KubeClient, on_gone: Callable[[str, str, str], None]) -> None:
-        """``on_gone`` gets namespace, name and uid of every pod that is no longer there."""
-        super().__init__("Pods", cluster.pods_metadata, cluster.watch_pods)
-        self._on_gone = on_gone
-        self._alive: dict[str, tuple[str, str]] = {}
+    def __init__(self, kube: KubeClient, on_delete: Callable[[str, str, str], None]) -> None:
+        """``on_delete`` gets namespace, name and uid of every pod that is no longer there."""
+        super().__init__("pods", kube.pods_metadata, kube.watch_pods)
+        self._on_delete = on_delete
+        self._store: dict[str, tuple[str, str]] = {}
 
     def is_alive(self, uid: str) -> bool:
         """Whether a pod is there and asks for a fixed address, as far as is known."""
         with self._lock:
-            return uid in self._alive
+            return uid in self._store
 
-    def _known(self) -> list[Manifest]:
+    def _stored(self) -> list[Manifest]:
         with self._lock:
-            alive = list(self._alive.items())
+            alive = list(self._store.items())
         return [{"metadata": {"uid": uid, "namespace": namespace, "name": name}} for uid, (namespace, name) in alive]
 
-    def _take(self, kind: str, item: Manifest) -> None:
+    def _apply(self, kind: str, item: Manifest) -> None:
         metadata = item["metadata"]
         uid, namespace, name = metadata["uid"], metadata["namespace"], metadata["name"]
         if kind == "DELETED":
             self._forget(uid, namespace, name)
         elif FIXED in (metadata.get("annotations") or {}):
             with self._lock:
-                self._alive[uid] = (namespace, name)
+                self._store[uid] = (namespace, name)
 
     def _forget(self, uid: str, namespace: str, name: str) -> None:
         with self._lock:
-            if self._alive.pop(uid, None) is None:
+            if self._store.pop(uid, None) is None:
                 return
-            self._remember_gone(uid)
+            self._deleted[uid] = None
         try:
-            self._on_gone(namespace, name, uid)
+            self._on_delete(namespace, name, uid)
         except Exception:  # one odd object must not end the watch
-            log.exception("the end of pod %s/%s could not be taken notice of", namespace, name)
+            log.exception("the deletion of pod %s/%s could not be handled", namespace, name)

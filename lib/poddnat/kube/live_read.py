@@ -1,7 +1,7 @@
-"""What the API server says of the objects that hooks are called with.
+"""Live reads: the objects that hooks are called with, as the API server has them.
 
-A caller may say what it likes about an object. What has consequences is therefore done for the object as the API
-server has it; it is asked only when what is known from the watch is not what the caller shows.
+A caller may claim what it likes about an object. What has consequences is therefore done for the authoritative object.
+The API server is asked for it only where the informer's store doesn't have it just as the caller claims.
 """
 
 from collections.abc import Mapping
@@ -15,78 +15,78 @@ Manifest = dict[str, Any]
 
 
 class NoSuchObjectError(Exception):
-    """The API server has no such object, or not in the state that the caller tells of."""
+    """The API server has no such object, or not in the state that the caller claims."""
 
 
 class LiveReader:
-    """Tells what the API server has. Safe to use from several threads."""
+    """Gives authoritative objects. Safe to use from several threads."""
 
-    def __init__(self, cluster: KubeClient, poddnats: PodDNATInformer) -> None:
-        self._cluster = cluster
+    def __init__(self, kube: KubeClient, poddnats: PodDNATInformer) -> None:
+        self._kube = kube
         self._poddnats = poddnats
 
-    def knows(self, shown: Manifest) -> bool:
-        """Whether there is a PodDNAT of that uid, as far as the watch tells."""
-        return self._poddnats.is_alive(shown["metadata"]["uid"])
+    def is_stored(self, claimed: Manifest) -> bool:
+        """Whether the informer's store has a PodDNAT of that uid."""
+        return self._poddnats.is_alive(claimed["metadata"]["uid"])
 
-    def poddnat(self, shown: Manifest) -> Manifest:
+    def poddnat(self, claimed: Manifest) -> Manifest:
         """Give a PodDNAT as the API server has it.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid.
         """
-        namespace, name = shown["metadata"]["namespace"], shown["metadata"]["name"]
-        known = self._poddnats.named(namespace, name)
-        if known is None or _essence(known) != _essence(shown):
-            known = self._cluster.poddnat(namespace, name)
-        return _same("PodDNAT", shown, known)
+        namespace, name = claimed["metadata"]["namespace"], claimed["metadata"]["name"]
+        live = self._poddnats.get(namespace, name)
+        if live is None or _what_matters(live) != _what_matters(claimed):
+            live = self._kube.poddnat(namespace, name)
+        return _verified("PodDNAT", claimed, live)
 
-    def terminating_poddnat(self, shown: Manifest) -> Manifest:
+    def terminating_poddnat(self, claimed: Manifest) -> Manifest:
         """Give a PodDNAT that is being deleted as the API server has it.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid, or it is not being deleted.
         """
-        known = self.poddnat(shown)
-        if not is_terminating(known):
-            raise NoSuchObjectError(f"PodDNAT {key_of(known)} is not being deleted")
-        return known
+        live = self.poddnat(claimed)
+        if not is_terminating(live):
+            raise NoSuchObjectError(f"PodDNAT {key_of(live)} is not being deleted")
+        return live
 
-    def pod(self, shown: Manifest) -> Manifest:
+    def pod(self, claimed: Manifest) -> Manifest:
         """Give a pod as the API server has it.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid.
         """
-        known = self._cluster.pod(shown["metadata"]["namespace"], shown["metadata"]["name"])
-        return _same("pod", shown, known)
+        live = self._kube.pod(claimed["metadata"]["namespace"], claimed["metadata"]["name"])
+        return _verified("pod", claimed, live)
 
-    def opted_out_pod(self, shown: Manifest) -> Manifest:
+    def opted_out_pod(self, claimed: Manifest) -> Manifest:
         """Give a pod that no longer asks for anything as the API server has it.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid, or it asks for public ports.
         """
-        known = self.pod(shown)
-        if POD_DNAT in annotations_of(known):
-            raise NoSuchObjectError(f"pod {key_of(known)} has the annotation {POD_DNAT}")
-        return known
+        live = self.pod(claimed)
+        if POD_DNAT in annotations_of(live):
+            raise NoSuchObjectError(f"pod {key_of(live)} has the annotation {POD_DNAT}")
+        return live
 
 
-def _same(kind: str, shown: Manifest, known: Manifest | None) -> Manifest:
-    """Give what is known, if it is what is shown, and not another object that has had its name since."""
-    uid = shown["metadata"]["uid"]
-    if known is None or known["metadata"]["uid"] != uid:
-        raise NoSuchObjectError(f"the API server has no {kind} {key_of(shown)} with the uid {uid}")
-    return known
+def _verified(kind: str, claimed: Manifest, live: Manifest | None) -> Manifest:
+    """Give the live object, if it is the one that is claimed, and not another that has had its name since."""
+    uid = claimed["metadata"]["uid"]
+    if live is None or live["metadata"]["uid"] != uid:
+        raise NoSuchObjectError(f"the API server has no {kind} {key_of(claimed)} with the uid {uid}")
+    return live
 
 
-def _essence(poddnat: Mapping[str, Any]) -> tuple[object, ...]:
-    """Give what something may be done for, or because of."""
+def _what_matters(poddnat: Mapping[str, Any]) -> tuple[object, ...]:
+    """Give all of a PodDNAT that decides what is done for it."""
     metadata = poddnat["metadata"]
-    kept = ("uid", "generation", "deletionTimestamp", "ownerReferences", "annotations", "labels", "finalizers")
-    return (*(metadata.get(key) or None for key in kept), poddnat.get("spec"), poddnat.get("status"))
+    fields = ("uid", "generation", "deletionTimestamp", "ownerReferences", "annotations", "labels", "finalizers")
+    return (*(metadata.get(key) or None for key in fields), poddnat.get("spec"), poddnat.get("status"))

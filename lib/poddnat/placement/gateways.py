@@ -1,7 +1,7 @@
 """Where a pod is put: which gateways can serve it, and in which order their external addresses are tried.
 
-The way that replies take decides on the gateway, then the zone; among the addresses of gateways that are alike, the
-pool's policies decide. Whether there is room is the ledger's to know. Pure.
+The route of replies decides on the gateway, then the zone; among the addresses of equal gateways, the pool's policies
+decide. It doesn't know which ports are free there, or how much of the entry quota is left.
 """
 
 import hashlib
@@ -40,12 +40,12 @@ class Place:
     external_ip: str
     policy: Policy = Policy.UNIFORM
     capacity: int | None = None
-    """How many forward entries the whole gateway may hold, 0 while it takes no more; None: not known."""
+    """How many forward entries the whole gateway may have, 0 while it takes no more; None: not known."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A gateway of the pool, as far as placement cares."""
+    """A gateway of the pool, as far as placement needs it."""
 
     gateway_id: str
     zone: str
@@ -61,20 +61,20 @@ def tiers(address: Address, route: Route | None, candidates: Sequence[Candidate]
     Raises:
         NoGatewayError: none can.
     """
-    fitting = [candidate for candidate in candidates if _on_the_way(route, candidate)]
+    fitting = [candidate for candidate in candidates if _is_on_route(route, candidate)]
     if not fitting:
-        raise NoGatewayError("NoGateway", _no_way(address, route, candidates))
+        raise NoGatewayError("NoGateway", _explain_route(address, route, candidates))
     if not any(candidate.places for candidate in fitting):
-        raise NoGatewayError("GatewayUnusable", _no_address(fitting))
+        raise NoGatewayError("GatewayUnusable", _explain_addresses(fitting))
     near = tuple(place for one in fitting if one.zone == address.zone for place in one.places)
     far = tuple(place for one in fitting if one.zone != address.zone for place in one.places)
     return [tier for tier in (near, far) if tier]
 
 
-def line_up(tier: Sequence[Place], usage: Callable[[Place], int], pod_uid: str) -> Iterator[Place]:
-    """Put the places of a tier in the order in which to try them for a pod.
+def in_trial_order(tier: Sequence[Place], usage: Callable[[Place], int], pod_uid: str) -> Iterator[Place]:
+    """Give the places of a tier in the order in which to try them for a pod.
 
-    ``usage`` tells how many use a place. Neighbours in the pool of the same policy are one group; groups keep the
+    ``usage`` gives how many pods use a place. Neighbours in the pool of the same policy are one group; groups keep the
     pool's order. The random order is another one for each pod, and always the same for one.
     """
     for policy, group in itertools.groupby(tier, key=lambda place: place.policy):
@@ -84,19 +84,19 @@ def line_up(tier: Sequence[Place], usage: Callable[[Place], int], pod_uid: str) 
             case Policy.IN_ORDER:
                 yield from group
             case Policy.RANDOM:
-                yield from sorted(group, key=lambda place: _lot(pod_uid, place))
+                yield from sorted(group, key=lambda place: _random_key(pod_uid, place))
 
 
-def _lot(pod_uid: str, place: Place) -> bytes:
+def _random_key(pod_uid: str, place: Place) -> bytes:
     return hashlib.sha256(f"{pod_uid}/{place.gateway_id}/{place.external_ip}".encode()).digest()
 
 
-def _on_the_way(route: Route | None, candidate: Candidate) -> bool:
+def _is_on_route(route: Route | None, candidate: Candidate) -> bool:
     # Replies leave by the vSwitch's route table: through another gateway, the connection would never complete.
     return route is None or route.hop_id == candidate.gateway_id
 
 
-def _no_way(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> str:
+def _explain_route(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> str:
     pool = ", ".join(candidate.gateway_id for candidate in candidates)
     if route is None or route.hop_id is None:
         table = f"route table {route.route_table}" if route and route.route_table else "the route table"
@@ -110,7 +110,7 @@ def _no_way(address: Address, route: Route | None, candidates: Sequence[Candidat
     return f"{where[0].upper()}{where[1:]}, but {needed}."
 
 
-def _no_address(fitting: Sequence[Candidate]) -> str:
+def _explain_addresses(fitting: Sequence[Candidate]) -> str:
     names = ", ".join(candidate.gateway_id for candidate in fitting)
     if any(candidate.blocked for candidate in fitting):
         text = f"All external addresses of NAT gateway {names} are blocked"

@@ -1,22 +1,27 @@
 """Whose pods may have public ports, by the values file: namespaces by name, or by their labels."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 
+from cachetools import TTLCache, cached
+
 from poddnat.api import Problem
 from poddnat.config import Values
-from poddnat.kube import KubeClient, Remembered
+from poddnat.kube import KubeClient
+from poddnat.placement.intervals import NAMESPACE_TTL
 
-_REMEMBER_SECONDS = 60.0
+_MOST_CACHED = 10_000
 
 
 class Namespaces:
-    """Reads namespaces' labels, and remembers them for a minute. Safe to use from several threads."""
+    """Checks namespaces by name and by their cached labels. Safe to use from several threads."""
 
-    def __init__(self, values: Values, cluster: KubeClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, values: Values, kube: KubeClient, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._allowed = values.namespaces
-        self._cluster = cluster
-        self._labels = Remembered(self._ask, _REMEMBER_SECONDS, clock=clock)
+        self._kube = kube
+        cache: TTLCache[object, Mapping[str, str], float] = TTLCache(_MOST_CACHED, NAMESPACE_TTL, timer=clock)
+        self._labels = cached(cache, lock=threading.Lock())(self._read_labels)
 
     def update(self, values: Values) -> None:
         """Go by other values from now on."""
@@ -26,7 +31,7 @@ class Namespaces:
         """Tell why the pods of a namespace may have no public ports; None: they may.
 
         Raises:
-            ClusterError: the API server did not tell the namespace's labels.
+            KubeError: the API server did not give the namespace's labels.
         """
         allowed = self._allowed
         if allowed is None or name in allowed.names:
@@ -35,10 +40,10 @@ class Namespaces:
             return None
         text = f"Namespace {name} may not have public ports; allowedNamespaces in the values allows {allowed}"
         return Problem(
-            "NamespaceNotAllowed", f"{text}; an operator has to add it, or the user to use another.", _REMEMBER_SECONDS
+            "NamespaceNotAllowed", f"{text}; an operator has to add it, or the user to use another.", NAMESPACE_TTL
         )
 
-    def _ask(self, name: str) -> Mapping[str, str]:
-        namespace = self._cluster.namespace(name) or {}
+    def _read_labels(self, name: str) -> Mapping[str, str]:
+        namespace = self._kube.namespace(name) or {}
         labels: Mapping[str, str] = namespace.get("metadata", {}).get("labels") or {}
         return labels

@@ -1,31 +1,36 @@
 """Which nodes are virtual: their pods run as ECI instances, which DNAT does not support."""
 
+import threading
 import time
 from collections.abc import Callable
 
-from poddnat.kube import KubeClient, Remembered
+from cachetools import TTLCache, cached
+
+from poddnat.kube import KubeClient
+from poddnat.placement.intervals import NODE_TTL
 
 _VIRTUAL_PREFIX = "virtual-kubelet-"
 _VIRTUAL_LABEL = ("type", "virtual-kubelet")
-_REMEMBER_SECONDS = 600.0
+_MOST_CACHED = 10_000
 
 
 class Nodes:
-    """Remembers for a while what kind a node is. Safe to use from several threads."""
+    """Tells what kind a node is, and asks the API server at most once in a while. Safe to use from several threads."""
 
-    def __init__(self, cluster: KubeClient, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cluster = cluster
-        self._labelled_virtual = Remembered(self._ask, _REMEMBER_SECONDS, clock=clock)
+    def __init__(self, kube: KubeClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kube = kube
+        cache: TTLCache[object, bool, float] = TTLCache(_MOST_CACHED, NODE_TTL, timer=clock)
+        self._is_labelled_virtual = cached(cache, lock=threading.Lock())(self._read_label)
 
     def is_virtual(self, name: str) -> bool:
         """Tell whether a node is virtual; one that is not there isn't.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not answer, or refused.
         """
-        return name.startswith(_VIRTUAL_PREFIX) or self._labelled_virtual(name)
+        return name.startswith(_VIRTUAL_PREFIX) or self._is_labelled_virtual(name)
 
-    def _ask(self, name: str) -> bool:
-        node = self._cluster.node(name) or {}
+    def _read_label(self, name: str) -> bool:
+        node = self._kube.node(name) or {}
         labels = node.get("metadata", {}).get("labels") or {}
         return bool(labels.get(_VIRTUAL_LABEL[0]) == _VIRTUAL_LABEL[1])

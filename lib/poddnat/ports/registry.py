@@ -14,7 +14,7 @@ from itertools import takewhile
 from poddnat.api import Problem
 from poddnat.config import NO_LIMITS, Values
 from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Ports, Protocol
-from poddnat.placement import Place, line_up
+from poddnat.placement import Place, in_trial_order
 from poddnat.ports import limits
 from poddnat.ports.allocator import PortAllocator, Slot
 from poddnat.ports.claims import Claims, Home
@@ -291,7 +291,7 @@ class PortRegistry:
 
     def _find(self, pod_uid: str, items: Sequence[ExposedPort], tiers: Sequence[Sequence[Place]]) -> Allocation | None:
         entries = sum(len(item.transport.protocols) for item in items)
-        places = [place for tier in tiers for place in line_up(tier, self._usage, pod_uid)]
+        places = [place for tier in tiers for place in in_trial_order(tier, self._usage, pod_uid)]
         # Where there is room comes first; both kinds keep their order.
         for place in sorted(places, key=lambda place: not self._has_room(place, entries)):
             ports = self._book((place.gateway_id, place.external_ip)).choose(items)

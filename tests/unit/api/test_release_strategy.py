@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poddnat.api import has_place, ordinal_of
+from poddnat.api import has_replica, ordinal_of
 from poddnat.api.release_strategy import FOLLOW, parse
 
 
@@ -65,10 +65,10 @@ def test_ordinal_stands_at_the_end_of_the_pods_name(pod: str, ordinal: int | Non
     ],
 )
 def test_stateful_set_wants_so_many_ordinals_past_those_it_reserves(spec: dict[str, Any], wanted: set[int]) -> None:
-    assert {ordinal for ordinal in range(10) if has_place(spec, ordinal)} == wanted
+    assert {ordinal for ordinal in range(10) if has_replica(spec, ordinal)} == wanted
 
 
 @given(st.integers(0, 8), st.integers(0, 5), st.lists(st.integers(0, 20)))
 def test_as_many_ordinals_are_wanted_as_there_are_replicas(replicas: int, start: int, reserved: list[int]) -> None:
     spec = {"replicas": replicas, "ordinals": {"start": start}, "reserveOrdinals": reserved}
-    assert sum(has_place(spec, ordinal) for ordinal in range(60)) == replicas
+    assert sum(has_replica(spec, ordinal) for ordinal in range(60)) == replicas

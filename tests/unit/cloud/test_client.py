@@ -57,41 +57,41 @@ def test_all_eips_of_a_gateway_belong_to_the_pool_when_none_is_listed(read: Valu
 
 
 def test_eips_of_a_gateway_can_be_asked_for(read: Values) -> None:
-    assert CloudClient(read).describe_eips(GATEWAY) == [EIP, "203.0.113.99"]
+    assert CloudClient(read).describe_eip_addresses(GATEWAY) == [EIP, "203.0.113.99"]
 
 
 def test_default_route_of_a_vswitch_is_found(read: Values) -> None:
     client = CloudClient(read)
-    assert client.describe_default_route(client.describe_route_tables()["vsw-1"]) == ("NatGateway", GATEWAY)
+    assert client.describe_default_route(client.describe_route_table_list()["vsw-1"]) == ("NatGateway", GATEWAY)
 
 
 def test_wrong_secret_is_told_as_denied(read: Values) -> None:
     assert read.credential is not None
     wrong = replace(read, credential=replace(read.credential, secret="another"))
     with pytest.raises(CloudError) as caught:
-        CloudClient(wrong).describe_gateways()
+        CloudClient(wrong).describe_nat_gateways()
     assert caught.value.meaning is Meaning.DENIED
 
 
 def test_lost_answer_is_told_as_unknown(emulator: Emulator, read: Values) -> None:
     emulator.add_fault(Fault("lose-answer"))
     with pytest.raises(CloudError) as caught:
-        CloudClient(read).describe_gateways()
+        CloudClient(read).describe_nat_gateways()
     assert caught.value.meaning is Meaning.UNKNOWN
-    assert caught.value.said == "DescribeNatGateways got no answer (remote end closed connection without response)"
+    assert caught.value.quote == "DescribeNatGateways got no answer (remote end closed connection without response)"
 
 
 def test_cloud_that_can_not_be_reached_is_told_without_the_call(read: Values) -> None:
     away = replace(read, endpoints=replace(read.endpoints, vpc="http://127.0.0.1:1"))
     with pytest.raises(CloudError) as caught:
-        CloudClient(away).describe_gateways()
+        CloudClient(away).describe_nat_gateways()
     assert str(caught.value) == "DescribeNatGateways: no answer: connection refused"
 
 
 def test_time_left_of_a_throttled_call_is_told_in_seconds(emulator: Emulator, read: Values) -> None:
     emulator.add_fault(Fault("throttle", seconds=7))
     with pytest.raises(CloudError) as caught:
-        CloudClient(read).describe_gateways()
+        CloudClient(read).describe_nat_gateways()
     assert caught.value.meaning is Meaning.THROTTLED
     assert caught.value.retry_after == pytest.approx(7, abs=0.1)
 
@@ -101,7 +101,7 @@ def test_answer_of_somebody_else_is_told_as_unknown(body: bytes) -> None:
     with odd_server() as server:
         server.body = body
         with pytest.raises(CloudError) as caught:
-            CloudClient(parse(values(server.url))).list_forward_entries(GATEWAY)
+            CloudClient(parse(values(server.url))).describe_forward_table_entries(GATEWAY)
     assert caught.value.meaning is Meaning.UNKNOWN
 
 
@@ -111,7 +111,7 @@ def test_entry_of_a_kind_that_is_not_known_is_taken_to_hold_the_whole_address() 
     with odd_server() as server:
         entries = {"ForwardTableEntry": [row]}
         server.body = json.dumps({"RequestId": "1", "TotalCount": 1, "ForwardTableEntries": entries}).encode()
-        (entry,) = CloudClient(parse(values(server.url))).list_forward_entries(GATEWAY).entries
+        (entry,) = CloudClient(parse(values(server.url))).describe_forward_table_entries(GATEWAY).entries
     assert (entry.rule.external_ports, entry.rule.protocol) == (ALL_PORTS, Protocol.ANY)
 
 
@@ -120,11 +120,11 @@ class Stumbling(CloudClient):
 
     stumbled = False
 
-    def describe_gateways(self) -> list[GatewayInfo]:
+    def describe_nat_gateways(self) -> list[GatewayInfo]:
         if not self.stumbled:
             self.stumbled = True
             raise ZeroDivisionError
-        return super().describe_gateways()
+        return super().describe_nat_gateways()
 
 
 def test_gateways_are_read_again_after_a_failure_nobody_thought_of(
@@ -139,9 +139,9 @@ class Forgetful(CloudClient):
 
     calls = 0
 
-    def describe_gateways(self) -> list[GatewayInfo]:
+    def describe_nat_gateways(self) -> list[GatewayInfo]:
         self.calls += 1
-        return [] if self.calls == 2 else super().describe_gateways()
+        return [] if self.calls == 2 else super().describe_nat_gateways()
 
 
 def test_gateways_that_one_answer_does_not_show_are_not_taken_for_gone(read: Values) -> None:

@@ -37,7 +37,7 @@ logs.log_to_stderr(None)
 cloud = CloudClient(Values("c", "cn-hangzhou", "vpc-1", (), None, Endpoints(sys.argv[1], sys.argv[1])))
 for _ in sys.stdin:
     try:
-        print(*[gateway.gateway_id for gateway in cloud.describe_gateways()], flush=True)
+        print(*[gateway.gateway_id for gateway in cloud.describe_nat_gateways()], flush=True)
     except CloudError as error:
         print(error, flush=True)
 """

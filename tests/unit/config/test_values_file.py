@@ -1,4 +1,4 @@
-"""The values file while the server runs: what is valid is taken over, what is not is told and changes nothing."""
+"""The values file while the server runs: what is valid is applied, what is not is logged and changes nothing."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class Watched:
-    """A values file that is followed, and what was taken over from it."""
+    """A values file that is polled, and what was applied from it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.write(FILE)
-        self.taken: list[Values] = []
-        self.file = ValuesFile(path, load(path), self.taken.append, interval=0.01)
-        self.file.look()
+        self.applied: list[Values] = []
+        self.file = ValuesFile(path, load(path), self.applied.append, interval=0.01)
+        self.file.poll()
 
     def write(self, text: str) -> None:
         self.path.write_text(text, encoding="utf-8")
 
     def change(self, before: str, now: str) -> None:
-        """Write the file with something else in it, and look at it."""
+        """Write the file with something else in it, and have it polled."""
         assert before in FILE
         self.write(FILE.replace(before, now))
-        self.file.look()
+        self.file.poll()
 
 
 @pytest.fixture
@@ -40,44 +40,60 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(tmp_path / "values.yaml")
 
 
-def test_valid_change_is_taken_over(watched: Watched) -> None:
+def test_valid_change_is_applied(watched: Watched) -> None:
     watched.change("portRangeEnd: 1024", "portRangeEnd: 2048")
-    assert [values.pool[0].ports.last for values in watched.taken] == [2048]
+    assert [values.pool[0].ports.last for values in watched.applied] == [2048]
     assert watched.file.valid
 
 
 def test_file_that_says_the_same_in_other_words_changes_nothing(watched: Watched) -> None:
     watched.change("clusterID:", "# Our cluster.\nclusterID:")
-    assert watched.taken == []
+    assert watched.applied == []
 
 
-def test_change_is_taken_over_once(watched: Watched) -> None:
+def test_change_is_applied_once(watched: Watched) -> None:
     watched.change("portRangeEnd: 1024", "portRangeEnd: 2048")
-    watched.file.look()
-    assert len(watched.taken) == 1
+    watched.file.poll()
+    assert len(watched.applied) == 1
 
 
-def test_change_that_could_not_be_taken_over_is_tried_again(watched: Watched) -> None:
-    take, failures = watched.file._take_over, [RuntimeError()]
+def test_change_that_could_not_be_applied_is_tried_again(watched: Watched) -> None:
+    apply, failures = watched.file._apply, [RuntimeError()]
 
-    def stumble(values: Values) -> None:
+    def fail_first(values: Values) -> None:
         if failures:
             raise failures.pop()
-        take(values)
+        apply(values)
 
-    watched.file._take_over = stumble
+    watched.file._apply = fail_first
     with pytest.raises(RuntimeError):
         watched.change("portRangeEnd: 1024", "portRangeEnd: 2048")
     assert not watched.file.valid
-    watched.file.look()
+    watched.file.poll()
     assert watched.file.valid
-    assert len(watched.taken) == 1
+    assert len(watched.applied) == 1
 
 
-def test_mistake_changes_nothing_and_is_told_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+def test_change_that_failed_half_way_and_is_taken_back_is_undone(watched: Watched) -> None:
+    apply = watched.file._apply
+
+    def fail_half_way(values: Values) -> None:
+        apply(values)
+        raise RuntimeError
+
+    watched.file._apply = fail_half_way
+    with pytest.raises(RuntimeError):
+        watched.change("portRangeEnd: 1024", "portRangeEnd: 2048")
+    watched.file._apply = apply
+    watched.change("portRangeEnd: 1024", "portRangeEnd: 1024")
+    assert [values.pool[0].ports.last for values in watched.applied] == [2048, 1024]
+    assert watched.file.valid
+
+
+def test_mistake_changes_nothing_and_is_logged_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     watched.change("portRangeEnd: 1024", "portRangeEnd: 10")
-    watched.file.look()
-    assert watched.taken == []
+    watched.file.poll()
+    assert watched.applied == []
     assert not watched.file.valid
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
@@ -85,11 +101,11 @@ def test_mistake_changes_nothing_and_is_told_once(watched: Watched, caplog: pyte
     assert "natGwPool[0].portRangeEnd: 10 lies below portRangeStart, 512" in record.getMessage()
 
 
-def test_mended_file_is_valid_again(watched: Watched) -> None:
+def test_corrected_file_is_valid_again(watched: Watched) -> None:
     watched.change("portRangeEnd: 1024", "portRangeEnd: 10")
     watched.change("portRangeEnd: 1024", "portRangeEnd: 1024")
     assert watched.file.valid
-    assert watched.taken == []
+    assert watched.applied == []
 
 
 @pytest.mark.parametrize(
@@ -108,14 +124,14 @@ def test_change_that_needs_a_restart_is_refused(
     watched: Watched, caplog: pytest.LogCaptureFixture, before: str, now: str, problem: str
 ) -> None:
     watched.change(before, now)
-    assert watched.taken == []
+    assert watched.applied == []
     assert not watched.file.valid
     assert f"{problem}, which needs a restart of the server" in caplog.text
 
 
 def test_file_that_has_gone_changes_nothing(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     watched.path.unlink()
-    watched.file.look()
+    watched.file.poll()
     assert not watched.file.valid
     assert "it can't be read: No such file or directory" in caplog.text
 
@@ -134,11 +150,11 @@ def test_secret_that_kubelet_swaps_is_noticed(tmp_path: Path) -> None:
     data, path = tmp_path / "..data", tmp_path / "values.yaml"
     data.symlink_to("one")
     path.symlink_to("..data/values.yaml")
-    taken: list[Values] = []
-    followed = ValuesFile(path, load(path), taken.append, interval=0.01)
-    followed.start()
+    applied: list[Values] = []
+    polled = ValuesFile(path, load(path), applied.append, interval=0.01)
+    polled.start()
     (tmp_path / "..data_tmp").symlink_to("two")
     (tmp_path / "..data_tmp").rename(data)
-    wait_until(lambda: taken, 10, "the change to be taken over")
-    followed.stop()
-    assert [values.pool[0].ports.last for values in taken] == [2048]
+    wait_until(lambda: applied, 10, "the change to be applied")
+    polled.stop()
+    assert [values.pool[0].ports.last for values in applied] == [2048]

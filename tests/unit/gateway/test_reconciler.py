@@ -213,11 +213,11 @@ def test_full_table_tells_how_many_wait_for_how_much() -> None:
     blocked = limited.want(mine(3), (rule(3),), 1.0)
     assert isinstance(blocked, Blocked)
     assert blocked.problem.message.startswith("NAT gateway ngw-1 has reached its quota of 0 forward entries")
-    assert blocked.problem.stats == "2 pods wait for 3 more entries there."
+    assert blocked.problem.details == "2 pods wait for 3 more entries there."
 
 
 def test_figures_change_seldom_while_many_wait() -> None:
-    told = {quota_exceeded("ngw-1", 100, pods, 2 * pods).stats for pods in range(11, 1000)}
+    told = {quota_exceeded("ngw-1", 100, pods, 2 * pods).details for pods in range(11, 1000)}
     assert "up to 20 pods wait for up to 50 more entries there." in told
     assert len(told) <= 12
 

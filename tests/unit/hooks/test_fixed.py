@@ -522,7 +522,7 @@ def test_fixed_pod_is_asked_about_again_soon_while_its_poddnat_is_not_ready(
     pods = busy.world.service.pods
     (told,) = poddnat["status"]["conditions"]
     poddnat["status"]["conditions"] = [{**told, "status": ready, "reason": reason}]
-    busy.world.service.poddnats._take("MODIFIED", poddnat)
+    busy.world.service.poddnats._apply("MODIFIED", poddnat)
     answered = pods.sync(pod_of(busy.world), None)
     assert isinstance(answered, PodAnswer)
     assert answered.resync_after == seconds

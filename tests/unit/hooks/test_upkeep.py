@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import NUDGED_AT
+from poddnat.api import RESYNC_TRIGGERED_AT
 from poddnat.gateway import Ownership
 from poddnat.kube import KubeError
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_IP, World, cluster, running
@@ -70,7 +70,7 @@ def test_lost_entry_is_told_once(world: World, caplog: pytest.LogCaptureFixture)
     assert caplog.messages.count(told) == 1
     nudged = world.poddnat()
     assert nudged is not None
-    assert NUDGED_AT in nudged["metadata"]["annotations"]
+    assert RESYNC_TRIGGERED_AT in nudged["metadata"]["annotations"]
     assert nudged["spec"] == poddnat["spec"]
 
 
@@ -80,7 +80,7 @@ def test_entries_at_rest_are_left_alone(world: World) -> None:
     wait_until(lambda: world.emulator.calls.count("DescribeForwardTableEntries") > reads + 2, 10, "more listings")
     poddnat = world.poddnat()
     assert poddnat is not None
-    assert NUDGED_AT not in poddnat["metadata"].get("annotations", {})
+    assert RESYNC_TRIGGERED_AT not in poddnat["metadata"].get("annotations", {})
 
 
 def test_leftover_is_swept_counted_and_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,29 +25,29 @@ def server() -> Iterator[OddServer]:
 
 
 @pytest.fixture
-def cluster(server: OddServer) -> KubeClient:
-    """The cluster as that API server tells of it."""
+def kube(server: OddServer) -> KubeClient:
+    """A client of that API server."""
     return KubeClient(connect_to(server.url))
 
 
 READS = {
     "PodDNATs": KubeClient.poddnats,
     "pods": KubeClient.pods_metadata,
-    "pod": lambda cluster: cluster.pod("default", "web-1"),
+    "pod": lambda kube: kube.pod("default", "web-1"),
 }
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 def test_answer_that_breaks_off_is_no_answer(
-    server: OddServer, cluster: KubeClient, read: Callable[[KubeClient], object]
+    server: OddServer, kube: KubeClient, read: Callable[[KubeClient], object]
 ) -> None:
     server.lost = 5
     with pytest.raises(KubeError):
-        read(cluster)
+        read(kube)
 
 
 @pytest.mark.parametrize("read", [KubeClient.poddnats, KubeClient.pods_metadata], ids=["PodDNATs", "pods"])
 def test_list_tells_what_there_is_and_where_to_watch_from(
-    cluster: KubeClient, read: Callable[[KubeClient], object]
+    kube: KubeClient, read: Callable[[KubeClient], object]
 ) -> None:
-    assert read(cluster) == (LIST["items"], "7")
+    assert read(kube) == (LIST["items"], "7")

@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 
-SECONDS = 15
+LEASE_DURATION = 15
 
 
 class Candidate:
-    """One replica, with a clock that can leap and notes of what it was told."""
+    """One replica, with a clock that can leap and notes of what it was notified of."""
 
     def __init__(self, api: ApiClient, name: str) -> None:
         self.ahead = 0.0
-        self.told: list[str] = []
+        self.notified: list[str] = []
         self.election = LeaderElector(
             api,
             namespace="default",
             name="poddnat",
             identity=name,
-            seconds=SECONDS,
-            on_gained=lambda: self.told.append(f"gained, active: {self.election.active}"),
+            lease_duration=LEASE_DURATION,
+            on_started_leading=lambda: self.notified.append(f"gained, active: {self.election.is_leader}"),
             on_renewed=lambda: None,
-            on_drifted=lambda: self.told.append(f"lost, active: {self.election.active}"),
+            on_stopped_leading=lambda: self.notified.append(f"lost, active: {self.election.is_leader}"),
             clock=lambda: time.monotonic() + self.ahead,
         )
 
@@ -46,7 +46,7 @@ class Candidate:
         return self
 
     def wait_active(self) -> None:
-        wait_until(lambda: self.election.active, 5, "the candidate to be active")
+        wait_until(lambda: self.election.is_leader, 5, "the candidate to be active")
 
 
 class Field:
@@ -108,8 +108,8 @@ def test_first_candidate_is_active_and_the_second_knows_it(field: Field) -> None
     first.wait_active()
     second = field.candidate("two").start()
     wait_until(lambda: second.election.holder == "one", 5, "the second to look")
-    assert not second.election.active
-    assert (first.told, second.told) == (["gained, active: False"], [])
+    assert not second.election.is_leader
+    assert (first.notified, second.notified) == (["gained, active: False"], [])
 
 
 def test_candidate_that_stops_gives_the_lease_to_the_other_at_once(field: Field) -> None:
@@ -117,8 +117,10 @@ def test_candidate_that_stops_gives_the_lease_to_the_other_at_once(field: Field)
     first.wait_active()
     second = field.candidate("two").start()
     first.election.stop()
-    assert not first.election.active
-    wait_until(lambda: second.election.active, SECONDS / 3, "the second to take over before the lease runs out")
+    assert not first.election.is_leader
+    wait_until(
+        lambda: second.election.is_leader, LEASE_DURATION / 3, "the second to take over before the lease runs out"
+    )
     assert field.holder() == "two"
 
 
@@ -136,7 +138,7 @@ def test_candidate_takes_over_when_the_holder_is_not_heard_of_for_the_leases_tim
     second = field.candidate("two").start()
     wait_until(lambda: second.election.holder == "one", 5, "the second to look")
     observed = second.election._election.observed_time_milliseconds
-    second.election._election.observed_time_milliseconds = observed - SECONDS * 1000
+    second.election._election.observed_time_milliseconds = observed - LEASE_DURATION * 1000
     second.wait_active()
 
 
@@ -151,30 +153,30 @@ def test_candidate_of_the_holders_name_goes_on_at_once(field: Field) -> None:
 def test_holder_that_was_asleep_is_not_active_when_it_wakes_and_never_again(field: Field) -> None:
     first = field.candidate("one").start()
     first.wait_active()
-    first.ahead += first.election.renew_within
-    assert not first.election.active
-    wait_until(lambda: len(first.told) == 2, 5, "the loss to be told")
-    assert first.told == ["gained, active: False", "lost, active: False"]
-    first.ahead -= first.election.renew_within
-    assert not first.election.active
+    first.ahead += first.election.renew_deadline
+    assert not first.election.is_leader
+    wait_until(lambda: len(first.notified) == 2, 5, "the loss to be told")
+    assert first.notified == ["gained, active: False", "lost, active: False"]
+    first.ahead -= first.election.renew_deadline
+    assert not first.election.is_leader
 
 
-def test_candidate_that_stumbles_is_told_to_end(field: Field) -> None:
+def test_candidate_that_fails_is_told_to_end(field: Field) -> None:
     first = field.candidate("one")
 
-    def stumble() -> None:
+    def fail() -> None:
         raise ZeroDivisionError
 
-    first.election._on_renewed = stumble
+    first.election._on_renewed = fail
     first.start()
-    wait_until(lambda: first.told[1:] == ["lost, active: False"], 5, "the loss to be told")
+    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be told")
 
 
 def test_holder_whose_lease_was_taken_is_told(field: Field) -> None:
     first = field.candidate("one").start()
     first.wait_active()
     field.give_to("two")
-    wait_until(lambda: first.told[1:] == ["lost, active: False"], 5, "the loss to be told")
+    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be told")
     assert field.holder() == "two"
 
 
@@ -182,7 +184,7 @@ def test_holder_cut_off_from_the_api_server_goes_on_until_its_time_is_up(field: 
     first = field.candidate("one").start()
     first.wait_active()
     field.cut_off()
-    assert first.election.active
-    first.ahead += first.election.renew_within
-    assert not first.election.active
-    wait_until(lambda: first.told[1:] == ["lost, active: False"], 5, "the loss to be told")
+    assert first.election.is_leader
+    first.ahead += first.election.renew_deadline
+    assert not first.election.is_leader
+    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be told")

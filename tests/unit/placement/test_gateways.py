@@ -1,4 +1,4 @@
-"""Where a pod is put: the route decides on the gateway, the policies on the address; and what is said when none can."""
+"""Where a pod is put: the route decides on the gateway, the policies on the address; and why, when none can."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poddnat.config import Policy
 from poddnat.model import Address
-from poddnat.placement import Candidate, NoGatewayError, Place, line_up, tiers
+from poddnat.placement import Candidate, NoGatewayError, Place, in_trial_order, tiers
 from poddnat.placement.gateways import Route
 
 HERE = "cn-hangzhou-j"
@@ -41,11 +41,11 @@ def refusal(route: Route | None, *candidates: Candidate) -> NoGatewayError:
 
 
 @pytest.mark.parametrize(
-    "on_the_way",
+    "on_route",
     [pytest.param(candidate("ngw-b"), id="all alike"), pytest.param(candidate("ngw-b", THERE), id="in another zone")],
 )
-def test_gateway_on_the_way_of_replies_is_the_only_one(on_the_way: Candidate) -> None:
-    assert gateways(to("ngw-b"), candidate("ngw-a"), on_the_way, candidate("ngw-c")) == [["ngw-b"]]
+def test_gateway_on_the_route_of_replies_is_the_only_one(on_route: Candidate) -> None:
+    assert gateways(to("ngw-b"), candidate("ngw-a"), on_route, candidate("ngw-c")) == [["ngw-b"]]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,10 @@ def places(policy: Policy, *ips: str) -> list[Place]:
 
 
 def order(tier: list[Place], used: dict[str, int] | None = None, pod_uid: str = "pod-1") -> list[str]:
-    return [place.external_ip for place in line_up(tier, lambda place: (used or {}).get(place.external_ip, 0), pod_uid)]
+    return [
+        place.external_ip
+        for place in in_trial_order(tier, lambda place: (used or {}).get(place.external_ip, 0), pod_uid)
+    ]
 
 
 def test_uniform_tries_the_address_first_that_fewest_use() -> None:
@@ -110,7 +113,7 @@ def test_entries_with_another_policy_keep_their_turn() -> None:
 
 @given(some_places, st.text(), st.dictionaries(st.sampled_from(IPS), st.integers(0, 3)))
 def test_every_place_is_tried_once(tier: list[Place], pod_uid: str, used: dict[str, int]) -> None:
-    tried = list(line_up(tier, lambda place: used.get(place.external_ip, 0), pod_uid))
+    tried = list(in_trial_order(tier, lambda place: used.get(place.external_ip, 0), pod_uid))
     assert Counter(tried) == Counter(tier)
 
 
@@ -133,7 +136,7 @@ def test_route_past_the_pool_is_explained(route: Route, words: list[str]) -> Non
         assert word in error.message
 
 
-def test_gateway_on_the_way_that_cannot_serve_is_named() -> None:
+def test_gateway_on_the_route_that_cannot_serve_is_named() -> None:
     error = refusal(to("ngw-a"), candidate("ngw-a", usable=False), candidate("ngw-b"))
     assert error.reason == "GatewayUnusable"
     assert error.message.startswith("NAT gateway ngw-a has no external address of the pool, or was not found; an")

@@ -15,15 +15,15 @@ from poddnat import timestamps
 from poddnat.api import (
     AnnotationError,
     Fixed,
+    absence_patch,
     annotations,
-    has_place,
+    has_replica,
     key_of,
     ordinal_of,
     owner_of,
-    parting,
     pod_facts,
     spec_of,
-    timed,
+    suspension_patch,
 )
 from poddnat.kube import FixedPodInformer, KubeClient, KubeError, PodDNATInformer
 
@@ -96,7 +96,7 @@ class AbsentPods:
             ClusterError: the API server did not do it, or it is not known whether.
         """
         metadata = poddnat["metadata"]
-        patch = parting(poddnat, fixed, timestamps.rfc3339(self._wall_clock()))
+        patch = suspension_patch(poddnat, fixed, timestamps.rfc3339(self._wall_clock()))
         if self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch):
             log.info("PodDNAT %s: its pod is away; the ports are kept", key_of(poddnat))
 
@@ -114,20 +114,24 @@ class AbsentPods:
         if pod is not None and not pod_facts.is_terminating(pod) and _is_heir(pod, fixed):
             if not _asks(pod):
                 return Over(f"pod {name} no longer asks for public ports")
-            if fixed.release.seconds is not None and fixed.away_since:
-                self._cluster.patch_poddnat(namespace, name, timed(poddnat, ""))
+            if fixed.release_strategy.seconds is not None and fixed.absent_since:
+                self._cluster.patch_poddnat(namespace, name, absence_patch(poddnat, ""))
             return Kept(f"Pod {name} is there but can't have its ports yet; they are kept for it.", 10.0)
-        kept = f"Pod {name} is away; its ports are kept for {fixed.owner} (release strategy {fixed.release.text})"
-        if (seconds := fixed.release.seconds) is not None:
-            since = _time(fixed.away_since)
+        kept = (
+            f"Pod {name} is away; its ports are kept for {fixed.owner} (release strategy {fixed.release_strategy.text})"
+        )
+        if (seconds := fixed.release_strategy.seconds) is not None:
+            since = _time(fixed.absent_since)
             if since is None:  # The pod that was there has gone; or somebody has spoilt it by hand.
-                self._cluster.patch_poddnat(namespace, name, timed(poddnat, timestamps.rfc3339(self._wall_clock())))
+                self._cluster.patch_poddnat(
+                    namespace, name, absence_patch(poddnat, timestamps.rfc3339(self._wall_clock()))
+                )
             until = (since or self._wall_clock()) + dt.timedelta(seconds=seconds)
             left = (until - self._wall_clock()).total_seconds()
             if left <= 0:
-                return Over(f"pod {name} has been away for {fixed.release.text}")
+                return Over(f"pod {name} has been away for {fixed.release_strategy.text}")
             return Kept(f"{kept}, until {timestamps.rfc3339(until)}.", min(max(left, 1.0), 300.0))
-        if fixed.release.follows and (why := self._no_place(namespace, name, fixed)) is not None:
+        if fixed.release_strategy.follows and (why := self._no_place(namespace, name, fixed)) is not None:
             return Over(why)
         return Kept(f"{kept}.")
 
@@ -152,12 +156,12 @@ class AbsentPods:
         if workload is None or workload["metadata"]["uid"] != owner.uid:
             return f"{owner} is gone"
         ordinal = ordinal_of(name, owner.name)
-        if ordinal is not None and not has_place(workload.get("spec") or {}, ordinal):
+        if ordinal is not None and not has_replica(workload.get("spec") or {}, ordinal):
             return f"{owner} no longer wants a pod {name}"
         return None
 
     def _pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        poddnat = self._poddnats.named(namespace, name)
+        poddnat = self._poddnats.get(namespace, name)
         fixed = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is not None and fixed is not None and fixed.pod_uid == uid and self._may_write():
             # At once: the IP may be another pod's in a moment.
@@ -171,7 +175,7 @@ class AbsentPods:
 
     def _run(self) -> None:
         while not self._stopping:
-            may_sweep = self._may_write() and self.pods.synced and self._poddnats.synced
+            may_sweep = self._may_write() and self.pods.has_synced and self._poddnats.has_synced
             try:
                 done = may_sweep and self._sweep()
             except Exception:  # one odd object must not end the thread, or IPs used again would be exposed

@@ -21,7 +21,7 @@ class RetainedPorts:
     def kept_for(self, pod: Manifest) -> Manifest | None:
         """Find the PodDNAT that is kept for a fixed pod: it is the pod's already, or was that of its predecessor."""
         metadata = pod["metadata"]
-        namesake = self._poddnats.named(metadata["namespace"], metadata["name"])
+        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
         record = fixed.Fixed.read(namesake["metadata"]) if namesake is not None else None
         if record is None:
             return None
@@ -34,7 +34,7 @@ class RetainedPorts:
         if not exposure.fixed:
             return None
         owner = fixed.stable_owner_of(pod)
-        if owner is None and kept is not None and fixed.serves(kept, pod["metadata"]["uid"]):
+        if owner is None and kept is not None and fixed.belongs_to(kept, pod["metadata"]["uid"]):
             record = fixed.Fixed.read(kept["metadata"])  # Its owner was taken away from it, as kubectl's orphan does.
             owner = record.owner if record is not None else None
         if owner is None:

@@ -1,0 +1,19 @@
+"""Every time-out and retry of the cloud's package, in seconds; the rate limiter learns its own."""
+
+CONNECT_TIMEOUT = 5.0
+"""How long a connection may take: the API answers from within the region."""
+
+READ_TIMEOUT = 10.0
+"""How long an answer may take; what is cut off may still have been done, so this is far above what the API needs."""
+
+DENIED_RETRY_AFTER = 30.0
+"""When to ask again after the credentials were refused: an operator who mends them wants to see it work."""
+
+ADDRESS_RETRY_AFTER = 30.0
+"""When to ask again for an external address that can't serve: another one may be free by then."""
+
+CLOUD_RETRY_AFTER = 15.0
+"""When to ask again after the cloud has not answered as it should: that passes by itself."""
+
+REJECTED_RETRY_AFTER = 300.0
+"""When to ask again for what the cloud refuses as it is: nothing changes until the user changes the pod."""

@@ -1,0 +1,116 @@
+"""What the API's answers hold, and how their rows are read: a form that isn't known must not stop the reading."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from poddnat.model import ALL_PORTS, Address, EntryStatus, ForwardEntry, ForwardRule, Ports, Protocol
+
+
+@dataclass(frozen=True)
+class Eip:
+    """A public address of a gateway; ``snat``: an SNAT entry uses it too."""
+
+    ip: str
+    snat: bool = False
+
+
+@dataclass(frozen=True)
+class GatewayInfo:
+    """A NAT gateway as DescribeNatGateways shows it."""
+
+    gateway_id: str
+    table_ids: tuple[str, ...]
+    status: str
+    zone: str
+    vpc_id: str
+    eips: tuple[Eip, ...]
+
+
+@dataclass(frozen=True)
+class EntryPage:
+    """One page of DescribeForwardTableEntries; ``total`` counts all entries that match, on all pages."""
+
+    entries: tuple[ForwardEntry, ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class EntryFilter:
+    """Which entries to list; unset fields match all."""
+
+    entry_id: str | None = None
+    name: str | None = None
+    external_ip: str | None = None
+    external_port: str | None = None
+    internal_ip: str | None = None
+    internal_port: str | None = None
+
+    def matches(self, entry: ForwardEntry) -> bool:
+        """Whether the cloud would list this entry under this filter."""
+        rule = entry.rule
+        pairs = (
+            (self.entry_id, entry.entry_id),
+            (self.name, entry.name),
+            (self.external_ip, rule.external_ip),
+            (self.external_port, str(rule.external_ports)),
+            (self.internal_ip, rule.internal_ip),
+            (self.internal_port, str(rule.internal_ports)),
+        )
+        return all(value in (None, actual) for value, actual in pairs)
+
+
+ALL_ENTRIES = EntryFilter()
+
+
+def rows_of(parent: object, field: str) -> list[Any]:
+    """Take a list out of an answer's wrapper object; the API leaves out what is empty."""
+    return list(getattr(parent, field, None) or [])
+
+
+def _ports(text: str) -> Ports:
+    """Read ports; IP mapping entries carry "Any", and a form that we don't know may mean all as well."""
+    try:
+        return Ports.parse(text)
+    except ValueError:
+        return ALL_PORTS
+
+
+def _protocol(text: str) -> Protocol:
+    """Read a protocol; one that we don't know must not keep the rest of the table from being read."""
+    try:
+        return Protocol(text.lower())
+    except ValueError:
+        return Protocol.ANY
+
+
+def forward_entry(row: Any) -> ForwardEntry:
+    """Read a row of DescribeForwardTableEntries."""
+    rule = ForwardRule(
+        external_ip=str(row.external_ip),
+        external_ports=_ports(str(row.external_port)),
+        internal_ip=str(row.internal_ip),
+        internal_ports=_ports(str(row.internal_port)),
+        protocol=_protocol(str(row.ip_protocol)),
+    )
+    name = str(row.forward_entry_name or "")
+    return ForwardEntry(str(row.forward_entry_id), name, rule, EntryStatus(str(row.status)))
+
+
+def nat_gateway(row: Any) -> GatewayInfo:
+    """Read a row of DescribeNatGateways."""
+    return GatewayInfo(
+        gateway_id=str(row.nat_gateway_id),
+        table_ids=tuple(map(str, rows_of(row.forward_table_ids, "forward_table_id"))),
+        status=str(row.status),
+        zone=str(getattr(row.nat_gateway_private_info, "iz_no", "") or ""),
+        vpc_id=str(row.vpc_id),
+        eips=tuple(Eip(str(ip.ip_address), bool(ip.snat_entry_enabled)) for ip in rows_of(row.ip_lists, "ip_list")),
+    )
+
+
+def private_addresses(row: Any) -> Iterator[Address]:
+    """Read the addresses of one network interface, a row of DescribeNetworkInterfaces: the primary one first."""
+    secondary = (str(ip.private_ip_address) for ip in rows_of(row.private_ip_sets, "private_ip_set"))
+    for ip in dict.fromkeys([str(row.private_ip_address), *secondary]):
+        yield Address(ip=ip, eni=str(row.network_interface_id), vswitch=str(row.v_switch_id), zone=str(row.zone_id))

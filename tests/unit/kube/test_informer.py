@@ -1,0 +1,115 @@
+"""What an informer does when a watch ends, well or not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.kube import KubeClient, KubeError, PodDNATInformer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Json = dict[str, Any]
+
+
+def poddnat(name: str, uid: str) -> Json:
+    return {"metadata": {"namespace": "default", "name": name, "uid": uid, "generation": 1}}
+
+
+class FakeKube(KubeClient):
+    """An API server with PodDNATs, whose watches each end as the test says."""
+
+    def __init__(self, *items: Json) -> None:
+        self.items = list(items)
+        self.lists = 0
+        self.watches = 0
+        self.failing = False
+        self.end_of_watch: Callable[[str], str] = lambda version: version
+        self.quiet = threading.Event()
+
+    def poddnats(self) -> tuple[list[Json], str]:
+        self.lists += 1
+        if self.failing:
+            raise KubeError("the API server is away")
+        return list(self.items), "1"
+
+    def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Json], None]) -> str:  # noqa: ARG002
+        self.watches += 1
+        return self.end_of_watch(resource_version)
+
+    def hang(self, _version: str) -> str:
+        """Be a watch that lasts until the test is over."""
+        self.quiet.wait(30)
+        return ""
+
+
+@contextmanager
+def informing(kube: FakeKube) -> Iterator[tuple[PodDNATInformer, list[str]]]:
+    """Run an informer; gives the names of what its handlers were called with, too."""
+    handled: list[str] = []
+    informer = PodDNATInformer(
+        kube,
+        lambda item: handled.append(f"update {item['metadata']['name']}"),
+        lambda item: handled.append(f"delete {item['metadata']['name']}"),
+    )
+    informer.start()
+    try:
+        yield informer, handled
+    finally:
+        informer.stop()
+        kube.quiet.set()
+
+
+def test_watch_goes_on_at_once_while_there_is_news() -> None:
+    kube = FakeKube()
+
+    def tell_something(version: str) -> str:
+        return str(int(version) + 1) if int(version) < 20 else kube.hang(version)
+
+    kube.end_of_watch = tell_something
+    with informing(kube):
+        wait_until(lambda: kube.watches == 20, 2, "twenty watches in a row")
+        assert kube.lists == 1
+
+
+def test_watch_that_tells_nothing_and_ends_at_once_is_not_repeated_in_a_hot_loop() -> None:
+    for end in (lambda version: version, lambda _version: ""):
+        kube = FakeKube()
+        kube.end_of_watch = end
+        with informing(kube):
+            wait_until(lambda: kube.watches > 0, 2, "the first watch")  # noqa: B023  # called at once
+            time.sleep(0.3)
+            assert kube.watches == 1
+
+
+def test_broken_watch_is_followed_by_a_list_that_shows_what_was_deleted_meanwhile() -> None:
+    kube = FakeKube(poddnat("web-1", "uid-1"), poddnat("web-2", "uid-2"))
+
+    def break_off(version: str) -> str:
+        if kube.watches > 1:
+            return kube.hang(version)
+        kube.items.pop()
+        raise KubeError("no more answer")
+
+    kube.end_of_watch = break_off
+    with informing(kube) as (informer, handled):
+        wait_until(lambda: informer.was_deleted("uid-2"), 5, "the deletion to be seen")
+        assert informer.all() == [poddnat("web-1", "uid-1")]
+        assert handled == ["update web-1", "update web-2", "update web-1", "delete web-2"]
+
+
+def test_informer_started_again_has_synced_only_after_another_list() -> None:
+    kube = FakeKube(poddnat("web-1", "uid-1"))
+    kube.end_of_watch = kube.hang
+    with informing(kube) as (informer, _):
+        wait_until(lambda: informer.has_synced, 5, "the list")
+        kube.failing = True
+        informer.start()
+        assert not informer.has_synced
+        kube.failing = False
+        wait_until(lambda: informer.has_synced, 5, "the list")
+        assert kube.lists >= 2
