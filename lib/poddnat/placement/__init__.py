@@ -3,9 +3,20 @@
 It tells where a pod may be put, and why not elsewhere. It doesn't know which ports are free there.
 """
 
-from poddnat.placement.gateways import Candidate, NoGatewayError, Place, line_up, tiers
+from poddnat.placement.gateways import AddressKey, Candidate, NoGatewayError, Place, eligible_tiers, order_by_policy
 from poddnat.placement.locator import Located, PodLocator
 from poddnat.placement.namespaces import Namespaces
 from poddnat.placement.nodes import Nodes
 
-__all__ = ["Candidate", "Located", "Namespaces", "NoGatewayError", "Nodes", "Place", "PodLocator", "line_up", "tiers"]
+__all__ = [
+    "AddressKey",
+    "Candidate",
+    "Located",
+    "Namespaces",
+    "NoGatewayError",
+    "Nodes",
+    "Place",
+    "PodLocator",
+    "eligible_tiers",
+    "order_by_policy",
+]

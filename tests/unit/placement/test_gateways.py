@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poddnat.config import Policy
 from poddnat.model import Address
-from poddnat.placement import Candidate, NoGatewayError, Place, line_up, tiers
+from poddnat.placement import Candidate, NoGatewayError, Place, eligible_tiers, order_by_policy
 from poddnat.placement.gateways import Route
 
 HERE = "cn-hangzhou-j"
@@ -28,12 +28,12 @@ def to(gateway_id: str) -> Route:
 
 def gateways(route: Route | None, *candidates: Candidate) -> list[list[str]]:
     """Give the gateways of each tier."""
-    return [[place.gateway_id for place in tier] for tier in tiers(ADDRESS, route, candidates)]
+    return [[place.gateway_id for place in tier] for tier in eligible_tiers(ADDRESS, route, candidates)]
 
 
 def refusal(route: Route | None, *candidates: Candidate) -> NoGatewayError:
     with pytest.raises(NoGatewayError) as caught:
-        tiers(ADDRESS, route, candidates)
+        eligible_tiers(ADDRESS, route, candidates)
     return caught.value
 
 
@@ -76,7 +76,10 @@ def places(policy: Policy, *ips: str) -> list[Place]:
 
 
 def order(tier: list[Place], used: dict[str, int] | None = None, pod_uid: str = "pod-1") -> list[str]:
-    return [place.external_ip for place in line_up(tier, lambda place: (used or {}).get(place.external_ip, 0), pod_uid)]
+    return [
+        place.external_ip
+        for place in order_by_policy(tier, lambda place: (used or {}).get(place.external_ip, 0), pod_uid)
+    ]
 
 
 def test_uniform_tries_the_address_first_that_fewest_use() -> None:
@@ -110,7 +113,7 @@ def test_entries_with_another_policy_keep_their_turn() -> None:
 
 @given(some_places, st.text(), st.dictionaries(st.sampled_from(IPS), st.integers(0, 3)))
 def test_every_place_is_tried_once(tier: list[Place], pod_uid: str, used: dict[str, int]) -> None:
-    tried = list(line_up(tier, lambda place: used.get(place.external_ip, 0), pod_uid))
+    tried = list(order_by_policy(tier, lambda place: used.get(place.external_ip, 0), pod_uid))
     assert Counter(tried) == Counter(tier)
 
 
