@@ -41,11 +41,11 @@ def refusal(route: Route | None, *candidates: Candidate) -> NoGatewayError:
 
 
 @pytest.mark.parametrize(
-    "on_the_way",
+    "on_route",
     [pytest.param(candidate("ngw-b"), id="all alike"), pytest.param(candidate("ngw-b", THERE), id="in another zone")],
 )
-def test_gateway_on_the_way_of_replies_is_the_only_one(on_the_way: Candidate) -> None:
-    assert gateways(to("ngw-b"), candidate("ngw-a"), on_the_way, candidate("ngw-c")) == [["ngw-b"]]
+def test_gateway_on_the_route_of_replies_is_the_only_one(on_route: Candidate) -> None:
+    assert gateways(to("ngw-b"), candidate("ngw-a"), on_route, candidate("ngw-c")) == [["ngw-b"]]
 
 
 @pytest.mark.parametrize(
@@ -136,13 +136,13 @@ def test_route_past_the_pool_is_explained(route: Route, words: list[str]) -> Non
         assert word in error.message
 
 
-def test_gateway_on_the_way_that_cannot_serve_is_named() -> None:
+def test_gateway_on_route_that_cannot_serve_is_named() -> None:
     error = refusal(to("ngw-a"), candidate("ngw-a", usable=False), candidate("ngw-b"))
     assert error.reason == "GatewayUnusable"
     assert error.message.startswith("NAT gateway ngw-a has no external address of the pool, or was not found; an")
 
 
-def test_gateway_whose_addresses_are_all_blocked_is_told_from_one_that_has_none() -> None:
+def test_gateway_whose_addresses_are_all_blocked_is_not_explained_like_one_that_has_none() -> None:
     error = refusal(to("ngw-a"), candidate("ngw-a", usable=False, blocked=2))
     assert error.reason == "GatewayUnusable"
     assert error.message.startswith("All external addresses of NAT gateway ngw-a are blocked; an operator has to")
