@@ -32,6 +32,9 @@ from poddnat.ports import Allocation, PortRegistry, PortRequest
 
 Manifest = dict[str, Any]
 
+_NO_FREE_PORTS_RETRY = 15.0
+"""Seconds after which a pod in the queue asks again: nothing else tells it that ports are reserved for it by now."""
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -170,7 +173,8 @@ def _unknown(problem: Problem | None) -> Exception:
 def _no_free_ports(tiers: Sequence[Sequence[Place]], items: Sequence[ExposedPort]) -> ProblemError:
     where = ", ".join(sorted({place.gateway_id for tier in tiers for place in tier})) or "the pool's gateways"
     text = f"No address of {where} has all that the pod needs free: {_needs(items)}"
-    return ProblemError(Problem("NoFreePorts", f"{text}; an operator has to widen a port range or add EIPs.", 15))
+    act = "an operator has to widen a port range or add EIPs"
+    return ProblemError(Problem("NoFreePorts", f"{text}; {act}.", _NO_FREE_PORTS_RETRY))
 
 
 def _unchanged(current: PodDNAT, ip: str, reusable: Sequence[PortMapping | None]) -> PodDNAT | None:

@@ -2,7 +2,7 @@
 
 from poddnat.api import Problem, ProblemError
 from poddnat.config import Limits
-from poddnat.ports.intervals import NAMESPACE_LIMIT_RETRY_SECONDS
+from poddnat.ports.intervals import NAMESPACE_LIMIT_RETRY
 
 
 class LimitError(ProblemError):
@@ -30,4 +30,4 @@ def check(limits: Limits, namespace: str, asked: int, *, current: int, others: i
         # The text leaves out how many the others have: it would change with each of them.
         text = f"{asks}, more than is left of the {most} for namespace {namespace} (limits.portsPerNamespace)"
         act = "the user has to expose fewer there, or an operator has to raise the limit"
-        raise LimitError(Problem("NamespaceLimitReached", f"{text}; {act}.", NAMESPACE_LIMIT_RETRY_SECONDS))
+        raise LimitError(Problem("NamespaceLimitReached", f"{text}; {act}.", NAMESPACE_LIMIT_RETRY))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from poddnat.placement import Place
 from poddnat.ports.allocation import PortRequest
-from poddnat.ports.intervals import WAITING_SECONDS
+from poddnat.ports.intervals import WAITING_TTL
 
 Tiers = Sequence[Sequence[Place]]
 
@@ -40,7 +40,7 @@ class WaitingQueue:
         for waiting in list(self._waiting.values()):
             if waiting.request.pod_uid == pod_uid:
                 return
-            if now - waiting.asked_at > WAITING_SECONDS:
+            if now - waiting.asked_at > WAITING_TTL:
                 self.leave(waiting.request.pod_uid)
             elif waiting.gateways == gateways:
                 yield waiting.request

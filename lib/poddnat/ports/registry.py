@@ -18,7 +18,7 @@ from poddnat.ports.addresses import Addresses
 from poddnat.ports.allocation import Allocation, PortRequest, mapping_to, reusable_mappings, slots_of
 from poddnat.ports.allocator import Shape
 from poddnat.ports.claims import Claims
-from poddnat.ports.intervals import RESERVATION_SECONDS
+from poddnat.ports.intervals import RESERVATION_TTL
 from poddnat.ports.limits import LimitError
 from poddnat.ports.queue import Tiers, WaitingQueue
 
@@ -329,7 +329,7 @@ class PortRegistry:
 
     def _reserve(self, pod_uid: str, allocation: Allocation, namespace: str, outlives: str = "") -> None:
         self._drop(pod_uid)
-        expires_at = self._clock() + RESERVATION_SECONDS
+        expires_at = self._clock() + RESERVATION_TTL
         self._reservations[pod_uid] = _Reservation(allocation, namespace, expires_at, outlives)
         self._addresses[allocation.key].claim(_pod(pod_uid), allocation.slots)
 
