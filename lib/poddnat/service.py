@@ -66,7 +66,7 @@ class Service:
         self.metrics.watch(self._gauges)
         self.metrics.expect_gateways(values.gateway_ids)
         cloud.observe(self.metrics.cloud_called)
-        self._registry = registry = PortRegistry(values, clock=clock)
+        self._registry = registry = PortRegistry(values, clock)
         exposure_timer = ExposureTimer(self.metrics.exposed, clock=clock)
         ownership = Ownership(values.cluster_id)
         self.poddnats = PodDNATInformer(

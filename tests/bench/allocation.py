@@ -5,7 +5,7 @@ import time
 from statistics import median
 
 from poddnat.model import ExposedPort, Ports, Transport
-from poddnat.ports.allocator import CARRIED, PortAllocator, Slot
+from poddnat.ports.allocator import PROTOCOLS, PortAllocator, Slot
 
 OFFERED = Ports(1024, 65535)
 IN_USE = 60_000
@@ -18,7 +18,7 @@ BOTH = ExposedPort(Ports(27015, 27015), Transport.TCPUDP)
 
 
 def measure() -> dict[str, float]:
-    """Time what the ledger does for a pod: choose, claim, and give back what an earlier pod had."""
+    """Time what the port registry does for a pod: choose, claim, and release what an earlier pod had."""
     busy = _busy()
     stats = {
         f"allocate_{name}_us": _times(busy, item)
@@ -33,47 +33,47 @@ def measure() -> dict[str, float]:
 
 
 def _busy() -> PortAllocator:
-    """Make a book that pods with a list of each form have filled, and then left in any order."""
-    book = PortAllocator([OFFERED])
+    """Make an allocator that pods with a list of each form have filled, and then left in any order."""
+    allocator = PortAllocator([OFFERED])
     rng = random.Random(1)  # noqa: S311
-    holders: list[str] = []
-    while OFFERED.size - min(map(book.free_ports, CARRIED)) < IN_USE:
+    claimants: list[str] = []
+    while OFFERED.size - min(map(allocator.free_ports, PROTOCOLS)) < IN_USE:
         item = rng.choice((SINGLE, RANGE, BOTH))
-        chosen = book.choose([item])
+        chosen = allocator.choose([item])
         assert chosen is not None
-        holders.append(f"pod {len(holders)}")
-        book.claim(holders[-1], _slots(item, chosen[0]))
+        claimants.append(f"pod {len(claimants)}")
+        allocator.claim(claimants[-1], _slots(item, chosen[0]))
         if rng.random() < _LEAVE:
-            at = rng.randrange(len(holders))
-            book.release(holders[at])
-            holders[at] = holders[-1]
-            holders.pop()
-    return book
+            at = rng.randrange(len(claimants))
+            allocator.release(claimants[at])
+            claimants[at] = claimants[-1]
+            claimants.pop()
+    return allocator
 
 
 def _fragmented() -> PortAllocator:
-    """Make a book in which every second port is taken, but for one row of free ones."""
-    book = PortAllocator([OFFERED])
+    """Make an allocator in which every second port is taken, but for one row of free ones."""
+    allocator = PortAllocator([OFFERED])
     row = Ports(40_000, 40_200)
     every_second = (Ports.of(port) for port in range(OFFERED.first, OFFERED.last + 1, 2))
     taken = [ports for ports in every_second if not row.contains(ports)]
-    book.claim("others", [(ports, protocol) for ports in taken for protocol in CARRIED])
-    return book
+    allocator.claim("others", [(ports, protocol) for ports in taken for protocol in PROTOCOLS])
+    return allocator
 
 
-def _times(book: PortAllocator, item: ExposedPort) -> float:
+def _times(allocator: PortAllocator, item: ExposedPort) -> float:
     """Return the microseconds (median) for one pod that comes and one that goes."""
-    assert book.choose([item]) is not None  # the first of its kind puts in order what is free
+    assert allocator.choose([item]) is not None  # the first of its shape puts in order what is free
     times = []
     for number in range(_ROUNDS):
         start = time.perf_counter()
-        chosen = book.choose([item])
+        chosen = allocator.choose([item])
         assert chosen is not None
-        book.claim(("new", number), _slots(item, chosen[0]))
-        book.release(("new", number - 10))
+        allocator.claim(("new", number), _slots(item, chosen[0]))
+        allocator.release(("new", number - 10))
         times.append(time.perf_counter() - start)
     for number in range(_ROUNDS):
-        book.release(("new", number))
+        allocator.release(("new", number))
     return median(times) * 1e6
 
 

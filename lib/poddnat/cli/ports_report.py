@@ -1,5 +1,6 @@
 """Which public ports are free and which are used, and by whom: for each gateway and each of its EIPs."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -68,7 +69,7 @@ class PortsReport:
 def ports_report(stock: Snapshot, values: Values) -> PortsReport:
     """Reckon up what there is."""
     ownership = Ownership(values.cluster_id)
-    registry = PortRegistry(values)
+    registry = PortRegistry(values, time.monotonic)
     names = {p["metadata"]["uid"]: key_of(p) for p in stock.poddnats}
     for poddnat in stock.poddnats:
         _note(registry, poddnat)
@@ -96,8 +97,7 @@ def ports_report(stock: Snapshot, values: Values) -> PortsReport:
 def _note(registry: PortRegistry, poddnat: dict[str, Any]) -> None:
     wanted, metadata = desired_by(poddnat), poddnat["metadata"]
     if wanted is not None:
-        home = (wanted.gateway_id, wanted.external_ip)
-        registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), home, wanted.mappings)
+        registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), wanted)
 
 
 def _mapping(gateway_id: str, entry: ForwardEntry, poddnat: str) -> Mapping:
@@ -121,8 +121,8 @@ def _eips(
         pool = list(values.entries_of(gateway_id))
         listed = [ip for entry in pool for ip in entry.eips or there]
         for ip in dict.fromkeys(listed):
-            free_tcp, ports = registry.room(gateway_id, ip, Protocol.TCP)
-            free_udp, _ = registry.room(gateway_id, ip, Protocol.UDP)
+            free_tcp, ports = registry.count_ports(gateway_id, ip, Protocol.TCP)
+            free_udp, _ = registry.count_ports(gateway_id, ip, Protocol.UDP)
             specs = [spec_of(poddnat) for poddnat in stock.poddnats]
             usable = ip in there and not values.is_blocked(ip)
             yield EipUsage(

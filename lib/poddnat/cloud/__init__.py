@@ -5,13 +5,14 @@ interfaces, but no PodDNATs and no pods.
 """
 
 from poddnat.cloud.client import ADDRESSES_PER_CALL, ENTRIES_PER_PAGE, CloudClient
-from poddnat.cloud.errors import NO_CREDENTIALS, CloudError, Meaning
+from poddnat.cloud.errors import NO_CREDENTIALS, CloudError, Meaning, Scope
 from poddnat.cloud.problems import problem_of
 from poddnat.cloud.rate_limiter import RateLimiter
-from poddnat.cloud.responses import Eip, EntryFilter, EntryPage, GatewayInfo
+from poddnat.cloud.responses import ALL_ENTRIES, Eip, EntryFilter, EntryPage, GatewayInfo
 
 __all__ = [
     "ADDRESSES_PER_CALL",
+    "ALL_ENTRIES",
     "ENTRIES_PER_PAGE",
     "NO_CREDENTIALS",
     "CloudClient",
@@ -22,5 +23,6 @@ __all__ = [
     "GatewayInfo",
     "Meaning",
     "RateLimiter",
+    "Scope",
     "problem_of",
 ]

@@ -22,7 +22,7 @@ from darabonba.runtime import RuntimeOptions
 from Tea.exceptions import TeaException
 
 from poddnat import logs
-from poddnat.cloud.errors import NO_ANSWER, NO_CREDENTIALS, CloudError, Meaning, meaning_of
+from poddnat.cloud.errors import NO_ANSWER, NO_CREDENTIALS, CloudError, Meaning, Scope, meaning_of
 from poddnat.cloud.intervals import CONNECT_TIMEOUT, READ_TIMEOUT
 from poddnat.cloud.responses import (
     ALL_ENTRIES,
@@ -251,7 +251,9 @@ class CloudClient:
             self._credential_chain.get_credential()
         except Exception as error:  # noqa: BLE001  # as many kinds as there are ways to get credentials
             text = why_no_credentials(str(error))
-            raise CloudError(Meaning.DENIED, action=action, code=NO_CREDENTIALS, message=text) from None
+            raise CloudError(
+                Meaning.DENIED, action=action, code=NO_CREDENTIALS, message=text, scope=Scope.ACCOUNT
+            ) from None
 
 
 def _config(values: Values, url: str | None, chain: CredentialClient | None) -> Config:
@@ -273,12 +275,12 @@ def _translate(action: str, error: AlibabaCloudException) -> CloudError:
     data = error.data if isinstance(error.data, dict) else {}
     message = str(data.get("Message") or error.message)
     logs.add(cloudRequestId=str(data.get("RequestId") or ""))
-    meaning = meaning_of(code, message, error.status_code)
+    meaning, scope = meaning_of(code, message, error.status_code)
     # The SDK hands on the time-left header in milliseconds.
     wait = None if error.retry_after is None else error.retry_after / 1000
     if wait is not None and meaning is not Meaning.UNKNOWN:
-        meaning = Meaning.THROTTLED
-    return CloudError(meaning, action=action, code=code, message=message, retry_after=wait)
+        meaning, scope = Meaning.THROTTLED, Scope.ACTION
+    return CloudError(meaning, action=action, code=code, message=message, scope=scope, retry_after=wait)
 
 
 def _all_pages(page: Callable[[int], tuple[list[_Answer], int]]) -> list[_Answer]:

@@ -12,11 +12,13 @@ class Meaning(Enum):
     """What to do about a failed call."""
 
     BUSY = "busy"
-    """Something else on this gateway is under way: try the same again later."""
+    """Something it needs is being changed: try the same again later."""
     THROTTLED = "throttled"
-    """Too many calls on this account: everybody waits."""
+    """Too many calls of this action on this account: its next call waits."""
     UNKNOWN = "unknown"
     """It may have been done: read before trying again."""
+    TOKEN_MISMATCH = "token mismatch"
+    """The ClientToken was used with other parameters: read, then try again with a new one."""
     TAKEN = "taken"
     """Somebody holds this external or internal address and port: find out who."""
     FULL = "full"
@@ -26,55 +28,106 @@ class Meaning(Enum):
     ADDRESS = "address"
     """This external address can't serve: it has left the gateway, or SNAT holds it. Another one may."""
     WRONG = "wrong"
-    """It can't succeed unchanged: the request's own content is refused."""
+    """It can't succeed unchanged: the user's own request is refused."""
     UNUSABLE = "unusable"
     """This gateway can't be used: it is gone, or the configuration names it wrongly."""
     DENIED = "denied"
     """Our credentials are not accepted or don't allow it: only an operator can help."""
+    UNLISTED = "unlisted"
+    """Refused with a code that is not in this table: try again, ever more rarely, and tell an operator."""
 
+
+class Scope(Enum):
+    """What an error concerns: only that waits."""
+
+    ENTRY = "entry"
+    ADDRESS = "address"
+    """One external address of the gateway."""
+    GATEWAY = "gateway"
+    ACTION = "action"
+    """One action of the API: limits are per action, region and account."""
+    ACCOUNT = "account"
+    UNCLEAR = "unclear"
+    """The entry, or all there is: whoever meets it next decides."""
+
+
+_ENTRY_BUSY = (Meaning.BUSY, Scope.ENTRY)
+_ADDRESS_BUSY = (Meaning.BUSY, Scope.ADDRESS)
+_GATEWAY_BUSY = (Meaning.BUSY, Scope.GATEWAY)
+_THROTTLED = (Meaning.THROTTLED, Scope.ACTION)
+_UNKNOWN = (Meaning.UNKNOWN, Scope.UNCLEAR)
+_TAKEN = (Meaning.TAKEN, Scope.ENTRY)
+_FULL = (Meaning.FULL, Scope.GATEWAY)
+_GONE = (Meaning.GONE, Scope.ENTRY)
+_ADDRESS = (Meaning.ADDRESS, Scope.ADDRESS)
+_WRONG = (Meaning.WRONG, Scope.ENTRY)
+_UNUSABLE = (Meaning.UNUSABLE, Scope.GATEWAY)
+_DENIED = (Meaning.DENIED, Scope.ACCOUNT)
 
 _BY_CODE = {
-    "OperationConflict": Meaning.BUSY,
-    "TaskConflict": Meaning.BUSY,
-    "IncorretForwardEntryStatus": Meaning.BUSY,
-    "IncorrectStatus.NATGW": Meaning.BUSY,
-    "IncorrectStatus.ForwardEntry": Meaning.BUSY,
-    "IncorrectStatus": Meaning.BUSY,
-    "OperationUnsupported.EipInBinding": Meaning.BUSY,
-    "OperationFailed.Throttling": Meaning.THROTTLED,
-    "OperationUnsupported.ForwardEntry": Meaning.TAKEN,
-    "QuotaExceeded": Meaning.FULL,
-    "QuotaExceeded.ForwardEntry": Meaning.FULL,
-    "InvalidIp.NotInNatgw": Meaning.ADDRESS,
-    "InvalidExternalIp.NotFound": Meaning.ADDRESS,
-    "Forbidden.ExternalIp.UsedInSnatTable": Meaning.ADDRESS,
-    "Forbidden.ExternalIp.UsedInForwardTable": Meaning.ADDRESS,
-    "InvalidForwardEntryId.NotFound": Meaning.GONE,
-    "ResourceNotFound.ForwardEntry": Meaning.GONE,
-    "InvalidForwardTableId.NotFound": Meaning.UNUSABLE,
-    "Invalid.natgwNotExist": Meaning.UNUSABLE,
-    "InvalidRegionId.NotFound": Meaning.UNUSABLE,
-    "Forbidden.RAM": Meaning.DENIED,
-    "NoPermission": Meaning.DENIED,
-    "Forbidden": Meaning.DENIED,
-    "SignatureDoesNotMatch": Meaning.DENIED,
-    "IncompleteSignature": Meaning.DENIED,
-    "MissingSecurityToken": Meaning.DENIED,
-    "InvalidSecurityToken.Expired": Meaning.DENIED,
-    "InvalidSecurityToken.Malformed": Meaning.DENIED,
-    "InvalidSecurityToken.MismatchWithAccessKey": Meaning.DENIED,
-    "InvalidCredentials": Meaning.DENIED,
-    "ServiceUnavailable": Meaning.UNKNOWN,
-    "InternalError": Meaning.UNKNOWN,
-    "UnknownError": Meaning.UNKNOWN,
+    "OperationConflict": _GATEWAY_BUSY,
+    "TaskConflict": _GATEWAY_BUSY,
+    "IncorretForwardEntryStatus": _GATEWAY_BUSY,
+    "IncorrectStatus": _GATEWAY_BUSY,
+    "IncorrectStatus.NATGW": _GATEWAY_BUSY,
+    "OperationFailed.NatGwRouteInMiddleStatus": _GATEWAY_BUSY,
+    "LastTokenProcessing": _ENTRY_BUSY,
+    "OperationFailed.LastTokenProcessing": _ENTRY_BUSY,
+    "OperationUnsupported.EipInBinding": _ADDRESS_BUSY,
+    "OperationUnsupported.EipNatGWCheck": _ADDRESS_BUSY,
+    "OperationUnsupported.EipNatBWPCheck": _ADDRESS_BUSY,
+    "EIP_NOT_IN_GATEWAY": _ADDRESS_BUSY,
+    "OperationFailed.Throttling": _THROTTLED,
+    "Rejected.Throttling": _THROTTLED,
+    "IdempotentParameterMismatch": (Meaning.TOKEN_MISMATCH, Scope.ENTRY),
+    "OperationUnsupported.ForwardEntry": _TAKEN,
+    "InvalidIp.NotInNatgw": _ADDRESS,
+    "InvalidExternalIp.NotFound": _ADDRESS,
+    "Forbidden.ExternalIp.UsedInSnatTable": _ADDRESS,
+    "Forbidden.ExternalIp.UsedInForwardTable": _ADDRESS,
+    "InvalidForwardEntryId.NotFound": _GONE,
+    "ResourceNotFound.ForwardEntry": _GONE,
+    "InvalidForwardTableId.NotFound": _UNUSABLE,
+    "Invalid.natgwNotExist": _UNUSABLE,
+    "InvalidNatGatewayId.NotFound": _UNUSABLE,
+    "INSTANCE_NOT_EXISTS": _UNUSABLE,
+    "InvalidRegionId.NotFound": _UNUSABLE,
+    "Forbidden.FinancialLocked": _UNUSABLE,
+    "Forbidden.DestnationIpOutOfVpcCIDR": _WRONG,
+    "Forbidden.InternalIpOutOfVpcCIDR": _WRONG,
+    "Forbindden": _WRONG,
+    "InvalidProtocal.ValueNotSupported": _WRONG,
+    "MissingParameter": _WRONG,
+    "InvalidParameter.Name.Malformed": _WRONG,
+    "Forbidden.RAM": _DENIED,
+    "NoPermission": _DENIED,
+    "Forbidden": _DENIED,
+    "SignatureDoesNotMatch": _DENIED,
+    "SignatureNonceUsed": _DENIED,
+    "IncompleteSignature": _DENIED,
+    "InvalidTimeStamp.Expired": _DENIED,
+    "AccessKeyDisabled": _DENIED,
+    "MissingSecurityToken": _DENIED,
+    "InvalidSecurityToken.Expired": _DENIED,
+    "InvalidSecurityToken.Malformed": _DENIED,
+    "InvalidSecurityToken.MismatchWithAccessKey": _DENIED,
+    "InvalidCredentials": _DENIED,
+    "ServiceUnavailable": _UNKNOWN,
+    "SystemBusy": _UNKNOWN,
+    "InternalError": _UNKNOWN,
+    "UnknownError": _UNKNOWN,
 }
 _BY_PREFIX = {
-    "Throttling": Meaning.THROTTLED,
-    "InvalidAccessKeyId": Meaning.DENIED,
+    "Throttling": _THROTTLED,
+    "IncorrectStatus.": _ENTRY_BUSY,
+    "QuotaExceeded": _FULL,
+    "InvalidAccessKeyId": _DENIED,
 }
+_MALFORMED = re.compile(r"Invalid\w+\.Malformed")
 _NO_PERMISSION = frozenset({"Forbidden.RAM", "NoPermission", "Forbidden"})
 # A delete of an entry that has gone says so with the code that otherwise means "busy"; only the text differs.
 _GONE_AS_BUSY = ("IncorretForwardEntryStatus", "not exist")
+_FORBIDDEN = 403
 _SERVER_ERROR = 500
 
 NO_ANSWER = "NoAnswer"
@@ -86,20 +139,25 @@ NO_CREDENTIALS = "NoCredentials"
 _LONGEST_QUOTE = 160
 
 
-def meaning_of(code: str, message: str, status: int | None) -> Meaning:
-    """Sort an answer by what to do about it; ``status`` is its HTTP status."""
+def meaning_of(code: str, message: str, status: int | None) -> tuple[Meaning, Scope]:
+    """Sort an answer by what to do about it, and by what it concerns; ``status`` is its HTTP status."""
     if code == _GONE_AS_BUSY[0] and _GONE_AS_BUSY[1] in message:
-        return Meaning.GONE
+        return _GONE
     if code in _BY_CODE:
         return _BY_CODE[code]
-    for prefix, meaning in _BY_PREFIX.items():
+    for prefix, found in _BY_PREFIX.items():
         if code.startswith(prefix):
-            return meaning
+            return found
     if "Duplicat" in code:
-        return Meaning.TAKEN
+        return _TAKEN
+    if _MALFORMED.fullmatch(code):
+        return _WRONG
     if status is None or status >= _SERVER_ERROR:
-        return Meaning.UNKNOWN
-    return Meaning.WRONG
+        return _UNKNOWN
+    return _DENIED if status == _FORBIDDEN else (Meaning.UNLISTED, Scope.UNCLEAR)
+
+
+_PASSES = frozenset({Meaning.BUSY, Meaning.THROTTLED, Meaning.UNKNOWN, Meaning.TOKEN_MISMATCH})
 
 
 class CloudError(Exception):
@@ -112,16 +170,23 @@ class CloudError(Exception):
         action: str,
         code: str,
         message: str,
+        scope: Scope = Scope.UNCLEAR,
         retry_after: float | None = None,
     ) -> None:
         answer = f"no answer: {message}" if code == NO_ANSWER else f"{code}: {message}"
         super().__init__(f"{action}: {answer}")
         self.meaning = meaning
+        self.scope = scope
         self.action = action
         self.code = code
         self.message = message
         self.retry_after = retry_after
         """Seconds after which the cloud wants to be called again, where it said so."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is of a kind that usually passes by itself: told only once it has lasted."""
+        return self.meaning in _PASSES
 
     @property
     def lacks_permission(self) -> bool:

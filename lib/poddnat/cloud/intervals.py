@@ -1,4 +1,4 @@
-"""Every time-out and retry of the cloud's package, in seconds; the rate limiter learns its own."""
+"""Every time-out and retry of the cloud's package, in seconds."""
 
 CONNECT_TIMEOUT = 5.0
 """How long a connection may take: the API answers from within the region."""
@@ -17,3 +17,9 @@ CLOUD_RETRY_AFTER = 15.0
 
 REJECTED_RETRY_AFTER = 300.0
 """When to ask again for what the cloud refuses as it is: nothing changes until the user changes the pod."""
+
+THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY = 0.5, 30.0
+"""Between two calls of an action that is throttled, where the cloud doesn't say when the next one passes."""
+
+THROTTLED_RECHECK = 0.25
+"""Between two looks at whether the first call after a throttled one has passed: it takes no longer than a call."""

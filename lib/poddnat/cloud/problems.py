@@ -17,13 +17,13 @@ def problem_of(error: CloudError, gateway_id: str = "the pool's gateways") -> Pr
             return Problem(
                 ADDRESS, f"{text}; nobody has to act while the pool has another one.", retry_after=ADDRESS_RETRY_AFTER
             )
-        case Meaning.UNKNOWN | Meaning.BUSY | Meaning.THROTTLED:
+        case _ if error.passes:
             text = f"The cloud does not answer as it should: {quote}; nobody has to act, it is tried again"
             return Problem(CLOUD, f"{text}.", retry_after=CLOUD_RETRY_AFTER)
         case Meaning.UNUSABLE:
             text = f"The values file does not fit {gateway_id} as the cloud has it: {quote}"
             return Problem(GATEWAY, f"{text}; an operator has to correct one of them.")
-        case _ if error.action == "CreateForwardEntry":
+        case Meaning.WRONG if error.action == "CreateForwardEntry":
             return Problem(
                 REJECTED, f"The cloud refuses the entry: {quote}; the user has to change the pod.", REJECTED_RETRY_AFTER
             )

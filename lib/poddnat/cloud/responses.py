@@ -9,10 +9,9 @@ from poddnat.model import ALL_PORTS, Address, EntryStatus, ForwardEntry, Forward
 
 @dataclass(frozen=True)
 class Eip:
-    """A public address of a gateway; ``snat``: an SNAT entry uses it too."""
+    """A public address of a gateway."""
 
     ip: str
-    snat: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def forward_entry(row: Any) -> ForwardEntry:
         protocol=_protocol(str(row.ip_protocol)),
     )
     name = str(row.forward_entry_name or "")
-    return ForwardEntry(str(row.forward_entry_id), name, rule, EntryStatus(str(row.status)))
+    table_id = str(row.forward_table_id or "")
+    return ForwardEntry(str(row.forward_entry_id), name, rule, EntryStatus(str(row.status)), table_id)
 
 
 def nat_gateway(row: Any) -> GatewayInfo:
@@ -105,7 +105,7 @@ def nat_gateway(row: Any) -> GatewayInfo:
         status=str(row.status),
         zone=str(getattr(row.nat_gateway_private_info, "iz_no", "") or ""),
         vpc_id=str(row.vpc_id),
-        eips=tuple(Eip(str(ip.ip_address), bool(ip.snat_entry_enabled)) for ip in rows_of(row.ip_lists, "ip_list")),
+        eips=tuple(Eip(str(ip.ip_address)) for ip in rows_of(row.ip_lists, "ip_list")),
     )
 
 

@@ -1,7 +1,10 @@
-"""Which gateway, external address and ports a pod gets: what it has, what it was promised, or what is free."""
+"""Which gateway, external address and ports a pod gets: what it has, what is reserved for it, or what is free.
+
+Free ports are chosen by ``PortRegistry.allocate``; here it is found out what a pod may keep, and where it can be put.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -24,15 +27,18 @@ from poddnat.controllers.exposure_timer import ExposureTimer
 from poddnat.controllers.requeue import RequeueError
 from poddnat.gateway import Fleet
 from poddnat.model import Address, ExposedPort, PortMapping
-from poddnat.placement import Located, NoGatewayError, Place, PodLocator, tiers
+from poddnat.placement import AddressKey, Located, NoGatewayError, Place, PodLocator, eligible_tiers
 from poddnat.ports import Allocation, PortRegistry, PortRequest
 
 Manifest = dict[str, Any]
 
+_NO_FREE_PORTS_RETRY = 15.0
+"""Seconds after which a pod in the queue asks again: nothing else tells it that ports are reserved for it by now."""
+
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a pod's PodDNAT should ask for."""
+    """The PodDNAT that a pod should have."""
 
     poddnat: PodDNAT
     problem: Problem | None = None
@@ -41,17 +47,13 @@ class Assignment:
 
 @dataclass(frozen=True)
 class _Current:
-    """What a pod's PodDNAT asks for so far, and what has become of it."""
+    """The PodDNAT that a pod has, and what has become of it."""
 
     poddnat: PodDNAT
     uid: str
     entry_ids: tuple[str, ...]
-    taken_away: bool
-    """Somebody else has one of its external ports."""
-
-    @property
-    def grant(self) -> Allocation:
-        return Allocation(self.poddnat.gateway_id, self.poddnat.external_ip, self.poddnat.mappings)
+    port_taken: bool
+    """Its own sync found that somebody else has one of its external ports."""
 
     @classmethod
     def read(cls, observed: Manifest | None) -> Self | None:
@@ -62,7 +64,7 @@ class _Current:
         except SpecError:
             return None  # Edited by hand beyond recognition: it is written anew.
         ids = entry_ids(observed.get("status") or {})
-        return cls(poddnat, observed["metadata"]["uid"], ids, _told_reason(observed) == PORT_TAKEN)
+        return cls(poddnat, observed["metadata"]["uid"], ids, _reported_reason(observed) == PORT_TAKEN)
 
 
 class Assignments:
@@ -83,84 +85,84 @@ class Assignments:
         """Tell what a pod should have; what can't be had now doesn't cost what it has already and still asks for.
 
         Raises:
-            LaterError: something has to be found out first.
-            TroubleError: the pod can have nothing of what it asks for.
+            RequeueError: something has to be found out first.
+            ProblemError: the pod can have nothing of what it asks for.
         """
+        metadata, current = pod["metadata"], _Current.read(observed)
+        poddnat_uid = observed["metadata"]["uid"] if observed else ""
+        request = PortRequest(metadata["uid"], tuple(items), metadata["namespace"], poddnat_uid)
         try:
-            return Assignment(self._all(pod, ip, items, observed))
+            return Assignment(self._assign_all(request, ip, current, avoid=self.must_move_from(observed)))
         except ProblemError as error:
-            remainder = self._remainder(pod["metadata"]["uid"], ip, items, _Current.read(observed))
+            remainder = self._remainder(request, ip, current)
             if remainder is None:
                 raise
             return Assignment(remainder, error.problem)
 
-    def has_to_leave(self, observed: Manifest | None) -> str:
-        """Name the gateway or the address that a pod has to leave; else empty."""
+    def must_move_from(self, observed: Manifest | None) -> str:
+        """Name the gateway or the address that a pod has to move off; else empty."""
         external_ip = str(spec_of(observed).get("externalIP", "")) if observed else ""
-        return external_ip if external_ip and self._registry.must_leave(external_ip) else _told_to_leave(observed)
+        draining = external_ip and self._registry.is_draining(external_ip)
+        return external_ip if draining else _reported_unusable(observed)
 
-    def keep(self, pod_uid: str, observed: Manifest | None) -> None:
-        """Keep for a while what a pod had, so that mending its annotation gives it the same ports again."""
+    def reserve(self, pod_uid: str, observed: Manifest | None) -> None:
+        """Reserve what a pod had for a while, so that mending its annotation gives it the same ports again."""
         if (current := _Current.read(observed)) is not None:
-            self._registry.reserve(pod_uid, current.grant, beyond=current.uid)
+            self._registry.reserve(pod_uid, current.poddnat, outlives=current.uid)
 
-    def _all(self, pod: Manifest, ip: str, items: Sequence[ExposedPort], observed: Manifest | None) -> PodDNAT:
-        """Find all that a pod asks for."""
-        pod_uid, leave = pod["metadata"]["uid"], self.has_to_leave(observed)
-        current = _Current.read(observed)
-        kept = self._kept(pod_uid, items, current) if current is not None else []
-        if current is not None and not leave and (settled := _settled(current.poddnat, ip, kept)) is not None:
-            return settled
-        reserved = self._registry.reserved(pod_uid, items)
-        located = self._network.locate(pod_uid, ip)
+    def _assign_all(self, request: PortRequest, ip: str, current: _Current | None, avoid: str) -> PodDNAT:
+        """Find all that a pod asks for: in what it has, in what is reserved for it, or in free ports."""
+        reusable = self._reusable(request.pod_uid, request.items, current) if current is not None else []
+        if current is not None and not avoid and (same := _unchanged(current.poddnat, ip, reusable)) is not None:
+            return same
+        reserved = self._registry.reserved(request.pod_uid, request.items)
+        located = self._network.locate(request.pod_uid, ip)
         if not isinstance(located, Located):
             raise _unknown(located.problem)
-        if reserved is not None and leave not in reserved.home:
+        if reserved is not None and avoid not in reserved.key:
             return _poddnat(reserved, located.address)
-        places, home = self._places(located, avoid=leave), None
-        # Replies of a pod that has moved to another vSwitch may leave by another gateway.
-        if current is not None and leave not in current.grant.home and _is_among(places, current.poddnat.gateway_id):
-            home = current.grant.home
-        asking = PortRequest(pod_uid, pod["metadata"]["namespace"], observed["metadata"]["uid"] if observed else "")
-        grant = self._registry.grant(asking, items, places, keep=home, kept=kept)
-        if grant is not None:
-            self._exposure_timer.start(pod_uid)
-            return _poddnat(grant, located.address)
-        if leave and current is not None:
+        tiers = self._tiers(located, avoid)
+        stay_at = _address_to_stay_at(current, tiers, avoid)
+        allocation = self._registry.allocate(request, tiers, stay_at=stay_at, reuse=reusable)
+        if allocation is not None:
+            self._exposure_timer.start(request.pod_uid)
+            return _poddnat(allocation, located.address)
+        if avoid and current is not None:
             return current.poddnat  # Nowhere better to go: stay and wait.
-        where = ", ".join(sorted({place.gateway_id for tier in places for place in tier})) or "the pool's gateways"
-        text = f"No address of {where} has all that the pod needs free: {_needs(items)}"
-        raise ProblemError(Problem("NoFreePorts", f"{text}; an operator has to widen a port range or add EIPs.", 15))
+        raise _no_free_ports(tiers, request.items)
 
-    def _remainder(
-        self, pod_uid: str, ip: str, items: Sequence[ExposedPort], current: _Current | None
-    ) -> PodDNAT | None:
+    def _remainder(self, request: PortRequest, ip: str, current: _Current | None) -> PodDNAT | None:
         """Find what a pod has of the items that it asks for; None: nothing."""
         if current is None or current.poddnat.internal_ip != ip:
             return None
-        had = [mapping.item for item in items for mapping in current.poddnat.mappings if item.covers(mapping.item)]
-        mappings = tuple(mapping for mapping in self._kept(pod_uid, had, current) if mapping is not None)
-        return replace(current.poddnat, mappings=mappings) if mappings else None
+        mappings = current.poddnat.mappings
+        has = [mapping.item for item in request.items for mapping in mappings if item.covers(mapping.item)]
+        left = tuple(one for one in self._reusable(request.pod_uid, has, current) if one is not None)
+        return replace(current.poddnat, mappings=left) if left else None
 
-    def _kept(self, pod_uid: str, items: Sequence[ExposedPort], current: _Current) -> list[PortMapping | None]:
-        ids, taken = current.entry_ids, current.taken_away
-        return self._registry.kept(
-            current.grant, items, uid=current.uid, pod_uid=pod_uid, entry_ids=ids, taken_away=taken
+    def _reusable(self, pod_uid: str, items: Sequence[ExposedPort], current: _Current) -> list[PortMapping | None]:
+        return self._registry.reusable(
+            current.poddnat,
+            items,
+            uid=current.uid,
+            pod_uid=pod_uid,
+            entry_ids=current.entry_ids,
+            taken_away=current.port_taken,
         )
 
-    def _places(self, located: Located, avoid: str) -> list[list[Place]]:
+    def _tiers(self, located: Located, avoid: str) -> list[list[Place]]:
         """List in tiers where a pod can be put, the best first, but not on the gateway or address to avoid."""
         if not self._fleet.known:
             raise _unknown(self._fleet.problem(avoid))
         try:
-            ranked = tiers(located.address, located.route, self._fleet.candidates())
+            tiers = eligible_tiers(located.address, located.route, self._fleet.candidates())
         except NoGatewayError as error:
             raise ProblemError(Problem(error.reason, error.message)) from error
-        for gateway_id in {place.gateway_id for tier in ranked for place in tier}:
+        for gateway_id in {place.gateway_id for tier in tiers for place in tier}:
             gateway = self._fleet.get(gateway_id)
             if gateway is None or not gateway.loaded:
-                raise RequeueError  # Foreign entries hold ports; without the table, none can be promised.
-        return [[place for place in tier if avoid not in (place.gateway_id, place.external_ip)] for tier in ranked]
+                raise RequeueError  # Foreign entries have ports; until the table is read, nobody knows which.
+        return [[place for place in tier if avoid not in (place.gateway_id, place.external_ip)] for tier in tiers]
 
 
 def _unknown(problem: Problem | None) -> Exception:
@@ -168,45 +170,57 @@ def _unknown(problem: Problem | None) -> Exception:
     return RequeueError() if problem is None else ProblemError(problem)
 
 
-def _settled(current: PodDNAT, ip: str, kept: Sequence[PortMapping | None]) -> PodDNAT | None:
-    """Give what a pod has, if it needs nothing else."""
-    whole = tuple(mapping for mapping in kept if mapping is not None)
-    if len(whole) < len(kept) or current.internal_ip != ip:
+def _no_free_ports(tiers: Sequence[Sequence[Place]], items: Sequence[ExposedPort]) -> ProblemError:
+    where = ", ".join(sorted({place.gateway_id for tier in tiers for place in tier})) or "the pool's gateways"
+    text = f"No address of {where} has all that the pod needs free: {_needs(items)}"
+    act = "an operator has to widen a port range or add EIPs"
+    return ProblemError(Problem("NoFreePorts", f"{text}; {act}.", _NO_FREE_PORTS_RETRY))
+
+
+def _unchanged(current: PodDNAT, ip: str, reusable: Sequence[PortMapping | None]) -> PodDNAT | None:
+    """Give what a pod has, as far as it still asks for it, if it needs nothing else."""
+    mappings = tuple(mapping for mapping in reusable if mapping is not None)
+    if len(mappings) < len(reusable) or current.internal_ip != ip:
         return None
-    had = {slot for mapping in current.mappings for slot in mapping.slots}
-    needs_nothing_new = had.issuperset(slot for mapping in whole for slot in mapping.slots)
-    return replace(current, mappings=whole) if needs_nothing_new else None
+    has = {slot for mapping in current.mappings for slot in mapping.slots}
+    needs_nothing_new = has.issuperset(slot for mapping in mappings for slot in mapping.slots)
+    return replace(current, mappings=mappings) if needs_nothing_new else None
 
 
-def _is_among(places: Iterable[Iterable[Place]], gateway_id: str) -> bool:
-    return any(place.gateway_id == gateway_id for group in places for place in group)
+def _address_to_stay_at(current: _Current | None, tiers: Sequence[Sequence[Place]], avoid: str) -> AddressKey | None:
+    """Tell which address a pod may stay at; None: it has none, or has to move off it."""
+    key = Allocation.of(current.poddnat).key if current is not None else None
+    if key is None or avoid in key:
+        return None
+    # Replies of a pod that has moved to another vSwitch may leave by another gateway.
+    return key if any(place.gateway_id == key.gateway_id for tier in tiers for place in tier) else None
 
 
-def _told_to_leave(observed: Manifest | None) -> str:
-    """Name the gateway or the address that a PodDNAT has to leave, if its own sync asks for it; else empty."""
-    reason = _told_reason(observed)
+def _reported_unusable(observed: Manifest | None) -> str:
+    """Name the gateway or the address that a PodDNAT can't use, as its own sync has reported; else empty."""
+    reason = _reported_reason(observed)
     if observed is None or reason not in MOVE_AWAY:
         return ""
-    leaves = {ADDRESS: "externalIP", PORT_TAKEN: ""}
-    return str(spec_of(observed).get(leaves.get(reason, "tableId"), ""))
+    fields = {ADDRESS: "externalIP", PORT_TAKEN: ""}
+    return str(spec_of(observed).get(fields.get(reason, "tableId"), ""))
 
 
-def _told_reason(observed: Manifest | None) -> str:
-    """Read why a PodDNAT as it is now isn't Ready, if its own sync has said so; else empty."""
+def _reported_reason(observed: Manifest | None) -> str:
+    """Read why a PodDNAT as it is now isn't Ready, if its own sync has reported so; else empty."""
     if observed is None or not is_current(observed):
         return ""
     condition = observed_condition(observed.get("status") or {})
     return "" if condition is None or condition.ready else condition.reason
 
 
-def _poddnat(grant: Allocation, address: Address) -> PodDNAT:
-    return PodDNAT(*grant.home, address.ip, grant.mappings, address.eni, address.vswitch, address.zone)
+def _poddnat(allocation: Allocation, address: Address) -> PodDNAT:
+    return PodDNAT(*allocation.key, address.ip, allocation.mappings, address.eni, address.vswitch, address.zone)
 
 
 def _needs(items: Sequence[ExposedPort]) -> str:
-    """Tell what to look for on an address, however long the list."""
-    wanted = Counter(
+    """Tell what has to be free on an address, however long the list."""
+    counts = Counter(
         f"{item.ports.size} {item.transport} ports in a row" if item.ports.size > 1 else f"{item.transport} port"
         for item in items
     )
-    return port_list.brief([f"{count} x {what}" for what, count in sorted(wanted.items())], quote="")
+    return port_list.brief([f"{count} x {what}" for what, count in sorted(counts.items())], quote="")

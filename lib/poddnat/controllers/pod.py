@@ -104,7 +104,7 @@ class PodReconciler:
         try:
             answer = self._answer(pod, observed, kept)
         except AnnotationError as error:
-            self._assignments.keep(pod["metadata"]["uid"], observed)
+            self._assignments.reserve(pod["metadata"]["uid"], observed)
             self._keeping.park(kept)
             answer = self._refused(pod, Problem("InvalidAnnotation", f"{error}.", retry_after=0.0))
         except ProblemError as error:
@@ -122,7 +122,7 @@ class PodReconciler:
             return PodAnswer(annotations=status_annotations(pod, None, None))
         self._check(pod)
         if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
-            self._assignments.keep(pod["metadata"]["uid"], observed)
+            self._assignments.reserve(pod["metadata"]["uid"], observed)
             raise ProblemError(problem)
         ip = pod_facts.address_of(pod)
         owner = self._keeping.owner_for(pod, exposure, kept)
@@ -133,7 +133,7 @@ class PodReconciler:
             return self._fixed(pod, ip, exposure, owner, kept, observed)
         if kept is not None:
             # No longer fixed: the ports go over to a PodDNAT of the pod's own.
-            self._assignments.keep(pod["metadata"]["uid"], kept)
+            self._assignments.reserve(pod["metadata"]["uid"], kept)
             self._keeping.give_up(kept)
             raise RequeueError
         return self._exposed(pod, ip, exposure, observed)
@@ -178,13 +178,13 @@ class PodReconciler:
             raise self._in_the_way(namesake)
         if observed is not None and pod_facts.is_terminating(observed):
             # Somebody has deleted it: it comes back with the same ones.
-            self._assignments.keep(metadata["uid"], observed)
+            self._assignments.reserve(metadata["uid"], observed)
         assigned = self._assignments.assign(pod, ip, exposure.items, observed)
         attachment = manifest(metadata["namespace"], metadata["name"], assigned.poddnat)
         if assigned.problem is not None:
             return replace(self._refused(pod, assigned.problem), attachments=[attachment])
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
-        again = _MOVE_RETRY if self._assignments.has_to_leave(observed) else 0.0
+        again = _MOVE_RETRY if self._assignments.must_move_from(observed) else 0.0
         return PodAnswer([attachment], reported(pod, assigned.poddnat, observed), again)
 
     def _fixed(
@@ -200,13 +200,13 @@ class PodReconciler:
         metadata = pod["metadata"]
         if observed is not None:
             # From before it was fixed: Metacontroller deletes that one, and the ports go over.
-            self._assignments.keep(metadata["uid"], observed)
+            self._assignments.reserve(metadata["uid"], observed)
             return PodAnswer(annotations=reported(pod, None, None), resync_after=1.0)
         namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
         if namesake is not None and kept is None:
             raise self._in_the_way(namesake)
         if kept is not None and pod_facts.is_terminating(kept):
-            self._assignments.keep(metadata["uid"], kept)
+            self._assignments.reserve(metadata["uid"], kept)
             raise RequeueError
         assigned = self._assignments.assign(pod, ip, exposure.items, kept)
         desired = assigned.poddnat

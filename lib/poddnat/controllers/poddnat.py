@@ -202,13 +202,13 @@ class PodDNATReconciler:
             return False
         outside = self._authorizer.outside(parent["metadata"], wanted)
         there = self._fleet.exists(wanted.gateway_id) and self._fleet.serves(wanted.gateway_id, wanted.external_ip)
-        return outside is not None or not there or self._registry.must_leave(wanted.external_ip)
+        return outside is not None or not there or self._registry.is_draining(wanted.external_ip)
 
     def _refused(self, parent: Manifest, mine: OwnEntries, wanted: PodDNAT, why: Problem) -> PodDNATAnswer:
         """Take away what a PodDNAT may not have, and let others have the ports that it named."""
         self._holdings.withdraw(mine)
         if Fixed.read(parent["metadata"]) is None:
-            self._registry.poddnat_refused(mine.uid, (wanted.gateway_id, wanted.external_ip), wanted.mappings)
+            self._registry.poddnat_refused(mine.uid, wanted)
         self._on_spoilt(parent)
         return self._reporter.blocked(parent, why)
 
@@ -262,9 +262,8 @@ class PodDNATReconciler:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
         wanted, metadata = desired_by(parent), parent["metadata"]
         if wanted is not None:
-            home, namespace = (wanted.gateway_id, wanted.external_ip), metadata["namespace"]
-            pod_uid = pod_uid_of(metadata)
-            self._registry.poddnat_seen(metadata["uid"], pod_uid, home, wanted.mappings, namespace=namespace)
+            pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
+            self._registry.poddnat_seen(metadata["uid"], pod_uid, wanted, namespace=namespace)
 
     def withdraw(self, parent: Manifest) -> None:
         """Take a PodDNAT's entries away, because its pod has gone."""
@@ -292,9 +291,9 @@ class PodDNATReconciler:
             self._absences.release(parent, judged.message)
             return RequeueAfter(1.0)
         self._allowed(parent)  # There may be room by now.
-        why = self._authorizer.outside(parent["metadata"], wanted) or self._registry.beyond_limits(mine.uid)
+        why = self._authorizer.outside(parent["metadata"], wanted) or self._registry.exceeded_limit(mine.uid)
         if why is not None:
-            self._registry.poddnat_refused(mine.uid, (wanted.gateway_id, wanted.external_ip), wanted.mappings)
+            self._registry.poddnat_refused(mine.uid, wanted)
             return self._reporter.blocked(parent, why)
         condition = Condition(ready=False, reason="PodAway", message=judged.message)
         return self._reporter.reported(parent, (), condition, resync_after=judged.ask_again)

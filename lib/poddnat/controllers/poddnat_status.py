@@ -87,7 +87,7 @@ class Reporter:
         count = f"{entries} forward entries work" if entries > 1 else "1 forward entry works"
         external_ip = working[0].external_ip
         text = f"{count} on {external_ip}."
-        if self._registry.must_leave(external_ip):
+        if self._registry.is_draining(external_ip):
             text += " The address is blocked: the pod moves to another one as soon as there is room."
         before, denied = observed_condition(poddnat.get("status") or {}), self._routes_denied()
         if denied or (denied is None and before is not None and before.message.endswith(_BY_ZONE)):

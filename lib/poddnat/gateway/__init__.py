@@ -1,31 +1,30 @@
-"""NAT gateways: for each its table, what is wanted there, the plan, and the driver that makes it so; the fleet of all.
+"""NAT gateways: for each its table, what is desired there, the plan, and the driver that makes it so; the fleet of all.
 
-What decides is pure and is driven by threads of its own. It knows PodDNATs by their uids and forward rules only, and
-nothing of Kubernetes.
+What decides is pure (``reconciler``) and is driven by threads of its own. It knows PodDNATs by their uids and forward
+rules only, and nothing of Kubernetes. What happens is told to one listener.
 """
 
-from poddnat.gateway.driver import GatewayDriver
-from poddnat.gateway.fleet import Fleet
-from poddnat.gateway.holdings import Holdings
-from poddnat.gateway.listing import EVERYTHING, read_listing
-from poddnat.gateway.ownership import Ownership, names_nobody
-from poddnat.gateway.plan import OwnEntries
+from poddnat.gateway.driver import GatewayDriver, Liveness
+from poddnat.gateway.fleet import Fleet, FleetListener, SilentListener
 from poddnat.gateway.problems import address_left, gateway_missing
 from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
+from poddnat.gateway.reading import read_pages
+from poddnat.gateway.reconciler import OwnEntries, Ownership, names_nobody
 
 __all__ = [
-    "EVERYTHING",
     "Blocked",
     "Done",
     "Fleet",
+    "FleetListener",
     "GatewayDriver",
-    "Holdings",
+    "Liveness",
     "OwnEntries",
     "Ownership",
     "Progress",
+    "SilentListener",
     "Waiting",
     "address_left",
     "gateway_missing",
     "names_nobody",
-    "read_listing",
+    "read_pages",
 ]

@@ -1,33 +1,62 @@
-"""All NAT gateways that matter: the pool's, with a driver each, and what the cloud says of them.
+"""All NAT gateways that matter: the pool's, with a driver each, what the cloud says of them, and what PodDNATs have.
 
 One call of DescribeNatGateways tells of all gateways and their addresses; it is repeated now and then, so that an
-address that joins or leaves a gateway, or a gateway gone, is noticed without a restart.
+address that joins or leaves a gateway, or a gateway gone, is noticed without a restart. One answer that leaves
+something out is no proof: pods that lose their address don't get it back.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import Protocol
 
 from poddnat.api import Problem
+from poddnat.backoff import Backoff
 from poddnat.cloud import CloudClient, CloudError, Eip, GatewayInfo, RateLimiter, problem_of
 from poddnat.config import Values
-from poddnat.gateway.driver import GatewayDriver, Liveness
-from poddnat.gateway.ownership import Ownership
+from poddnat.gateway.driver import GatewayDriver, GatewayListener, Liveness
+from poddnat.gateway.intervals import (
+    GATEWAYS_EVERY,
+    GATEWAYS_RETRY_FIRST,
+    GATEWAYS_RETRY_LONGEST,
+    JOIN_WITHIN,
+    MISSING_BELIEVED_AFTER,
+    MISSING_RECHECK,
+)
 from poddnat.gateway.problems import gateway_missing
+from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
+from poddnat.gateway.read_budget import ReadBudget
+from poddnat.gateway.reconciler import OwnEntries, Ownership
 from poddnat.logs import Attempts
-from poddnat.model import ForwardEntry
 from poddnat.placement import Candidate, Place
 
 log = logging.getLogger(__name__)
 
-_FIRST_RETRY = 1.0
-_LOOKS = 5
-"""How often all gateways are looked at, by one call, while each table is read once."""
-_LONGEST_RETRY = 30.0
-_DOUBT_SECONDS = 2.0
-_PARTING_SECONDS = 1.0
+
+class FleetListener(GatewayListener, Protocol):
+    """Who is told what happens on gateways, and to them."""
+
+    def places_left(self) -> None:
+        """Take notice that a gateway, or an address of one, is gone."""
+
+
+class SilentListener:
+    """For those who want to know nothing."""
+
+    def foreign_changed(self, gateway_id: str, entries: object) -> None:
+        """Do nothing."""
+
+    def table_listed(self, gateway_id: str) -> None:
+        """Do nothing."""
+
+    def garbage_collected(self, gateway_id: str) -> None:
+        """Do nothing."""
+
+    def places_left(self) -> None:
+        """Do nothing."""
 
 
 class Fleet:
@@ -39,37 +68,27 @@ class Fleet:
         cloud: CloudClient,
         ownership: Ownership,
         liveness: Liveness,
-        on_foreign: Callable[[str, Sequence[ForwardEntry]], None],
+        listener: FleetListener,
         *,
-        on_listed: Callable[[str], None] = lambda _gateway_id: None,
-        on_swept: Callable[[str], None] = lambda _gateway_id: None,
-        on_left: Callable[[], None] = lambda: None,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
-        refresh_interval: float = 300.0,
     ) -> None:
-        """``refresh_interval``: seconds after which tables are read again, and five times what gateways there are.
-
-        ``on_left`` is called when a gateway, or an address of one, is found to be gone.
-        """
+        """``may_write`` tells whether this process is the active one; ``clock`` measures seconds."""
         self._values = values
         self._cloud = cloud
         self._ownership = ownership
         self._liveness = liveness
-        self._on_foreign = on_foreign
-        self._on_listed = on_listed
-        self._on_swept = on_swept
-        self._on_left = on_left
+        self._listener = listener
         self._may_write = may_write
         self._clock = clock
-        self._refresh_interval = refresh_interval
         self._rate_limiter = RateLimiter(clock)
+        self._budget = ReadBudget(may_write, clock=clock)
         self._lock = threading.Lock()
-        self._gateways: dict[str, GatewayDriver] = {}
+        self._drivers: dict[str, GatewayDriver] = {}
         self._infos: dict[str, GatewayInfo] | None = None
         self._problem: Problem | None = None
-        self._doubted: set[str] = set()
-        # Gateways and addresses that the last answer did not show any more.
+        self._missing_since: dict[str, float] = {}
+        # Gateways and addresses that the last answers did not show any more.
         self._stopping = threading.Event()
         self._wake = threading.Condition()
         self._stale = False
@@ -86,7 +105,7 @@ class Fleet:
         with self._wake:
             self._stopping.set()
             self._wake.notify()
-        self._thread.join(_PARTING_SECONDS)
+        self._thread.join(JOIN_WITHIN)
         for gateway in self.gateways():
             gateway.halt()
         for gateway in self.gateways():
@@ -101,25 +120,27 @@ class Fleet:
         for gateway_id in values.gateway_ids:
             self._add(gateway_id)
         for gateway in self.gateways():
-            gateway.limit(values.quota_of(gateway.gateway_id))
+            gateway.set_quota(values.quota_of(gateway.gateway_id))
         with self._wake:
             self._stale = True
             self._wake.notify()
 
     def resync(self) -> None:
-        """List all tables again before anything is written: until now, somebody else was writing."""
+        """Verify what is known of all tables before it is used: until now, somebody else was writing."""
         for gateway in self.gateways():
             gateway.resync()
+
+    # Gateways.
 
     def gateways(self) -> list[GatewayDriver]:
         """List all drivers."""
         with self._lock:
-            return list(self._gateways.values())
+            return list(self._drivers.values())
 
     def get(self, gateway_id: str) -> GatewayDriver | None:
         """Find the driver of a gateway of the VPC, in the pool or not; None when the cloud knows no such gateway."""
         with self._lock:
-            gateway = self._gateways.get(gateway_id)
+            gateway = self._drivers.get(gateway_id)
             known = self._infos is None or gateway_id in self._infos
         if gateway is None and known and self._infos is not None:
             gateway = self._add(gateway_id)
@@ -149,10 +170,51 @@ class Fleet:
         info = (self._infos or {}).get(gateway_id)
         return info is None or any(eip.ip == external_ip for eip in info.eips)
 
+    # What PodDNATs have, over all gateways: an earlier one too, and one that has left the pool.
+
+    def has_any(self, own: OwnEntries) -> bool:
+        """Whether some gateway has, or is about to have, anything of a PodDNAT."""
+        return any(gateway.has_any(own) for gateway in self.gateways())
+
+    def withdraw(self, own: OwnEntries) -> None:
+        """Take away what a PodDNAT has but may not have."""
+        for gateway in self.gateways():
+            if gateway.has_any(own):
+                gateway.set_desired(own, ())
+
+    def orphan(self, own: OwnEntries) -> None:
+        """Release what a PodDNAT has left behind that went without a finalize call."""
+        for gateway in self.gateways():
+            gateway.orphan(own)
+
+    def leave_others(self, own: OwnEntries, gateway_id: str) -> None:
+        """Give up what a PodDNAT had on gateways before it was moved to this one."""
+        for other in self.gateways():
+            if other.gateway_id != gateway_id and other.has_any(own):
+                other.release(own)
+
+    def release(self, own: OwnEntries, named: str | None) -> list[Progress]:
+        """Give up all that a PodDNAT has, and tell for each gateway how far that is.
+
+        ``named`` is the gateway that the PodDNAT names: its table may not have been seen yet.
+        """
+        concerned = [gateway.gateway_id for gateway in self.gateways() if gateway.has_any(own)]
+        return [self._release(own, gateway_id) for gateway_id in dict.fromkeys([*filter(None, [named]), *concerned])]
+
+    def _release(self, own: OwnEntries, gateway_id: str) -> Progress:
+        if self.known and not self.exists(gateway_id):
+            return Done()  # A gateway that is gone has taken its entries with it.
+        gateway = self.get(gateway_id)
+        problem = self.problem(gateway_id)
+        if gateway is None:
+            return Blocked(problem) if problem else Waiting(1.0)
+        progress = gateway.release(own)
+        return Blocked(problem) if problem is not None and isinstance(progress, Waiting) else progress
+
     def _candidate(self, gateway_id: str) -> Candidate:
         info = (self._infos or {}).get(gateway_id)
         there = sorted((eip.ip for eip in info.eips), key=IPv4Address) if info is not None else []
-        driver = self._gateways.get(gateway_id)
+        driver = self._drivers.get(gateway_id)
         capacity = 0 if driver is not None and driver.full else self._values.quota_of(gateway_id)
         places: dict[str, Place] = {}
         for entry in self._values.entries_of(gateway_id):
@@ -164,43 +226,40 @@ class Fleet:
 
     def _add(self, gateway_id: str) -> GatewayDriver:
         with self._lock:
-            if gateway_id in self._gateways:
-                return self._gateways[gateway_id]
+            if gateway_id in self._drivers:
+                return self._drivers[gateway_id]
             gateway = GatewayDriver(
                 gateway_id,
                 self._cloud,
                 self._ownership,
                 self._rate_limiter,
+                self._budget,
                 self._liveness,
-                on_foreign=self._on_foreign,
-                on_listed=self._on_listed,
-                on_swept=self._on_swept,
+                self._listener,
                 may_write=self._may_write,
                 clock=self._clock,
-                refresh_interval=self._refresh_interval,
             )
-            gateway.limit(self._values.quota_of(gateway_id))
+            gateway.set_quota(self._values.quota_of(gateway_id))
             gateway.update((self._infos or {}).get(gateway_id))
-            self._gateways[gateway_id] = gateway
+            self._drivers[gateway_id] = gateway
         gateway.start()
         return gateway
 
     def _run(self) -> None:
-        failures, attempts = 0, Attempts(log, "reading the NAT gateways")
+        backoff = Backoff(GATEWAYS_RETRY_FIRST, GATEWAYS_RETRY_LONGEST)
+        attempts = Attempts(log, "reading the NAT gateways")
         while not self._stopping.is_set():
-            wait = min(_FIRST_RETRY * 2.0**failures, _LONGEST_RETRY)
             try:
-                sure = self._refresh()
+                wait = GATEWAYS_EVERY if self._refresh() else MISSING_RECHECK
                 attempts.worked()
-                rest = self._refresh_interval / _LOOKS
-                failures, wait = 0, rest if sure else min(_DOUBT_SECONDS, rest)
+                backoff.reset()
             except CloudError as error:
                 attempts.failed(error)
                 self._problem = problem_of(error)
-                failures, wait = failures + 1, error.retry_after or wait
+                wait = error.retry_after or backoff.failed()
             except Exception as error:  # noqa: BLE001  # asked again whatever it answers: all else rests on this picture
                 attempts.failed(error, expected=False)
-                failures += 1
+                wait = backoff.failed()
             self._pause(wait)
 
     def _pause(self, seconds: float) -> None:
@@ -209,34 +268,57 @@ class Fleet:
             self._stale = False
 
     def _refresh(self) -> bool:
-        """Take over what the cloud says of the gateways; False: not yet, it says that some are gone, or their EIPs."""
-        infos = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_nat_gateways()}
-        before = self._infos
-        left = _addresses(before or {}) - _addresses(infos)
-        if not left <= self._doubted:
-            # All pods there would move: one odd answer is not enough for that.
-            self._doubted = left
-            return False
-        self._doubted = set()
+        """Take over what the cloud says of the gateways; False: it leaves out some that were there, or their EIPs."""
+        answer = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_nat_gateways()}
+        before = self._infos or {}
+        infos, left = self._without_gone(before, answer)
         for gateway_id in self._values.gateway_ids:
-            if gateway_id not in infos and (before is None or gateway_id in before):
+            if gateway_id not in infos and (self._infos is None or gateway_id in before):
                 log.error("%s", gateway_missing(gateway_id).message)
         with self._lock:
             self._infos = infos
             self._problem = None
-            gateways = list(self._gateways.values())
-        for gateway in gateways:
+        self._drop_gone()
+        for gateway in self.gateways():
             gateway.update(infos.get(gateway.gateway_id))
         if left:
             log.warning("no longer there: %s", ", ".join(sorted(left)))
-            self._on_left()
-        return True
+            self._listener.places_left()
+        return not self._missing_since
+
+    def _without_gone(
+        self, before: Mapping[str, GatewayInfo], answer: dict[str, GatewayInfo]
+    ) -> tuple[dict[str, GatewayInfo], set[str]]:
+        """Merge what is missing from an answer into it, as long as it isn't believed to be gone; tell what is."""
+        now = self._clock()
+        missing = _addresses(before) - _addresses(answer)
+        self._missing_since = {name: self._missing_since.get(name, now) for name in missing}
+        left = {name for name, since in self._missing_since.items() if now - since >= MISSING_BELIEVED_AFTER}
+        merged = dict(answer)
+        for gateway_id, info in before.items():
+            if gateway_id in missing - left:
+                merged[gateway_id] = info
+            elif gateway_id in merged:
+                there = merged[gateway_id]
+                kept = [eip for eip in info.eips if f"{gateway_id} {eip.ip}" in missing - left]
+                merged[gateway_id] = replace(there, eips=(*there.eips, *kept))
+        for name in left:
+            del self._missing_since[name]
+        return merged, left
+
+    def _drop_gone(self) -> None:
+        """Stop the drivers of gateways that are gone, and that the pool doesn't name: nothing is to be told of them."""
+        with self._lock:
+            infos = self._infos or {}
+            gone = [i for i in self._drivers if i not in infos and i not in self._values.gateway_ids]
+            drivers = [self._drivers.pop(gateway_id) for gateway_id in gone]
+        for driver in drivers:
+            driver.stop()
 
     def _with_eips(self, info: GatewayInfo) -> GatewayInfo:
         if info.eips or info.gateway_id not in self._values.gateway_ids:
             return info
-        eips = tuple(Eip(ip) for ip in self._cloud.describe_eip_addresses(info.gateway_id))
-        return GatewayInfo(info.gateway_id, info.table_ids, info.status, info.zone, info.vpc_id, eips)
+        return replace(info, eips=tuple(Eip(ip) for ip in self._cloud.describe_eip_addresses(info.gateway_id)))
 
 
 def _addresses(infos: Mapping[str, GatewayInfo]) -> set[str]:

@@ -2,9 +2,11 @@
 
 import itertools
 
-from poddnat.api import ADDRESS, GATEWAY, INTERNAL_TAKEN, PORT_TAKEN, QUOTA, Problem
+from poddnat.api import ADDRESS, CLOUD, GATEWAY, INTERNAL_TAKEN, PORT_TAKEN, QUOTA, Problem
+from poddnat.cloud import CloudError
 from poddnat.gateway.reconciler.ownership import Ownership
 from poddnat.gateway.reconciler.plan import Plan, Side
+from poddnat.model import ForwardEntry, ForwardRule
 
 _COUNTED = 10
 """Numbers up to this are told as they are."""
@@ -62,3 +64,21 @@ def conflict_problem(plan: Plan, ownership: Ownership) -> Problem | None:
         "nobody has to act, it is tried again once that has gone" if conflict.holder else "an operator has to delete it"
     )
     return Problem(INTERNAL_TAKEN, f"{text}; {act}.", retry_after=30.0)
+
+
+def entry_stuck(gateway_id: str, entry: ForwardEntry, seconds: float) -> Problem:
+    """Explain that an entry has not changed for long: neither Available nor gone."""
+    text = f"Entry {entry.entry_id} on {gateway_id} ({entry.rule}) has been {entry.status} for {seconds:.0f} seconds"
+    act = "nobody has to act while that passes, else an operator has to ask the cloud's support"
+    return Problem(CLOUD, f"{text} or more; {act}.", retry_after=15.0)
+
+
+def taken_by_unseen(rule: ForwardRule, error: CloudError) -> Problem:
+    """Explain that the cloud calls a port taken but shows no entry that has it."""
+    if "destination" in error.message.lower():
+        side, reason = f"{rule.internal_ip}:{rule.internal_ports.shown}", INTERNAL_TAKEN
+        act = "it is tried again, and an operator has to see who has it"
+    else:
+        side, reason = f"{rule.external_ip}:{rule.external_ports.shown}", PORT_TAKEN
+        act = "nobody has to act, another port is used"
+    return Problem(reason, f"The cloud says that {side} is taken, but shows no entry that has it: {error.quote}; {act}.", 30.0)

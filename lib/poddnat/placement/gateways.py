@@ -1,13 +1,15 @@
-"""Where a pod is put: which gateways can serve it, and in which order their external addresses are tried.
+"""Which gateways can serve a pod, and in which order their external addresses are tried.
 
-The route of replies decides on the gateway, then the zone; among the addresses of equal gateways, the pool's policies
-decide. It doesn't know which ports are free there, or how much of the entry quota is left.
+The route of the pod's vSwitch decides on the gateway; where the route is not known, gateways of the pod's zone come
+first. Among the addresses of one tier, the pool's policies decide. Which ports are free there, the port registry knows.
+Pure.
 """
 
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from poddnat.config import Policy
 from poddnat.model import Address
@@ -32,20 +34,32 @@ class Route:
     """None: the route table has no default route."""
 
 
+class AddressKey(NamedTuple):
+    """An external address of a gateway: an EIP may move to another gateway, and its ports are other ports there."""
+
+    gateway_id: str
+    external_ip: str
+
+
 @dataclass(frozen=True)
 class Place:
-    """One external address where pods may be put."""
+    """One external address that pods may get."""
 
     gateway_id: str
     external_ip: str
     policy: Policy = Policy.UNIFORM
-    capacity: int | None = None
-    """How many forward entries the whole gateway may have, 0 while it takes no more; None: not known."""
+    entry_quota: int | None = None
+    """How many forward entries the whole gateway may hold, 0 while it takes no more; None: not known."""
+
+    @property
+    def key(self) -> AddressKey:
+        """Which address it is."""
+        return AddressKey(self.gateway_id, self.external_ip)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A gateway of the pool, as far as placement needs it."""
+    """What decides whether a gateway of the pool can serve a pod."""
 
     gateway_id: str
     zone: str
@@ -55,26 +69,26 @@ class Candidate:
     """How many more addresses it has that are out of service."""
 
 
-def tiers(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> list[tuple[Place, ...]]:
+def eligible_tiers(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> list[tuple[Place, ...]]:
     """Sort the places that can serve a pod into tiers, the best first; ``route`` is None where it can't be known.
 
     Raises:
         NoGatewayError: none can.
     """
-    fitting = [candidate for candidate in candidates if _is_on_route(route, candidate)]
+    fitting = [candidate for candidate in candidates if _can_serve(route, candidate)]
     if not fitting:
-        raise NoGatewayError("NoGateway", _explain_route(address, route, candidates))
+        raise NoGatewayError("NoGateway", _no_route(address, route, candidates))
     if not any(candidate.places for candidate in fitting):
-        raise NoGatewayError("GatewayUnusable", _explain_addresses(fitting))
+        raise NoGatewayError("GatewayUnusable", _no_address(fitting))
     near = tuple(place for one in fitting if one.zone == address.zone for place in one.places)
     far = tuple(place for one in fitting if one.zone != address.zone for place in one.places)
     return [tier for tier in (near, far) if tier]
 
 
-def in_trial_order(tier: Sequence[Place], usage: Callable[[Place], int], pod_uid: str) -> Iterator[Place]:
-    """Give the places of a tier in the order in which to try them for a pod.
+def order_by_policy(tier: Sequence[Place], usage: Callable[[Place], int], pod_uid: str) -> Iterator[Place]:
+    """Put the places of a tier in the order in which to try them for a pod.
 
-    ``usage`` gives how many pods use a place. Neighbours in the pool of the same policy are one group; groups keep the
+    ``usage`` counts those who use a place. Neighbours in the pool of the same policy are one group; groups keep the
     pool's order. The random order is another one for each pod, and always the same for one.
     """
     for policy, group in itertools.groupby(tier, key=lambda place: place.policy):
@@ -84,19 +98,19 @@ def in_trial_order(tier: Sequence[Place], usage: Callable[[Place], int], pod_uid
             case Policy.IN_ORDER:
                 yield from group
             case Policy.RANDOM:
-                yield from sorted(group, key=lambda place: _random_key(pod_uid, place))
+                yield from sorted(group, key=lambda place: _rendezvous_hash(pod_uid, place))
 
 
-def _random_key(pod_uid: str, place: Place) -> bytes:
+def _rendezvous_hash(pod_uid: str, place: Place) -> bytes:
     return hashlib.sha256(f"{pod_uid}/{place.gateway_id}/{place.external_ip}".encode()).digest()
 
 
-def _is_on_route(route: Route | None, candidate: Candidate) -> bool:
+def _can_serve(route: Route | None, candidate: Candidate) -> bool:
     # Replies leave by the vSwitch's route table: through another gateway, the connection would never complete.
     return route is None or route.hop_id == candidate.gateway_id
 
 
-def _explain_route(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> str:
+def _no_route(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> str:
     pool = ", ".join(candidate.gateway_id for candidate in candidates)
     if route is None or route.hop_id is None:
         table = f"route table {route.route_table}" if route and route.route_table else "the route table"
@@ -110,7 +124,7 @@ def _explain_route(address: Address, route: Route | None, candidates: Sequence[C
     return f"{where[0].upper()}{where[1:]}, but {needed}."
 
 
-def _explain_addresses(fitting: Sequence[Candidate]) -> str:
+def _no_address(fitting: Sequence[Candidate]) -> str:
     names = ", ".join(candidate.gateway_id for candidate in fitting)
     if any(candidate.blocked for candidate in fitting):
         text = f"All external addresses of NAT gateway {names} are blocked"

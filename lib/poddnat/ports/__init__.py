@@ -1,10 +1,10 @@
-"""Who has which external port: the registry, the allocator, reservations, claims, limits, and the queue of pods that wait.
+"""Who has which external port: the registry, the allocator of each address, reservations, claims, limits, the queue.
 
-It decides which ports a pod gets, from what it is told of PodDNATs and foreign entries. It does no I/O, and knows no
-threads but for the registry's lock.
+It decides which ports a pod gets, from what it is told of PodDNATs and foreign entries: ``PortRegistry.allocate`` finds
+the address, ``PortAllocator.choose`` the ports there. It does no I/O, and knows no threads but for the registry's lock.
 """
 
-from poddnat.ports.queue import PortRequest
-from poddnat.ports.registry import Allocation, PortRegistry
+from poddnat.ports.allocation import Allocation, PortRequest
+from poddnat.ports.registry import PortRegistry
 
 __all__ = ["Allocation", "PortRegistry", "PortRequest"]

@@ -1,164 +1,174 @@
-"""Which external ports are free, and which to give out next: those that have been free the longest.
+"""Which ports of an external address are free, and which to give out next: those that have been free the longest.
 
 Clients keep addresses; a port given out again at once would lead them into another pod. Pure: who claims a port, and
-until when, is the caller's to know; here a port is free when nobody claims it. One book for each external address.
+until when, is the caller's to know; here a port is free when nobody claims it. One allocator for each address.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeVar
 
 from poddnat.model import HIGHEST_PORT, ExposedPort, Ports, Protocol, Transport
 from poddnat.ports.free_windows import FreeWindows, Stretch
 
-CARRIED = (Protocol.TCP, Protocol.UDP)
+PROTOCOLS = (Protocol.TCP, Protocol.UDP)
+"""Those that a pod's ports can have."""
 
 Slot = tuple[Ports, Protocol]
+"""What one forward entry takes of its external address."""
 
-_Kind = tuple[int, Transport]
+Shape = tuple[int, Transport]
 """What an item needs: how many ports in a row, and for what."""
 
-# Each kind makes claims a few microseconds dearer; one that is forgotten takes milliseconds to find again.
-_MOST_KINDS = 32
+_Key = TypeVar("_Key", bound=Hashable)
+
+_Order = Callable[[FreeWindows], Iterator[Stretch]]
+
+_MOST_SHAPES = 32
+"""Each shape makes claims a few microseconds dearer; one that was dropped takes milliseconds to build again."""
 
 
 class PortAllocator:
     """The ports of one external address: who claims them, and the order in which they became free."""
 
-    def __init__(self, offered: Sequence[Ports]) -> None:
-        """``offered``: the ranges that may be given out, none overlapping another; claims may lie outside."""
+    def __init__(self, offered: Sequence[Ports], claims: Mapping[Hashable, Iterable[Slot]] | None = None) -> None:
+        """``offered``: the ranges that may be given out, none overlapping another; ``claims`` may lie outside."""
         self.offered = tuple(offered)
-        self._taken = {protocol: bytearray(b"\1" * (HIGHEST_PORT + 1)) for protocol in CARRIED}
-        self._claims: Counter[tuple[int, Protocol]] = Counter()
-        self._slots: dict[Hashable, tuple[Slot, ...]] = {}
-        self._whole: set[Hashable] = set()
-        self._room = dict.fromkeys(CARRIED, 0)
-        self._now = 0
-        self._kinds: OrderedDict[_Kind, FreeWindows] = OrderedDict()
-        # From these, the ages of all other kinds of windows can be found.
-        self._singles = {protocol: FreeWindows() for protocol in CARRIED}
-        for protocol in CARRIED:
-            self._kinds[1, Transport(protocol.value)] = self._singles[protocol]
+        self._claims: dict[Hashable, tuple[Slot, ...]] = {}
+        self._claims_of_slot: Counter[Slot] = Counter()
+        self._claims_of_port: Counter[tuple[int, Protocol]] = Counter()
+        self._whole_address: set[Hashable] = set()
+        """Those with an entry that maps all ports of the address: nothing is free beside it."""
+        self._taken = {protocol: _all_taken() for protocol in PROTOCOLS}
+        self._free_count = dict.fromkeys(PROTOCOLS, 0)
+        self._step = 0
+        """Counts the changes of claims: ports are as old as the step in which they became free."""
+        # From the windows of single ports, the ages of the windows of all other shapes can be found.
+        self._singles = {protocol: FreeWindows() for protocol in PROTOCOLS}
+        self._windows: OrderedDict[Shape, FreeWindows] = OrderedDict()
+        for protocol in PROTOCOLS:
+            self._windows[1, Transport(protocol.value)] = self._singles[protocol]
             for part in self.offered:
                 self._free(part, protocol)
+        for claimant, slots in (claims or {}).items():
+            self.claim(claimant, slots)
 
-    def claim(self, holder: Hashable, slots: Iterable[Slot]) -> None:
-        """Let a holder claim exactly these slots; what it claimed before is given up unless listed again."""
-        wanted = tuple(slots)
-        before = self._slots.get(holder, ())
-        if wanted == before and holder not in self._whole:
-            return
-        self._now += 1
-        for kind in _kinds(wanted):
-            self._windows(kind)  # Now, while little is taken, it is cheap; and whoever has it may come again.
-        for slot in wanted:
-            self._count(slot, +1)
-        for slot in before:
-            self._count(slot, -1)
-        self._whole.discard(holder)
-        if any(protocol is Protocol.ANY for _, protocol in wanted):
-            self._whole.add(holder)
-        if wanted:
-            self._slots[holder] = wanted
-        else:
-            self._slots.pop(holder, None)
-
-    def release(self, holder: Hashable) -> None:
-        """Give up all that a holder claims."""
-        self.claim(holder, ())
-
-    def is_free(self, slot: Slot, *, but: Collection[Hashable] = ()) -> bool:
-        """Whether nobody, ``but`` perhaps these holders, claims a slot."""
-        ports, protocol = slot
-        if self._whole.difference(but):
-            return False
-        own = Counter(
-            (port, kind)
-            for holder in but
-            for part, kind in self._slots.get(holder, ())
-            if part.overlaps(ports)
-            for port in range(part.first, part.last + 1)
-        )
-        return all(self._claims.get((port, protocol), 0) == own[port, protocol] for port in _each(ports))
-
-    def choose(self, items: Sequence[ExposedPort], *, besides: Iterable[Slot] = ()) -> tuple[Ports, ...] | None:
+    def choose(self, items: Sequence[ExposedPort], *, excluding: Iterable[Slot] = ()) -> tuple[Ports, ...] | None:
         """Choose free ports for all items, without claiming them; None when they don't all fit.
 
-        The slots ``besides`` them are to be claimed together with them, and so are not chosen.
+        ``excluding``: slots that are to be claimed together with them, and so are not chosen.
         """
-        if self._whole:
+        if self._whole_address:
             return None
-        taken = [slot for slot in besides if slot[1] is not Protocol.ANY]
-        # The longest free may lie so that one item spoils another's only room; then the lowest that fit may do.
-        return self._choose(items, taken, iter) or self._choose(items, taken, FreeWindows.by_place)
+        excluded = [slot for slot in excluding if slot[1] is not Protocol.ANY]
+        # The longest free may lie so that one item takes the only ports that fit another; the lowest may do then.
+        return self._choose(items, excluded, iter) or self._choose(items, excluded, FreeWindows.by_place)
+
+    def claim(self, claimant: Hashable, slots: Iterable[Slot]) -> None:
+        """Let somebody claim exactly these slots; what it claimed before is released unless listed again."""
+        new = tuple(slots)
+        old = self._claims.get(claimant, ())
+        if new == old:
+            return
+        self._step += 1
+        for shape in _shapes(new):
+            self._windows_of(shape)  # Now, while little is taken, it is cheap; and its like may be asked for again.
+        for slot in new:
+            self._count(slot, +1)
+        for slot in old:
+            self._count(slot, -1)
+        self._whole_address.discard(claimant)
+        if any(protocol is Protocol.ANY for _, protocol in new):
+            self._whole_address.add(claimant)
+        if new:
+            self._claims[claimant] = new
+        else:
+            self._claims.pop(claimant, None)
+
+    def release(self, claimant: Hashable) -> None:
+        """Release all that somebody claims."""
+        self.claim(claimant, ())
+
+    @property
+    def claims(self) -> Mapping[Hashable, tuple[Slot, ...]]:
+        """What each claimant claims; how many there are tells how busy the address is."""
+        return MappingProxyType(self._claims)
+
+    @property
+    def entries(self) -> int:
+        """How many forward entries the claims stand for.
+
+        A slot is one entry, whoever claims it: a PodDNAT, its pod's reservation, and its entry that bears no name.
+        """
+        return len(self._claims_of_slot)
+
+    def is_free(self, slot: Slot, *, ignoring: Collection[Hashable] = ()) -> bool:
+        """Whether nobody claims a slot, but perhaps those to be ignored."""
+        ports, protocol = slot
+        if self._whole_address.difference(ignoring):
+            return False
+        ignored = Counter(
+            (port, part_protocol)
+            for claimant in ignoring
+            for part, part_protocol in self._claims.get(claimant, ())
+            if part.overlaps(ports)
+            for port in _each(part)
+        )
+        return all(self._claims_of_port.get((port, protocol), 0) == ignored[port, protocol] for port in _each(ports))
 
     def free_ports(self, protocol: Protocol) -> int:
         """Count the ports that could be given out for a protocol."""
-        return 0 if self._whole else self._room[protocol]
-
-    @property
-    def holders(self) -> int:
-        """Count those who claim something: a measure of how busy the address is."""
-        return len(self._slots)
+        return 0 if self._whole_address else self._free_count[protocol]
 
     def _choose(
-        self,
-        items: Sequence[ExposedPort],
-        besides: Iterable[Slot],
-        order: Callable[[FreeWindows], Iterator[Stretch]],
+        self, items: Sequence[ExposedPort], excluded: Iterable[Slot], order: _Order
     ) -> tuple[Ports, ...] | None:
-        taken = {(port, protocol) for ports, protocol in besides for port in _each(ports)}
-        walks: dict[_Kind, Iterator[Ports]] = {}
+        taken = {(port, protocol) for ports, protocol in excluded for port in _each(ports)}
+        windows: dict[Shape, Iterator[Ports]] = {}
         chosen: dict[int, Ports] = {}
-        # What is hardest to place comes first.
-        for index in sorted(range(len(items)), key=lambda index: _ease(items[index])):
-            item = items[index]
-            kind = (item.ports.size, item.transport)
-            if kind not in walks:
-                walks[kind] = _walk(order(self._windows(kind)), kind, taken)
-            ports = next(walks[kind], None)
+        for index in sorted(range(len(items)), key=lambda index: _hardest_first(items[index])):
+            shape = shape_of(items[index])
+            if shape not in windows:
+                windows[shape] = _untaken(order(self._windows_of(shape)), shape, taken)
+            ports = next(windows[shape], None)
             if ports is None:
                 return None
             chosen[index] = ports
-            taken.update((port, protocol) for protocol in item.transport.protocols for port in _each(ports))
+            taken.update((port, protocol) for protocol in shape[1].protocols for port in _each(ports))
         return tuple(chosen[index] for index in range(len(items)))
 
-    def _windows(self, kind: _Kind) -> FreeWindows:
-        """Find the free windows of a kind; those asked for the first time are found by ordering what is free by age."""
-        windows = self._kinds.get(kind)
+    def _windows_of(self, shape: Shape) -> FreeWindows:
+        """Find the free windows of a shape; they are built when it is asked for the first time."""
+        windows = self._windows.get(shape)
         if windows is None:
-            windows = self._kinds[kind] = self._found(kind)
-            if len(self._kinds) > _MOST_KINDS:
-                idle = next(key for key, found in self._kinds.items() if found not in self._singles.values())
-                del self._kinds[idle]
-        self._kinds.move_to_end(kind)
+            windows = self._windows[shape] = self._build(shape)
+            if len(self._windows) > _MOST_SHAPES:
+                idle = next(key for key, found in self._windows.items() if found not in self._singles.values())
+                del self._windows[idle]
+        self._windows.move_to_end(shape)
         return windows
 
-    def _found(self, kind: _Kind) -> FreeWindows:
+    def _build(self, shape: Shape) -> FreeWindows:
         """Let what is free become free once more, in the same order, and see which windows that makes."""
-        protocols = kind[1].protocols
-        taken = {protocol: bytearray(b"\1" * (HIGHEST_PORT + 1)) for protocol in protocols}
+        protocols = shape[1].protocols
+        taken = {protocol: _all_taken() for protocol in protocols}
         windows = FreeWindows()
         stretches = [(stretch, protocol) for protocol in protocols for stretch in self._singles[protocol]]
         for stretch, protocol in sorted(stretches, key=lambda pair: pair[0].since):
             ports = Ports(stretch.first, stretch.last)
             _mark(taken[protocol], ports, 0)
-            self._add(windows, kind, taken, ports, stretch.since)
+            self._add(windows, shape, taken, ports, stretch.since)
         return windows
 
     def _count(self, slot: Slot, change: int) -> None:
-        """Note a claim more or less on every port of a slot; free or not changes only with the first and the last."""
+        """Count a claim more or less on a slot; only the first and the last claim on a port make it taken or free."""
         ports, protocol = slot
+        _change(self._claims_of_slot, slot, change)
         if protocol is Protocol.ANY:
             return
-        turned: list[int] = []
-        for port in _each(ports):
-            claims = self._claims[port, protocol] + change
-            if claims:
-                self._claims[port, protocol] = claims
-            else:
-                del self._claims[port, protocol]
-            if claims == (1 if change > 0 else 0):
-                turned.append(port)
+        turning = 1 if change > 0 else 0
+        turned = [port for port in _each(ports) if _change(self._claims_of_port, (port, protocol), change) == turning]
         for run in _runs(turned):
             for part in self.offered:
                 if part.overlaps(run):
@@ -170,23 +180,23 @@ class PortAllocator:
 
     def _take(self, ports: Ports, protocol: Protocol) -> None:
         _mark(self._taken[protocol], ports, 1)
-        self._room[protocol] -= ports.size
-        for (size, transport), windows in self._kinds.items():
+        self._free_count[protocol] -= ports.size
+        for (size, transport), windows in self._windows.items():
             if protocol in transport.protocols:
                 windows.cut(ports.first - size + 1, ports.last)
 
     def _free(self, ports: Ports, protocol: Protocol) -> None:
         _mark(self._taken[protocol], ports, 0)
-        self._room[protocol] += ports.size
-        for kind, windows in self._kinds.items():
-            if protocol in kind[1].protocols:
-                self._add(windows, kind, self._taken, ports, self._now)
+        self._free_count[protocol] += ports.size
+        for shape, windows in self._windows.items():
+            if protocol in shape[1].protocols:
+                self._add(windows, shape, self._taken, ports, self._step)
 
     def _add(
-        self, windows: FreeWindows, kind: _Kind, taken: dict[Protocol, bytearray], freed: Ports, since: int
+        self, windows: FreeWindows, shape: Shape, taken: dict[Protocol, bytearray], freed: Ports, since: int
     ) -> None:
         """Add the windows that are free now and have some of the ports that were just freed for one protocol."""
-        size, transport = kind
+        size, transport = shape
         maps = [taken[protocol] for protocol in transport.protocols]
         part = next(part for part in self.offered if part.contains(freed))
         for run in _free_runs(maps, freed):
@@ -197,8 +207,13 @@ class PortAllocator:
                 windows.add(first, last, since)
 
 
-def _kinds(slots: Iterable[Slot]) -> set[_Kind]:
-    """Tell of what kinds the items are that take these slots."""
+def shape_of(item: ExposedPort) -> Shape:
+    """Tell what an item needs, whatever its own ports are."""
+    return item.ports.size, item.transport
+
+
+def _shapes(slots: Iterable[Slot]) -> set[Shape]:
+    """Tell the shapes of the items that take these slots."""
     protocols: dict[Ports, set[Protocol]] = {}
     for ports, protocol in slots:
         protocols.setdefault(ports, set()).add(protocol)
@@ -210,13 +225,14 @@ def _kinds(slots: Iterable[Slot]) -> set[_Kind]:
     }
 
 
-def _ease(item: ExposedPort) -> tuple[int, int]:
+def _hardest_first(item: ExposedPort) -> tuple[int, int]:
+    """Sort long ranges, and both protocols, before what fits more easily."""
     return -item.ports.size, -len(item.transport.protocols)
 
 
-def _walk(stretches: Iterable[Stretch], kind: _Kind, taken: Collection[tuple[int, Protocol]]) -> Iterator[Ports]:
+def _untaken(stretches: Iterable[Stretch], shape: Shape, taken: Collection[tuple[int, Protocol]]) -> Iterator[Ports]:
     """Give the windows of stretches that have no port in ``taken``, which may grow meanwhile."""
-    size, transport = kind
+    size, transport = shape
     for stretch in stretches:
         first = stretch.first
         while first <= stretch.last:
@@ -227,6 +243,16 @@ def _walk(stretches: Iterable[Stretch], kind: _Kind, taken: Collection[tuple[int
                 yield Ports(first, last)
                 obstacle = last
             first = obstacle + 1
+
+
+def _change(counter: Counter[_Key], key: _Key, change: int) -> int:
+    """Count up or down, without keeping zeros, and give the new count."""
+    count = counter[key] + change
+    if count:
+        counter[key] = count
+    else:
+        del counter[key]
+    return count
 
 
 def _free_runs(maps: Sequence[bytearray], ports: Ports) -> Iterator[Ports]:
@@ -257,6 +283,10 @@ def _find(where: bytearray, value: int, start: int, end: int) -> int:
     """Find the first place of a value before ``end``; ``end`` when there is none."""
     found = where.find(value, start, end)
     return end if found < 0 else found
+
+
+def _all_taken() -> bytearray:
+    return bytearray(b"\1" * (HIGHEST_PORT + 1))
 
 
 def _mark(where: bytearray, ports: Ports, value: int) -> None:

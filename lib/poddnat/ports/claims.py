@@ -1,65 +1,63 @@
-"""Who was first of those that want the same external ports.
+"""Which PodDNAT was the first to name an external port.
 
-Anybody who may write PodDNATs can name ports that another pod has, or that are kept for one that is away. Where two
-want the same, it is whoever asked first that has it; the other one gets other ports.
+Anybody who may write PodDNATs can name ports that another pod has, or that are retained for a pod that is away. Where
+two name the same port, the earlier claimant has it; the other one gets other ports.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from poddnat.model import Protocol
+from poddnat.placement import AddressKey
 from poddnat.ports.allocator import Slot
 
-Home = tuple[str, str]
-"""A gateway's id and one of its addresses."""
-
-_Port = tuple[Home, int, Protocol]
+_Port = tuple[AddressKey, int, Protocol]
 
 
 class Claims:
-    """Who asks for which ports, in the order in which they began to. Not safe for use from several threads at once."""
+    """The PodDNATs that name a port, in the order in which they began to. Not safe for use from several threads."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, dict[_Port, None]] = {}
-        self._lines: dict[_Port, tuple[str, ...]] = {}
+        self._ports: dict[str, dict[_Port, None]] = {}
+        self._claimants: dict[_Port, tuple[str, ...]] = {}
 
-    def claim(self, uid: str, home: Home, slots: Iterable[Slot]) -> None:
-        """Let a PodDNAT ask for exactly these; it keeps its place in line for those that it asked for before."""
-        before = self._asked.get(uid, {})
-        wanted = dict.fromkeys(_ports(home, slots))
+    def claim(self, uid: str, key: AddressKey, slots: Iterable[Slot]) -> None:
+        """Let a PodDNAT claim exactly these; it keeps its rank for those that it claimed before."""
+        before = self._ports.get(uid, {})
+        ports = dict.fromkeys(_ports(key, slots))
         for port in before:
-            if port not in wanted:
-                self._leave(uid, port)
-        for port in wanted:
+            if port not in ports:
+                self._withdraw(uid, port)
+        for port in ports:
             if port not in before:
-                self._lines[port] = (*self._lines.get(port, ()), uid)
-        if wanted:
-            self._asked[uid] = wanted
+                self._claimants[port] = (*self._claimants.get(port, ()), uid)
+        if ports:
+            self._ports[uid] = ports
         else:
-            self._asked.pop(uid, None)
+            self._ports.pop(uid, None)
 
     def release(self, uid: str) -> None:
-        """Let a PodDNAT ask for nothing any more."""
-        for port in self._asked.pop(uid, {}):
-            self._leave(uid, port)
+        """Let a PodDNAT claim nothing any more."""
+        for port in self._ports.pop(uid, {}):
+            self._withdraw(uid, port)
 
-    def is_first(self, uid: str, home: Home, slots: Sequence[Slot]) -> bool:
-        """Whether a PodDNAT asked for all of these before anybody else did."""
-        return all(self._lines.get(port, ("",))[0] == uid for port in _ports(home, slots))
+    def is_first(self, uid: str, key: AddressKey, slots: Sequence[Slot]) -> bool:
+        """Whether a PodDNAT claimed all of these before any other did."""
+        return all(self._claimants.get(port, ("",))[0] == uid for port in _ports(key, slots))
 
     def earlier_claimant(self, uid: str) -> str | None:
-        """Name a PodDNAT that asked for one of its ports before it did; None: there is none."""
-        firsts = (self._lines[port][0] for port in self._asked.get(uid, {}))
+        """Name a PodDNAT that claimed one of its ports before it did; None: there is none."""
+        firsts = (self._claimants[port][0] for port in self._ports.get(uid, {}))
         return next((first for first in firsts if first != uid), None)
 
-    def _leave(self, uid: str, port: _Port) -> None:
-        line = tuple(other for other in self._lines[port] if other != uid)
-        if line:
-            self._lines[port] = line
+    def _withdraw(self, uid: str, port: _Port) -> None:
+        left = tuple(other for other in self._claimants[port] if other != uid)
+        if left:
+            self._claimants[port] = left
         else:
-            del self._lines[port]
+            del self._claimants[port]
 
 
-def _ports(home: Home, slots: Iterable[Slot]) -> Iterator[_Port]:
+def _ports(key: AddressKey, slots: Iterable[Slot]) -> Iterator[_Port]:
     for ports, protocol in slots:
         for port in range(ports.first, ports.last + 1):
-            yield home, port, protocol
+            yield key, port, protocol

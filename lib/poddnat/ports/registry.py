@@ -1,176 +1,202 @@
-"""Who has which external port, over all gateways: PodDNATs, foreign entries, and pods that were just promised one.
+"""Which external port is whose, over all gateways: PodDNATs', foreign entries', or reserved for a pod.
 
-A pod's sync hook is called again before its PodDNAT is visible, and has to get the same answer; so what was promised
-is remembered by the pod's uid until the PodDNAT shows it, or for a while. Everything else is learned anew at start.
+A pod's sync hook is called again before its PodDNAT is visible, and has to get the same answer; so an allocation is
+reserved by the pod's uid until the PodDNAT shows it, or for a while. Everything else is learned anew at start.
 """
 
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from poddnat.api import Problem
+from poddnat.api import PodDNAT, Problem
 from poddnat.config import NO_LIMITS, Values
-from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Ports, Protocol
-from poddnat.placement import Place, in_trial_order
+from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Protocol
+from poddnat.placement import AddressKey, Place, order_by_policy
 from poddnat.ports import limits
-from poddnat.ports.allocator import PortAllocator, Slot
-from poddnat.ports.claims import Claims, Home
+from poddnat.ports.addresses import Addresses
+from poddnat.ports.allocation import Allocation, PortRequest, mapping_to, reusable_mappings, slots_of
+from poddnat.ports.allocator import Shape
+from poddnat.ports.claims import Claims
+from poddnat.ports.intervals import RESERVATION_TTL
 from poddnat.ports.limits import LimitError
-from poddnat.ports.queue import PortRequest, Shape, WaitingQueue, shape_of
-
-_PROMISE_SECONDS = 600.0
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """The external side that a pod gets: one address, and ports there for its items in their order."""
-
-    gateway_id: str
-    external_ip: str
-    mappings: tuple[PortMapping, ...]
-
-    @property
-    def home(self) -> Home:
-        """Whose port book it is written in."""
-        return self.gateway_id, self.external_ip
+from poddnat.ports.queue import Tiers, WaitingQueue
 
 
 @dataclass(frozen=True)
 class _Reservation:
-    grant: Allocation
+    allocation: Allocation
     namespace: str
     expires_at: float
-    beyond: str
-    """The uid of the PodDNAT that it outlives: what that one shows doesn't fulfil it."""
+    outlives: str
+    """The uid of a PodDNAT that is about to go: that it shows the same does not fulfil the reservation."""
 
 
 @dataclass(frozen=True)
 class _Observed:
-    """What a PodDNAT shows."""
-
-    home: Home
+    uid: str
     pod_uid: str
     namespace: str
-    ports: int
+    allocation: Allocation
 
 
 class PortRegistry:
-    """Gives out external addresses and ports. Safe to use from several threads."""
+    """Allocates external ports, and knows whose each one is. Safe to use from several threads.
 
-    def __init__(self, values: Values, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ============= ==================== ================================================================================
+    Who           may call             what for
+    ============= ==================== ================================================================================
+    pod           ``allocate``         To get free ports, reserved for it; while there are none, it waits in the queue.
+    pod           ``reserved``         To get the same answer again until its PodDNAT shows it.
+    pod           ``reusable``         To go on using ports of its PodDNAT, or to learn that it needs others.
+    pod           ``reserve``          To have the ports of its PodDNAT reserved while that is deleted and made anew.
+    PodDNAT       ``poddnat_seen``     To claim what it names, also if others do: the earlier claimant has it.
+    PodDNAT       ``earlier_claimant`` To learn that it has to leave its ports to another PodDNAT.
+    PodDNAT       ``exceeded_limit``   To learn that it may not retain its ports for a pod that is away.
+    PodDNAT       ``poddnat_refused``  To claim nothing while it names what it may not have.
+    PodDNAT       ``poddnat_allowed``  To claim again, once it may.
+    PodDNAT       ``poddnat_gone``     To release its ports.
+    foreign entry ``foreign_seen``     To take its ports while its gateway lists it. It can't reserve or wait for any.
+    ============= ==================== ================================================================================
+
+    Where is a port chosen? ``allocate`` tries the addresses in their order, and ``PortAllocator.choose`` picks the
+    ports of one.
+    """
+
+    def __init__(self, values: Values, clock: Callable[[], float]) -> None:
+        """``clock`` gives seconds that never go back."""
         self._values = values
         self._clock = clock
         self._lock = threading.Lock()
-        self._books: dict[Home, PortAllocator] = {}
+        self._addresses = Addresses(values)
+        self._claims = Claims()
+        self._queue = WaitingQueue()
         self._reservations: dict[str, _Reservation] = {}
+        """By the pod's uid; the first to expire comes first."""
         self._observed: dict[str, _Observed] = {}
-        self._holders = Claims()
-        self._refused: dict[str, tuple[Home, list[Slot]]] = {}
-        # What PodDNATs asked for that may not have it: it is free for others.
-        self._foreign: dict[str, dict[str, Home]] = {}
-        self._held: dict[Home, dict[Hashable, tuple[Slot, ...]]] = {}
-        self._waiting = WaitingQueue()
-        self._claims: Counter[tuple[Home, Slot]] = Counter()
-        self._entries: Counter[str] = Counter()
-        # Forward entries that a gateway has, or is to have, for all that is known here.
+        """By the PodDNAT's uid, in the order in which they were first seen."""
+        self._refused: dict[str, Allocation] = {}
+        """By the PodDNAT's uid: what it named and may not have."""
+        self._foreign: dict[str, dict[str, AddressKey]] = {}
+        """By the gateway's id and the entry's."""
 
-    def update(self, values: Values) -> None:
-        """Offer another pool's ports from now on; nobody loses a claim, only promises that it does not allow lapse."""
-        with self._lock:
-            self._values = values
-            for pod_uid, reserve in list(self._reservations.items()):
-                grant = reserve.grant
-                fits = all(values.allows(*grant.home, mapping.external) for mapping in grant.mappings)
-                if not fits or values.is_blocked(grant.external_ip):
-                    self._forget(pod_uid)
-            for home, book in list(self._books.items()):
-                if book.offered != self._offered(home):
-                    del self._books[home]
-                    for holder, slots in self._held.get(home, {}).items():
-                        self._book(home).claim(holder, slots)
+    # Pods
 
-    def poddnat_seen(
-        self, uid: str, pod_uid: str, home: Home, mappings: Sequence[PortMapping], *, namespace: str = ""
-    ) -> None:
-        """Note what an existing PodDNAT asks for."""
-        with self._lock:
-            slots = _slots(mappings)
-            if self._refused.get(uid) == (home, slots):
-                return
-            before = self._observed.get(uid)
-            if before is not None and before.home != home:
-                self._claim(before.home, ("poddnat", uid), ())
-            self._observed[uid] = _Observed(home, pod_uid, namespace, _count(slots))
-            self._claim(home, ("poddnat", uid), slots)
-            self._holders.claim(uid, home, slots)
-            reserve = self._reservations.get(pod_uid)
-            if reserve is None or reserve.beyond == uid:
-                return
-            if (reserve.grant.home, _slots(reserve.grant.mappings)) == (home, slots):
-                self._forget(pod_uid)
+    def allocate(
+        self,
+        request: PortRequest,
+        tiers: Tiers,
+        *,
+        stay_at: AddressKey | None = None,
+        reuse: Sequence[PortMapping | None] = (),
+    ) -> Allocation | None:
+        """Give a pod an address and ports, and reserve them for it; None when there are no such ports free.
 
-    def poddnat_gone(self, uid: str) -> None:
-        """Note that a PodDNAT has gone, and its entries with it."""
-        with self._lock:
-            self._refused.pop(uid, None)
-            self._release(uid)
+        ``tiers``: where the pod can be put, the best first. ``stay_at`` is the address to stay at, and ``reuse`` the
+        ports to reuse there for each item, None where it needs others. A gateway whose entry quota is used up is the
+        last resort: there the pod waits for its turn. Free ports go to those first that have waited longer for them.
 
-    def poddnat_refused(self, uid: str, home: Home, mappings: Sequence[PortMapping]) -> None:
-        """Note that a PodDNAT may not have what it asks for: it keeps nobody else from it."""
-        with self._lock:
-            self._refused[uid] = (home, _slots(mappings))
-            self._release(uid)
-
-    def poddnat_allowed(self, uid: str) -> None:
-        """Note that a PodDNAT may have what it asks for, after all."""
-        with self._lock:
-            self._refused.pop(uid, None)
-
-    def earlier_claimant(self, uid: str) -> str | None:
-        """Name a PodDNAT that asked for one of these ports before this one did; None: there is none."""
-        with self._lock:
-            return self._holders.earlier_claimant(uid)
-
-    def beyond_limits(self, uid: str) -> Problem | None:
-        """Tell why the values do not let a PodDNAT have its ports beside those of its namespace that were there first.
-
-        None: they do.
+        Raises:
+            LimitError: it would have more ports than the values let it, or its namespace, have.
         """
         with self._lock:
-            shown = self._observed.get(uid)
-            if shown is None or self._values.limits == NO_LIMITS:
-                return None
-            before = takewhile(lambda other: other is not shown, self._observed.values())
-            others = sum(other.ports for other in before if other.namespace == shown.namespace)
-            try:
-                limits.check(self._values.limits, shown.namespace, shown.ports, had=0, others=others)
-            except LimitError as error:
-                return error.problem
+            self._drop_expired()
+            self._check_limits(request)
+            found = self._extend(stay_at, request.items, reuse) if stay_at is not None else None
+            found = found or self._find_in_turn(request, tiers)
+            if found is not None:
+                self._queue.leave(request.pod_uid)
+                self._reserve(request.pod_uid, found, request.namespace)
+            elif stay_at is None:  # Who has ports already waits for more of them there, not for others.
+                self._queue.join(request, tiers, self._clock())
+            return found
+
+    def _extend(
+        self, key: AddressKey, items: Sequence[ExposedPort], reuse: Sequence[PortMapping | None]
+    ) -> Allocation | None:
+        """Find ports on the same address for those items that can't reuse theirs."""
+        needed = [item for item, mapping in zip(items, reuse, strict=True) if mapping is None]
+        reused = slots_of(mapping for mapping in reuse if mapping is not None)
+        found = self._addresses[key].choose(needed, excluding=reused)
+        if found is None:
             return None
+        fresh = iter(map(mapping_to, found, needed))
+        return Allocation(key, tuple(mapping or next(fresh) for mapping in reuse))
 
-    def _release(self, uid: str) -> None:
-        self._holders.release(uid)
-        if (shown := self._observed.pop(uid, None)) is not None:
-            self._claim(shown.home, ("poddnat", uid), ())
+    def _find_in_turn(self, request: PortRequest, tiers: Tiers) -> Allocation | None:
+        """Find ports for a pod, after those were served that have waited longer: they learn of it when they ask."""
+        in_vain = set[tuple[Shape, ...]]()
+        for earlier in self._queue.ahead_of(request.pod_uid, tiers, self._clock()):
+            if earlier.shapes in in_vain:
+                continue
+            try:
+                self._check_limits(earlier)
+            except LimitError:
+                continue  # It learns so when it asks.
+            found = self._find(earlier, tiers)
+            if found is None:
+                in_vain.add(earlier.shapes)
+            else:
+                self._queue.leave(earlier.pod_uid)
+                self._reserve(earlier.pod_uid, found, earlier.namespace)
+        return None if request.shapes in in_vain else self._find(request, tiers)
 
-    def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
-        """Note all entries on a gateway that are not ours: their ports are never offered."""
+    def _find(self, request: PortRequest, tiers: Tiers) -> Allocation | None:
+        """Find the first address that has ports for all items free."""
+
+        def usage(place: Place) -> int:
+            return len(self._addresses[place.key].claims)
+
+        places = [place for tier in tiers for place in order_by_policy(tier, usage, request.pod_uid)]
+        entries = request.entries
+        # Gateways that have quota left come first; both kinds keep their order.
+        for place in sorted(places, key=lambda place: not self._has_quota(place, entries)):
+            ports = self._addresses[place.key].choose(request.items)
+            if ports is not None:
+                return Allocation(place.key, tuple(map(mapping_to, ports, request.items)))
+        return None
+
+    def _has_quota(self, place: Place, entries: int) -> bool:
+        if place.entry_quota is None:
+            return True
+        return self._addresses.entries_of(place.gateway_id) + entries <= place.entry_quota
+
+    def _check_limits(self, request: PortRequest) -> None:
+        if self._values.limits == NO_LIMITS:
+            return
+        current = others = 0
+        counted = {request.pod_uid}
+        for seen in self._observed.values():
+            if seen.namespace == request.namespace:
+                counted.add(seen.pod_uid)
+                if seen.uid == request.poddnat_uid or seen.pod_uid == request.pod_uid:
+                    current += seen.allocation.ports
+                else:
+                    others += seen.allocation.ports
+        for pod_uid, reservation in self._reservations.items():
+            if reservation.namespace == request.namespace and pod_uid not in counted:
+                others += reservation.allocation.ports
+        limits.check(self._values.limits, request.namespace, request.ports, current=current, others=others)
+
+    def reserved(self, pod_uid: str, items: Sequence[ExposedPort]) -> Allocation | None:
+        """Give what is reserved for a pod and these items; None: nothing."""
         with self._lock:
-            now = {entry.entry_id: (gateway_id, entry.rule.external_ip) for entry in entries}
-            for entry_id, home in self._foreign.get(gateway_id, {}).items():
-                if now.get(entry_id) != home:
-                    self._claim(home, ("entry", entry_id), ())
-            for entry in entries:
-                slot = (entry.rule.external_ports, entry.rule.protocol)
-                self._claim(now[entry.entry_id], ("entry", entry.entry_id), [slot])
-            self._foreign[gateway_id] = now
+            self._drop_expired()
+            reservation = self._reservations.get(pod_uid)
+            if reservation is None or reservation.allocation.items != tuple(items):
+                return None
+            return reservation.allocation
 
-    def kept(
+    def reserve(self, pod_uid: str, poddnat: PodDNAT, *, outlives: str) -> None:
+        """Reserve for a pod what its PodDNAT of uid ``outlives`` names: it gets the same again once that is gone."""
+        with self._lock:
+            self._drop_expired()
+            namespace = self._observed[outlives].namespace if outlives in self._observed else ""
+            self._reserve(pod_uid, Allocation.of(poddnat), namespace, outlives)
+
+    def reusable(
         self,
-        had: Allocation,
+        poddnat: PodDNAT,
         items: Sequence[ExposedPort],
         *,
         uid: str,
@@ -178,218 +204,155 @@ class PortRegistry:
         entry_ids: Collection[str] = (),
         taken_away: bool = False,
     ) -> list[PortMapping | None]:
-        """Tell for each item which of its external ports a pod can keep, None where it needs others.
+        """Tell for each item which ports of its PodDNAT a pod can reuse, None where it needs others.
 
-        ``entry_ids``: forward entries that are its own although their names don't say so.
-        Who asked for a port first keeps it, unless it was ``taken_away``: then only what nobody else asks for is kept.
-        An item that has changed its protocol only keeps its ports as well, where they are free for the new one.
+        ``entry_ids``: forward entries that are its own although their names don't say so. The first claimant keeps a
+        port, even if a foreign entry has it meanwhile, unless the port was ``taken_away``: the PodDNAT's own sync found
+        that it can't have it. Then it keeps only what nobody else claims. An item that has changed its protocol only
+        keeps its ports as well, where they are free for the new one.
         """
-        own = (("poddnat", uid), ("pod", pod_uid), *(("entry", entry_id) for entry_id in entry_ids))
-        known: dict[Ports, list[PortMapping]] = {}
-        for mapping in had.mappings:
-            known.setdefault(mapping.internal, []).append(mapping)
-        found: list[PortMapping | None] = [None] * len(items)
-        taken: list[Slot] = []
-        # Those that stay as they are come first: they must not lose a port to one that has changed.
-        changed = [item not in {mapping.item for mapping in known.get(item.ports, ())} for item in items]
-        with self._lock:
-            book = self._book(had.home)
-            for index in sorted(range(len(items)), key=changed.__getitem__):
-                item = items[index]
-                for mapping in known.get(item.ports, ()):
-                    same = _mapping(mapping.external, item)
-                    if not item.overlaps(mapping.item) or _overlap(same.slots, taken):
-                        continue
-                    fits = self._values.allows(*had.home, same.external)
-                    first = not taken_away and self._holders.is_first(uid, had.home, same.slots)
-                    if fits and (first or all(book.is_free(slot, but=own) for slot in same.slots)):
-                        found[index] = same
-                        taken += same.slots
-                        break
-        return found
+        key, own = Allocation.of(poddnat).key, (_poddnat(uid), _pod(pod_uid), *map(_entry, entry_ids))
 
-    def must_leave(self, external_ip: str) -> bool:
-        """Whether pods should leave an address."""
+        def may_have(mapping: PortMapping) -> bool:
+            if not self._values.allows(*key, mapping.external):
+                return False
+            if not taken_away and self._claims.is_first(uid, key, mapping.slots):
+                return True
+            return all(self._addresses[key].is_free(slot, ignoring=own) for slot in mapping.slots)
+
+        with self._lock:
+            return reusable_mappings(poddnat.mappings, items, may_have)
+
+    # PodDNATs
+
+    def poddnat_seen(self, uid: str, pod_uid: str, poddnat: PodDNAT, *, namespace: str = "") -> None:
+        """Note what an existing PodDNAT names."""
+        with self._lock:
+            named = Allocation.of(poddnat)
+            if named.is_same_outside(self._refused.get(uid)):
+                return
+            before = self._observed.get(uid)
+            if before is not None and before.allocation.key != named.key:
+                self._addresses[before.allocation.key].release(_poddnat(uid))
+            self._observed[uid] = _Observed(uid, pod_uid, namespace, named)
+            self._addresses[named.key].claim(_poddnat(uid), named.slots)
+            self._claims.claim(uid, named.key, named.slots)
+            reservation = self._reservations.get(pod_uid)
+            if (
+                reservation is not None
+                and reservation.outlives != uid
+                and named.is_same_outside(reservation.allocation)
+            ):
+                self._drop(pod_uid)
+
+    def earlier_claimant(self, uid: str) -> str | None:
+        """Name a PodDNAT that claimed one of these ports before this one did; None: there is none."""
+        with self._lock:
+            return self._claims.earlier_claimant(uid)
+
+    def exceeded_limit(self, uid: str) -> Problem | None:
+        """Tell which limit of the values a PodDNAT exceeds, beside those of its namespace that were there first.
+
+        None: none.
+        """
+        with self._lock:
+            seen = self._observed.get(uid)
+            if seen is None or self._values.limits == NO_LIMITS:
+                return None
+            before = takewhile(lambda other: other is not seen, self._observed.values())
+            others = sum(other.allocation.ports for other in before if other.namespace == seen.namespace)
+            try:
+                limits.check(self._values.limits, seen.namespace, seen.allocation.ports, current=0, others=others)
+            except LimitError as error:
+                return error.problem
+            return None
+
+    def poddnat_refused(self, uid: str, poddnat: PodDNAT) -> None:
+        """Note that a PodDNAT may not have what it names: it keeps nobody else from it."""
+        with self._lock:
+            self._refused[uid] = Allocation.of(poddnat)
+            self._release(uid)
+
+    def poddnat_allowed(self, uid: str) -> None:
+        """Note that a PodDNAT may have what it names, after all."""
+        with self._lock:
+            self._refused.pop(uid, None)
+
+    def poddnat_gone(self, uid: str) -> None:
+        """Note that a PodDNAT has gone, and its entries with it."""
+        with self._lock:
+            self._refused.pop(uid, None)
+            self._release(uid)
+
+    def _release(self, uid: str) -> None:
+        self._claims.release(uid)
+        if (seen := self._observed.pop(uid, None)) is not None:
+            self._addresses[seen.allocation.key].release(_poddnat(uid))
+
+    # Foreign entries, and the values file
+
+    def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
+        """Note all entries on a gateway that are not ours: their ports are never allocated."""
+        with self._lock:
+            there = {entry.entry_id: AddressKey(gateway_id, entry.rule.external_ip) for entry in entries}
+            for entry_id, key in self._foreign.get(gateway_id, {}).items():
+                if there.get(entry_id) != key:
+                    self._addresses[key].release(_entry(entry_id))
+            for entry in entries:
+                slot = (entry.rule.external_ports, entry.rule.protocol)
+                self._addresses[there[entry.entry_id]].claim(_entry(entry.entry_id), [slot])
+            self._foreign[gateway_id] = there
+
+    def update(self, values: Values) -> None:
+        """Offer another pool's ports from now on; claims stay, but reservations that the pool does not allow go."""
+        with self._lock:
+            self._values = values
+            self._addresses.offer(values)
+            for pod_uid, reservation in list(self._reservations.items()):
+                key, mappings = reservation.allocation.key, reservation.allocation.mappings
+                allowed = all(values.allows(*key, mapping.external) for mapping in mappings)
+                if not allowed or values.is_blocked(key.external_ip):
+                    self._drop(pod_uid)
+
+    def is_draining(self, external_ip: str) -> bool:
+        """Whether pods are to move off an address: it is blocked, and the values say that they move."""
         return self._values.move_from_blocked and self._values.is_blocked(external_ip)
 
-    def reserved(self, pod_uid: str, items: Sequence[ExposedPort]) -> Allocation | None:
-        """Recall what a pod was promised for these items."""
+    def count_ports(self, gateway_id: str, external_ip: str, protocol: Protocol) -> tuple[int, int]:
+        """Count the free ports of an address for a protocol, and all that the pool offers there."""
         with self._lock:
-            self._expire()
-            reserve = self._reservations.get(pod_uid)
-            if reserve is None or [mapping.item for mapping in reserve.grant.mappings] != list(items):
-                return None
-            return reserve.grant
+            self._drop_expired()
+            allocator = self._addresses[AddressKey(gateway_id, external_ip)]
+            return allocator.free_ports(protocol), sum(ports.size for ports in allocator.offered)
 
-    def grant(
-        self,
-        asking: PortRequest,
-        items: Sequence[ExposedPort],
-        tiers: Sequence[Sequence[Place]],
-        *,
-        keep: Home | None = None,
-        kept: Sequence[PortMapping | None] = (),
-    ) -> Allocation | None:
-        """Give a pod an address and ports, and promise them to it; None when there are no such ports free.
+    # What they share
 
-        ``tiers``: where the pod can be put, the best first. ``keep`` is where to stay, and ``kept`` what to keep there
-        for each item, None where it needs other ports. A gateway without room for more entries is the last resort:
-        there the pod waits for its turn. Ports that are free go to those first that have waited longer for them.
+    def _reserve(self, pod_uid: str, allocation: Allocation, namespace: str, outlives: str = "") -> None:
+        self._drop(pod_uid)
+        expires_at = self._clock() + RESERVATION_TTL
+        self._reservations[pod_uid] = _Reservation(allocation, namespace, expires_at, outlives)
+        self._addresses[allocation.key].claim(_pod(pod_uid), allocation.slots)
 
-        Raises:
-            LimitError: it would have more ports than the values let it, or its namespace, have.
-        """
-        with self._lock:
-            self._expire()
-            self._check_limits(asking, items)
-            found = self._complete(keep, items, kept) if keep is not None else None
-            found = found or self._find_in_turn(asking, items, tiers)
-            if found is None:
-                if keep is None:  # Who has ports already waits for more of them there, not for others.
-                    self._waiting.join(asking, items, tiers, self._clock())
-                return None
-            self._waiting.leave(asking.pod_uid)
-            return self._reserve(asking.pod_uid, found, asking.namespace)
+    def _drop(self, pod_uid: str) -> None:
+        if (reservation := self._reservations.pop(pod_uid, None)) is not None:
+            self._addresses[reservation.allocation.key].release(_pod(pod_uid))
 
-    def _find_in_turn(
-        self, asking: PortRequest, items: Sequence[ExposedPort], tiers: Sequence[Sequence[Place]]
-    ) -> Allocation | None:
-        """Find ports for a pod, after those were served that have waited longer: they learn of it when they ask."""
-        in_vain: set[Shape] = set()
-        for waiter in self._waiting.ahead_of(asking.pod_uid, tiers, self._clock()):
-            if waiter.shape in in_vain:
-                continue
-            try:
-                self._check_limits(waiter.asking, waiter.items)
-            except LimitError:
-                continue  # It is told so when it asks.
-            found = self._find(waiter.asking.pod_uid, waiter.items, tiers)
-            if found is None:
-                in_vain.add(waiter.shape)
-            else:
-                self._waiting.leave(waiter.asking.pod_uid)
-                self._reserve(waiter.asking.pod_uid, found, waiter.asking.namespace)
-        return None if shape_of(items) in in_vain else self._find(asking.pod_uid, items, tiers)
-
-    def _check_limits(self, asking: PortRequest, items: Sequence[ExposedPort]) -> None:
-        if self._values.limits == NO_LIMITS:
-            return
-        had = others = 0
-        counted = {asking.pod_uid}
-        for uid, shown in self._observed.items():
-            if shown.namespace == asking.namespace:
-                counted.add(shown.pod_uid)
-                if uid == asking.uid or shown.pod_uid == asking.pod_uid:
-                    had += shown.ports
-                else:
-                    others += shown.ports
-        for pod_uid, reserve in self._reservations.items():
-            if reserve.namespace == asking.namespace and pod_uid not in counted:
-                others += _count(_slots(reserve.grant.mappings))
-        wanted = sum(item.ports.size * len(item.transport.protocols) for item in items)
-        limits.check(self._values.limits, asking.namespace, wanted, had=had, others=others)
-
-    def _find(self, pod_uid: str, items: Sequence[ExposedPort], tiers: Sequence[Sequence[Place]]) -> Allocation | None:
-        entries = sum(len(item.transport.protocols) for item in items)
-        places = [place for tier in tiers for place in in_trial_order(tier, self._usage, pod_uid)]
-        # Where there is room comes first; both kinds keep their order.
-        for place in sorted(places, key=lambda place: not self._has_room(place, entries)):
-            ports = self._book((place.gateway_id, place.external_ip)).choose(items)
-            if ports is not None:
-                return Allocation(place.gateway_id, place.external_ip, tuple(map(_mapping, ports, items)))
-        return None
-
-    def _usage(self, place: Place) -> int:
-        return self._book((place.gateway_id, place.external_ip)).holders
-
-    def _has_room(self, place: Place, entries: int) -> bool:
-        return place.capacity is None or self._entries[place.gateway_id] + entries <= place.capacity
-
-    def room(self, gateway_id: str, external_ip: str, protocol: Protocol) -> tuple[int, int]:
-        """Count the ports of an address that could be given out for a protocol, and all that the pool has there."""
-        with self._lock:
-            self._expire()
-            book = self._book((gateway_id, external_ip))
-            return book.free_ports(protocol), sum(ports.size for ports in book.offered)
-
-    def reserve(self, pod_uid: str, grant: Allocation, *, beyond: str) -> None:
-        """Promise a pod what it has by the PodDNAT of uid ``beyond``, so that it gets the same again without that."""
-        with self._lock:
-            self._expire()
-            namespace = self._observed[beyond].namespace if beyond in self._observed else ""
-            self._reserve(pod_uid, grant, namespace, beyond)
-
-    def _complete(
-        self, home: Home, items: Sequence[ExposedPort], kept: Sequence[PortMapping | None]
-    ) -> Allocation | None:
-        needed = [item for item, mapping in zip(items, kept, strict=True) if mapping is None]
-        staying = _slots(mapping for mapping in kept if mapping is not None)
-        found = self._book(home).choose(needed, besides=staying)
-        if found is None:
-            return None
-        fresh = iter(map(_mapping, found, needed))
-        return Allocation(*home, tuple(mapping or next(fresh) for mapping in kept))
-
-    def _reserve(self, pod_uid: str, grant: Allocation, namespace: str, beyond: str = "") -> Allocation:
-        self._forget(pod_uid)
-        self._reservations[pod_uid] = _Reservation(grant, namespace, self._clock() + _PROMISE_SECONDS, beyond)
-        self._claim(grant.home, ("pod", pod_uid), _slots(grant.mappings))
-        return grant
-
-    def _forget(self, pod_uid: str) -> None:
-        if (reserve := self._reservations.pop(pod_uid, None)) is not None:
-            self._claim(reserve.grant.home, ("pod", pod_uid), ())
-
-    def _expire(self) -> None:
+    def _drop_expired(self) -> None:
         now = self._clock()
-        while self._reservations:
-            pod_uid, reserve = next(iter(self._reservations.items()))
-            if reserve.expires_at > now:
-                break  # Later promises expire later.
-            self._forget(pod_uid)
-
-    def _claim(self, home: Home, holder: Hashable, slots: Sequence[Slot]) -> None:
-        """Let a holder claim exactly these slots of an address.
-
-        Each is one forward entry, whoever claims it: a PodDNAT, its promise, and its entry that bears no name.
-        """
-        self._book(home).claim(holder, slots)
-        held = self._held.setdefault(home, {})
-        before = held.pop(holder, ())
-        for slot in slots:
-            self._entries[home[0]] += not self._claims[home, slot]
-            self._claims[home, slot] += 1
-        for slot in before:
-            self._claims[home, slot] -= 1
-            if not self._claims[home, slot]:
-                del self._claims[home, slot]
-                self._entries[home[0]] -= 1
-        if slots:
-            held[holder] = tuple(slots)
-
-    def _book(self, home: Home) -> PortAllocator:
-        book = self._books.get(home)
-        if book is None:
-            book = self._books[home] = PortAllocator(self._offered(home))
-        return book
-
-    def _offered(self, home: Home) -> tuple[Ports, ...]:
-        gateway_id, external_ip = home
-        return tuple(entry.ports for entry in self._values.entries_of(gateway_id) if entry.has(external_ip))
+        for pod_uid in [*takewhile(lambda uid: self._reservations[uid].expires_at <= now, self._reservations)]:
+            self._drop(pod_uid)
 
 
-def _mapping(external: Ports, item: ExposedPort) -> PortMapping:
-    return PortMapping(external, item.ports, item.transport)
+# Those who claim slots of an address: one PodDNAT or entry each, and a pod by its reservation.
 
 
-def _slots(mappings: Iterable[PortMapping]) -> list[Slot]:
-    return [slot for mapping in mappings for slot in mapping.slots]
+def _poddnat(uid: str) -> Hashable:
+    return "poddnat", uid
 
 
-def _count(slots: Iterable[Slot]) -> int:
-    """Count public ports: one for TCP and UDP is two."""
-    return sum(ports.size for ports, _ in slots)
+def _pod(uid: str) -> Hashable:
+    return "pod", uid
 
 
-def _overlap(some: Sequence[Slot], others: Sequence[Slot]) -> bool:
-    return any(kind is other and ports.overlaps(part) for ports, kind in some for part, other in others)
+def _entry(entry_id: str) -> Hashable:
+    return "entry", entry_id

@@ -62,7 +62,7 @@ def of_ports(fleet: Fleet, registry: PortRegistry) -> Iterator[GaugeMetricFamily
     offered = _gauge("poddnat_eip_ports", "Ports of the pool on an EIP, free or not.", *labels)
     for place in (place for candidate in fleet.candidates() for place in candidate.places):
         for protocol in (Protocol.TCP, Protocol.UDP):
-            left, all_of_them = registry.room(place.gateway_id, place.external_ip, protocol)
+            left, all_of_them = registry.count_ports(place.gateway_id, place.external_ip, protocol)
             free.add_metric([place.gateway_id, place.external_ip, protocol.value], left)
             offered.add_metric([place.gateway_id, place.external_ip, protocol.value], all_of_them)
     yield from (free, offered)

@@ -40,12 +40,12 @@ def sync(world: World, poddnat: Json) -> Json:
     return world.set_status(poddnat, answer(lambda: world.sync_poddnat(poddnat))["status"])
 
 
-def told(world: World, pod: Json) -> Json:
+def annotations_of(world: World, pod: Json) -> Json:
     """Read a pod's annotations."""
     metadata = pod["metadata"]
     read = world.api.get(world.api.resource("v1", "pods"), metadata["name"], metadata["namespace"])
-    annotations: Json = read["metadata"]["annotations"]
-    return annotations
+    found: Json = read["metadata"]["annotations"]
+    return found
 
 
 def address(world: World, pod: Json, poddnat: Json | None = None) -> str:
@@ -63,7 +63,7 @@ def test_no_new_pod_is_put_on_a_blocked_address() -> None:
         assert [address(world, pod) for pod in pods] == [OTHER, OTHER]
 
 
-def test_pod_is_told_when_all_addresses_are_blocked() -> None:
+def test_pod_learns_that_all_addresses_are_blocked() -> None:
     with running(network={"blockedEips": [EIP]}) as world:
         pod = world.make_pod(EXPOSE_80)
         given = answer(lambda: world.sync_pod(pod))
@@ -89,15 +89,15 @@ def test_pod_moves_when_its_address_has_left_the_gateway() -> None:
 def test_pod_at_rest_moves_soon_after_its_address_has_left_the_gateway() -> None:
     with running(entry=BOTH, refresh_interval=1.0) as world, cluster(world):
         pod = world.make_pod(EXPOSE_80, ip="")
-        wait_until(lambda: EIP in told(world, pod).get(RESULT, ""), 10, "the pod to be exposed")
+        wait_until(lambda: EIP in annotations_of(world, pod).get(RESULT, ""), 10, "the pod to be exposed")
         world.emulator.remove_eip(GATEWAY, EIP)
-        wait_until(lambda: OTHER in told(world, pod).get(RESULT, ""), 10, "the pod to have moved")
+        wait_until(lambda: OTHER in annotations_of(world, pod).get(RESULT, ""), 10, "the pod to have moved")
 
 
-def test_gateways_are_looked_at_more_often_than_tables_are_read() -> None:
+def test_gateways_are_described_more_often_than_tables_are_read() -> None:
     with running(refresh_interval=1.0, haste=1.0) as world:
         calls = world.emulator.calls
-        wait_until(lambda: calls.count("DescribeNatGateways") >= 6, 20, "five more looks")
+        wait_until(lambda: calls.count("DescribeNatGateways") >= 6, 20, "five more calls")
         assert calls.count("DescribeForwardTableEntries") < 4
 
 
@@ -175,29 +175,29 @@ def test_poddnats_in_the_wrong_place_are_synced_at_once_and_no_others() -> None:
         for number in (1, 2):
             world.expose(world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}"))
         world.change_values(entry={"eips": [OTHER]})
-        nudged = [world.poddnat(f"web-{number}")["metadata"].get("annotations") for number in (1, 2)]  # type: ignore[index]
-        assert [bool(annotations) for annotations in nudged] == [True, False]
+        annotations = [world.poddnat(f"web-{number}")["metadata"].get("annotations") for number in (1, 2)]  # type: ignore[index]
+        assert [bool(each) for each in annotations] == [True, False]
 
 
 def test_pod_moves_by_itself_when_its_address_has_left_the_pool() -> None:
     with running(entry=BOTH) as world, cluster(world):
         pod = world.make_pod(EXPOSE_80)
-        wait_until(lambda: told(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
+        wait_until(lambda: annotations_of(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
         world.change_values(entry={"eips": [OTHER]})
-        wait_until(lambda: OTHER in (told(world, pod).get(RESULT) or ""), 20, "the pod to move")
+        wait_until(lambda: OTHER in (annotations_of(world, pod).get(RESULT) or ""), 20, "the pod to move")
         assert [entry.external_ip for entry in world.entries()] == [OTHER]
 
 
 def test_pod_moves_by_itself_from_an_address_that_is_attacked() -> None:
     with running(entry=BOTH) as world, cluster(world):
         pod = world.make_pod(EXPOSE_80)
-        wait_until(lambda: told(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
+        wait_until(lambda: annotations_of(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
         world.change_values(entry=BOTH, network={"blockedEips": [EIP], "moveFromBlockedEips": True})
-        wait_until(lambda: OTHER in (told(world, pod).get(RESULT) or ""), 20, "the pod to move")
+        wait_until(lambda: OTHER in (annotations_of(world, pod).get(RESULT) or ""), 20, "the pod to move")
         assert [entry.external_ip for entry in world.entries()] == [OTHER]
 
 
-def test_promise_that_the_new_pool_does_not_hold_is_not_kept() -> None:
+def test_reservation_that_the_new_pool_does_not_allow_lapses() -> None:
     with running() as world:
         pod = world.make_pod(EXPOSE_80)
         world.attachment(pod)
@@ -243,7 +243,9 @@ def test_default_route_past_the_pool_is_explained() -> None:
 ROUTES = {"vpc:DescribeRouteTableList", "vpc:DescribeRouteEntryList"}
 
 
-def test_without_the_right_to_read_routes_pods_are_put_by_zone_and_told_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_the_right_to_read_routes_pods_are_put_by_zone_and_their_poddnats_say_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with running() as world:
         world.emulator.set_allowed_actions(KEY, sorted(POD_DNAT_ACTIONS - ROUTES))
         pods = [world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}") for number in (1, 2)]
@@ -267,7 +269,7 @@ def test_high_port_works_on_an_address_that_serves_snat_too() -> None:
 # Full gateways
 
 
-def test_pods_that_wait_for_room_get_it_in_order_and_are_told_how_much_is_missing() -> None:
+def test_pods_that_wait_for_quota_get_it_in_order_and_learn_how_much_is_missing() -> None:
     with running(entry={"quota": 1}) as world:
         pods = [world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}") for number in (1, 2, 3)]
         first = world.expose(pods[0])
@@ -282,7 +284,7 @@ def test_pods_that_wait_for_room_get_it_in_order_and_are_told_how_much_is_missin
         assert message.endswith("2 pods wait for 2 more entries there.")
         # The last one asks first, and often.
         answer(lambda: world.finalize(first))
-        wait_until(lambda: world.sync_poddnat(waiting[1]) and world.entries(), 10, "the room to be used")
+        wait_until(lambda: world.sync_poddnat(waiting[1]) and world.entries(), 10, "the quota to be used")
         assert [entry.internal_ip for entry in world.entries()] == ["172.16.1.2"]
 
 
@@ -302,7 +304,7 @@ def namespace(world: World, labels: dict[str, str]) -> None:
 GAMES = {"allowedNamespaces": {"names": ["lobby"], "selector": {"matchLabels": {"team": "games"}}}}
 
 
-def test_pod_in_a_namespace_that_is_not_allowed_gets_nothing_and_is_told_which_are() -> None:
+def test_pod_in_a_namespace_that_is_not_allowed_gets_nothing_and_learns_which_are() -> None:
     with running(network=GAMES) as world:
         pod = world.make_pod(EXPOSE_80)
         assert world.refusal(pod) == (
@@ -344,7 +346,7 @@ def test_pod_whose_namespace_is_not_allowed_any_more_loses_its_ports() -> None:
 # Limits
 
 
-def test_pod_with_too_many_ports_is_told_how_many_it_may_have() -> None:
+def test_pod_with_too_many_ports_learns_how_many_it_may_have() -> None:
     with running(network={"limits": {"portsPerPod": 2}}) as world:
         pod = world.make_pod({**EXPOSE_80, PORTS: "80-82"})
         assert world.refusal(pod) == (

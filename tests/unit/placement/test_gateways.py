@@ -1,4 +1,4 @@
-"""Where a pod is put: the route decides on the gateway, the policies on the address; and why, when none can."""
+"""Where a pod is put: the route decides on the gateway, the policies on the address; and what is said when none can."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poddnat.config import Policy
 from poddnat.model import Address
-from poddnat.placement import Candidate, NoGatewayError, Place, in_trial_order, tiers
+from poddnat.placement import Candidate, NoGatewayError, Place, eligible_tiers, order_by_policy
 from poddnat.placement.gateways import Route
 
 HERE = "cn-hangzhou-j"
@@ -28,12 +28,12 @@ def to(gateway_id: str) -> Route:
 
 def gateways(route: Route | None, *candidates: Candidate) -> list[list[str]]:
     """Give the gateways of each tier."""
-    return [[place.gateway_id for place in tier] for tier in tiers(ADDRESS, route, candidates)]
+    return [[place.gateway_id for place in tier] for tier in eligible_tiers(ADDRESS, route, candidates)]
 
 
 def refusal(route: Route | None, *candidates: Candidate) -> NoGatewayError:
     with pytest.raises(NoGatewayError) as caught:
-        tiers(ADDRESS, route, candidates)
+        eligible_tiers(ADDRESS, route, candidates)
     return caught.value
 
 
@@ -78,7 +78,7 @@ def places(policy: Policy, *ips: str) -> list[Place]:
 def order(tier: list[Place], used: dict[str, int] | None = None, pod_uid: str = "pod-1") -> list[str]:
     return [
         place.external_ip
-        for place in in_trial_order(tier, lambda place: (used or {}).get(place.external_ip, 0), pod_uid)
+        for place in order_by_policy(tier, lambda place: (used or {}).get(place.external_ip, 0), pod_uid)
     ]
 
 
@@ -113,7 +113,7 @@ def test_entries_with_another_policy_keep_their_turn() -> None:
 
 @given(some_places, st.text(), st.dictionaries(st.sampled_from(IPS), st.integers(0, 3)))
 def test_every_place_is_tried_once(tier: list[Place], pod_uid: str, used: dict[str, int]) -> None:
-    tried = list(in_trial_order(tier, lambda place: used.get(place.external_ip, 0), pod_uid))
+    tried = list(order_by_policy(tier, lambda place: used.get(place.external_ip, 0), pod_uid))
     assert Counter(tried) == Counter(tier)
 
 
@@ -136,13 +136,13 @@ def test_route_past_the_pool_is_explained(route: Route, words: list[str]) -> Non
         assert word in error.message
 
 
-def test_gateway_on_the_route_that_cannot_serve_is_named() -> None:
+def test_gateway_on_route_that_cannot_serve_is_named() -> None:
     error = refusal(to("ngw-a"), candidate("ngw-a", usable=False), candidate("ngw-b"))
     assert error.reason == "GatewayUnusable"
     assert error.message.startswith("NAT gateway ngw-a has no external address of the pool, or was not found; an")
 
 
-def test_gateway_whose_addresses_are_all_blocked_is_told_from_one_that_has_none() -> None:
+def test_gateway_whose_addresses_are_all_blocked_is_not_explained_like_one_that_has_none() -> None:
     error = refusal(to("ngw-a"), candidate("ngw-a", usable=False, blocked=2))
     assert error.reason == "GatewayUnusable"
     assert error.message.startswith("All external addresses of NAT gateway ngw-a are blocked; an operator has to")

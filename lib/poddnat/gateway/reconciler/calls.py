@@ -76,6 +76,8 @@ class ReadPage:
     page: int
     listing: bool
     """Whether it belongs to a listing of the whole table; else it is read for the entries that it may show."""
+    refresh: bool = False
+    """Whether nobody waits for it."""
 
 
 Write = Create | Delete

@@ -141,12 +141,7 @@ class Poller:
             return None, at - now
         if self._listing is None:
             self._listing = Listing(stamp, now)
-        return ReadPage(self._listing.next_page, listing=True), 0.0
-
-    @property
-    def is_refreshing(self) -> bool:
-        """Whether the next page is one that nobody waits for."""
-        return not self._urgent
+        return ReadPage(self._listing.next_page, listing=True, refresh=not self._urgent), 0.0
 
     def page_read(self, *, shown: int, total: int, since: int, started_at: float, now: float) -> Listing | None:
         """Take over a page of the listing; returns the listing once that was its last one."""

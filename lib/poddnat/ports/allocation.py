@@ -1,0 +1,105 @@
+"""What a pod asks for, what it is given, and which ports it can go on using when it asks for something else. Pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from poddnat.api import PodDNAT
+from poddnat.model import ExposedPort, PortMapping, Ports
+from poddnat.placement import AddressKey
+from poddnat.ports.allocator import Shape, Slot, shape_of
+
+
+@dataclass(frozen=True)
+class PortRequest:
+    """A pod that asks for ports: one or more for each item of its list."""
+
+    pod_uid: str
+    items: tuple[ExposedPort, ...]
+    namespace: str = ""
+    poddnat_uid: str = ""
+    """Of the PodDNAT that it has; empty: none yet."""
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """What it needs, whatever its own ports are: where one request finds nothing, no other of its shapes does."""
+        return tuple(map(shape_of, self.items))
+
+    @property
+    def entries(self) -> int:
+        """How many forward entries it takes: one for each item and protocol."""
+        return sum(len(item.transport.protocols) for item in self.items)
+
+    @property
+    def ports(self) -> int:
+        """How many public ports it takes: one for TCP and UDP counts as two."""
+        return sum(item.ports.size * len(item.transport.protocols) for item in self.items)
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The external side that a pod gets: one address, and ports there for its items in their order."""
+
+    key: AddressKey
+    mappings: tuple[PortMapping, ...]
+
+    @classmethod
+    def of(cls, poddnat: PodDNAT) -> Self:
+        """Read what a PodDNAT names."""
+        return cls(AddressKey(poddnat.gateway_id, poddnat.external_ip), poddnat.mappings)
+
+    @property
+    def items(self) -> tuple[ExposedPort, ...]:
+        """What the pod asks for."""
+        return tuple(mapping.item for mapping in self.mappings)
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """What it takes of its address."""
+        return slots_of(self.mappings)
+
+    @cached_property
+    def ports(self) -> int:
+        """How many public ports it has: one for TCP and UDP counts as two."""
+        return sum(ports.size for ports, _ in self.slots)
+
+    def is_same_outside(self, other: "Allocation | None") -> bool:
+        """Whether both take the same ports of the same address."""
+        return other is not None and (self.key, self.slots) == (other.key, other.slots)
+
+
+def reusable_mappings(
+    current: Sequence[PortMapping], items: Sequence[ExposedPort], may_have: Callable[[PortMapping], bool]
+) -> list[PortMapping | None]:
+    """Give each item the external ports that its internal ports have now, where it may have them."""
+    by_internal: dict[Ports, list[PortMapping]] = {}
+    for mapping in current:
+        by_internal.setdefault(mapping.internal, []).append(mapping)
+    unchanged = {mapping.item for mapping in current}
+    found: list[PortMapping | None] = [None] * len(items)
+    taken: list[Slot] = []
+    # Unchanged items come first: they must not lose a port to a changed one.
+    for index in sorted(range(len(items)), key=lambda index: items[index] not in unchanged):
+        item = items[index]
+        for mapping in by_internal.get(item.ports, ()):
+            same = mapping_to(mapping.external, item)
+            if item.overlaps(mapping.item) and not _overlap(same.slots, taken) and may_have(same):
+                found[index] = same
+                taken += same.slots
+                break
+    return found
+
+
+def mapping_to(external: Ports, item: ExposedPort) -> PortMapping:
+    """Map external ports to those of an item."""
+    return PortMapping(external, item.ports, item.transport)
+
+
+def slots_of(mappings: Iterable[PortMapping]) -> tuple[Slot, ...]:
+    """Tell what mappings take of their address."""
+    return tuple(slot for mapping in mappings for slot in mapping.slots)
+
+
+def _overlap(some: Sequence[Slot], others: Sequence[Slot]) -> bool:
+    return any(kind is other and ports.overlaps(part) for ports, kind in some for part, other in others)
