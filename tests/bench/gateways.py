@@ -14,9 +14,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from poddnat.gateway.listing import pages_of
+
 from poddnat.cloud import CloudClient, CloudError, EntryFilter, Meaning, RateLimiter
 from poddnat.gateway import Done, GatewayDriver, OwnEntries, Ownership
-from poddnat.gateway.listing import pages_of
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
 from tests.bench.emulated import CLUSTER, JITTER, EmulatedCloud, emulated_cloud
 

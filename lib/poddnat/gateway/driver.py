@@ -13,7 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from poddnat import logs
-from poddnat.cloud import ALL_ENTRIES, CloudClient, CloudError, EntryFilter, EntryPage, GatewayInfo, Meaning, RateLimiter
+from poddnat.cloud import (
+    ALL_ENTRIES,
+    CloudClient,
+    CloudError,
+    EntryFilter,
+    EntryPage,
+    GatewayInfo,
+    Meaning,
+    RateLimiter,
+)
 from poddnat.gateway.progress import Done, Progress
 from poddnat.gateway.read_budget import ReadBudget
 from poddnat.gateway.reading import read_pages
@@ -258,7 +267,8 @@ class GatewayDriver:
 
     def _write(self, call: Create | Delete) -> None:
         """Make a call that writes, and take over what came of it, whatever that is."""
-        error, entry_id = _unexpected(call, None), ""
+        error: CloudError | None = _unexpected(call, None)
+        entry_id = ""
         vetoed = False
         try:
             if not self._may_write():

@@ -81,4 +81,6 @@ def taken_by_unseen(rule: ForwardRule, error: CloudError) -> Problem:
     else:
         side, reason = f"{rule.external_ip}:{rule.external_ports.shown}", PORT_TAKEN
         act = "nobody has to act, another port is used"
-    return Problem(reason, f"The cloud says that {side} is taken, but shows no entry that has it: {error.quote}; {act}.", 30.0)
+    return Problem(
+        reason, f"The cloud says that {side} is taken, but shows no entry that has it: {error.quote}; {act}.", 30.0
+    )

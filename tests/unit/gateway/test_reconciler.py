@@ -1,12 +1,12 @@
 """What is done on a gateway, and when: in virtual time, against a model of the gateway."""
 
 import pytest
-
-from poddnat.cloud import CloudError, Meaning
-from poddnat.gateway import EVERYTHING, Blocked, Done, OwnEntries, Waiting
 from poddnat.gateway.calls import Create, Delete, Look
 from poddnat.gateway.concurrency import LONGEST_LOOK_GAP, Kind
 from poddnat.gateway.listing import Listing
+
+from poddnat.cloud import CloudError, Meaning
+from poddnat.gateway import EVERYTHING, Blocked, Done, OwnEntries, Waiting
 from poddnat.gateway.problems import quota_exceeded
 from poddnat.gateway.reconciler import Agenda
 from poddnat.model import EntryStatus, ForwardEntry

@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from poddnat.api import Problem
@@ -157,21 +157,23 @@ class DesiredState:
             return EntryState.DELETING
         return EntryState.PENDING if entry.rule in self.rules else EntryState.SURPLUS
 
-    def take_notice(self, items: list[Item], now: float) -> None:
+    def take_notice(self, items: Sequence[Item], now: float) -> None:
         """Note in which states its entries are now."""
         states = {item.key: item.state for item in items}
         if states != self._states:
             self._states, self.moved_at = states, now
         self.missing = sum(isinstance(key, tuple) for key in states)
-        self.unverified = {rule: why for rule, why in self.unverified.items() if rule in states or rule in self.in_flight}
+        self.unverified = {
+            rule: why for rule, why in self.unverified.items() if rule in states or rule in self.in_flight
+        }
         current = {item.entry.entry_id for item in items if item.entry and item.state is EntryState.CONFLICT}
         self.conflicts_seen = {i: at for i, at in self.conflicts_seen.items() if i in current}
 
-    def next_write(self, items: list[Item]) -> tuple[Kind, Item] | None:
+    def next_write(self, items: Sequence[Item]) -> tuple[Kind, Item] | None:
         """Choose what to send next: entries in the way first."""
         return next(((write, item) for item in items if (write := STEPS[item.state].write) is not None), None)
 
-    def unverified_conflicts(self, items: list[Item]) -> bool:
+    def unverified_conflicts(self, items: Sequence[Item]) -> bool:
         """Whether something in the way was not asked for by its id yet: it may have gone since."""
         return any(item.state is EntryState.CONFLICT and item.key not in self.conflicts_seen for item in items)
 

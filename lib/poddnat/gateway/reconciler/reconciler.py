@@ -174,7 +174,10 @@ class Reconciler:
     def _problem(self, desired: DesiredState, plan: Plan, now: float) -> Problem | None:
         """Tell what is the matter, beginning with what is the PodDNAT's own; None: nothing that would last."""
         items = desired.items(plan)
-        if not desired.unverified_conflicts(items) and (conflict := conflict_problem(plan, self._ownership)) is not None:
+        if (
+            not desired.unverified_conflicts(items)
+            and (conflict := conflict_problem(plan, self._ownership)) is not None
+        ):
             return conflict
         if desired.problem is not None:
             return desired.problem
