@@ -31,7 +31,7 @@ _BOLDEST = 1.5
 _PROBABLE = 0.9
 _CERTAIN = 0.999
 _SHORTEST_STEP = 0.001
-_SHARE_IF_SERIAL = 0.43
+_SHARE_IF_SERIAL = 0.4
 """The share of writes that should have settled when one is asked for, where the next write waits for it.
 
 With evenly spread times that is about two reads a write, and a tenth of the spread lost.

@@ -120,6 +120,10 @@ class DesiredState:
         self._tokens = {key: token for key, token in self._tokens.items() if isinstance(key, str) or key in current}
         self.reset_backoff()
 
+    def trust_table(self) -> None:
+        """Ask by name no more: the whole table has been listed. What it may have missed, the cloud doesn't make twice."""
+        self.unverified = {rule: why for rule, why in self.unverified.items() if why.evidence is not Evidence.BY_NAME}
+
     def put_off(self, now: float, *, at_least: float = 0.0) -> None:
         """Let its next write wait: ever longer the more often it failed."""
         self.retry_at = now + max(at_least, self.backoff.failed())

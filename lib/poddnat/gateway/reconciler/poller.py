@@ -21,6 +21,8 @@ MOST_FILTERS = 8
 _WORTH = 1.2
 """How many of the entries asked for a page has to show, as expected, to be read instead of them."""
 _YIELD_WEIGHT = 0.3
+_QUICK_PAGES = 4
+"""Up to so many pages a table is read at once when another writer is taken over from."""
 
 
 def pages_of(entries: int) -> int:
@@ -125,9 +127,15 @@ class Poller:
         self._refresh_at, self._urgent = -math.inf, True
 
     def begin_anew(self) -> None:
-        """Have the whole table listed from now on, whatever a listing under way has shown."""
+        """Have the whole table listed from now on, whatever a listing under way has shown; a long one takes its time."""
         self._listing = None
-        self._refresh_at = -math.inf
+        self._refresh_at, self._urgent = -math.inf, pages_of(self.total) <= _QUICK_PAGES
+
+    @property
+    def listing_is_cheaper(self) -> bool:
+        """Whether the rest of an urgent listing takes no more calls than asking for all that waits one by one."""
+        done = self._listing.next_page - 1 if self._listing is not None else 0
+        return self._urgent and pages_of(self.total) - done <= len(self._scheduled)
 
     def next_page(self, now: float, *, refresh_wait: float, stamp: int) -> tuple[ReadPage | None, float]:
         """Choose the next page of a listing, or say in how many seconds to ask again.

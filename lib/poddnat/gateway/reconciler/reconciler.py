@@ -290,7 +290,7 @@ class Reconciler:
             return None, math.inf
         if (closed := max(gates.wait(None), self._poller.retry_at - now)) > 0:
             return None, closed
-        read = None if self._due_last else self._due(now)
+        read = None if self._due_last or self._poller.listing_is_cheaper else self._due(now)
         self._due_last = read is not None
         wait = math.inf
         if read is None:
@@ -583,6 +583,8 @@ class Reconciler:
         self.loaded = self._listed = True
         self._current = self._current or listing.started_at >= self._current_from
         for desired in list(self._desired.values()):
+            if self._current:
+                desired.trust_table()
             self._place(desired, now)
 
     def take_listed(self) -> bool:

@@ -62,9 +62,13 @@ class SettleTime:
         return max(last, pending_at + more)
 
     def likely_by(self, share: float, *, pending_at: float) -> float:
-        """Give the age by which a share of the writes has settled that surely were unsettled at an age."""
+        """Give the age by which a share of the writes has settled that surely were unsettled at an age.
+
+        Of those few that take longest, it is given no more exactly than it is worth.
+        """
         first, last = max(self.surely_pending(), pending_at), self.surely_settled(pending_at)
-        return first + share * max(0.0, last - first)
+        step = max(share * (last - first), share / 2 * (self.surely_settled() - self.surely_pending()))
+        return min(first + step, last)
 
     def pending_share(self, age: float, *, since: float, pending_at: float) -> float:
         """Estimate what share of the writes that are unsettled at the age ``since`` still are so at a later age.
