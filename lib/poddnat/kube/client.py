@@ -1,6 +1,5 @@
 """The calls of the API server; pods and PodDNATs are its JSON, as it is."""
 
-import datetime as dt
 import hashlib
 import json
 import logging
@@ -14,6 +13,7 @@ from cachetools import TTLCache
 from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
+from poddnat import timestamps
 from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of
 from poddnat.error_texts import why_no_answer
 from poddnat.kube.intervals import EVENT_TTL, REQUEST_TIMEOUT, WATCH_TIMEOUT
@@ -198,17 +198,27 @@ class KubeClient:
         """Attach a Warning event to an object, unless it has one of the same text; failing to do so is only logged."""
         metadata = regarding["metadata"]
         digest = hashlib.sha256(f"{metadata['uid']}/{reason}/{message}".encode()).hexdigest()[:16]
-        if not self._is_new(digest):
+        with self._lock:
+            if digest in self._warned:  # The API server would refuse another one, but that is a request each time.
+                return
+        event = self._warning(regarding, f"{metadata['name'][:230]}.{digest}", reason, message)
+        try:
+            self._call_unless((_CONFLICT,), self._core.create_namespaced_event, metadata["namespace"], event)
+        except KubeError as error:
+            log.warning("no event for %s %s: %s", regarding["kind"], key_of(regarding), error)
             return
-        namespace = metadata["namespace"]
-        now = dt.datetime.now(dt.UTC)
-        event = client.CoreV1Event(
-            metadata=client.V1ObjectMeta(name=f"{metadata['name'][:230]}.{digest}", namespace=namespace),
+        with self._lock:
+            self._warned[digest] = None
+
+    def _warning(self, regarding: Mapping[str, Any], name: str, reason: str, message: str) -> client.CoreV1Event:
+        metadata, now = regarding["metadata"], timestamps.now()
+        return client.CoreV1Event(
+            metadata=client.V1ObjectMeta(name=name, namespace=metadata["namespace"]),
             involved_object=client.V1ObjectReference(
                 api_version=regarding["apiVersion"],
                 kind=regarding["kind"],
                 name=metadata["name"],
-                namespace=namespace,
+                namespace=metadata["namespace"],
                 uid=metadata["uid"],
             ),
             type="Warning",
@@ -220,20 +230,6 @@ class KubeClient:
             source=client.V1EventSource(component=self._component),
             reporting_component=self._component,
         )
-        try:
-            self._call_unless((_CONFLICT,), self._core.create_namespaced_event, namespace, event)
-        except KubeError as error:
-            log.warning("no event for %s %s: %s", regarding["kind"], key_of(regarding), error)
-            with self._lock:
-                self._warned.pop(digest, None)
-
-    def _is_new(self, digest: str) -> bool:
-        """Whether there is no such event yet; the API server would refuse another one, but that is a request each."""
-        with self._lock:
-            if digest in self._warned:
-                return False
-            self._warned[digest] = None
-        return True
 
     def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
         """Watch PodDNATs for a few minutes; ``on_event`` gets ADDED, MODIFIED or DELETED and the object.

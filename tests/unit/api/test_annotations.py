@@ -1,4 +1,4 @@
-"""A pod's annotations: what is asked for, what is refused and how, and what the pod is told."""
+"""A pod's annotations: what is asked for, what is refused and how, and what the pod's status says."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_every_list_of_ports_is_given_back_in_full(ports: list[int], protocol: s
     assert exposure.items == items(*(f"{port}/{protocol}" for port in ports))
 
 
-# What the pod is told
+# What the pod's status says
 
 
 def test_result_is_a_json_list_with_an_object_for_each_item() -> None:

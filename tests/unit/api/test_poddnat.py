@@ -222,8 +222,8 @@ def test_range_is_one_entry_as_the_api_spells_it() -> None:
 
 
 def test_status_shows_the_ports_in_brief() -> None:
-    told = status({}, [WEB, VOICE, QUERY], DONE, NOON)["ports"]
-    assert told == "512->80/tcp,700-710->9000-9010/udp,513->27015/tcpudp"
+    ports = status({}, [WEB, VOICE, QUERY], DONE, NOON)["ports"]
+    assert ports == "512->80/tcp,700-710->9000-9010/udp,513->27015/tcpudp"
 
 
 def test_items_work_when_all_their_entries_do() -> None:

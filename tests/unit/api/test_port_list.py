@@ -77,9 +77,9 @@ def test_item_without_a_protocol_has_the_usual_one(usual: Transport) -> None:
     ],
 )
 def test_refusal_names_the_items_and_what_would_be_right(text: str, wrong: str, right: str) -> None:
-    told = problem(text)
-    assert wrong in told
-    assert right in told
+    message = problem(text)
+    assert wrong in message
+    assert right in message
 
 
 def test_problems_of_different_kinds_are_all_told() -> None:
@@ -108,27 +108,27 @@ def lists() -> st.SearchStrategy[list[ExposedPort]]:
     """Lists in which nothing overlaps."""
 
     def apart(found: list[ExposedPort]) -> list[ExposedPort]:
-        kept: list[ExposedPort] = []
+        disjoint: list[ExposedPort] = []
         for item in found:
-            if not any(item.overlaps(other) for other in kept):
-                kept.append(item)
-        return kept
+            if not any(item.overlaps(other) for other in disjoint):
+                disjoint.append(item)
+        return disjoint
 
     return st.lists(all_items(60), min_size=1).map(apart)
 
 
 @given(lists(), st.sampled_from([",", " , ", ",\n"]), st.booleans())
-def test_every_list_is_read_back_as_written(wanted: list[ExposedPort], comma: str, shouting: bool) -> None:  # noqa: FBT001
-    text = comma.join(map(str, wanted))
-    assert parse(text.upper() if shouting else text, Transport.TCP) == tuple(wanted)
+def test_every_list_is_read_back_as_written(items: list[ExposedPort], comma: str, shouting: bool) -> None:  # noqa: FBT001
+    text = comma.join(map(str, items))
+    assert parse(text.upper() if shouting else text, Transport.TCP) == tuple(items)
 
 
 @given(st.lists(all_items(), min_size=2))
-def test_list_is_refused_just_when_items_overlap(wanted: list[ExposedPort]) -> None:
-    pairs = [(one, other) for index, one in enumerate(wanted) for other in wanted[:index]]
+def test_list_is_refused_just_when_items_overlap(items: list[ExposedPort]) -> None:
+    pairs = [(one, other) for index, one in enumerate(items) for other in items[:index]]
     overlap = any(one.overlaps(other) for one, other in pairs)
     try:
-        parse(",".join(map(str, wanted)), Transport.UDP)
+        parse(",".join(map(str, items)), Transport.UDP)
     except PortListError:
         assert overlap
     else:

@@ -52,7 +52,7 @@ def test_ordinal_stands_at_the_end_of_the_pods_name(pod: str, ordinal: int | Non
 
 
 @pytest.mark.parametrize(
-    ("spec", "wanted"),
+    ("spec", "replicas"),
     [
         ({}, {0}),
         ({"replicas": 0}, set()),
@@ -64,8 +64,10 @@ def test_ordinal_stands_at_the_end_of_the_pods_name(pod: str, ordinal: int | Non
         ({"replicas": 2, "reserveGameServerIds": [1]}, {0, 2}),
     ],
 )
-def test_stateful_set_wants_so_many_ordinals_past_those_it_reserves(spec: dict[str, Any], wanted: set[int]) -> None:
-    assert {ordinal for ordinal in range(10) if has_replica(spec, ordinal)} == wanted
+def test_replicas_of_a_stateful_set_are_so_many_ordinals_past_the_reserved_ones(
+    spec: dict[str, Any], replicas: set[int]
+) -> None:
+    assert {ordinal for ordinal in range(10) if has_replica(spec, ordinal)} == replicas
 
 
 @given(st.integers(0, 8), st.integers(0, 5), st.lists(st.integers(0, 20)))

@@ -28,7 +28,7 @@ NOT_EXIST = "The Specified forwardEntry is not exist"
         (400, "Throttling.User", "", Meaning.THROTTLED),
         (400, "Throttling.Api", "", Meaning.THROTTLED),
         (503, "Throttling.User", "", Meaning.THROTTLED),
-        # It may have been done: look first.
+        # It may have been done: read first.
         (503, "ServiceUnavailable", "", Meaning.UNKNOWN),
         (500, "InternalError", "", Meaning.UNKNOWN),
         (400, "UnknownError", "", Meaning.UNKNOWN),

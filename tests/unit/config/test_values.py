@@ -1,4 +1,4 @@
-"""The values file: what is accepted, and how everything that is wrong with it is told."""
+"""The values file: what is accepted, and how everything that is wrong with it is explained."""
 
 from __future__ import annotations
 
@@ -416,9 +416,9 @@ def test_pool_without_eips_allows_any_address_of_its_gateway() -> None:
     ],
 )
 def test_refusal_names_the_place_and_what_would_be_right(of: object, where: str, right: str) -> None:
-    told = problem(of)
-    assert told.startswith(where)
-    assert right in told
+    message = problem(of)
+    assert message.startswith(where)
+    assert right in message
 
 
 @pytest.mark.parametrize(
@@ -433,8 +433,8 @@ def test_refusal_names_the_place_and_what_would_be_right(of: object, where: str,
     ],
 )
 def test_untouched_placeholder_is_called_one(place: Place, placeholder: str) -> None:
-    told = problem(changed((place, placeholder)))
-    assert f"still the placeholder '{placeholder}'; put the real value" in told
+    message = problem(changed((place, placeholder)))
+    assert f"still the placeholder '{placeholder}'; put the real value" in message
 
 
 @pytest.mark.parametrize(
@@ -449,16 +449,16 @@ def test_untouched_placeholder_is_called_one(place: Place, placeholder: str) -> 
     ],
 )
 def test_ranges_that_overlap_on_an_eip_are_refused(one: Json, other: Json, shared: str) -> None:
-    told = problem(pool(one, other))
-    assert told.startswith("networkController.natGwPool[1]: ports ")
-    assert "those of natGwPool[0], 512-1024" in told
-    assert shared in told
-    assert told.endswith("keep the ranges apart")
+    message = problem(pool(one, other))
+    assert message.startswith("networkController.natGwPool[1]: ports ")
+    assert "those of natGwPool[0], 512-1024" in message
+    assert shared in message
+    assert message.endswith("keep the ranges apart")
 
 
 def test_all_problems_are_told_at_once() -> None:
     wrong = pool({"natgwId": "< nat gateway id. >", "portRangeEnd": 1}, {"eip": []}, {}, {"portRangeEnd": 70000})
-    told = problems(
+    message = problems(
         changed(
             (("clusterID",), ...),
             (("enableControllers",), []),
@@ -467,7 +467,7 @@ def test_all_problems_are_told_at_once() -> None:
             of=wrong,
         )
     )
-    assert [text.partition(": ")[0] for text in told] == [
+    assert [text.partition(": ")[0] for text in message] == [
         "clusterID",
         "credential",
         "enableControllers",

@@ -68,8 +68,8 @@ def test_working_entries_are_told_with_gateway_and_the_id_of_the_hook_call(world
 
 def test_refusal_is_told_once_with_the_pod(world: World, lines: Lines) -> None:
     pod = world.make_pod({**EXPOSE_80, PORTS: "http"})
-    told = answer(lambda: world.sync_pod(pod))["annotations"]
-    world.sync_pod(world.annotate(pod, told))
+    reported = answer(lambda: world.sync_pod(pod))["annotations"]
+    world.sync_pod(world.annotate(pod, reported))
     line = lines.saying("InvalidAnnotation")
     assert (line["level"], line["pod"]) == ("warning", "default/web-1")
 
@@ -106,7 +106,7 @@ def test_fields_of_one_call_are_not_those_of_the_next(world: World, lines: Lines
 def test_secret_is_in_no_line(world: World, lines: Lines) -> None:
     world.emulator.revoke_credential("key")
     pod = world.make_pod(EXPOSE_80)
-    wait_until(lambda: world.sync_pod(pod).status_code == 200, 10, "the refusal to be told")
+    wait_until(lambda: world.sync_pod(pod).status_code == 200, 10, "the refusal to be reported")
     assert lines.all()
     assert SECRET not in json.dumps(lines.all())
 
@@ -119,8 +119,8 @@ def test_what_fails_again_and_again_is_told_once_for_each_cause_and_when_it_work
     attempts.worked()
     attempts.worked()
     attempts.failed(OSError("away"))
-    told = [line["message"] for line in lines.all()]
-    assert told == ["reading: away", "reading: denied", "reading: works again", "reading: away"]
+    messages = [line["message"] for line in lines.all()]
+    assert messages == ["reading: away", "reading: denied", "reading: works again", "reading: away"]
 
 
 def test_text_shows_the_fields_behind_the_message() -> None:
@@ -131,7 +131,7 @@ def test_text_shows_the_fields_behind_the_message() -> None:
 
 def test_traceback_stays_in_its_line() -> None:
     try:
-        raise ValueError("a\nb")  # noqa: TRY301  # to be told
+        raise ValueError("a\nb")  # noqa: TRY301  # to be logged
     except ValueError:
         record = logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), __import__("sys").exc_info())
     written = logs.JsonFormatter().format(record)

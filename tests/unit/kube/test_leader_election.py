@@ -107,7 +107,7 @@ def test_first_candidate_is_active_and_the_second_knows_it(field: Field) -> None
     first = field.candidate("one").start()
     first.wait_active()
     second = field.candidate("two").start()
-    wait_until(lambda: second.election.holder == "one", 5, "the second to look")
+    wait_until(lambda: second.election.holder == "one", 5, "the second to read the lease")
     assert not second.election.is_leader
     assert (first.notified, second.notified) == (["gained, active: False"], [])
 
@@ -127,7 +127,7 @@ def test_candidate_that_stops_gives_the_lease_to_the_other_at_once(field: Field)
 def test_standby_that_stops_leaves_the_lease_alone(field: Field) -> None:
     field.candidate("one").start().wait_active()
     second = field.candidate("two").start()
-    wait_until(lambda: second.election.holder == "one", 5, "the second to look")
+    wait_until(lambda: second.election.holder == "one", 5, "the second to read the lease")
     second.election.stop()
     assert field.holder() == "one"
 
@@ -136,7 +136,7 @@ def test_candidate_takes_over_when_the_holder_is_not_heard_of_for_the_leases_tim
     field.candidate("one").start().wait_active()
     field.kill()
     second = field.candidate("two").start()
-    wait_until(lambda: second.election.holder == "one", 5, "the second to look")
+    wait_until(lambda: second.election.holder == "one", 5, "the second to read the lease")
     observed = second.election._election.observed_time_milliseconds
     second.election._election.observed_time_milliseconds = observed - LEASE_DURATION * 1000
     second.wait_active()
@@ -155,13 +155,13 @@ def test_holder_that_was_asleep_is_not_active_when_it_wakes_and_never_again(fiel
     first.wait_active()
     first.ahead += first.election.renew_deadline
     assert not first.election.is_leader
-    wait_until(lambda: len(first.notified) == 2, 5, "the loss to be told")
+    wait_until(lambda: len(first.notified) == 2, 5, "the loss to be notified")
     assert first.notified == ["gained, active: False", "lost, active: False"]
     first.ahead -= first.election.renew_deadline
     assert not first.election.is_leader
 
 
-def test_candidate_that_fails_is_told_to_end(field: Field) -> None:
+def test_candidate_that_fails_is_notified_to_end(field: Field) -> None:
     first = field.candidate("one")
 
     def fail() -> None:
@@ -169,14 +169,14 @@ def test_candidate_that_fails_is_told_to_end(field: Field) -> None:
 
     first.election._on_renewed = fail
     first.start()
-    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be told")
+    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be notified")
 
 
 def test_holder_whose_lease_was_taken_is_told(field: Field) -> None:
     first = field.candidate("one").start()
     first.wait_active()
     field.give_to("two")
-    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be told")
+    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be notified")
     assert field.holder() == "two"
 
 
@@ -187,4 +187,4 @@ def test_holder_cut_off_from_the_api_server_goes_on_until_its_time_is_up(field: 
     assert first.election.is_leader
     first.ahead += first.election.renew_deadline
     assert not first.election.is_leader
-    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be told")
+    wait_until(lambda: first.notified[1:] == ["lost, active: False"], 5, "the loss to be notified")

@@ -1,4 +1,4 @@
-"""What is told of the SDK's errors."""
+"""The short texts for the SDK's errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHAIN = (
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         pytest.param(
             CHAIN.format(POOL.format(OIDC_TOKEN, REFUSED), "Failed to get RAM session credentials. HttpCode=404"),
@@ -44,9 +44,9 @@ CHAIN = (
         ),
     ],
 )
-def test_missing_credentials_are_explained_without_secrets(text: str, told: str) -> None:
-    assert why_no_credentials(text) == told
-    assert leaks(told) == []
+def test_missing_credentials_are_explained_without_secrets(text: str, expected: str) -> None:
+    assert why_no_credentials(text) == expected
+    assert leaks(expected) == []
 
 
 def test_reason_is_taken_out_of_the_call_around_it() -> None:
