@@ -6,7 +6,15 @@ manifests only: it does no I/O and knows no clock.
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
 from poddnat.api.annotations import FIXED, POD_DNAT, AnnotationError
-from poddnat.api.fixed import Fixed, owner_of, parting, pod_uid_of, stable_owner_of, timed, wanted_by
+from poddnat.api.fixed import (
+    Fixed,
+    away_since_patch,
+    desired_by,
+    owner_of,
+    pod_uid_of,
+    stable_owner_of,
+    suspend_patch,
+)
 from poddnat.api.pod_facts import annotations_of, is_terminating
 from poddnat.api.pod_status import is_reported, reported, status_annotations
 from poddnat.api.poddnat import (
@@ -81,8 +89,10 @@ __all__ = [
     "SpecError",
     "annotations",
     "annotations_of",
+    "away_since_patch",
     "claimed_entries",
     "controller_of",
+    "desired_by",
     "entry_ids",
     "fixed",
     "has_place",
@@ -97,7 +107,6 @@ __all__ = [
     "ordinal_of",
     "owner_of",
     "parse_spec",
-    "parting",
     "pod_facts",
     "pod_uid_of",
     "port_list",
@@ -108,7 +117,6 @@ __all__ = [
     "stable_owner_of",
     "status",
     "status_annotations",
-    "timed",
-    "wanted_by",
+    "suspend_patch",
     "working_ports",
 ]

@@ -80,10 +80,10 @@ class Fixed:
 
     def is_written(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a PodDNAT's metadata say this already."""
-        wanted = self.metadata()
+        desired = self.metadata()
         there = metadata.get("annotations") or {}
-        same = all(there.get(key) == value for key, value in wanted["annotations"].items())
-        return same and (metadata.get("ownerReferences") or []) == wanted["ownerReferences"]
+        same = all(there.get(key) == value for key, value in desired["annotations"].items())
+        return same and (metadata.get("ownerReferences") or []) == desired["ownerReferences"]
 
     @classmethod
     def read(cls, metadata: Mapping[str, Any]) -> Self | None:
@@ -127,7 +127,7 @@ def pod_uid_of(metadata: Mapping[str, Any]) -> str:
     return owner.uid if owner is not None and owner.kind == "Pod" else ""
 
 
-def wanted_by(poddnat: Mapping[str, Any]) -> PodDNAT | None:
+def desired_by(poddnat: Mapping[str, Any]) -> PodDNAT | None:
     """Read what a PodDNAT asks for, one that is kept for a pod that is away too; None: its spec makes no sense."""
     try:
         return parse_spec(spec_of(poddnat), away=Fixed.read(poddnat["metadata"]) is not None)
@@ -141,7 +141,7 @@ def serves(poddnat: Mapping[str, Any], pod_uid: str) -> bool:
     return fixed is not None and fixed.pod_uid == pod_uid
 
 
-def new(namespace: str, fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
+def new_poddnat(namespace: str, fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
     """Write the PodDNAT that a fixed pod should have, to be created."""
     made = manifest(namespace, fixed.pod_name, poddnat)
     about = fixed.metadata()
@@ -150,19 +150,19 @@ def new(namespace: str, fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
     return made
 
 
-def change(observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
+def update_patch(observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
     """Write the patch that makes of a PodDNAT what the pod should have, unless somebody else changes it first."""
     version = observed["metadata"]["resourceVersion"]
     return {"metadata": {**fixed.metadata(), "resourceVersion": version}, "spec": poddnat.spec()}
 
 
-def timed(observed: Mapping[str, Any], away_since: str) -> dict[str, Any]:
+def away_since_patch(observed: Mapping[str, Any], away_since: str) -> dict[str, Any]:
     """Write the patch that notes since when no pod has the ports; empty: there is one, which can't have them yet."""
     version = observed["metadata"]["resourceVersion"]
     return {"metadata": {"annotations": {AWAY_SINCE: away_since or None}, "resourceVersion": version}}
 
 
-def parting(observed: Mapping[str, Any], fixed: Fixed, now: str) -> dict[str, Any]:
+def suspend_patch(observed: Mapping[str, Any], fixed: Fixed, now: str) -> dict[str, Any]:
     """Write the patch that takes the pod's side off a PodDNAT; the external side stays."""
     away = replace(fixed, pod_uid="", away_since=fixed.away_since or now)
     metadata = {**away.metadata(), "resourceVersion": observed["metadata"]["resourceVersion"]}

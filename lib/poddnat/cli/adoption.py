@@ -198,7 +198,7 @@ class Adoption:
 
     def _adopt(self, move: Move) -> bool:
         metadata = move.poddnat["metadata"]
-        parting = fixed.parting(move.poddnat, move.heir, rfc3339(now())) if move.heir is not None else {}
+        parting = fixed.suspend_patch(move.poddnat, move.heir, rfc3339(now())) if move.heir is not None else {}
         patch = {
             **(parting.get("metadata") or ours(move.pod or {})),
             "uid": metadata["uid"],

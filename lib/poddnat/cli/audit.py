@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from poddnat.api import claimed_entries, is_ready, is_terminating, key_of, spec_of, wanted_by
+from poddnat.api import claimed_entries, desired_by, is_ready, is_terminating, key_of, spec_of
 from poddnat.cli.snapshot import Snapshot
 from poddnat.config import Values
 from poddnat.gateway import Ownership
@@ -105,7 +105,7 @@ def _of_poddnat(
             text = f"it was renamed to {entry.name}; name it {own_name} again, by hand"
             yield Finding(Kind.DRIFTED, gateway_id, entry_id, str(rule), name, uid, text, by_hand=True)
     if is_ready(poddnat):
-        asked_for = wanted_by(poddnat)
+        asked_for = desired_by(poddnat)
         rules = asked_for.rules if asked_for is not None else ()
         for entry in tables.get(gateway_id, ()):
             if entry.name == own_name and entry.entry_id not in claims and entry.rule not in rules:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from poddnat.api import key_of, pod_uid_of, spec_of, wanted_by
+from poddnat.api import desired_by, key_of, pod_uid_of, spec_of
 from poddnat.cli.snapshot import Snapshot
 from poddnat.config import Values
 from poddnat.gateway import Ownership
@@ -94,7 +94,7 @@ def ports_report(stock: Snapshot, values: Values) -> PortsReport:
 
 
 def _note(registry: PortRegistry, poddnat: dict[str, Any]) -> None:
-    wanted, metadata = wanted_by(poddnat), poddnat["metadata"]
+    wanted, metadata = desired_by(poddnat), poddnat["metadata"]
     if wanted is not None:
         home = (wanted.gateway_id, wanted.external_ip)
         registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), home, wanted.mappings)

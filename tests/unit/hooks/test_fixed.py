@@ -17,7 +17,7 @@ from metacontroller_standin.workloads import add_pods
 from poddnat.api import FIXED
 from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.readiness import CONDITION
-from poddnat.controllers import AbsentPods, PodAnswer
+from poddnat.controllers import PodAnswer, RetainedPodDNATs
 from poddnat.kube import KubeError
 from tests.unit.hooks.test_cluster import told, wait_ready
 from tests.unit.hooks.test_placement import OTHER
@@ -41,8 +41,6 @@ from tests.unit.hooks.world import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from poddnat.api import Fixed
 
 Json = dict[str, Any]
 
@@ -626,14 +624,14 @@ def test_pod_whose_absence_cannot_be_written_holds_up_no_other(world: World, mon
     for name, ip in (("arena-0", POD_IP), ("arena-1", ADDRESSES[-1])):
         pod = world.set_pod_status(world.api.get(world.api.resource(*PODS), name, "default"), "Running", ip)
         wait_until(lambda pod=pod, name=name: world.sync_pod(pod) and world.poddnat(name), 5, "its PodDNAT")  # type: ignore[misc]
-    park = AbsentPods.park
+    suspend = RetainedPodDNATs.suspend
 
-    def park_others(absences: AbsentPods, poddnat: Json, fixed: Fixed) -> None:
+    def suspend_others(retained: RetainedPodDNATs, poddnat: Json) -> None:
         if poddnat["metadata"]["name"] == "arena-0":
             raise KubeError("an admission webhook does not like it")
-        park(absences, poddnat, fixed)
+        suspend(retained, poddnat)
 
-    monkeypatch.setattr(AbsentPods, "park", park_others)
+    monkeypatch.setattr(RetainedPodDNATs, "suspend", suspend_others)
     for name in ("arena-0", "arena-1"):
         world.api.delete(world.api.resource(*PODS), name, "default", grace_period=0)
-    wait_until(lambda: not (world.poddnat("arena-1") or {})["spec"]["internalIP"], 5, "the other to be parked")
+    wait_until(lambda: not (world.poddnat("arena-1") or {})["spec"]["internalIP"], 5, "the other to be suspended")
