@@ -1,7 +1,7 @@
 """What the PodDNAT of a fixed pod says of itself in its metadata, and which pods can be fixed.
 
-Such a PodDNAT outlives its pod: it belongs to the pod's owner, and remembers all that decides over it while the pod
-is away.
+Such a PodDNAT outlives its pod: it belongs to the pod's owner, and carries a record of all that decides over it while
+the pod is away.
 """
 
 from collections.abc import Mapping
@@ -32,8 +32,13 @@ class Owner:
     uid: str
 
     def is_like(self, other: "Owner") -> bool:
-        """Whether it is the same but for its uid: perhaps made anew."""
-        return replace(self, uid=other.uid) == other
+        """Whether it is the same but for its uid and API version: perhaps made anew, or known by a newer version."""
+        return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
+
+    @property
+    def group(self) -> str:
+        """Its API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -41,7 +46,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Fixed:
-    """What is remembered on the PodDNAT of a fixed pod."""
+    """The record on the PodDNAT of a fixed pod."""
 
     owner: Owner
     release: Release

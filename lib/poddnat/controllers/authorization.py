@@ -123,17 +123,17 @@ class Authorizer:
         pod = self._cluster.pod(metadata["namespace"], owner.name)
         if pod is None or pod["metadata"]["uid"] != owner.uid:
             return _refusal(f"its pod {owner.name} (uid {owner.uid}) is gone")
-        return _judge(pod, owner.name, desired)
+        return _check_pod(pod, owner.name, desired)
 
     def _ask_fixed(self, metadata: Mapping[str, Any], fixed: Fixed, desired: PodDNAT) -> Verdict | Problem:
         name = metadata["name"]
         pod = self._cluster.pod(metadata["namespace"], name)
         if pod is None or pod["metadata"]["uid"] != fixed.pod_uid or pod_facts.address_of(pod) is None:
             return Verdict.AWAY
-        return _judge(pod, name, desired)
+        return _check_pod(pod, name, desired)
 
 
-def _judge(pod: Mapping[str, Any], name: str, desired: PodDNAT) -> Verdict | Problem:
+def _check_pod(pod: Mapping[str, Any], name: str, desired: PodDNAT) -> Verdict | Problem:
     if pod_facts.shares_node_network(pod):
         return _refusal(f"pod {name} uses its node's network")
     if pod_facts.address_of(pod) != desired.internal_ip:

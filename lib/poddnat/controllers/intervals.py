@@ -26,7 +26,7 @@ FIXED_POD_NOT_READY_RESYNC = 10.0
 """The same while its PodDNAT is not Ready, which will pass."""
 
 ABSENCE_RESYNC = 30.0
-"""Until the absence of a fixed pod is judged again: its owner may have been scaled down meanwhile."""
+"""Until the absence of a fixed pod is checked again: its owner may have been scaled down meanwhile."""
 SUCCESSOR_RESYNC = 10.0
 """The same while a successor is there that can't have the ports yet."""
 

@@ -1,12 +1,12 @@
 """What the reconcilers tell those above them: everything that flows upward from this package goes through here."""
 
-from typing import Any, Protocol
+from typing import Any
 
 Manifest = dict[str, Any]
 
 
-class ControllersListener(Protocol):
-    """Hears what happens in the reconcilers; a subclass overrides what it cares for.
+class ControllersListener:
+    """Hears what happens in the reconcilers, and does nothing: a subclass overrides what it cares for.
 
     Called from several threads; must neither block nor raise.
     """

@@ -28,7 +28,7 @@ from poddnat.api import (
 )
 from poddnat.controllers.authorization import Authorizer, Verdict
 from poddnat.controllers.exposure_timer import ExposureTimer
-from poddnat.controllers.fixed.retained import Over, RetainedPodDNATs
+from poddnat.controllers.fixed.retained import ReleaseDue, RetainedPodDNATs
 from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
 from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.ownership_evidence import OwnershipEvidence
@@ -191,17 +191,17 @@ class PodDNATReconciler:
         if sync.fixed is None or sync.desired.internal_ip:
             return None
         self._gateways.withdraw(sync.own_entries)
-        judged = self._retained.judge_absence(sync.poddnat, sync.fixed)
-        if isinstance(judged, Over):
-            self._retained.release(sync.poddnat, judged.message)
+        absence = self._retained.check_absence(sync.poddnat, sync.fixed)
+        if isinstance(absence, ReleaseDue):
+            self._retained.release(sync.poddnat, absence.message)
             return RequeueAfter(REQUEUE_SOON)
         self._note_allowed(sync)  # There may be ports left by now.
         denied = self._authorizer.denied_by_values(sync.metadata, sync.desired)
         if (problem := denied or self._registry.beyond_limits(sync.own_entries.uid)) is not None:
             self._give_up_ports(sync)
             return self._reporter.blocked(sync.poddnat, problem)
-        condition = Condition(ready=False, reason="PodAway", message=judged.message)
-        return self._reporter.reported(sync.poddnat, (), condition, resync_after=judged.resync_after)
+        condition = Condition(ready=False, reason="PodAway", message=absence.message)
+        return self._reporter.reported(sync.poddnat, (), condition, resync_after=absence.resync_after)
 
     def _leave_other_gateways(self, sync: _Sync) -> None:
         self._gateways.leave_others(sync.own_entries, sync.desired.gateway_id)

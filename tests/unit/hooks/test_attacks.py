@@ -226,7 +226,7 @@ def test_pods_port_is_not_taken_from_it(world: World, victim: Json) -> None:
     assert world.attachment(pod, victim)["spec"] == victim["spec"]
 
 
-def test_port_that_is_kept_for_somebody_without_an_entry_is_not_taken(world: World, victim: Json) -> None:
+def test_port_that_is_allocated_to_somebody_without_an_entry_is_not_taken(world: World, victim: Json) -> None:
     """As for a fixed pod that is away: the cloud alone would not mind."""
     world.emulator.delete_entry(GATEWAY, victim["status"]["entries"][0]["forwardEntryId"])
     with restarted(world) as again:
@@ -248,7 +248,7 @@ def test_pod_has_the_ports_of_one_poddnat_only() -> None:
         assert world.expose(other)["spec"]["portMapping"][0]["externalPort"] == str(port)
 
 
-def test_ports_named_by_hand_are_not_kept_from_others() -> None:
+def test_ports_named_by_hand_are_left_to_others() -> None:
     with running(last_port=513) as world:
         mapping = [{"externalPort": str(port), "internalPort": "80"} for port in (512, 513)]
         spec = {"tableId": GATEWAY, "externalIP": EIP, "internalIP": VICTIM_IP, "portMapping": mapping}

@@ -1,4 +1,4 @@
-"""Fixed pods: the same public ports over deletion, rescheduling and restarts, and when they are given up.
+"""Fixed pods: the same public ports over deletion, rescheduling and restarts, and when they are released.
 
 In a whole cluster in memory, where the test plays the controller of the StatefulSet.
 """
@@ -232,7 +232,7 @@ def test_fixed_pod_whose_address_can_not_serve_it_any_more_gets_another_and_is_t
         assert ("Pod", "FixedAddressChanged") in world.warnings()
 
 
-# When the ports are given up
+# When the ports are released
 
 
 def test_scaling_down_releases_the_ports(busy: Cluster) -> None:
@@ -383,7 +383,7 @@ def test_opting_out_releases_a_fixed_pods_ports(busy: Cluster) -> None:
     wait_released(busy.world)
 
 
-def test_typo_on_a_fixed_pod_withdraws_its_ports_but_keeps_them_for_it(busy: Cluster) -> None:
+def test_typo_on_a_fixed_pod_withdraws_its_ports_but_retains_them(busy: Cluster) -> None:
     world = busy.world
     before = expose(world)
     world.annotate(pod_of(world), {PORTS: "http"})
@@ -407,7 +407,7 @@ def test_pod_with_a_random_name_is_exposed_and_told_that_it_can_not_be_fixed(bus
     wait_until(lambda: ("Pod", "FixedNotPossible") in world.warnings(), 10, "the event")
 
 
-def test_pod_whose_name_is_kept_for_another_owner_is_told_what_to_do(busy: Cluster) -> None:
+def test_pod_whose_name_is_retained_for_another_owner_is_told_what_to_do(busy: Cluster) -> None:
     world = busy.world
     expose(world, {**FIXED_80, RELEASE_STRATEGY: "Never"})
     delete_owner(world)
@@ -429,7 +429,7 @@ def test_fixed_pod_that_went_while_the_server_was_away_is_noticed_when_it_is_bac
         assert outside(again) == before
 
 
-def test_fixed_pod_that_goes_with_the_active_replica_is_looked_after_by_the_next(world: World) -> None:
+def test_fixed_pod_that_goes_with_the_active_replica_is_suspended_by_the_next(world: World) -> None:
     with standing_by(world) as standby:
         with cluster(world):
             before = expose(world)
@@ -492,7 +492,7 @@ def test_poddnat_of_a_fixed_pod_that_is_deleted_by_hand_comes_back_at_once_with_
 
 
 @pytest.mark.parametrize("change", [{"internalIP": "172.16.1.14"}, {"portMapping": []}, {"externalIP": OTHER}], ids=str)
-def test_poddnat_of_a_fixed_pod_that_is_edited_by_hand_is_put_right_at_once(busy: Cluster, change: Json) -> None:
+def test_poddnat_of_a_fixed_pod_that_is_edited_by_hand_is_repaired_at_once(busy: Cluster, change: Json) -> None:
     world = busy.world
     ip, _ = expose(world)
     (entry,) = world.entries()
@@ -540,7 +540,7 @@ def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
 
 
 def claim_to_be_fixed(world: World, name: str, *ports: int, strategy: str = "Never") -> Json:
-    """Write a PodDNAT that keeps ports for a pod that has never been."""
+    """Write a PodDNAT that retains ports for a pod that has never been."""
     mapping = [{"externalPort": str(port), "internalPort": str(port)} for port in ports]
     poddnat = world.make_poddnat({"tableId": GATEWAY, "externalIP": EIP, "portMapping": mapping}, name=name)
     claims = {"owner": "apps/v1 StatefulSet arena 1", "release-strategy": strategy}
@@ -553,7 +553,7 @@ def verdict(world: World, poddnat: Json) -> str:
     return condition(answer(lambda: world.sync_poddnat(poddnat)))[1]
 
 
-def test_ports_kept_for_pods_that_are_away_are_capped_for_each_namespace_and_pod() -> None:
+def test_ports_retained_for_pods_that_are_away_are_capped_for_each_namespace_and_pod() -> None:
     with running(last_port=515, network={"limits": {"portsPerNamespace": 3, "portsPerPod": 2}}) as world:
         claims = [(512,), (513,), (514, 515), (512, 513, 514)]
         hoards = [claim_to_be_fixed(world, f"hoard-{number}", *ports) for number, ports in enumerate(claims)]
@@ -564,17 +564,17 @@ def test_ports_kept_for_pods_that_are_away_are_capped_for_each_namespace_and_pod
         assert given["externalPort"] in {"514", "515"}
         world.api.delete(world.poddnats, "hoard-0", "default")
         world.api.delete(world.poddnats, "hoard-1", "default")
-        wait_until(lambda: verdict(world, hoards[2]) == "PodAway", 10, "the ports to be kept, as there is room")
+        wait_until(lambda: verdict(world, hoards[2]) == "PodAway", 10, "the ports to be retained, as some are left")
 
 
-def test_ports_are_not_kept_in_a_namespace_that_may_have_none() -> None:
+def test_ports_are_not_retained_in_a_namespace_that_may_have_none() -> None:
     with running(last_port=512, network={"allowedNamespaces": {"names": ["games"]}}) as world:
         assert verdict(world, claim_to_be_fixed(world, "hoard", 512)) == "NamespaceNotAllowed"
         world.change_values(last_port=512)
         assert world.expose(world.make_pod(EXPOSE_80))["spec"]["externalIP"] == EIP
 
 
-def test_ports_kept_for_an_owner_that_is_not_there_are_given_up() -> None:
+def test_ports_retained_for_an_owner_that_is_not_there_are_released() -> None:
     with running() as world:
         hoard = claim_to_be_fixed(world, "arena-0", 512, strategy="Follow")
         world.sync_poddnat(hoard)

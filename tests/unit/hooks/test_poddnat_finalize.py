@@ -117,6 +117,6 @@ def test_nothing_is_left_of_a_poddnat_that_goes_while_it_is_synced(
 
     monkeypatch.setattr(Authorizer, "check", check_and_lose)
     world.sync_poddnat(poddnat)
-    wait_until(lambda: not service.fleet.gateways()[0].is_busy_with(uid), 5, "its end to be heeded")
+    wait_until(lambda: not service.fleet.gateways()[0].is_busy_with(uid), 5, "its entries to be withdrawn")
     assert world.entries() == []
     assert service._registry._observed == {}

@@ -6,7 +6,7 @@ three things happen to it:
 - *Retained while away.* When the pod goes, or can't have its ports, its PodDNAT is suspended: the entries are
   withdrawn and the pod's side is taken off it; the external side is retained. The pod's successor, a pod of the same
   name and owner, gets it back.
-- *Released by strategy.* While no pod has the ports, each sync of the PodDNAT judges the absence by the release
+- *Released by strategy.* While no pod has the ports, each sync of the PodDNAT checks the absence by the release
   strategy (``poddnat.api.release_strategy``), and deletes the PodDNAT when it is over.
 - *Repaired when spoilt.* Metacontroller doesn't call a pod's hook when somebody edits or deletes a PodDNAT that is no
   attachment, so the pod is synced from here.

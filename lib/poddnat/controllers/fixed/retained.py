@@ -37,14 +37,14 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True)
 class Retained:
-    """The external side is retained for now: a sentence, and seconds after which to judge again."""
+    """The external side is retained for now: a sentence, and seconds after which to check again."""
 
     message: str
     resync_after: float = ABSENCE_RESYNC
 
 
 @dataclass(frozen=True)
-class Over:
+class ReleaseDue:
     """The external side is to be released: why."""
 
     message: str
@@ -91,7 +91,7 @@ class RetainedPodDNATs:
         return owner
 
     def suspend(self, poddnat: Manifest | None) -> None:
-        """Take the pod's side off a fixed pod's PodDNAT, if it is on it; another one by now will be judged anew.
+        """Take the pod's side off a fixed pod's PodDNAT, unless that is done, or somebody changes the PodDNAT first.
 
         Raises:
             KubeError: the API server did not do it, or it is not known whether.
@@ -115,7 +115,7 @@ class RetainedPodDNATs:
             self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
 
     def release(self, poddnat: Manifest, why: str) -> None:
-        """Delete a PodDNAT for good, unless something has changed about it since its absence was judged.
+        """Delete a PodDNAT for good, unless something has changed about it since its absence was checked.
 
         Raises:
             KubeError: the API server did not do it.
@@ -133,7 +133,7 @@ class RetainedPodDNATs:
             text = f"The pod's fixed address {before} can't serve it here any more, and {now}"
             self._cluster.warn(pod, "FixedAddressChanged", f"{text}; the user has to let its clients know.")
 
-    def judge_absence(self, poddnat: Manifest, record: Fixed) -> Retained | Over:
+    def check_absence(self, poddnat: Manifest, record: Fixed) -> Retained | ReleaseDue:
         """Tell whether the external side of a pod that is away is still retained.
 
         How long it has been away stands on the PodDNAT, so it outlasts this process. While a successor is there,
@@ -145,22 +145,22 @@ class RetainedPodDNATs:
         namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
         pod = self._cluster.pod(namespace, name)
         if pod is not None and not pod_facts.is_terminating(pod) and _is_successor(pod, record):
-            return self._judge_waiting(poddnat, record, pod)
+            return self._check_successor(poddnat, record, pod)
         if record.release.seconds is not None:
-            return self._judge_by_time(poddnat, record, record.release.seconds)
+            return self._check_duration(poddnat, record, record.release.seconds)
         if record.release.follows and (why := self._owner_lets_go(namespace, name, record)) is not None:
-            return Over(why)
+            return ReleaseDue(why)
         return Retained(f"{_retained_for(name, record)}.")
 
-    def _judge_waiting(self, poddnat: Manifest, record: Fixed, pod: Manifest) -> Retained | Over:
+    def _check_successor(self, poddnat: Manifest, record: Fixed, pod: Manifest) -> Retained | ReleaseDue:
         name = pod["metadata"]["name"]
         if not _asks_for_fixed_ports(pod):
-            return Over(f"pod {name} no longer asks for public ports")
+            return ReleaseDue(f"pod {name} no longer asks for public ports")
         if record.release.seconds is not None and record.away_since:
             self._cluster.patch_poddnat(pod["metadata"]["namespace"], name, away_since_patch(poddnat, ""))
         return Retained(f"Pod {name} is there but can't have its ports yet; they are kept for it.", SUCCESSOR_RESYNC)
 
-    def _judge_by_time(self, poddnat: Manifest, record: Fixed, seconds: float) -> Retained | Over:
+    def _check_duration(self, poddnat: Manifest, record: Fixed, seconds: float) -> Retained | ReleaseDue:
         namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
         since = _time(record.away_since)
         if since is None:  # The pod that was there has gone; or somebody has spoilt it by hand.
@@ -168,7 +168,7 @@ class RetainedPodDNATs:
         until = (since or self._wall_clock()) + dt.timedelta(seconds=seconds)
         left = (until - self._wall_clock()).total_seconds()
         if left <= 0:
-            return Over(f"pod {name} has been away for {record.release.text}")
+            return ReleaseDue(f"pod {name} has been away for {record.release.text}")
         message = f"{_retained_for(name, record)}, until {timestamps.rfc3339(until)}."
         return Retained(message, min(max(left, REQUEUE_SOON), RESYNC))
 
