@@ -19,7 +19,7 @@ from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.readiness import CONDITION
 from poddnat.controllers import PodAnswer, RetainedPodDNATs
 from poddnat.kube import KubeError
-from tests.unit.hooks.test_cluster import told, wait_ready
+from tests.unit.hooks.test_cluster import pod_report, wait_ready
 from tests.unit.hooks.test_placement import OTHER
 from tests.unit.hooks.test_standby import standing_by
 from tests.unit.hooks.world import (
@@ -205,7 +205,7 @@ def test_nobody_else_is_given_the_ports_of_a_fixed_pod_that_is_away() -> None:
         delete_pod(world)
         wait_away(world)
         world.make_pod(EXPOSE_80, ip="")
-        wait_until(lambda: told(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused")
+        wait_until(lambda: pod_report(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused")
 
 
 def test_ip_of_a_fixed_pod_that_is_gone_serves_its_new_holder_only(world: World) -> None:
@@ -413,7 +413,7 @@ def test_pod_whose_name_is_retained_for_another_owner_is_told_what_to_do(busy: C
     delete_owner(world)
     wait_away(world)
     world.make_pod(EXPOSE_80, name="arena-0", ip="")
-    wait_until(lambda: told(world, "arena-0").get(STATUS, "").startswith("NameTaken: "), 10, "the pod to be told")
+    wait_until(lambda: pod_report(world, "arena-0").get(STATUS, "").startswith("NameTaken: "), 10, "the pod to be told")
 
 
 # Restarts, other replicas, and calls of which nobody knows what became
@@ -457,7 +457,9 @@ def test_failover_while_a_fixed_pod_is_away_keeps_its_ports_and_the_time_of_its_
             busy.standin.wait_idle(horizon=1)
             assert (outside(world), away_since(world)) == (before, since)
             world.make_pod(EXPOSE_80, ip="")
-            wait_until(lambda: told(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused")
+            wait_until(
+                lambda: pod_report(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused"
+            )
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["done", "not-done"])
@@ -518,8 +520,8 @@ def test_fixed_pod_is_asked_about_again_soon_while_its_poddnat_is_not_ready(
     busy.standin.wait_idle(horizon=30)
     poddnat = busy.world.poddnat("arena-0") or {}
     pods = busy.world.service.pods
-    (told,) = poddnat["status"]["conditions"]
-    poddnat["status"]["conditions"] = [{**told, "status": ready, "reason": reason}]
+    (reported,) = poddnat["status"]["conditions"]
+    poddnat["status"]["conditions"] = [{**reported, "status": ready, "reason": reason}]
     busy.world.service.poddnats._take("MODIFIED", poddnat)
     answered = pods.sync(pod_of(busy.world), None)
     assert isinstance(answered, PodAnswer)
@@ -557,9 +559,9 @@ def test_ports_retained_for_pods_that_are_away_are_capped_for_each_namespace_and
     with running(last_port=515, network={"limits": {"portsPerNamespace": 3, "portsPerPod": 2}}) as world:
         claims = [(512,), (513,), (514, 515), (512, 513, 514)]
         hoards = [claim_to_be_fixed(world, f"hoard-{number}", *ports) for number, ports in enumerate(claims)]
-        told = [verdict(world, hoard) for hoard in hoards]
-        assert told == ["PodAway", "PodAway", "NamespaceLimitReached", "TooManyPorts"]
-        assert [verdict(world, hoard) for hoard in hoards] == told
+        reported = [verdict(world, hoard) for hoard in hoards]
+        assert reported == ["PodAway", "PodAway", "NamespaceLimitReached", "TooManyPorts"]
+        assert [verdict(world, hoard) for hoard in hoards] == reported
         (given,) = world.expose(world.make_pod(EXPOSE_80))["spec"]["portMapping"]
         assert given["externalPort"] in {"514", "515"}
         world.api.delete(world.poddnats, "hoard-0", "default")

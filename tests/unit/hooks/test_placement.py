@@ -40,7 +40,7 @@ def sync(world: World, poddnat: Json) -> Json:
     return world.set_status(poddnat, answer(lambda: world.sync_poddnat(poddnat))["status"])
 
 
-def told(world: World, pod: Json) -> Json:
+def annotations_of(world: World, pod: Json) -> Json:
     """Read a pod's annotations."""
     metadata = pod["metadata"]
     read = world.api.get(world.api.resource("v1", "pods"), metadata["name"], metadata["namespace"])
@@ -89,9 +89,9 @@ def test_pod_moves_when_its_address_has_left_the_gateway() -> None:
 def test_pod_at_rest_moves_soon_after_its_address_has_left_the_gateway() -> None:
     with running(entry=BOTH, refresh_interval=1.0) as world, cluster(world):
         pod = world.make_pod(EXPOSE_80, ip="")
-        wait_until(lambda: EIP in told(world, pod).get(RESULT, ""), 10, "the pod to be exposed")
+        wait_until(lambda: EIP in annotations_of(world, pod).get(RESULT, ""), 10, "the pod to be exposed")
         world.emulator.remove_eip(GATEWAY, EIP)
-        wait_until(lambda: OTHER in told(world, pod).get(RESULT, ""), 10, "the pod to have moved")
+        wait_until(lambda: OTHER in annotations_of(world, pod).get(RESULT, ""), 10, "the pod to have moved")
 
 
 def test_gateways_are_looked_at_more_often_than_tables_are_read() -> None:
@@ -182,18 +182,18 @@ def test_poddnats_in_the_wrong_place_are_synced_at_once_and_no_others() -> None:
 def test_pod_moves_by_itself_when_its_address_has_left_the_pool() -> None:
     with running(entry=BOTH) as world, cluster(world):
         pod = world.make_pod(EXPOSE_80)
-        wait_until(lambda: told(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
+        wait_until(lambda: annotations_of(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
         world.change_values(entry={"eips": [OTHER]})
-        wait_until(lambda: OTHER in (told(world, pod).get(RESULT) or ""), 20, "the pod to move")
+        wait_until(lambda: OTHER in (annotations_of(world, pod).get(RESULT) or ""), 20, "the pod to move")
         assert [entry.external_ip for entry in world.entries()] == [OTHER]
 
 
 def test_pod_moves_by_itself_from_an_address_that_is_attacked() -> None:
     with running(entry=BOTH) as world, cluster(world):
         pod = world.make_pod(EXPOSE_80)
-        wait_until(lambda: told(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
+        wait_until(lambda: annotations_of(world, pod).get(STATUS) == "Ready", 20, "the pod to be Ready")
         world.change_values(entry=BOTH, network={"blockedEips": [EIP], "moveFromBlockedEips": True})
-        wait_until(lambda: OTHER in (told(world, pod).get(RESULT) or ""), 20, "the pod to move")
+        wait_until(lambda: OTHER in (annotations_of(world, pod).get(RESULT) or ""), 20, "the pod to move")
         assert [entry.external_ip for entry in world.entries()] == [OTHER]
 
 

@@ -85,9 +85,9 @@ def test_somebody_elses_entry_stays(world: World) -> None:
 def test_status_says_why_an_entry_can_not_be_deleted(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=None))
-    told = answer(lambda: world.finalize(poddnat))
-    assert told["finalized"] is False
-    assert told["status"]["conditions"][0]["reason"] == "AccessDenied"
+    reported = answer(lambda: world.finalize(poddnat))
+    assert reported["finalized"] is False
+    assert reported["status"]["conditions"][0]["reason"] == "AccessDenied"
 
 
 def test_port_is_free_again_when_the_poddnat_has_gone() -> None:
