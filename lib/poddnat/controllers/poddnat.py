@@ -78,6 +78,10 @@ _Step = Callable[[_Sync], Answer | None]
 """Gives the answer where the sync ends with this step; None: on to the next one."""
 
 
+def _first(sync: _Sync, *steps: _Step) -> Answer | None:
+    return next((answer for step in steps if (answer := step(sync)) is not None), None)
+
+
 class PodDNATReconciler:
     """Answers the PodDNAT hooks. Safe to use from several threads."""
 
@@ -148,24 +152,14 @@ class PodDNATReconciler:
             return self._refuse_spec(poddnat, own_entries, error)
         self.seen(poddnat)
         sync = _Sync(poddnat, own_entries, desired, fixed, self._fleet.get(desired.gateway_id))
-        return self._first(sync, self._pod_away, self._leave_other_gateways, self._misplaced, self._at_rest) or (
-            self._sync_by_pod(replace(sync, verdict=self._authorizer.check(sync.metadata, desired)))
-        )
+        unasked = (self._pod_away, self._leave_other_gateways, self._misplaced, self._at_rest)
+        if (answer := _first(sync, *unasked)) is not None:
+            return answer
+        asked = replace(sync, verdict=self._authorizer.check(sync.metadata, desired))
+        steps = (self._not_permitted, self._opted_out, self._pod_just_went, self._table_unknown)
+        return _first(asked, *steps) or self._bring_about(asked)
 
-    def _sync_by_pod(self, sync: _Sync) -> Answer:
-        """Go on once the pod has been asked."""
-        return self._first(
-            sync,
-            self._not_permitted,
-            self._opted_out,
-            self._pod_just_went,
-            self._table_unknown,
-        ) or self._bring_about(sync)
-
-    def _first(self, sync: _Sync, *steps: _Step) -> Answer | None:
-        return next((answer for step in steps if (answer := step(sync)) is not None), None)
-
-    # Before anything is known of the spec.
+    # Where the spec says nothing.
 
     def _leave_to_ack(self, poddnat: Manifest, own_entries: OwnEntries) -> Answer:
         # Anybody may have put that finalizer there, so nothing of ours stays behind it.
