@@ -13,27 +13,43 @@ from poddnat.api import is_terminating, spec_of
 from poddnat.cloud import CloudClient
 from poddnat.config import Values, ValuesFile
 from poddnat.controllers import (
-    AbsentPods,
     Assignments,
     Authorizer,
+    ControllersListener,
     DriftDetector,
     ExposureTimer,
-    FixedPodRepair,
+    FixedPodController,
     OwnershipEvidence,
     PodDNATReconciler,
     PodReconciler,
     Refusals,
-    Reporter,
-    RetainedPorts,
+    RetainedPodDNATs,
+    StatusReporter,
 )
 from poddnat.gateway import Fleet, Ownership
-from poddnat.kube import KubeClient, KubeError, LiveReader, PodDNATInformer
+from poddnat.kube import FixedPodInformer, KubeClient, KubeError, LiveReader, PodDNATInformer
 from poddnat.placement import Namespaces, Nodes, PodLocator
 from poddnat.ports import PortRegistry
 from poddnat.telemetry import Metrics, gauges
 from poddnat.timestamps import now
 
 log = logging.getLogger(__name__)
+
+
+class _ControllersEvents(ControllersListener):
+    """Passes on what the reconcilers tell."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+
+    def poddnat_spoilt(self, poddnat: dict[str, Any]) -> None:
+        self._service.fixed_pods.repair(poddnat)
+
+    def entries_drifted(self, gateway_id: str) -> None:
+        self._service.metrics.lost(gateway_id)
+
+    def pod_exposed(self, seconds: float) -> None:
+        self._service.metrics.exposed(seconds)
 
 
 class Service:
@@ -66,8 +82,9 @@ class Service:
         self.metrics.watch(self._gauges)
         self.metrics.expect_gateways(values.gateway_ids)
         cloud.observe(self.metrics.cloud_called)
-        self._registry = registry = PortRegistry(values, clock)
-        exposure_timer = ExposureTimer(self.metrics.exposed, clock=clock)
+        self._registry = registry = PortRegistry(values, clock=clock)
+        listener = _ControllersEvents(self)
+        exposure_timer = ExposureTimer(listener, clock=clock)
         ownership = Ownership(values.cluster_id)
         self.poddnats = PodDNATInformer(
             cluster,
@@ -89,44 +106,49 @@ class Service:
         )
         self.live = LiveReader(cluster, self.poddnats)
         self.drift = DriftDetector(
-            cluster, self.poddnats, self.fleet, self.metrics.lost, may_write=may_write, wall_clock=wall_clock
+            cluster, self.poddnats, self.fleet, listener, may_write=may_write, wall_clock=wall_clock
         )
         self.network = PodLocator(cloud, clock=clock)
-        self.absences = AbsentPods(
-            cluster,
-            self.poddnats,
-            lambda poddnat: self.mappings.withdraw(poddnat),  # noqa: PLW0108
-            may_write=may_write,
-            wall_clock=wall_clock,
-        )
+        running_fixed_pods = FixedPodInformer(cluster, self._fixed_pod_gone)
+        retained = RetainedPodDNATs(cluster, self.poddnats, wall_clock=wall_clock)
         self._namespaces = namespaces = Namespaces(values, cluster, clock=clock)
         self._refusals = Refusals(clock=clock)
         self.pods = PodReconciler(
             cluster,
             self.poddnats,
-            RetainedPorts(cluster, self.poddnats, self.absences),
+            retained,
             Assignments(self.fleet, self.network, registry, exposure_timer),
             Nodes(cluster, clock=clock),
             namespaces,
             self._refusals,
             wall_clock=wall_clock,
         )
-        self._restorer = FixedPodRepair(
-            cluster, self.absences.pods, lambda pod: self.pods.sync(pod, None), may_write=may_write, clock=clock
-        )
         self._authorizer = authorizer = Authorizer(values, cluster, namespaces, clock=clock)
         self.mappings = PodDNATReconciler(
             OwnershipEvidence(ownership),
             cluster,
             self.poddnats,
+            running_fixed_pods,
             self.fleet,
             registry,
             authorizer,
-            self.absences,
+            retained,
             exposure_timer,
-            Reporter(cluster, registry, exposure_timer, lambda: self.network.routes_denied, wall_clock=wall_clock),
-            on_spoilt=self._restorer.disturbed,
+            StatusReporter(
+                cluster, registry, exposure_timer, lambda: self.network.routes_denied, wall_clock=wall_clock
+            ),
+            listener,
             wall_clock=wall_clock,
+        )
+        self.fixed_pods = FixedPodController(
+            cluster,
+            self.poddnats,
+            running_fixed_pods,
+            retained,
+            self.pods.sync,
+            self.mappings.withdraw,
+            may_write=may_write,
+            clock=clock,
         )
 
     @property
@@ -148,12 +170,15 @@ class Service:
         self.mappings.seen(poddnat)
         self.drift.seen(poddnat)
         if is_terminating(poddnat):
-            self._restorer.disturbed(poddnat)
+            self.fixed_pods.repair(poddnat)
 
     def _gone(self, poddnat: dict[str, Any]) -> None:
         self.mappings.gone(poddnat)
         self.drift.gone(poddnat)
-        self._restorer.disturbed(poddnat)
+        self.fixed_pods.repair(poddnat)
+
+    def _fixed_pod_gone(self, namespace: str, name: str, uid: str) -> None:
+        self.fixed_pods.pod_gone(namespace, name, uid)
 
     def _listed(self, gateway_id: str) -> None:
         for poddnat in self.poddnats.all():
@@ -190,8 +215,7 @@ class Service:
     def start(self) -> None:
         """Start everything that runs in the background."""
         self.poddnats.start()
-        self.absences.start()
-        self._restorer.start()
+        self.fixed_pods.start()
         self.fleet.start()
         self.network.start()
         if self._values_file is not None:
@@ -200,15 +224,14 @@ class Service:
     def take_over(self) -> None:
         """Become the active one: what another process may have written until a moment ago is read again first."""
         self.poddnats.start()
-        self.absences.pods.start()
+        self.fixed_pods.relist()
         self.fleet.resync()
 
     def stop(self) -> None:
         """Stop; calls to the cloud that are under way are waited for."""
         if self._values_file is not None:
             self._values_file.stop()
-        self._restorer.stop()
-        self.absences.stop()
+        self.fixed_pods.stop()
         self.poddnats.stop()
         self.network.stop()
         self.fleet.stop()

@@ -18,7 +18,7 @@ from tests.faults.virtual import Condition, Scheduler
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from poddnat.controllers.poddnat_status import PodDNATAnswer
+    from poddnat.controllers import PodDNATAnswer
     from poddnat.service import Service
 
 Json = dict[str, Any]

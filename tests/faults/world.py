@@ -56,7 +56,7 @@ _MODULES = (
     "poddnat.placement.locator",
     "poddnat.kube.client",
     "poddnat.kube.informer",
-    "poddnat.controllers.fixed.absence",
+    "poddnat.controllers.fixed.controller",
 )
 
 

@@ -32,8 +32,13 @@ class Owner:
     uid: str
 
     def is_like(self, other: "Owner") -> bool:
-        """Whether it is the same but for its uid: perhaps made anew."""
-        return replace(self, uid=other.uid) == other
+        """Whether it is the same but for its uid and API version: perhaps made anew, or known by a newer version."""
+        return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
+
+    @property
+    def group(self) -> str:
+        """Its API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"

@@ -8,29 +8,30 @@ from poddnat.controllers.assignment import Assignments
 from poddnat.controllers.authorization import Authorizer
 from poddnat.controllers.drift import DriftDetector
 from poddnat.controllers.exposure_timer import ExposureTimer
-from poddnat.controllers.fixed.absence import AbsentPods
-from poddnat.controllers.fixed.repair import FixedPodRepair
-from poddnat.controllers.fixed.retained import RetainedPorts
+from poddnat.controllers.fixed.controller import FixedPodController
+from poddnat.controllers.fixed.retained import RetainedPodDNATs
+from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.ownership_evidence import OwnershipEvidence
 from poddnat.controllers.pod import PodAnswer, PodReconciler
 from poddnat.controllers.poddnat import PodDNATReconciler
-from poddnat.controllers.poddnat_status import Reporter
+from poddnat.controllers.poddnat_status import PodDNATAnswer, StatusReporter
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter
 
 __all__ = [
-    "AbsentPods",
     "Assignments",
     "Authorizer",
+    "ControllersListener",
     "DriftDetector",
     "ExposureTimer",
-    "FixedPodRepair",
+    "FixedPodController",
     "OwnershipEvidence",
     "PodAnswer",
+    "PodDNATAnswer",
     "PodDNATReconciler",
     "PodReconciler",
     "Refusals",
-    "Reporter",
     "RequeueAfter",
-    "RetainedPorts",
+    "RetainedPodDNATs",
+    "StatusReporter",
 ]

@@ -14,11 +14,9 @@ from typing import Any
 
 from poddnat.api import AnnotationError, Fixed, PodDNAT, Problem, Reference, annotations, controller_of, pod_facts
 from poddnat.config import Values
+from poddnat.controllers.intervals import PERMISSION_RETRY, PERMISSION_VALID
 from poddnat.kube import KubeClient
 from poddnat.placement import Namespaces
-
-_VALID_SECONDS = 30.0
-_ASK_AGAIN = 60.0
 
 
 class Verdict(Enum):
@@ -30,12 +28,12 @@ class Verdict(Enum):
     OPTED_OUT = "opted out"
     """The pod no longer asks for anything: the PodDNAT should go."""
     AWAY = "away"
-    """The fixed pod is gone, or has no address: its external side is kept, but nothing is exposed."""
+    """The fixed pod is gone, or has no address: its external side is retained, but nothing is exposed."""
 
 
 @dataclass(frozen=True)
-class _Granted:
-    whose: tuple[Reference | None, Fixed | None]
+class _Permission:
+    owner: tuple[Reference | None, Fixed | None]
     poddnat: PodDNAT
     verdict: Verdict
     until: float
@@ -57,66 +55,66 @@ class Authorizer:
         self._namespaces = namespaces
         self._clock = clock
         self._lock = threading.Lock()
-        self._granted: dict[str, _Granted] = {}
+        self._permissions: dict[str, _Permission] = {}
 
     def update(self, values: Values) -> None:
         """Go by other values from now on."""
         self._values = values
 
-    def outside(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Problem | None:
-        """Tell why the values file does not let a PodDNAT have what it wants; None: it does.
+    def denied_by_values(self, metadata: Mapping[str, Any], desired: PodDNAT) -> Problem | None:
+        """Tell why the values file does not let a PodDNAT have what it asks for; None: it does.
 
         Raises:
-            ClusterError: the API server did not tell the namespace's labels.
+            KubeError: the API server did not tell the namespace's labels.
         """
-        return self._namespaces.refusal(metadata["namespace"]) or self._outside_pool(wanted)
+        return self._namespaces.refusal(metadata["namespace"]) or self._outside_pool(desired)
 
-    def check(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Verdict | Problem:
-        """Tell whether its pod lets the PodDNAT with this metadata have what it wants; a refusal says why not.
+    def check(self, metadata: Mapping[str, Any], desired: PodDNAT) -> Verdict | Problem:
+        """Tell whether its pod lets the PodDNAT with this metadata have what it asks for; a refusal says why not.
 
         Raises:
-            ClusterError: the API server did not tell.
+            KubeError: the API server did not tell.
         """
         uid, now = metadata["uid"], self._clock()
-        granted = self._found(metadata, wanted)
-        if granted is not None and now < granted.until:
-            return granted.verdict
-        answer = self._ask(metadata, wanted)
+        permission = self._found(metadata, desired)
+        if permission is not None and now < permission.until:
+            return permission.verdict
+        answer = self._ask(metadata, desired)
         with self._lock:
             if isinstance(answer, Verdict):
-                self._granted[uid] = _Granted(_whose(metadata), wanted, answer, now + _VALID_SECONDS)
+                self._permissions[uid] = _Permission(_owner(metadata), desired, answer, now + PERMISSION_VALID)
             else:
-                self._granted.pop(uid, None)
+                self._permissions.pop(uid, None)
         return answer
 
-    def has_allowed(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> bool:
+    def has_allowed(self, metadata: Mapping[str, Any], desired: PodDNAT) -> bool:
         """Whether the same owner was asked about the same before, however long ago, and let it have that."""
-        granted = self._found(metadata, wanted)
-        return granted is not None and granted.verdict in {Verdict.ALLOWED, Verdict.LEAVING}
+        permission = self._found(metadata, desired)
+        return permission is not None and permission.verdict in {Verdict.ALLOWED, Verdict.LEAVING}
 
-    def _found(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> _Granted | None:
+    def _found(self, metadata: Mapping[str, Any], desired: PodDNAT) -> _Permission | None:
         with self._lock:
-            granted = self._granted.get(metadata["uid"])
-        same = granted is not None and (granted.whose, granted.poddnat) == (_whose(metadata), wanted)
-        return granted if same else None
+            permission = self._permissions.get(metadata["uid"])
+        same = permission is not None and (permission.owner, permission.poddnat) == (_owner(metadata), desired)
+        return permission if same else None
 
     def forget(self, uid: str) -> None:
         """Forget what was said for a PodDNAT."""
         with self._lock:
-            self._granted.pop(uid, None)
+            self._permissions.pop(uid, None)
 
-    def _outside_pool(self, wanted: PodDNAT) -> Problem | None:
-        for mapping in wanted.mappings:
-            if not self._values.allows(wanted.gateway_id, wanted.external_ip, mapping.external):
-                outside = f"{wanted.external_ip}:{mapping.external.shown} on {wanted.gateway_id}"
+    def _outside_pool(self, desired: PodDNAT) -> Problem | None:
+        for mapping in desired.mappings:
+            if not self._values.allows(desired.gateway_id, desired.external_ip, mapping.external):
+                outside = f"{desired.external_ip}:{mapping.external.shown} on {desired.gateway_id}"
                 text = f"{outside} is not in the values file's pool"
                 act = "nobody has to act for a pod that gets another one, else the user has to delete this PodDNAT"
-                return Problem("NotInPool", f"{text}; {act}.", _ASK_AGAIN)
+                return Problem("NotInPool", f"{text}; {act}.", PERMISSION_RETRY)
         return None
 
-    def _ask(self, metadata: Mapping[str, Any], wanted: PodDNAT) -> Verdict | Problem:
+    def _ask(self, metadata: Mapping[str, Any], desired: PodDNAT) -> Verdict | Problem:
         if (fixed := Fixed.read(metadata)) is not None:
-            return self._ask_fixed(metadata, fixed, wanted)
+            return self._ask_fixed(metadata, fixed, desired)
         owner = controller_of(metadata)
         if owner is None or owner.kind != "Pod":
             return _refusal("no pod owns it")
@@ -125,21 +123,21 @@ class Authorizer:
         pod = self._cluster.pod(metadata["namespace"], owner.name)
         if pod is None or pod["metadata"]["uid"] != owner.uid:
             return _refusal(f"its pod {owner.name} (uid {owner.uid}) is gone")
-        return _judge(pod, owner.name, wanted)
+        return _check_pod(pod, owner.name, desired)
 
-    def _ask_fixed(self, metadata: Mapping[str, Any], fixed: Fixed, wanted: PodDNAT) -> Verdict | Problem:
+    def _ask_fixed(self, metadata: Mapping[str, Any], fixed: Fixed, desired: PodDNAT) -> Verdict | Problem:
         name = metadata["name"]
         pod = self._cluster.pod(metadata["namespace"], name)
         if pod is None or pod["metadata"]["uid"] != fixed.pod_uid or pod_facts.address_of(pod) is None:
             return Verdict.AWAY
-        return _judge(pod, name, wanted)
+        return _check_pod(pod, name, desired)
 
 
-def _judge(pod: Mapping[str, Any], name: str, wanted: PodDNAT) -> Verdict | Problem:
+def _check_pod(pod: Mapping[str, Any], name: str, desired: PodDNAT) -> Verdict | Problem:
     if pod_facts.shares_node_network(pod):
         return _refusal(f"pod {name} uses its node's network")
-    if pod_facts.address_of(pod) != wanted.internal_ip:
-        return _refusal(f"pod {name} does not have the IP {wanted.internal_ip}")
+    if pod_facts.address_of(pod) != desired.internal_ip:
+        return _refusal(f"pod {name} does not have the IP {desired.internal_ip}")
     try:
         exposure = annotations.parse(pod_facts.annotations_of(pod))
     except AnnotationError as error:
@@ -147,17 +145,17 @@ def _judge(pod: Mapping[str, Any], name: str, wanted: PodDNAT) -> Verdict | Prob
     if exposure is None:
         return Verdict.OPTED_OUT
     asked = set(exposure.items)
-    for item in (mapping.item for mapping in wanted.mappings):
+    for item in (mapping.item for mapping in desired.mappings):
         # Less than what is asked for is allowed too: the pod may have asked for more a moment ago.
         if item not in asked and not any(one.covers(item) for one in exposure.items):
             return _refusal(f"pod {name} does not ask for port {item}")
     return Verdict.LEAVING if pod_facts.is_terminating(pod) else Verdict.ALLOWED
 
 
-def _whose(metadata: Mapping[str, Any]) -> tuple[Reference | None, Fixed | None]:
+def _owner(metadata: Mapping[str, Any]) -> tuple[Reference | None, Fixed | None]:
     return controller_of(metadata), Fixed.read(metadata)
 
 
 def _refusal(why: str) -> Problem:
     act = "the user has to delete it, or to change the pod's annotations"
-    return Problem("NotAllowed", f"Nothing is exposed for this PodDNAT, because {why}; {act}.", _ASK_AGAIN)
+    return Problem("NotAllowed", f"Nothing is exposed for this PodDNAT, because {why}; {act}.", PERMISSION_RETRY)

@@ -1,4 +1,4 @@
-"""Notice PodDNATs at rest whose entries somebody else deleted or changed, and have them synced at once.
+"""Drift detection: PodDNATs at rest whose entries somebody else deleted or changed are synced at once.
 
 Metacontroller would ask by itself, minutes later. Nothing is written to the cloud here: only a PodDNAT's own sync may
 judge what it may have.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from poddnat.api import CHECK_ASKED_AT, claimed_entries, is_terminating, key_of, spec_of
+from poddnat.controllers.listener import ControllersListener
 from poddnat.gateway import Fleet
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer
 from poddnat.timestamps import now, rfc3339
@@ -27,21 +28,22 @@ class DriftDetector:
         cluster: KubeClient,
         poddnats: PodDNATInformer,
         fleet: Fleet,
-        on_drifted: Callable[[str], None],
+        listener: ControllersListener,
         *,
         may_write: Callable[[], bool] = lambda: True,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``on_drifted`` is told the gateway's id for each PodDNAT that has lost something there."""
+        """``may_write`` tells whether this process is the active one; the listener hears of drifted entries."""
         self._cluster = cluster
         self._poddnats = poddnats
         self._fleet = fleet
-        self._on_drifted = on_drifted
+        self._listener = listener
         self._may_write = may_write
         self._wall_clock = wall_clock
-        self._checks: dict[str, str] = {}
-        self._nudged: dict[str, set[str]] = {}
-        """By gateway: the ids of lost entries whose PodDNATs have been told; once is enough."""
+        self._checks_asked: dict[str, str] = {}
+        """By a PodDNAT's uid: when somebody last asked to have the table read again."""
+        self._resynced: dict[str, set[str]] = {}
+        """By gateway: the ids of drifted entries whose PodDNATs have been resynced; once is enough."""
 
     def check(self, gateway_id: str) -> None:
         """Look through all PodDNATs of a gateway whose table has just been listed; at most one call at a time each."""
@@ -49,33 +51,33 @@ class DriftDetector:
         if gateway is None or not self._may_write():
             return
         table = {entry.entry_id: entry.rule for entry in gateway.entries()}
-        told, still_lost = self._nudged.get(gateway_id, set()), set()
+        resynced, still_drifted = self._resynced.get(gateway_id, set()), set()
         for poddnat in self._poddnats.all():
             if spec_of(poddnat).get("tableId") != gateway_id or is_terminating(poddnat):
                 continue
             claims = claimed_entries(poddnat.get("status") or {})
-            lost = [entry_id for entry_id, rule in claims.items() if table.get(entry_id) != rule]
+            drifted = [entry_id for entry_id, rule in claims.items() if table.get(entry_id) != rule]
             if (
-                lost
+                drifted
                 and not gateway.is_busy_with(poddnat["metadata"]["uid"])
-                and (told.issuperset(lost) or self._tell_lost(poddnat, gateway_id, lost))
+                and (resynced.issuperset(drifted) or self._resync_drifted(poddnat, gateway_id, drifted))
             ):
-                still_lost.update(lost)
-        self._nudged[gateway_id] = still_lost
+                still_drifted.update(drifted)
+        self._resynced[gateway_id] = still_drifted
 
     def seen(self, poddnat: Manifest) -> None:
         """Have the gateway's table read again when somebody asks for that on a PodDNAT, once each time."""
         metadata = poddnat["metadata"]
         asked = (metadata.get("annotations") or {}).get(CHECK_ASKED_AT)
-        if asked is None or self._checks.get(metadata["uid"]) == asked:
+        if asked is None or self._checks_asked.get(metadata["uid"]) == asked:
             return
-        self._checks[metadata["uid"]] = asked
+        self._checks_asked[metadata["uid"]] = asked
         if (gateway := self._fleet.get(str(spec_of(poddnat).get("tableId", "")))) is not None:
             gateway.invalidate()
 
     def gone(self, poddnat: Manifest) -> None:
         """Forget a PodDNAT."""
-        self._checks.pop(poddnat["metadata"]["uid"], None)
+        self._checks_asked.pop(poddnat["metadata"]["uid"], None)
 
     def resync_misplaced(self, is_misplaced: Callable[[Manifest], bool]) -> None:
         """Have those PodDNATs synced at once that other values, or another cloud, leave in the wrong place."""
@@ -85,19 +87,19 @@ class DriftDetector:
                     self._trigger_resync(poddnat)
             except KubeError as error:
                 # With the API server away, each of thousands would take as long as this one.
-                log.warning("other values are heeded as PodDNATs are synced, not at once: %s", error)
+                log.warning("other values take effect as PodDNATs are synced, not at once: %s", error)
                 return
 
-    def _tell_lost(self, poddnat: Manifest, gateway_id: str, lost: list[str]) -> bool:
+    def _resync_drifted(self, poddnat: Manifest, gateway_id: str, drifted: list[str]) -> bool:
         try:
             if not self._trigger_resync(poddnat):
                 return False
         except KubeError as error:
             log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
             return False
-        what = f"entry {', '.join(lost)} on {gateway_id}"
+        what = f"entry {', '.join(drifted)} on {gateway_id}"
         log.warning("PodDNAT %s: somebody deleted or changed %s; it is made anew", key_of(poddnat), what)
-        self._on_drifted(gateway_id)
+        self._listener.entries_drifted(gateway_id)
         return True
 
     def _trigger_resync(self, poddnat: Manifest) -> bool:

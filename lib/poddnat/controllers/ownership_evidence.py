@@ -17,40 +17,40 @@ Manifest = dict[str, Any]
 
 
 class OwnershipEvidence:
-    """Remembers ids that are proven, for each PodDNAT. Safe to use from several threads."""
+    """Keeps the ids of entries that are proven, for each PodDNAT. Safe to use from several threads."""
 
     def __init__(self, ownership: Ownership) -> None:
         self._ownership = ownership
         self._lock = threading.Lock()
         self._ids: dict[str, frozenset[str]] = {}
 
-    def mine(self, poddnat: Manifest) -> OwnEntries:
-        """Tell by what a PodDNAT's entries are known."""
+    def own_entries(self, poddnat: Manifest) -> OwnEntries:
+        """Tell by what a PodDNAT's own entries are known."""
         uid = poddnat["metadata"]["uid"]
-        return OwnEntries(uid, self._ownership.name_of(uid), self._of(uid), key_of(poddnat))
+        return OwnEntries(uid, self._ownership.name_of(uid), self._proven(uid), key_of(poddnat))
 
     def saw_working(self, poddnat: Manifest, entries: Iterable[ForwardEntry]) -> None:
         """Note that these entries worked for a PodDNAT: they stay its own, whatever they are called."""
         self._add(poddnat["metadata"]["uid"], (entry.entry_id for entry in entries))
 
-    def unproven(self, poddnat: Manifest, wanted: PodDNAT, gateway: GatewayDriver) -> set[str]:
-        """Find the entries that would be a PodDNAT's own if its pod said that it has that address."""
-        proven = self._of(poddnat["metadata"]["uid"])
-        told = gateway.entries_by_id(entry_ids(poddnat.get("status") or {}))
-        leading_here = (entry for entry in told if entry.rule.internal_ip == wanted.internal_ip)
+    def unproven(self, poddnat: Manifest, desired: PodDNAT, gateway: GatewayDriver) -> set[str]:
+        """Find the entries that would be a PodDNAT's own if its pod confirmed that it has that address."""
+        proven = self._proven(poddnat["metadata"]["uid"])
+        claimed = gateway.entries_by_id(entry_ids(poddnat.get("status") or {}))
+        leading_here = (entry for entry in claimed if entry.rule.internal_ip == desired.internal_ip)
         return {entry.entry_id for entry in leading_here if names_nobody(entry.name)} - proven
 
-    def pod_has_confirmed(self, poddnat: Manifest, wanted: PodDNAT, gateway: GatewayDriver) -> OwnEntries:
+    def confirmed_by_pod(self, poddnat: Manifest, desired: PodDNAT, gateway: GatewayDriver) -> OwnEntries:
         """Take such entries for a PodDNAT's own, and tell by what all of its entries are known now."""
-        self._add(poddnat["metadata"]["uid"], self.unproven(poddnat, wanted, gateway))
-        return self.mine(poddnat)
+        self._add(poddnat["metadata"]["uid"], self.unproven(poddnat, desired, gateway))
+        return self.own_entries(poddnat)
 
     def forget(self, uid: str) -> None:
         """Forget a PodDNAT that has gone."""
         with self._lock:
             self._ids.pop(uid, None)
 
-    def _of(self, uid: str) -> frozenset[str]:
+    def _proven(self, uid: str) -> frozenset[str]:
         with self._lock:
             return self._ids.get(uid, frozenset())
 

@@ -1,4 +1,4 @@
-"""What an annotated pod should have: its PodDNAT, and the annotations that tell how it went.
+"""What an annotated pod should have: its PodDNAT, and the annotations that report on it.
 
 Called for every event of a pod, often before the last answer took effect, so the same pod always gets the same
 answer. Nothing here is exposed: that is the PodDNAT's own sync, which trusts nobody.
@@ -29,7 +29,17 @@ from poddnat.api import (
     status_annotations,
 )
 from poddnat.controllers.assignment import Assignments
-from poddnat.controllers.fixed.retained import RetainedPorts
+from poddnat.controllers.fixed.retained import RetainedPodDNATs
+from poddnat.controllers.intervals import (
+    FIXED_POD_NOT_READY_RESYNC,
+    FIXED_POD_RESYNC,
+    NAME_TAKEN_GRACE,
+    NAME_TAKEN_RETRY,
+    POD_LEAVE_RETRY,
+    POD_REFUSED_RESYNC,
+    REQUEUE_AFTER_ERROR,
+    REQUEUE_SOON,
+)
 from poddnat.controllers.problems import not_adopted
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter, RequeueError
@@ -41,16 +51,6 @@ from poddnat.timestamps import now, rfc3339
 log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
-
-_MOVE_RETRY = 30.0
-"""Seconds after which to look again for another gateway or address."""
-_REFUSED_RESYNC = 120.0
-"""Seconds after which to ask again for a pod that only a change of its own can help: so it still counts as refused."""
-_PATIENCE = dt.timedelta(seconds=30)
-"""How long a PodDNAT may take to go before the next pod of its name is told what the matter is."""
-_FIXED_RESYNC = 60.0
-"""Seconds after which to look again at a fixed pod's PodDNAT: Metacontroller doesn't tell of its changes."""
-_FIXED_TROUBLED_RESYNC = 10.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PodReconciler:
         self,
         cluster: KubeClient,
         poddnats: PodDNATInformer,
-        keeping: RetainedPorts,
+        retained: RetainedPodDNATs,
         assignments: Assignments,
         nodes: Nodes,
         namespaces: Namespaces,
@@ -80,61 +80,61 @@ class PodReconciler:
         *,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``wall_clock`` is the wall clock."""
+        """``wall_clock`` is for the times of conditions, and the age of what is in a pod's way."""
         self._cluster = cluster
         self._poddnats = poddnats
-        self._keeping = keeping
+        self._retained = retained
         self._assignments = assignments
         self._nodes = nodes
         self._namespaces = namespaces
         self._refusals = refusals
         self._wall_clock = wall_clock
 
-    def sync(self, pod: Manifest, observed: Manifest | None) -> PodAnswer | RequeueAfter:
+    def sync(self, pod: Manifest, observed: Manifest | None = None) -> PodAnswer | RequeueAfter:
         """Tell what a pod should have; ``observed`` is the PodDNAT that it owns.
 
         Raises:
-            ClusterError: a fixed pod's PodDNAT, or the pod's readiness, could not be written.
+            KubeError: a fixed pod's PodDNAT, or the pod's readiness, could not be written.
         """
         if pod_facts.is_terminating(pod):
             # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
             self._refusals.answered(pod["metadata"]["uid"], "")
             return PodAnswer([_as_desired(observed)] if observed else [])
-        kept = self._keeping.kept_for(pod)
+        retained = self._retained.find(pod)
         try:
-            answer = self._answer(pod, observed, kept)
+            answer = self._answer(pod, observed, retained)
         except AnnotationError as error:
             self._assignments.reserve(pod["metadata"]["uid"], observed)
-            self._keeping.park(kept)
+            self._retained.suspend(retained)
             answer = self._refused(pod, Problem("InvalidAnnotation", f"{error}.", retry_after=0.0))
         except ProblemError as error:
-            self._keeping.park(kept)
+            self._retained.suspend(retained)
             answer = self._refused(pod, error.problem)
         except RequeueError:
-            return RequeueAfter(1.0)
+            return RequeueAfter(REQUEUE_SOON)
         self._refusals.answered(pod["metadata"]["uid"], answer.refused, answer.resync_after)
         return self._with_readiness(pod, answer)
 
-    def _answer(self, pod: Manifest, observed: Manifest | None, kept: Manifest | None) -> PodAnswer:
+    def _answer(self, pod: Manifest, observed: Manifest | None, retained: Manifest | None) -> PodAnswer:
         exposure = annotations.parse(pod_facts.annotations_of(pod))
         if exposure is None:
-            self._keeping.give_up(kept)
+            self._retained.delete(retained)
             return PodAnswer(annotations=status_annotations(pod, None, None))
         self._check(pod)
         if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
             self._assignments.reserve(pod["metadata"]["uid"], observed)
             raise ProblemError(problem)
         ip = pod_facts.address_of(pod)
-        owner = self._keeping.owner_for(pod, exposure, kept)
+        owner = self._retained.owner_for(pod, exposure, retained)
         if ip is None:
-            self._keeping.park(kept)
+            self._retained.suspend(retained)
             return PodAnswer(annotations=status_annotations(pod, None, None))
         if owner is not None:
-            return self._fixed(pod, ip, exposure, owner, kept, observed)
-        if kept is not None:
+            return self._fixed(pod, ip, exposure, owner, retained, observed)
+        if retained is not None:
             # No longer fixed: the ports go over to a PodDNAT of the pod's own.
-            self._assignments.reserve(pod["metadata"]["uid"], kept)
-            self._keeping.give_up(kept)
+            self._assignments.reserve(pod["metadata"]["uid"], retained)
+            self._retained.delete(retained)
             raise RequeueError
         return self._exposed(pod, ip, exposure, observed)
 
@@ -158,7 +158,7 @@ class PodReconciler:
                 self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
             except KubeError as error:
                 log.warning("deleting PodDNAT %s/%s: %s", metadata["namespace"], metadata["name"], error)
-                return RequeueAfter(2.0)
+                return RequeueAfter(REQUEUE_AFTER_ERROR)
         return self._with_readiness(pod, PodAnswer(annotations=status_annotations(pod, None, None)))
 
     def _check(self, pod: Manifest) -> None:
@@ -184,7 +184,7 @@ class PodReconciler:
         if assigned.problem is not None:
             return replace(self._refused(pod, assigned.problem), attachments=[attachment])
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
-        again = _MOVE_RETRY if self._assignments.must_move_from(observed) else 0.0
+        again = POD_LEAVE_RETRY if self._assignments.must_move_from(observed) else 0.0
         return PodAnswer([attachment], reported(pod, assigned.poddnat, observed), again)
 
     def _fixed(
@@ -193,7 +193,7 @@ class PodReconciler:
         ip: str,
         exposure: Exposure,
         owner: fixed.Owner,
-        kept: Manifest | None,
+        retained: Manifest | None,
         observed: Manifest | None,
     ) -> PodAnswer:
         """See that a fixed pod has what it should: its PodDNAT is no attachment, and outlives it."""
@@ -201,34 +201,32 @@ class PodReconciler:
         if observed is not None:
             # From before it was fixed: Metacontroller deletes that one, and the ports go over.
             self._assignments.reserve(metadata["uid"], observed)
-            return PodAnswer(annotations=reported(pod, None, None), resync_after=1.0)
+            return PodAnswer(annotations=reported(pod, None, None), resync_after=REQUEUE_SOON)
         namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
-        if namesake is not None and kept is None:
+        if namesake is not None and retained is None:
             raise self._in_the_way(namesake)
-        if kept is not None and pod_facts.is_terminating(kept):
-            self._assignments.reserve(metadata["uid"], kept)
+        if retained is not None and pod_facts.is_terminating(retained):
+            self._assignments.reserve(metadata["uid"], retained)
             raise RequeueError
-        assigned = self._assignments.assign(pod, ip, exposure.items, kept)
+        assigned = self._assignments.assign(pod, ip, exposure.items, retained)
         desired = assigned.poddnat
         orphaned = fixed.owner_of(pod) is None
-        record = fixed.Fixed(
-            owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned
-        )
-        if kept is None:
+        record = fixed.Fixed(owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned)
+        if retained is None:
             self._cluster.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
             raise RequeueError
-        if spec_of(kept) != desired.spec() or not record.is_written(kept["metadata"]):
-            self._keeping.tell_of_move(pod, kept, desired)
+        if spec_of(retained) != desired.spec() or not record.is_written(retained["metadata"]):
+            self._retained.announce_move(pod, retained, desired)
             self._cluster.patch_poddnat(
-                metadata["namespace"], metadata["name"], fixed.update_patch(kept, record, desired)
+                metadata["namespace"], metadata["name"], fixed.update_patch(retained, record, desired)
             )
             raise RequeueError
         if assigned.problem is not None:
             return self._refused(pod, assigned.problem)
-        judgement = reported(pod, desired, kept)
-        if not judgement and not is_reported(kept):
+        annotations_due = reported(pod, desired, retained)
+        if not annotations_due and not is_reported(retained):
             raise RequeueError
-        return PodAnswer(annotations=judgement, resync_after=_resync_after(kept))
+        return PodAnswer(annotations=annotations_due, resync_after=_resync_after(retained))
 
     def _in_the_way(self, namesake: Manifest) -> Exception:
         """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
@@ -236,41 +234,43 @@ class PodReconciler:
         if belongs_to_ack(metadata):
             return ProblemError(not_adopted(metadata["name"]))
         owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
-        passing = record.release_strategy.follows if record is not None else owner is not None and owner.kind == "Pod"
-        if passing or pod_facts.is_terminating(namesake):
+        will_go = record.release_strategy.follows if record is not None else owner is not None and owner.kind == "Pod"
+        if will_go or pod_facts.is_terminating(namesake):
             # That of an earlier pod of this name is still being cleaned up.
             return self._stuck(namesake) or RequeueError()
         whose = "is not this pod's"
         if record is not None:
             whose = f"is kept for {record.owner} (release strategy {record.release_strategy.text})"
         text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it, or to give the pod another name"
-        return ProblemError(Problem("NameTaken", f"{text}.", 10.0))
+        return ProblemError(Problem("NameTaken", f"{text}.", NAME_TAKEN_RETRY))
 
     def _stuck(self, namesake: Manifest) -> ProblemError | None:
         """Say why a PodDNAT that should have gone a while ago has not, as far as its status tells."""
         deleted_at = namesake["metadata"].get("deletionTimestamp")
-        if deleted_at is None or deleted_at > rfc3339(self._wall_clock() - _PATIENCE):
+        if deleted_at is None or deleted_at > rfc3339(self._wall_clock() - dt.timedelta(seconds=NAME_TAKEN_GRACE)):
             return None
         condition = observed_condition(namesake.get("status") or {})
         if condition is None or condition.ready:
             return None
         text = f"PodDNAT {namesake['metadata']['name']} of an earlier pod is still being removed"
-        return ProblemError(Problem(condition.reason, f"{text}: {condition.message}", 10.0))
+        return ProblemError(Problem(condition.reason, f"{text}: {condition.message}", NAME_TAKEN_RETRY))
 
     def _refused(self, pod: Manifest, problem: Problem) -> PodAnswer:
-        news = status_annotations(pod, annotations.format_status(problem.reason, problem.message), None)
-        if news:
+        changes = status_annotations(pod, annotations.format_status(problem.reason, problem.message), None)
+        if changes:
             log.warning("refused: %s: %s", problem.reason, problem.message)
             self._cluster.warn(pod, problem.reason, problem.message)
-        return PodAnswer(annotations=news, resync_after=problem.retry_after or _REFUSED_RESYNC, refused=problem.reason)
+        return PodAnswer(
+            annotations=changes, resync_after=problem.retry_after or POD_REFUSED_RESYNC, refused=problem.reason
+        )
 
 
-def _resync_after(kept: Manifest) -> float:
+def _resync_after(retained: Manifest) -> float:
     """Tell when to look again at a fixed pod's PodDNAT: soon, while what it says of itself will pass."""
-    condition = observed_condition(kept["status"]) if is_reported(kept) else None
+    condition = observed_condition(retained["status"]) if is_reported(retained) else None
     if condition is None or condition.reason == "Updating":
-        return 1.0
-    return _FIXED_RESYNC if condition.ready else _FIXED_TROUBLED_RESYNC
+        return REQUEUE_SOON
+    return FIXED_POD_RESYNC if condition.ready else FIXED_POD_NOT_READY_RESYNC
 
 
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:

@@ -7,6 +7,7 @@ write; a status is written when there is something lasting to say.
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from poddnat.api import (
@@ -15,8 +16,8 @@ from poddnat.api import (
     PodDNAT,
     Problem,
     SpecError,
-    belongs_to_ack,
     desired_by,
+    belongs_to_ack,
     is_ready,
     is_terminating,
     parse_spec,
@@ -27,31 +28,57 @@ from poddnat.api import (
 )
 from poddnat.controllers.authorization import Authorizer, Verdict
 from poddnat.controllers.exposure_timer import ExposureTimer
-from poddnat.controllers.fixed.absence import AbsentPods, Over
+from poddnat.controllers.fixed.retained import ReleaseDue, RetainedPodDNATs
+from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
+from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.ownership_evidence import OwnershipEvidence
-from poddnat.controllers.poddnat_status import LEAVING, REST_SECONDS, PodDNATAnswer, Reporter, requeue_after
+from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusReporter
 from poddnat.controllers.problems import claimed_earlier, not_adopted
-from poddnat.controllers.requeue import RequeueAfter
+from poddnat.controllers.requeue import RequeueAfter, requeue_after
 from poddnat.gateway import (
     Blocked,
     Fleet,
     GatewayDriver,
-    Holdings,
     OwnEntries,
     Progress,
     Waiting,
     address_left,
     gateway_missing,
 )
-from poddnat.kube import KubeClient, PodDNATInformer
+from poddnat.kube import FixedPodInformer, KubeClient, PodDNATInformer
 from poddnat.ports import PortRegistry
 from poddnat.timestamps import now, rfc3339
 
 Manifest = dict[str, Any]
+Answer = PodDNATAnswer | RequeueAfter
 
-_PROBATION = dt.timedelta(seconds=2 * REST_SECONDS)
+_POD_HAS_THAT_ADDRESS = frozenset({Verdict.ALLOWED, Verdict.LEAVING, Verdict.OPTED_OUT})
 
-_PODS_OWN_WORD = frozenset({Verdict.ALLOWED, Verdict.LEAVING, Verdict.OPTED_OUT})
+
+@dataclass(frozen=True)
+class _Sync:
+    """One PodDNAT at one sync, for the steps of it."""
+
+    poddnat: Manifest
+    own_entries: OwnEntries
+    desired: PodDNAT
+    fixed: Fixed | None
+    gateway: GatewayDriver | None
+    verdict: Verdict | Problem | None = None
+    """What its pod says of it; None: not asked yet."""
+
+    @property
+    def metadata(self) -> Manifest:
+        found: Manifest = self.poddnat["metadata"]
+        return found
+
+
+_Step = Callable[[_Sync], Answer | None]
+"""Gives the answer where the sync ends with this step; None: on to the next one."""
+
+
+def _first(sync: _Sync, *steps: _Step) -> Answer | None:
+    return next((answer for step in steps if (answer := step(sync)) is not None), None)
 
 
 class PodDNATReconciler:
@@ -62,41 +89,42 @@ class PodDNATReconciler:
         evidence: OwnershipEvidence,
         cluster: KubeClient,
         poddnats: PodDNATInformer,
+        fixed_pods: FixedPodInformer,
         fleet: Fleet,
         registry: PortRegistry,
         authorizer: Authorizer,
-        absences: AbsentPods,
+        retained: RetainedPodDNATs,
         exposure_timer: ExposureTimer,
-        reporter: Reporter,
+        reporter: StatusReporter,
+        listener: ControllersListener,
         *,
-        on_spoilt: Callable[[Manifest], None] = lambda _poddnat: None,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``on_spoilt`` gets each PodDNAT that asks for what it may not have; ``wall_clock`` is the wall clock."""
+        """Put it together; the listener hears of each PodDNAT that asks for what it may not have."""
         self._evidence = evidence
         self._cluster = cluster
         self._poddnats = poddnats
+        self._fixed_pods = fixed_pods
         self._fleet = fleet
-        self._holdings = Holdings(fleet)
         self._registry = registry
         self._authorizer = authorizer
-        self._absences = absences
+        self._retained = retained
         self._exposure_timer = exposure_timer
         self._reporter = reporter
-        self._on_spoilt = on_spoilt
+        self._listener = listener
         self._wall_clock = wall_clock
 
-    def sync(self, parent: Manifest) -> PodDNATAnswer | RequeueAfter:
+    def sync(self, poddnat: Manifest) -> Answer:
         """Bring a PodDNAT's entries to what it asks for, as far as it may, and tell how far that is.
 
         Raises:
-            ClusterError: the API server could not be asked about the pod.
+            KubeError: the API server could not be asked about the pod.
         """
-        with self._unless_gone(parent):
-            return self._sync(parent)
+        with self._unless_gone(poddnat):
+            return self._sync(poddnat)
 
     @contextmanager
-    def _unless_gone(self, parent: Manifest) -> Iterator[None]:
+    def _unless_gone(self, poddnat: Manifest) -> Iterator[None]:
         """See that nothing is left of a PodDNAT that went while a hook was called for it.
 
         What was taken back when the watch told of its end has come again since, and nobody would tell of its end anew.
@@ -104,213 +132,244 @@ class PodDNATReconciler:
         try:
             yield
         finally:
-            if self._poddnats.was_deleted(parent["metadata"]["uid"]):
-                self.gone(parent)
+            if self._poddnats.was_deleted(poddnat["metadata"]["uid"]):
+                self.gone(poddnat)
 
-    def _sync(self, parent: Manifest) -> PodDNATAnswer | RequeueAfter:
-        mine = self._evidence.mine(parent)
-        if belongs_to_ack(parent["metadata"]):
-            # Anybody may have put that finalizer there, so nothing of ours stays behind it.
-            self._holdings.withdraw(mine)
-            self.seen(parent)
-            told = working_ports(parent.get("status") or {})
-            return self._reporter.blocked(parent, not_adopted(parent["metadata"]["name"]), told)
-        if is_terminating(parent):
+    def _sync(self, poddnat: Manifest) -> Answer:
+        own_entries = self._evidence.own_entries(poddnat)
+        if belongs_to_ack(poddnat["metadata"]):
+            return self._leave_to_ack(poddnat, own_entries)
+        if is_terminating(poddnat):
             # Somebody's finalizer holds it though ours has gone: nobody would tell when its pod goes.
-            self._holdings.withdraw(mine)
-            return self._reporter.reported(parent, (), LEAVING)
-        fixed = Fixed.read(parent["metadata"])
+            self._fleet.withdraw(own_entries)
+            return self._reporter.reported(poddnat, (), LEAVING)
+        fixed = Fixed.read(poddnat["metadata"])
         try:
-            wanted = parse_spec(spec_of(parent), absent=fixed is not None)
+            desired = parse_spec(spec_of(poddnat), absent=fixed is not None)
         except SpecError as error:
-            self._holdings.withdraw(mine)
-            self._on_spoilt(parent)
-            act = "the user has to correct or delete this PodDNAT"
-            return self._reporter.blocked(parent, Problem("InvalidSpec", f"{error}; {act}."))
-        self.seen(parent)
-        if fixed is not None and not wanted.internal_ip:
-            return self._away(parent, mine, wanted, fixed)
-        self._holdings.leave_others(mine, wanted.gateway_id)
-        if (misplaced := self._misplaced(parent, mine, wanted)) is not None:
-            return misplaced
-        gateway = self._fleet.get(wanted.gateway_id)
-        if gateway is not None and self._fleet.exists(wanted.gateway_id) and self._may_rest(parent, wanted, fixed):
-            done = gateway.working(mine, wanted.rules)
-            if done is not None:
-                return self._told(parent, wanted, done)
-        return self._permitted(parent, mine, wanted, fixed, gateway)
+            return self._refuse_spec(poddnat, own_entries, error)
+        self.seen(poddnat)
+        sync = _Sync(poddnat, own_entries, desired, fixed, self._fleet.get(desired.gateway_id))
+        unasked = (self._pod_away, self._leave_other_gateways, self._misplaced, self._at_rest)
+        if (answer := _first(sync, *unasked)) is not None:
+            return answer
+        asked = replace(sync, verdict=self._authorizer.check(sync.metadata, desired))
+        steps = (self._not_permitted, self._opted_out, self._pod_just_went, self._table_unknown)
+        return _first(asked, *steps) or self._bring_about(asked)
 
-    def _permitted(
-        self, parent: Manifest, mine: OwnEntries, wanted: PodDNAT, fixed: Fixed | None, gateway: GatewayDriver | None
-    ) -> PodDNATAnswer | RequeueAfter:
-        """Ask for the entries, as far as the pod itself wants them."""
-        verdict = self._authorizer.check(parent["metadata"], wanted)
-        if isinstance(verdict, Problem):
-            return self._refused(parent, mine, wanted, verdict)
-        self._allowed(parent)
-        if verdict is Verdict.OPTED_OUT:
-            metadata = parent["metadata"]
-            text = f"This PodDNAT is deleted, because its pod {metadata['name']} asks for no public ports"
-            self._cluster.warn(parent, "NotAllowed", f"{text}; the user has to annotate the pod to get some.")
-            self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
-            return RequeueAfter(1.0)
-        if verdict is Verdict.AWAY and fixed is not None:
-            self._holdings.withdraw(mine)
-            self._absences.park(parent, fixed)
-            return RequeueAfter(1.0)
-        problem = self._fleet.problem(wanted.gateway_id)
-        seen = gateway is not None and gateway.loaded
-        if not seen and self._fleet.exists(wanted.gateway_id) and is_ready(parent):
-            # Just started: until the table is seen, nothing is known that would make the status untrue.
-            return PodDNATAnswer(parent["status"], resync_after=problem.retry_after) if problem else RequeueAfter(1.0)
-        if gateway is None or problem is not None:
-            return self._reporter.blocked(parent, problem or gateway_missing(wanted.gateway_id))
-        mine = self._evidence.pod_has_confirmed(parent, wanted, gateway)
-        rules = wanted.rules
-        present = {entry.rule for entry in gateway.entries_of(mine)}
-        if verdict is Verdict.LEAVING:
-            rules = tuple(rule for rule in rules if rule in present)
-        if (
-            not present.issuperset(rules)
-            and (earlier_claimant := self._registry.earlier_claimant(mine.uid)) is not None
-        ):
-            return self._reporter.blocked(parent, claimed_earlier(wanted.external_ip, earlier_claimant))
-        progress = gateway.ensure(mine, rules)
-        if fixed is not None and self._absences.pods.was_deleted(fixed.pod_uid):
-            # It went after it was asked: what the watch took back then must not come again.
-            self._holdings.withdraw(mine)
-            return RequeueAfter(1.0)
-        return self._told(parent, wanted, progress)
+    # Where the spec says nothing.
 
-    def _misplaced(self, parent: Manifest, mine: OwnEntries, wanted: PodDNAT) -> PodDNATAnswer | None:
-        """Tell what is wrong with where a PodDNAT is; None: nothing."""
-        outside = self._authorizer.outside(parent["metadata"], wanted)
-        if outside is not None:
-            return self._refused(parent, mine, wanted, outside)
-        if not self._fleet.serves(wanted.gateway_id, wanted.external_ip):
-            return self._reporter.blocked(parent, address_left(wanted.gateway_id, wanted.external_ip))
+    def _leave_to_ack(self, poddnat: Manifest, own_entries: OwnEntries) -> Answer:
+        # Anybody may have put that finalizer there, so nothing of ours stays behind it.
+        self._fleet.withdraw(own_entries)
+        self.seen(poddnat)
+        working = working_ports(poddnat.get("status") or {})
+        return self._reporter.blocked(poddnat, not_adopted(poddnat["metadata"]["name"]), working)
+
+    def _refuse_spec(self, poddnat: Manifest, own_entries: OwnEntries, error: SpecError) -> Answer:
+        self._fleet.withdraw(own_entries)
+        self._listener.poddnat_spoilt(poddnat)
+        act = "the user has to correct or delete this PodDNAT"
+        return self._reporter.blocked(poddnat, Problem("InvalidSpec", f"{error}; {act}."))
+
+    # The steps, in their order.
+
+    def _pod_away(self, sync: _Sync) -> Answer | None:
+        """Tell of a fixed pod that is away, or release what was retained for it.
+
+        Anybody who may write PodDNATs may make one that calls itself fixed, and no pod tells otherwise: so the values
+        limit what is retained.
+        """
+        if sync.fixed is None or sync.desired.internal_ip:
+            return None
+        self._fleet.withdraw(sync.own_entries)
+        absence = self._retained.check_absence(sync.poddnat, sync.fixed)
+        if isinstance(absence, ReleaseDue):
+            self._retained.release(sync.poddnat, absence.message)
+            return RequeueAfter(REQUEUE_SOON)
+        self._note_allowed(sync)  # There may be ports left by now.
+        denied = self._authorizer.denied_by_values(sync.metadata, sync.desired)
+        if (problem := denied or self._registry.exceeded_limit(sync.own_entries.uid)) is not None:
+            self._give_up_ports(sync)
+            return self._reporter.blocked(sync.poddnat, problem)
+        condition = Condition(ready=False, reason="PodAway", message=absence.message)
+        return self._reporter.reported(sync.poddnat, (), condition, resync_after=absence.resync_after)
+
+    def _leave_other_gateways(self, sync: _Sync) -> None:
+        self._fleet.leave_others(sync.own_entries, sync.desired.gateway_id)
+
+    def _misplaced(self, sync: _Sync) -> Answer | None:
+        if (problem := self._authorizer.denied_by_values(sync.metadata, sync.desired)) is not None:
+            return self._refuse(sync, problem)
+        gateway_id, external_ip = sync.desired.gateway_id, sync.desired.external_ip
+        if not self._fleet.serves(gateway_id, external_ip):
+            return self._reporter.blocked(sync.poddnat, address_left(gateway_id, external_ip))
         return None
 
-    def is_misplaced(self, parent: Manifest) -> bool:
+    def _at_rest(self, sync: _Sync) -> Answer | None:
+        """Leave a PodDNAT alone whose entries work, and whose pod need not be asked again.
+
+        From the moment that a pod shows its result, its opting out is noticed by that. Before, only asking tells. A
+        status may be forged, so this process must have asked the same pod about the same once.
+        """
+        if sync.gateway is None or not self._fleet.exists(sync.desired.gateway_id):
+            return None
+        if not self._authorizer.has_allowed(sync.metadata, sync.desired):
+            return None
+        if sync.fixed is not None and not self._fixed_pods.is_alive(sync.fixed.pod_uid):
+            return None
+        since = ready_since(sync.poddnat.get("status") or {})
+        if since is None or since >= rfc3339(self._wall_clock() - dt.timedelta(seconds=PROBATION)):
+            return None
+        done = sync.gateway.working(sync.own_entries, sync.desired.rules)
+        return None if done is None else self._report(sync, done)
+
+    def _not_permitted(self, sync: _Sync) -> Answer | None:
+        if isinstance(sync.verdict, Problem):
+            return self._refuse(sync, sync.verdict)
+        self._note_allowed(sync)
+        return None
+
+    def _opted_out(self, sync: _Sync) -> Answer | None:
+        if sync.verdict is not Verdict.OPTED_OUT:
+            return None
+        metadata = sync.metadata
+        text = f"This PodDNAT is deleted, because its pod {metadata['name']} asks for no public ports"
+        self._cluster.warn(sync.poddnat, "NotAllowed", f"{text}; the user has to annotate the pod to get some.")
+        self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+        return RequeueAfter(REQUEUE_SOON)
+
+    def _pod_just_went(self, sync: _Sync) -> Answer | None:
+        if sync.verdict is not Verdict.AWAY:
+            return None
+        self._fleet.withdraw(sync.own_entries)
+        self._retained.suspend(sync.poddnat)
+        return RequeueAfter(REQUEUE_SOON)
+
+    def _table_unknown(self, sync: _Sync) -> Answer | None:
+        """Leave a status as it is just after the start: until the table is seen, nothing is known against it."""
+        loaded = sync.gateway is not None and sync.gateway.loaded
+        if loaded or not self._fleet.exists(sync.desired.gateway_id) or not is_ready(sync.poddnat):
+            return None
+        problem = self._fleet.problem(sync.desired.gateway_id)
+        if problem is None:
+            return RequeueAfter(REQUEUE_SOON)
+        return PodDNATAnswer(sync.poddnat["status"], resync_after=problem.retry_after)
+
+    def _bring_about(self, sync: _Sync) -> Answer:
+        """Ask the gateway for the entries, and tell how far it is."""
+        desired, poddnat = sync.desired, sync.poddnat
+        problem = self._fleet.problem(desired.gateway_id)
+        if sync.gateway is None or problem is not None:
+            return self._reporter.blocked(poddnat, problem or gateway_missing(desired.gateway_id))
+        own_entries = self._evidence.confirmed_by_pod(poddnat, desired, sync.gateway)
+        present = {entry.rule for entry in sync.gateway.entries_of(own_entries)}
+        rules = desired.rules
+        if sync.verdict is Verdict.LEAVING:
+            rules = tuple(rule for rule in rules if rule in present)
+        if not present.issuperset(rules) and (claimant := self._registry.earlier_claimant(own_entries.uid)) is not None:
+            return self._reporter.blocked(poddnat, claimed_earlier(desired.external_ip, claimant))
+        progress = sync.gateway.set_desired(own_entries, rules)
+        if sync.fixed is not None and self._fixed_pods.was_deleted(sync.fixed.pod_uid):
+            # It went after it was asked: what the watch took back then must not come again.
+            self._fleet.withdraw(own_entries)
+            return RequeueAfter(REQUEUE_SOON)
+        return self._report(sync, progress)
+
+    # What several steps do.
+
+    def _refuse(self, sync: _Sync, problem: Problem) -> Answer:
+        """Take away what a PodDNAT may not have, and let others have the ports that it named."""
+        self._fleet.withdraw(sync.own_entries)
+        if sync.fixed is None:
+            self._give_up_ports(sync)
+        self._listener.poddnat_spoilt(sync.poddnat)
+        return self._reporter.blocked(sync.poddnat, problem)
+
+    def _give_up_ports(self, sync: _Sync) -> None:
+        self._registry.poddnat_refused(sync.own_entries.uid, sync.desired)
+
+    def _note_allowed(self, sync: _Sync) -> None:
+        self._registry.poddnat_allowed(sync.own_entries.uid)
+        self.seen(sync.poddnat)
+
+    def _report(self, sync: _Sync, progress: Progress) -> Answer:
+        self._evidence.saw_working(sync.poddnat, progress.entries)
+        return self._reporter.progress_of(sync.poddnat, sync.desired.working(progress.entries), progress)
+
+    # What else becomes of PodDNATs.
+
+    def is_misplaced(self, poddnat: Manifest) -> bool:
         """Whether a PodDNAT is where it may not, or should not, stay.
 
         Raises:
-            ClusterError: the API server did not tell the namespace's labels.
+            KubeError: the API server did not tell the namespace's labels.
         """
-        wanted = desired_by(parent)
-        if wanted is None:
+        desired = desired_by(poddnat)
+        if desired is None:
             return False
-        outside = self._authorizer.outside(parent["metadata"], wanted)
-        there = self._fleet.exists(wanted.gateway_id) and self._fleet.serves(wanted.gateway_id, wanted.external_ip)
-        return outside is not None or not there or self._registry.is_draining(wanted.external_ip)
+        denied = self._authorizer.denied_by_values(poddnat["metadata"], desired)
+        there = self._fleet.exists(desired.gateway_id) and self._fleet.serves(desired.gateway_id, desired.external_ip)
+        return denied is not None or not there or self._registry.is_draining(desired.external_ip)
 
-    def _refused(self, parent: Manifest, mine: OwnEntries, wanted: PodDNAT, why: Problem) -> PodDNATAnswer:
-        """Take away what a PodDNAT may not have, and let others have the ports that it named."""
-        self._holdings.withdraw(mine)
-        if Fixed.read(parent["metadata"]) is None:
-            self._registry.poddnat_refused(mine.uid, wanted)
-        self._on_spoilt(parent)
-        return self._reporter.blocked(parent, why)
-
-    def _allowed(self, parent: Manifest) -> None:
-        self._registry.poddnat_allowed(parent["metadata"]["uid"])
-        self.seen(parent)
-
-    def recognize(self, parent: Manifest) -> None:
+    def recognize(self, poddnat: Manifest) -> None:
         """Find out whether entries that a PodDNAT's status names are its own though their names don't say so.
 
         Its pod tells, and is asked only where there are such entries; once it has gone, nothing could tell.
 
         Raises:
-            ClusterError: the API server could not be asked about the pod.
+            KubeError: the API server could not be asked about the pod.
         """
-        wanted = None if belongs_to_ack(parent["metadata"]) else desired_by(parent)
-        gateway = self._fleet.get(wanted.gateway_id) if wanted is not None else None
-        if wanted is None or gateway is None or not self._evidence.unproven(parent, wanted, gateway):
+        desired = None if belongs_to_ack(poddnat["metadata"]) else desired_by(poddnat)
+        gateway = self._fleet.get(desired.gateway_id) if desired is not None else None
+        if desired is None or gateway is None or not self._evidence.unproven(poddnat, desired, gateway):
             return
         # A pod that no longer asks for anything has that address all the same.
-        if self._authorizer.check(parent["metadata"], wanted) in _PODS_OWN_WORD:
-            self._evidence.pod_has_confirmed(parent, wanted, gateway)
+        if self._authorizer.check(poddnat["metadata"], desired) in _POD_HAS_THAT_ADDRESS:
+            self._evidence.confirmed_by_pod(poddnat, desired, gateway)
 
-    def finalize(self, parent: Manifest) -> PodDNATAnswer | RequeueAfter:
+    def finalize(self, poddnat: Manifest) -> Answer:
         """Take a PodDNAT's entries off the cloud; finalized once a listing shows none.
 
         Raises:
-            ClusterError: the API server could not be asked about the pod.
+            KubeError: the API server could not be asked about the pod.
         """
-        with self._unless_gone(parent):
-            return self._finalize(parent)
+        with self._unless_gone(poddnat):
+            return self._finalize(poddnat)
 
-    def _finalize(self, parent: Manifest) -> PodDNATAnswer | RequeueAfter:
-        self.recognize(parent)
-        mine = self._evidence.mine(parent)
-        if belongs_to_ack(parent["metadata"]) and not self._holdings.has_any(mine):
-            return PodDNATAnswer(parent.get("status") or {}, finalized=True)
-        self._authorizer.forget(mine.uid)
-        outcomes = self._holdings.release(mine, spec_of(parent).get("tableId"))
+    def _finalize(self, poddnat: Manifest) -> Answer:
+        self.recognize(poddnat)
+        own_entries = self._evidence.own_entries(poddnat)
+        finalized = PodDNATAnswer(poddnat.get("status") or {}, finalized=True)
+        if belongs_to_ack(poddnat["metadata"]) and not self._fleet.has_any(own_entries):
+            return finalized
+        self._authorizer.forget(own_entries.uid)
+        outcomes = self._fleet.release(own_entries, spec_of(poddnat).get("tableId"))
         for outcome in outcomes:
             if isinstance(outcome, Blocked):
-                wanted = desired_by(parent)
-                working = wanted.working(outcome.entries) if wanted is not None else ()
-                return self._reporter.blocked(parent, outcome.problem, working)
+                desired = desired_by(poddnat)
+                working = desired.working(outcome.entries) if desired is not None else ()
+                return self._reporter.blocked(poddnat, outcome.problem, working)
         waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
-        if waits:
-            return requeue_after(max(waits))
-        return PodDNATAnswer(parent.get("status") or {}, finalized=True)
+        return requeue_after(max(waits)) if waits else finalized
 
-    def seen(self, parent: Manifest) -> None:
+    def seen(self, poddnat: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
-        wanted, metadata = desired_by(parent), parent["metadata"]
-        if wanted is not None:
+        desired, metadata = desired_by(poddnat), poddnat["metadata"]
+        if desired is not None:
             pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
-            self._registry.poddnat_seen(metadata["uid"], pod_uid, wanted, namespace=namespace)
+            self._registry.poddnat_seen(metadata["uid"], pod_uid, desired, namespace=namespace)
 
-    def withdraw(self, parent: Manifest) -> None:
+    def withdraw(self, poddnat: Manifest) -> None:
         """Take a PodDNAT's entries away, because its pod has gone."""
-        self._authorizer.forget(parent["metadata"]["uid"])
-        self._holdings.withdraw(self._evidence.mine(parent))
+        self._authorizer.forget(poddnat["metadata"]["uid"])
+        self._fleet.withdraw(self._evidence.own_entries(poddnat))
 
-    def gone(self, parent: Manifest) -> None:
+    def gone(self, poddnat: Manifest) -> None:
         """Note that a PodDNAT has gone, perhaps without a finalize call."""
-        uid = parent["metadata"]["uid"]
+        uid = poddnat["metadata"]["uid"]
         self._authorizer.forget(uid)
-        self._holdings.orphan(self._evidence.mine(parent))
+        self._fleet.orphan(self._evidence.own_entries(poddnat))
         self._evidence.forget(uid)
         self._registry.poddnat_gone(uid)
-        self._exposure_timer.forget(pod_uid_of(parent["metadata"]))
-
-    def _away(self, parent: Manifest, mine: OwnEntries, wanted: PodDNAT, fixed: Fixed) -> PodDNATAnswer | RequeueAfter:
-        """Tell of a fixed pod that is away, or release what was kept for it.
-
-        Anybody who may write PodDNATs may make one that calls itself fixed, and no pod tells otherwise: so the values
-        limit what is kept.
-        """
-        self._holdings.withdraw(mine)
-        judged = self._absences.judge(parent, fixed)
-        if isinstance(judged, Over):
-            self._absences.release(parent, judged.message)
-            return RequeueAfter(1.0)
-        self._allowed(parent)  # There may be room by now.
-        why = self._authorizer.outside(parent["metadata"], wanted) or self._registry.exceeded_limit(mine.uid)
-        if why is not None:
-            self._registry.poddnat_refused(mine.uid, wanted)
-            return self._reporter.blocked(parent, why)
-        condition = Condition(ready=False, reason="PodAway", message=judged.message)
-        return self._reporter.reported(parent, (), condition, resync_after=judged.ask_again)
-
-    def _may_rest(self, parent: Manifest, wanted: PodDNAT, fixed: Fixed | None) -> bool:
-        """Whether its pod need not be asked again while its entries work.
-
-        From the moment that a pod shows its result, its opting out is noticed by that. Before, only asking tells. A
-        status may be forged, so this process must have asked the same pod about the same once.
-        """
-        if not self._authorizer.has_allowed(parent["metadata"], wanted):
-            return False
-        if fixed is not None and not self._absences.pods.is_alive(fixed.pod_uid):
-            return False
-        since = ready_since(parent.get("status") or {})
-        return since is not None and since < rfc3339(self._wall_clock() - _PROBATION)
-
-    def _told(self, parent: Manifest, wanted: PodDNAT, progress: Progress) -> PodDNATAnswer | RequeueAfter:
-        self._evidence.saw_working(parent, progress.entries)
-        return self._reporter.of(parent, wanted.working(progress.entries), progress)
+        self._exposure_timer.forget(pod_uid_of(poddnat["metadata"]))

@@ -1,4 +1,4 @@
-"""What a PodDNAT's status tells, and what else is told when it changes: an event, a line in the log, a wait ended."""
+"""A PodDNAT's status, and what else comes of a change of it: an event, a line in the log, the end of a wait."""
 
 import datetime as dt
 import logging
@@ -8,7 +8,8 @@ from typing import Any
 
 from poddnat.api import Condition, Problem, key_of, observed_condition, pod_uid_of, status
 from poddnat.controllers.exposure_timer import ExposureTimer
-from poddnat.controllers.requeue import RequeueAfter
+from poddnat.controllers.intervals import RESYNC
+from poddnat.controllers.requeue import RequeueAfter, requeue_after
 from poddnat.gateway import Blocked, Done, Progress, Waiting
 from poddnat.kube import KubeClient
 from poddnat.model import WorkingPort
@@ -19,8 +20,6 @@ log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
-REST_SECONDS = 300.0
-_LONGEST_WAIT = 20.0
 _BY_ZONE = (
     " The gateway was chosen by its zone, as the RAM policy doesn't allow to read routes (DescribeRouteTableList,"
     " DescribeRouteEntryList): unless the pod's default route leads to it, no connection comes about."
@@ -34,12 +33,12 @@ class PodDNATAnswer:
     """A PodDNAT's whole status, and when to ask again although nothing has changed in the cluster."""
 
     status: Manifest
-    resync_after: float = REST_SECONDS
+    resync_after: float = RESYNC
     finalized: bool = False
 
 
-class Reporter:
-    """Tells how it goes with PodDNATs. Safe to use from several threads."""
+class StatusReporter:
+    """Writes the statuses of PodDNATs. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class Reporter:
     ) -> None:
         """``routes_denied`` tells whether gateways are chosen without knowing the routes; None: nobody has tried yet.
 
-        ``wall_clock`` is the wall clock for conditions.
+        ``wall_clock`` is for the times of conditions.
         """
         self._cluster = cluster
         self._registry = registry
@@ -60,7 +59,9 @@ class Reporter:
         self._routes_denied = routes_denied
         self._wall_clock = wall_clock
 
-    def of(self, poddnat: Manifest, working: Sequence[WorkingPort], progress: Progress) -> PodDNATAnswer | RequeueAfter:
+    def progress_of(
+        self, poddnat: Manifest, working: Sequence[WorkingPort], progress: Progress
+    ) -> PodDNATAnswer | RequeueAfter:
         """Tell how far a PodDNAT is; what is on its way to where nothing was before is not worth a write."""
         match progress:
             case Done():
@@ -95,10 +96,10 @@ class Reporter:
         return Condition(ready=True, reason="Ready", message=text)
 
     def blocked(self, poddnat: Manifest, problem: Problem, working: Sequence[WorkingPort] = ()) -> PodDNATAnswer:
-        """Tell what is the matter; as an event too, unless that was told before."""
+        """Report a problem; as an event too, unless that was done before."""
         before = observed_condition(poddnat.get("status") or {})
-        told = before is not None and before.reason == problem.reason and before.message.startswith(problem.message)
-        if not told or _was_ready(poddnat):
+        reported = before is not None and before.reason == problem.reason and before.message.startswith(problem.message)
+        if not reported or _was_ready(poddnat):
             log.warning("PodDNAT %s: %s", key_of(poddnat), problem.message)
             self._cluster.warn(poddnat, problem.reason, problem.message)
         message = f"{problem.message} {problem.details}".rstrip()
@@ -111,16 +112,11 @@ class Reporter:
         working: Sequence[WorkingPort],
         condition: Condition,
         *,
-        resync_after: float = REST_SECONDS,
+        resync_after: float = RESYNC,
     ) -> PodDNATAnswer:
-        """Write a status with this condition; nothing in it differs from the last one unless something has changed."""
+        """Write a status with this condition; it equals the last one unless something has changed."""
         written = status(poddnat.get("status") or {}, working, condition, rfc3339(self._wall_clock()))
         return PodDNATAnswer(written, resync_after=resync_after)
-
-
-def requeue_after(seconds: float) -> RequeueAfter:
-    """Ask to be asked again; Metacontroller takes whole seconds, and zero for at once, again and again."""
-    return RequeueAfter(float(max(1, round(min(seconds, _LONGEST_WAIT)))))
 
 
 def _was_ready(poddnat: Manifest) -> bool:

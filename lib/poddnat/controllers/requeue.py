@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from poddnat.controllers.intervals import LONGEST_REQUEUE
+
 
 @dataclass(frozen=True)
 class RequeueAfter:
@@ -12,3 +14,8 @@ class RequeueAfter:
 
 class RequeueError(Exception):
     """There is no answer yet: something has to be found out first, or to take effect."""
+
+
+def requeue_after(seconds: float) -> RequeueAfter:
+    """Round and bound a wait: Metacontroller takes whole seconds, and zero for at once, again and again."""
+    return RequeueAfter(float(max(1, round(min(seconds, LONGEST_REQUEUE)))))

@@ -47,7 +47,7 @@ def poddnat(pod: Json, made: ForwardEntry) -> Json:
 
 def status(made: ForwardEntry) -> Json:
     """Write the status that names an entry."""
-    told = {
+    reported = {
         "externalIP": made.external_ip,
         "externalPort": made.external_port,
         "forwardEntryId": made.id,
@@ -55,4 +55,4 @@ def status(made: ForwardEntry) -> Json:
         "internalPort": made.internal_port,
         "ipProtocol": made.protocol,
     }
-    return {"entries": [told]}
+    return {"entries": [reported]}

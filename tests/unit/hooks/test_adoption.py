@@ -15,7 +15,7 @@ from poddnat.cli.snapshot import take_snapshot
 from poddnat.cloud import CloudClient
 from poddnat.kube import KubeClient, connect_to
 from tests.unit.hooks import acks
-from tests.unit.hooks.test_cluster import told, wait_ready
+from tests.unit.hooks.test_cluster import pod_report, wait_ready
 from tests.unit.hooks.test_fixed import FIXED_80, delete_pod, make_owner, outside, pod_of, wait_away
 from tests.unit.hooks.world import (
     EIP,
@@ -103,9 +103,9 @@ def ack(world: World) -> Iterator[Ack]:
 
 
 def test_poddnat_of_acks_controller_keeps_its_entries_and_is_told_to_be_adopted(ack: Ack) -> None:
-    told = answer(lambda: ack.world.sync_poddnat(ack.poddnat))
-    assert told["status"]["entries"] == ack.poddnat["status"]["entries"]
-    assert condition(told)[:2] == ("False", "NotAdopted")
+    reported = answer(lambda: ack.world.sync_poddnat(ack.poddnat))
+    assert reported["status"]["entries"] == ack.poddnat["status"]["entries"]
+    assert condition(reported)[:2] == ("False", "NotAdopted")
     assert ack.world.cloud_writes() == 0
 
 
@@ -116,9 +116,9 @@ def test_poddnat_of_acks_controller_that_is_deleted_is_let_go_without_a_touch(ac
 
 def test_pod_of_acks_controller_gets_no_second_poddnat_and_is_told_why(ack: Ack) -> None:
     with restarted(ack.world) as again:
-        told = answer(lambda: again.sync_pod(ack.pod))
-    assert told["attachments"] == []
-    assert told["annotations"][STATUS].startswith("NotAdopted: ")
+        reported = answer(lambda: again.sync_pod(ack.pod))
+    assert reported["attachments"] == []
+    assert reported["annotations"][STATUS].startswith("NotAdopted: ")
 
 
 def test_nobody_else_gets_a_port_of_acks_controller(ack: Ack) -> None:
@@ -201,9 +201,9 @@ def test_adopted_poddnat_works_on_with_the_entry_that_it_had(ack: Ack) -> None:
     (owner,) = adopted["metadata"]["ownerReferences"]
     assert (owner["uid"], owner["controller"]) == (ack.pod["metadata"]["uid"], True)
     with restarted(ack.world) as again:
-        told = answer(lambda: again.sync_poddnat(adopted))
-        assert condition(told)[1] == "Ready"
-        ready = again.set_status(adopted, told["status"])
+        reported = answer(lambda: again.sync_poddnat(adopted))
+        assert condition(reported)[1] == "Ready"
+        ready = again.set_status(adopted, reported["status"])
         kept = answer(lambda: again.sync_pod(ack.pod, ready))
         assert kept["attachments"][0]["spec"] == adopted["spec"]
         assert kept["annotations"][STATUS] == "Ready"
@@ -248,7 +248,7 @@ def wait_ready_while_touched(world: World, pod: Json) -> None:
 
     def is_ready() -> bool:
         world.annotate(pod, {"touched": str(time.monotonic())})
-        return told(world, "arena-0").get(STATUS) == "Ready"
+        return pod_report(world, "arena-0").get(STATUS) == "Ready"
 
     wait_until(is_ready, 10, "the adopted pod to be Ready", interval=0.2)
 
@@ -265,7 +265,9 @@ def test_adopted_fixed_pod_has_its_address_and_so_has_the_one_that_replaces_it(w
     world.api.patch(world.poddnats, "arena-0", {"status": acks.status(entry)}, "default", "status")
     world.annotate(pod, {**FIXED_80})
     with restarted(world) as again, cluster(again):
-        wait_until(lambda: told(again, "arena-0").get(STATUS, "").startswith("NotAdopted: "), 10, "the pod to be told")
+        wait_until(
+            lambda: pod_report(again, "arena-0").get(STATUS, "").startswith("NotAdopted: "), 10, "the pod to be told"
+        )
         wait_until(lambda: (again.poddnat("arena-0") or {})["status"].get("conditions"), 10, "the PodDNAT to be told")
         assert adopt(again) == [True]
         wait_ready_while_touched(again, pod)

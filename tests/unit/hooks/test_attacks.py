@@ -66,8 +66,8 @@ def bastion(world: World, **about: Any) -> ForwardEntry:
 
 def works(world: World, poddnat: Json) -> bool:
     """Whether a PodDNAT has what it had."""
-    told = {entry["forwardEntryId"] for entry in poddnat["status"]["entries"]}
-    return told <= {entry.id for entry in world.entries() if entry.status == "Available"}
+    reported = {entry["forwardEntryId"] for entry in poddnat["status"]["entries"]}
+    return reported <= {entry.id for entry in world.entries() if entry.status == "Available"}
 
 
 # What is exposed
@@ -107,8 +107,8 @@ def test_public_side_outside_the_pool_is_not_had(world: World, changes: Json) ->
 
 def test_pod_on_its_nodes_network_does_not_expose_the_node(world: World) -> None:
     pod = world.make_pod(EXPOSE_80, name="attacker", ip=NODE_IP, hostNetwork=True)
-    told = answer(lambda: world.sync_pod(pod))
-    assert (told["attachments"], told["annotations"][STATUS].partition(":")[0]) == ([], "HostNetwork")
+    reported = answer(lambda: world.sync_pod(pod))
+    assert (reported["attachments"], reported["annotations"][STATUS].partition(":")[0]) == ([], "HostNetwork")
     spec = {"tableId": GATEWAY, "externalIP": EIP, "internalIP": NODE_IP}
     mapping = [{"externalPort": "600", "internalPort": "80"}]
     by_hand = world.make_poddnat({**spec, "portMapping": mapping}, owner=pod, name="attacker")
@@ -151,8 +151,8 @@ def test_poddnat_passed_off_as_that_of_a_fixed_pod_exposes_nothing(
     world.make_poddnat(spec, name="attacker")
     marks = {OWNER: "apps/v1 StatefulSet x 1", STRATEGY: "Never", POD_UID: uid}
     world.api.patch(world.poddnats, "attacker", {"metadata": {"annotations": marks}}, "default")
-    told = answer(lambda: world.sync_poddnat(world.poddnat("attacker") or {}))
-    assert condition(told)[1] == reason
+    reported = answer(lambda: world.sync_poddnat(world.poddnat("attacker") or {}))
+    assert condition(reported)[1] == reason
     assert [entry.internal_ip for entry in world.entries()] == [VICTIM_IP]
     assert works(world, victim)
 
@@ -226,7 +226,7 @@ def test_pods_port_is_not_taken_from_it(world: World, victim: Json) -> None:
     assert world.attachment(pod, victim)["spec"] == victim["spec"]
 
 
-def test_port_that_is_kept_for_somebody_without_an_entry_is_not_taken(world: World, victim: Json) -> None:
+def test_port_that_is_allocated_to_somebody_without_an_entry_is_not_taken(world: World, victim: Json) -> None:
     """As for a fixed pod that is away: the cloud alone would not mind."""
     world.emulator.delete_entry(GATEWAY, victim["status"]["entries"][0]["forwardEntryId"])
     with restarted(world) as again:
@@ -248,7 +248,7 @@ def test_pod_has_the_ports_of_one_poddnat_only() -> None:
         assert world.expose(other)["spec"]["portMapping"][0]["externalPort"] == str(port)
 
 
-def test_ports_named_by_hand_are_not_kept_from_others() -> None:
+def test_ports_named_by_hand_are_left_to_others() -> None:
     with running(last_port=513) as world:
         mapping = [{"externalPort": str(port), "internalPort": "80"} for port in (512, 513)]
         spec = {"tableId": GATEWAY, "externalIP": EIP, "internalIP": VICTIM_IP, "portMapping": mapping}
@@ -269,9 +269,9 @@ def test_foreign_entry_named_in_the_status_is_not_touched(world: World, name: st
         if finish == "spoil":
             poddnat["spec"]["portMapping"] = []
         ask = again.finalize if finish == "delete" else again.sync_poddnat
-        told = answer(lambda: ask(poddnat))
+        reported = answer(lambda: ask(poddnat))
         if finish == "sync":
-            assert [each["forwardEntryId"] for each in told["status"]["entries"]] != [entry.id]
+            assert [each["forwardEntryId"] for each in reported["status"]["entries"]] != [entry.id]
         left = 2 if finish == "sync" else 1
         wait_until(lambda: answer(lambda: ask(poddnat)) and len(again.entries()) == left, 10, "the own entry to go")
         assert entry in again.entries()
@@ -292,9 +292,9 @@ def test_poddnat_copied_from_another_cluster_gets_entries_of_its_own(world: Worl
     copied = world.make_poddnat(spec, owner=pod, name="attacker")
     entries = [{**_entry(spec), "forwardEntryId": theirs.id, "externalPort": "700"}]
     copied = world.set_status(copied, {"entries": entries})
-    told = answer(lambda: world.sync_poddnat(copied))
-    assert condition(told)[1] == "Ready"
-    assert theirs.id not in {entry["forwardEntryId"] for entry in told["status"]["entries"]}
+    reported = answer(lambda: world.sync_poddnat(copied))
+    assert condition(reported)[1] == "Ready"
+    assert theirs.id not in {entry["forwardEntryId"] for entry in reported["status"]["entries"]}
     answer(lambda: world.finalize(copied))
     assert world.entries() == [theirs]
 
@@ -316,8 +316,8 @@ def test_renamed_entry_that_leads_to_the_pod_is_still_its_own(world: World) -> N
     (entry,) = world.entries()
     world.emulator.rename_entry(GATEWAY, entry.id, "renamed")
     with restarted(world) as again:
-        told = answer(lambda: again.sync_poddnat(poddnat))
-        assert [each["forwardEntryId"] for each in told["status"]["entries"]] == [entry.id]
+        reported = answer(lambda: again.sync_poddnat(poddnat))
+        assert [each["forwardEntryId"] for each in reported["status"]["entries"]] == [entry.id]
         answer(lambda: again.finalize(poddnat))
         assert again.entries() == []
 
@@ -328,7 +328,7 @@ def test_renamed_entry_goes_with_its_pod_after_a_restart(world: World) -> None:
     (entry,) = world.entries()
     world.emulator.rename_entry(GATEWAY, entry.id, "renamed")
     with restarted(world) as again:
-        wait_until(lambda: again.service.mappings._evidence.mine(poddnat).known_ids, 5, "its pod to be asked")
+        wait_until(lambda: again.service.mappings._evidence.own_entries(poddnat).known_ids, 5, "its pod to be asked")
         again.api.delete(again.api.resource("v1", "pods"), name_of(pod), "default", grace_period=0)
         wait_until(lambda: not again.entries(), 10, "the entry to go")
 

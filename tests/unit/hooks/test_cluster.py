@@ -27,14 +27,16 @@ def busy() -> Iterator[Cluster]:
         yield busy
 
 
-def told(world: World, name: str = "web-1") -> dict[str, str]:
-    """Read what a pod is told."""
+def pod_report(world: World, name: str = "web-1") -> dict[str, str]:
+    """Read what a pod's annotations report of its exposure."""
     pod = world.api.get(world.api.resource("v1", "pods"), name, "default")
     return {key: value for key, value in pod["metadata"].get("annotations", {}).items() if key in (STATUS, RESULT)}
 
 
 def wait_ready(world: World, *names: str) -> None:
-    wait_until(lambda: all(told(world, name).get(STATUS) == "Ready" for name in names), 10, f"{names} to be Ready")
+    wait_until(
+        lambda: all(pod_report(world, name).get(STATUS) == "Ready" for name in names), 10, f"{names} to be Ready"
+    )
 
 
 def wait_clear(world: World) -> None:
@@ -65,7 +67,7 @@ def test_pods_of_the_examples_get_all_their_ports(busy: Cluster) -> None:
 def test_correcting_a_typo_heals(busy: Cluster) -> None:
     world = busy.world
     pod = world.make_pod({POD_DNAT: "yes", PORTS: "80"}, ip="")
-    wait_until(lambda: told(world).get(STATUS, "").startswith("InvalidAnnotation: "), 10, "the pod to be told")
+    wait_until(lambda: pod_report(world).get(STATUS, "").startswith("InvalidAnnotation: "), 10, "the pod to be told")
     assert world.warnings() == [("Pod", "InvalidAnnotation")]
     assert world.entries() == []
     world.annotate(pod, {POD_DNAT: "true"})
@@ -79,7 +81,7 @@ def test_opting_out_leaves_nothing(busy: Cluster, change: dict[str, str | None])
     wait_ready(world, "web-1")
     world.annotate(pod, change)
     wait_clear(world)
-    wait_until(lambda: told(world) == {}, 10, "the results to go")
+    wait_until(lambda: pod_report(world) == {}, 10, "the results to go")
 
 
 def test_pod_that_changes_its_mind_back_and_forth_ends_up_exposed_once(busy: Cluster) -> None:
@@ -88,7 +90,9 @@ def test_pod_that_changes_its_mind_back_and_forth_ends_up_exposed_once(busy: Clu
     wait_ready(world, "web-1")
     for value in ("false", "true", "nonsense", "true"):
         world.annotate(pod, {POD_DNAT: value})
-    wait_until(lambda: told(world).get(STATUS) == "Ready" and len(world.entries()) == 1, 15, "the pod to be exposed")
+    wait_until(
+        lambda: pod_report(world).get(STATUS) == "Ready" and len(world.entries()) == 1, 15, "the pod to be exposed"
+    )
 
 
 def test_pod_that_asks_for_another_port_gets_that_one_instead(busy: Cluster) -> None:
@@ -97,7 +101,7 @@ def test_pod_that_asks_for_another_port_gets_that_one_instead(busy: Cluster) -> 
     wait_ready(world, "web-1")
     world.annotate(pod, {PORTS: "8080"})
     wait_until(lambda: [entry.internal_port for entry in world.entries()] == ["8080"], 10, "the other port")
-    wait_until(lambda: '"internalPort":"8080"' in told(world).get(RESULT, ""), 10, "the pod to be told")
+    wait_until(lambda: '"internalPort":"8080"' in pod_report(world).get(RESULT, ""), 10, "the pod to be told")
 
 
 def test_pod_of_the_same_name_as_one_just_deleted_is_exposed(busy: Cluster) -> None:

@@ -112,17 +112,17 @@ def test_poddnat_of_the_first_version_goes_on_without_a_write(world: World) -> N
     poddnat = world.make_poddnat(FIRST["podDNAT"]["spec"], owner=pod)
     name = Ownership("c-test").name_of(poddnat["metadata"]["uid"])
     status = json.loads(json.dumps(FIRST["podDNAT"]["status"]))
-    for told in status["entries"]:
+    for reported in status["entries"]:
         entry = world.emulator.add_entry(
             GATEWAY,
-            external_ip=told["externalIP"],
-            external_port=told["externalPort"],
-            internal_ip=told["internalIP"],
-            internal_port=told["internalPort"],
-            protocol=told["ipProtocol"],
+            external_ip=reported["externalIP"],
+            external_port=reported["externalPort"],
+            internal_ip=reported["internalIP"],
+            internal_port=reported["internalPort"],
+            protocol=reported["ipProtocol"],
             name=name,
         )
-        told["forwardEntryId"] = entry.id
+        reported["forwardEntryId"] = entry.id
     poddnat = world.set_status(poddnat, status)
     with restarted(world) as upgraded:
         again = answer(lambda: upgraded.sync_poddnat(poddnat))["status"]

@@ -1,4 +1,4 @@
-"""Fixed pods: the same public ports over deletion, rescheduling and restarts, and when they are given up.
+"""Fixed pods: the same public ports over deletion, rescheduling and restarts, and when they are released.
 
 In a whole cluster in memory, where the test plays the controller of the StatefulSet.
 """
@@ -17,9 +17,9 @@ from metacontroller_standin.workloads import add_pods
 from poddnat.api import FIXED
 from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.readiness import CONDITION
-from poddnat.controllers import AbsentPods, PodAnswer
+from poddnat.controllers import PodAnswer, RetainedPodDNATs
 from poddnat.kube import KubeError
-from tests.unit.hooks.test_cluster import told, wait_ready
+from tests.unit.hooks.test_cluster import pod_report, wait_ready
 from tests.unit.hooks.test_placement import OTHER
 from tests.unit.hooks.test_standby import standing_by
 from tests.unit.hooks.world import (
@@ -41,8 +41,6 @@ from tests.unit.hooks.world import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from poddnat.api import Fixed
 
 Json = dict[str, Any]
 
@@ -207,7 +205,7 @@ def test_nobody_else_is_given_the_ports_of_a_fixed_pod_that_is_away() -> None:
         delete_pod(world)
         wait_away(world)
         world.make_pod(EXPOSE_80, ip="")
-        wait_until(lambda: told(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused")
+        wait_until(lambda: pod_report(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused")
 
 
 def test_ip_of_a_fixed_pod_that_is_gone_serves_its_new_holder_only(world: World) -> None:
@@ -234,7 +232,7 @@ def test_fixed_pod_whose_address_can_not_serve_it_any_more_gets_another_and_is_t
         assert ("Pod", "FixedAddressChanged") in world.warnings()
 
 
-# When the ports are given up
+# When the ports are released
 
 
 def test_scaling_down_releases_the_ports(busy: Cluster) -> None:
@@ -385,7 +383,7 @@ def test_opting_out_releases_a_fixed_pods_ports(busy: Cluster) -> None:
     wait_released(busy.world)
 
 
-def test_typo_on_a_fixed_pod_withdraws_its_ports_but_keeps_them_for_it(busy: Cluster) -> None:
+def test_typo_on_a_fixed_pod_withdraws_its_ports_but_retains_them(busy: Cluster) -> None:
     world = busy.world
     before = expose(world)
     world.annotate(pod_of(world), {PORTS: "http"})
@@ -409,13 +407,13 @@ def test_pod_with_a_random_name_is_exposed_and_told_that_it_can_not_be_fixed(bus
     wait_until(lambda: ("Pod", "FixedNotPossible") in world.warnings(), 10, "the event")
 
 
-def test_pod_whose_name_is_kept_for_another_owner_is_told_what_to_do(busy: Cluster) -> None:
+def test_pod_whose_name_is_retained_for_another_owner_is_told_what_to_do(busy: Cluster) -> None:
     world = busy.world
     expose(world, {**FIXED_80, RELEASE_STRATEGY: "Never"})
     delete_owner(world)
     wait_away(world)
     world.make_pod(EXPOSE_80, name="arena-0", ip="")
-    wait_until(lambda: told(world, "arena-0").get(STATUS, "").startswith("NameTaken: "), 10, "the pod to be told")
+    wait_until(lambda: pod_report(world, "arena-0").get(STATUS, "").startswith("NameTaken: "), 10, "the pod to be told")
 
 
 # Restarts, other replicas, and calls of which nobody knows what became
@@ -431,7 +429,7 @@ def test_fixed_pod_that_went_while_the_server_was_away_is_noticed_when_it_is_bac
         assert outside(again) == before
 
 
-def test_fixed_pod_that_goes_with_the_active_replica_is_looked_after_by_the_next(world: World) -> None:
+def test_fixed_pod_that_goes_with_the_active_replica_is_suspended_by_the_next(world: World) -> None:
     with standing_by(world) as standby:
         with cluster(world):
             before = expose(world)
@@ -459,7 +457,9 @@ def test_failover_while_a_fixed_pod_is_away_keeps_its_ports_and_the_time_of_its_
             busy.standin.wait_idle(horizon=1)
             assert (outside(world), away_since(world)) == (before, since)
             world.make_pod(EXPOSE_80, ip="")
-            wait_until(lambda: told(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused")
+            wait_until(
+                lambda: pod_report(world).get(STATUS, "").startswith("NoFreePorts: "), 10, "the pod to be refused"
+            )
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["done", "not-done"])
@@ -494,7 +494,7 @@ def test_poddnat_of_a_fixed_pod_that_is_deleted_by_hand_comes_back_at_once_with_
 
 
 @pytest.mark.parametrize("change", [{"internalIP": "172.16.1.14"}, {"portMapping": []}, {"externalIP": OTHER}], ids=str)
-def test_poddnat_of_a_fixed_pod_that_is_edited_by_hand_is_put_right_at_once(busy: Cluster, change: Json) -> None:
+def test_poddnat_of_a_fixed_pod_that_is_edited_by_hand_is_repaired_at_once(busy: Cluster, change: Json) -> None:
     world = busy.world
     ip, _ = expose(world)
     (entry,) = world.entries()
@@ -520,8 +520,8 @@ def test_fixed_pod_is_asked_about_again_soon_while_its_poddnat_is_not_ready(
     busy.standin.wait_idle(horizon=30)
     poddnat = busy.world.poddnat("arena-0") or {}
     pods = busy.world.service.pods
-    (told,) = poddnat["status"]["conditions"]
-    poddnat["status"]["conditions"] = [{**told, "status": ready, "reason": reason}]
+    (reported,) = poddnat["status"]["conditions"]
+    poddnat["status"]["conditions"] = [{**reported, "status": ready, "reason": reason}]
     busy.world.service.poddnats._apply("MODIFIED", poddnat)
     answered = pods.sync(pod_of(busy.world), None)
     assert isinstance(answered, PodAnswer)
@@ -542,7 +542,7 @@ def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
 
 
 def claim_to_be_fixed(world: World, name: str, *ports: int, strategy: str = "Never") -> Json:
-    """Write a PodDNAT that keeps ports for a pod that has never been."""
+    """Write a PodDNAT that retains ports for a pod that has never been."""
     mapping = [{"externalPort": str(port), "internalPort": str(port)} for port in ports]
     poddnat = world.make_poddnat({"tableId": GATEWAY, "externalIP": EIP, "portMapping": mapping}, name=name)
     claims = {"owner": "apps/v1 StatefulSet arena 1", "release-strategy": strategy}
@@ -555,28 +555,28 @@ def verdict(world: World, poddnat: Json) -> str:
     return condition(answer(lambda: world.sync_poddnat(poddnat)))[1]
 
 
-def test_ports_kept_for_pods_that_are_away_are_capped_for_each_namespace_and_pod() -> None:
+def test_ports_retained_for_pods_that_are_away_are_capped_for_each_namespace_and_pod() -> None:
     with running(last_port=515, network={"limits": {"portsPerNamespace": 3, "portsPerPod": 2}}) as world:
         claims = [(512,), (513,), (514, 515), (512, 513, 514)]
         hoards = [claim_to_be_fixed(world, f"hoard-{number}", *ports) for number, ports in enumerate(claims)]
-        told = [verdict(world, hoard) for hoard in hoards]
-        assert told == ["PodAway", "PodAway", "NamespaceLimitReached", "TooManyPorts"]
-        assert [verdict(world, hoard) for hoard in hoards] == told
+        reported = [verdict(world, hoard) for hoard in hoards]
+        assert reported == ["PodAway", "PodAway", "NamespaceLimitReached", "TooManyPorts"]
+        assert [verdict(world, hoard) for hoard in hoards] == reported
         (given,) = world.expose(world.make_pod(EXPOSE_80))["spec"]["portMapping"]
         assert given["externalPort"] in {"514", "515"}
         world.api.delete(world.poddnats, "hoard-0", "default")
         world.api.delete(world.poddnats, "hoard-1", "default")
-        wait_until(lambda: verdict(world, hoards[2]) == "PodAway", 10, "the ports to be kept, as there is room")
+        wait_until(lambda: verdict(world, hoards[2]) == "PodAway", 10, "the ports to be retained, as some are left")
 
 
-def test_ports_are_not_kept_in_a_namespace_that_may_have_none() -> None:
+def test_ports_are_not_retained_in_a_namespace_that_may_have_none() -> None:
     with running(last_port=512, network={"allowedNamespaces": {"names": ["games"]}}) as world:
         assert verdict(world, claim_to_be_fixed(world, "hoard", 512)) == "NamespaceNotAllowed"
         world.change_values(last_port=512)
         assert world.expose(world.make_pod(EXPOSE_80))["spec"]["externalIP"] == EIP
 
 
-def test_ports_kept_for_an_owner_that_is_not_there_are_given_up() -> None:
+def test_ports_retained_for_an_owner_that_is_not_there_are_released() -> None:
     with running() as world:
         hoard = claim_to_be_fixed(world, "arena-0", 512, strategy="Follow")
         world.sync_poddnat(hoard)
@@ -626,14 +626,14 @@ def test_pod_whose_absence_cannot_be_written_holds_up_no_other(world: World, mon
     for name, ip in (("arena-0", POD_IP), ("arena-1", ADDRESSES[-1])):
         pod = world.set_pod_status(world.api.get(world.api.resource(*PODS), name, "default"), "Running", ip)
         wait_until(lambda pod=pod, name=name: world.sync_pod(pod) and world.poddnat(name), 5, "its PodDNAT")  # type: ignore[misc]
-    park = AbsentPods.park
+    suspend = RetainedPodDNATs.suspend
 
-    def park_others(absences: AbsentPods, poddnat: Json, fixed: Fixed) -> None:
+    def suspend_others(retained: RetainedPodDNATs, poddnat: Json) -> None:
         if poddnat["metadata"]["name"] == "arena-0":
             raise KubeError("an admission webhook does not like it")
-        park(absences, poddnat, fixed)
+        suspend(retained, poddnat)
 
-    monkeypatch.setattr(AbsentPods, "park", park_others)
+    monkeypatch.setattr(RetainedPodDNATs, "suspend", suspend_others)
     for name in ("arena-0", "arena-1"):
         world.api.delete(world.api.resource(*PODS), name, "default", grace_period=0)
-    wait_until(lambda: not (world.poddnat("arena-1") or {})["spec"]["internalIP"], 5, "the other to be parked")
+    wait_until(lambda: not (world.poddnat("arena-1") or {})["spec"]["internalIP"], 5, "the other to be suspended")

@@ -119,8 +119,8 @@ def test_what_fails_again_and_again_is_told_once_for_each_cause_and_when_it_work
     attempts.worked()
     attempts.worked()
     attempts.failed(OSError("away"))
-    messages = [line["message"] for line in lines.all()]
-    assert messages == ["reading: away", "reading: denied", "reading: works again", "reading: away"]
+    reported = [line["message"] for line in lines.all()]
+    assert reported == ["reading: away", "reading: denied", "reading: works again", "reading: away"]
 
 
 def test_text_shows_the_fields_behind_the_message() -> None:

@@ -175,8 +175,8 @@ def test_poddnats_in_the_wrong_place_are_synced_at_once_and_no_others() -> None:
         for number in (1, 2):
             world.expose(world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}"))
         world.change_values(entry={"eips": [OTHER]})
-        annotations = [world.poddnat(f"web-{number}")["metadata"].get("annotations") for number in (1, 2)]  # type: ignore[index]
-        assert [bool(each) for each in annotations] == [True, False]
+        resynced = [world.poddnat(f"web-{number}")["metadata"].get("annotations") for number in (1, 2)]  # type: ignore[index]
+        assert [bool(annotations) for annotations in resynced] == [True, False]
 
 
 def test_pod_moves_by_itself_when_its_address_has_left_the_pool() -> None:
@@ -197,7 +197,7 @@ def test_pod_moves_by_itself_from_an_address_that_is_attacked() -> None:
         assert [entry.external_ip for entry in world.entries()] == [OTHER]
 
 
-def test_reservation_that_the_new_pool_does_not_allow_lapses() -> None:
+def test_reservation_that_the_new_pool_does_not_hold_is_void() -> None:
     with running() as world:
         pod = world.make_pod(EXPOSE_80)
         world.attachment(pod)

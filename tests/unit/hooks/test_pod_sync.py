@@ -160,9 +160,9 @@ def test_a_port_that_can_not_be_had_does_not_cost_the_ports_that_the_pod_has() -
 def test_ready_pod_is_told_its_public_addresses(world: World) -> None:
     pod = world.make_pod(EXPOSE_80)
     poddnat = world.expose(pod)
-    told = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
-    assert told[STATUS] == "Ready"
-    assert json.loads(told[RESULT]) == [
+    reported = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
+    assert reported[STATUS] == "Ready"
+    assert json.loads(reported[RESULT]) == [
         {"externalIP": EIP, "externalPort": "512", "internalPort": "80", "protocol": "tcp"}
     ]
 
@@ -170,8 +170,8 @@ def test_ready_pod_is_told_its_public_addresses(world: World) -> None:
 def test_pod_that_was_told_is_not_written_again(world: World) -> None:
     pod = world.make_pod(EXPOSE_80)
     poddnat = world.expose(pod)
-    told = world.annotate(pod, answer(lambda: world.sync_pod(pod, poddnat))["annotations"])
-    assert "annotations" not in answer(lambda: world.sync_pod(told, poddnat))
+    reported = world.annotate(pod, answer(lambda: world.sync_pod(pod, poddnat))["annotations"])
+    assert "annotations" not in answer(lambda: world.sync_pod(reported, poddnat))
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
@@ -205,9 +205,9 @@ def test_ready_pod_whose_poddnat_is_being_deleted_is_not_called_ready_any_more(w
     leaving = world.expose(pod)
     pod = world.annotate(pod, answer(lambda: world.sync_pod(pod, leaving))["annotations"])
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    told = answer(lambda: world.sync_pod(pod, leaving))["annotations"]
-    assert told[STATUS].startswith("Updating: ")
-    assert told[RESULT] is None
+    reported = answer(lambda: world.sync_pod(pod, leaving))["annotations"]
+    assert reported[STATUS].startswith("Updating: ")
+    assert reported[RESULT] is None
 
 
 def test_pod_is_not_called_ready_because_of_a_poddnat_that_is_being_deleted(world: World) -> None:
@@ -232,9 +232,9 @@ def test_pod_is_told_why_the_poddnat_of_an_earlier_pod_does_not_go(world: World)
     again = world.make_pod(EXPOSE_80)
     world.service.pods._wall_clock = lambda: now() + dt.timedelta(minutes=1)
     wait_until(lambda: world.sync_pod(again).status_code == 200, 5, "the status to be seen")
-    told = world.refusal(again)
-    assert told.startswith("AccessDenied: PodDNAT web-1 of an earlier pod is still being removed: ")
-    assert "DeleteForwardEntry answered Forbidden.RAM" in told
+    reported = world.refusal(again)
+    assert reported.startswith("AccessDenied: PodDNAT web-1 of an earlier pod is still being removed: ")
+    assert "DeleteForwardEntry answered Forbidden.RAM" in reported
 
 
 # Pods that can't be exposed
@@ -256,9 +256,9 @@ def test_wrong_annotation_leaves_nothing_exposed_and_is_explained(
     world: World, annotations: dict[str, str], sentence: str
 ) -> None:
     pod = world.make_pod(annotations)
-    told = world.refusal(pod)
-    assert told.startswith("InvalidAnnotation: ")
-    assert sentence in told
+    reported = world.refusal(pod)
+    assert reported.startswith("InvalidAnnotation: ")
+    assert sentence in reported
 
 
 def test_mended_annotation_gives_the_pod_the_same_ports_again(world: World) -> None:
@@ -276,9 +276,9 @@ def test_wrong_annotation_takes_the_result_of_the_right_one_away(world: World) -
     pod = world.make_pod(EXPOSE_80)
     poddnat = world.expose(pod)
     pod = world.annotate(pod, {**answer(lambda: world.sync_pod(pod, poddnat))["annotations"], PORTS: "eighty"})
-    told = answer(lambda: world.sync_pod(pod, poddnat))
-    assert told["attachments"] == []
-    assert told["annotations"][RESULT] is None
+    reported = answer(lambda: world.sync_pod(pod, poddnat))
+    assert reported["attachments"] == []
+    assert reported["annotations"][RESULT] is None
 
 
 def test_refused_pod_gets_one_warning_event_however_often_it_asks(world: World) -> None:
@@ -326,8 +326,8 @@ def test_pod_that_switches_off_should_have_nothing(world: World) -> None:
 def test_pod_that_removes_the_request_loses_its_poddnat_and_its_result(world: World) -> None:
     pod = world.make_pod(EXPOSE_80)
     poddnat = world.expose(pod)
-    told = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
-    pod = world.annotate(pod, {**told, POD_DNAT: None, PORTS: None})
+    reported = answer(lambda: world.sync_pod(pod, poddnat))["annotations"]
+    pod = world.annotate(pod, {**reported, POD_DNAT: None, PORTS: None})
     assert answer(lambda: world.opt_out(pod))["annotations"] == {STATUS: None, RESULT: None}
     assert world.poddnat() is None
 

@@ -85,9 +85,9 @@ def test_somebody_elses_entry_stays(world: World) -> None:
 def test_status_says_why_an_entry_can_not_be_deleted(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=None))
-    told = answer(lambda: world.finalize(poddnat))
-    assert told["finalized"] is False
-    assert told["status"]["conditions"][0]["reason"] == "AccessDenied"
+    reported = answer(lambda: world.finalize(poddnat))
+    assert reported["finalized"] is False
+    assert reported["status"]["conditions"][0]["reason"] == "AccessDenied"
 
 
 def test_port_is_free_again_when_the_poddnat_has_gone() -> None:
@@ -117,6 +117,6 @@ def test_nothing_is_left_of_a_poddnat_that_goes_while_it_is_synced(
 
     monkeypatch.setattr(Authorizer, "check", check_and_lose)
     world.sync_poddnat(poddnat)
-    wait_until(lambda: not service.fleet.gateways()[0].is_busy_with(uid), 5, "its end to be heeded")
+    wait_until(lambda: not service.fleet.gateways()[0].is_busy_with(uid), 5, "its entries to be withdrawn")
     assert world.entries() == []
     assert service._registry._observed == {}

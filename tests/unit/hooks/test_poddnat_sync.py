@@ -96,9 +96,9 @@ def test_item_of_both_protocols_is_not_shown_while_only_one_works(world: World) 
     world.emulator.add_entry(
         GATEWAY, external_ip=EIP, external_port=600, internal_ip=POD_IP, internal_port=27015, protocol="udp"
     )
-    told = answer(lambda: world.sync_poddnat(poddnat))
-    assert condition(told)[:2] == ("False", "InternalAddressTaken")
-    assert [entry["internalPort"] for entry in told["status"]["entries"]] == ["80"]
+    reported = answer(lambda: world.sync_poddnat(poddnat))
+    assert condition(reported)[:2] == ("False", "InternalAddressTaken")
+    assert [entry["internalPort"] for entry in reported["status"]["entries"]] == ["80"]
 
 
 def fill_pages(world: World) -> None:
@@ -129,8 +129,8 @@ def test_holder_of_ports_that_only_overlap_is_found(
     foreign = world.emulator.add_entry(
         GATEWAY, external_ip=EIP, external_port=external, internal_ip=ip, internal_port=internal
     )
-    _, told, message = condition(answer(lambda: world.sync_poddnat(poddnat)))
-    assert told == reason
+    _, reported, message = condition(answer(lambda: world.sync_poddnat(poddnat)))
+    assert reported == reason
     assert foreign.id in message
 
 
@@ -168,10 +168,10 @@ def test_entry_removed_by_somebody_else_comes_back() -> None:
 
 def refusal(world: World, poddnat: Json) -> tuple[str, str]:
     """Return reason and sentence with which a PodDNAT is refused; see that nothing was asked of the cloud."""
-    told = answer(lambda: world.sync_poddnat(poddnat))
-    assert told["status"]["entries"] == []
+    reported = answer(lambda: world.sync_poddnat(poddnat))
+    assert reported["status"]["entries"] == []
     assert world.cloud_writes() == 0
-    ready, reason, message = condition(told)
+    ready, reason, message = condition(reported)
     assert ready == "False"
     return reason, message
 
@@ -319,6 +319,6 @@ def test_terminating_pod_gets_no_new_entry(world: World) -> None:
     pod = world.make_pod(EXPOSE_80)
     poddnat = exposed(world, pod)
     world.api.delete(world.api.resource("v1", "pods"), "web-1", "default")
-    told = answer(lambda: world.sync_poddnat(poddnat))
-    assert condition(told)[:2] == ("False", "Leaving")
+    reported = answer(lambda: world.sync_poddnat(poddnat))
+    assert condition(reported)[:2] == ("False", "Leaving")
     assert world.cloud_writes() == 0

@@ -64,9 +64,9 @@ def test_restarted_server_goes_on_with_an_entry_that_was_pending() -> None:
         assert [one.id for one in world.entries()] == [entry["forwardEntryId"]]
 
 
-def test_restarted_server_sweeps_entries_of_a_poddnat_that_went_meanwhile(world: World) -> None:
+def test_restarted_server_collects_entries_of_a_poddnat_that_went_meanwhile(world: World) -> None:
     world.expose(world.make_pod(EXPOSE_80))
     world.service.stop()
     world.api.delete(world.poddnats, "web-1", "default")
     with restarted(world, refresh_interval=1.0):
-        wait_until(lambda: not world.entries(), 10, "the entry to be swept")
+        wait_until(lambda: not world.entries(), 10, "the entry to be collected")

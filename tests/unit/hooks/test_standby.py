@@ -93,7 +93,7 @@ def test_standby_deletes_no_entry_of_a_poddnat_that_went_without_a_word(world: W
         wait_until(lambda: standby.looks() >= before + 4, 10, "four more listings")
         assert len(world.entries()) == 1
         standby.take_over()
-        wait_until(lambda: not world.entries(), 10, "the entry to be swept by who took over")
+        wait_until(lambda: not world.entries(), 10, "the entry to be collected by who took over")
 
 
 def test_standby_that_takes_over_says_the_same_of_a_poddnat_without_a_write(world: World) -> None:

@@ -250,9 +250,9 @@ class World:
 
     def refusal(self, pod: Json) -> str:
         """Return what a pod is told that gets nothing."""
-        told = answer(lambda: self.sync_pod(pod))
-        assert told["attachments"] == []
-        return str(told["annotations"][STATUS])
+        reported = answer(lambda: self.sync_pod(pod))
+        assert reported["attachments"] == []
+        return str(reported["annotations"][STATUS])
 
     def expose(self, pod: Json) -> Json:
         """Do all that Metacontroller does for a pod until its PodDNAT is Ready; return the PodDNAT."""

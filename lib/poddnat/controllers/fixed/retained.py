@@ -1,66 +1,214 @@
-"""The PodDNATs that are kept for fixed pods: which one is a pod's, whose it is, and what happens to it with the pod."""
+"""The retained PodDNATs of fixed pods: which is a pod's, when it is suspended, and when it is released.
 
+Nothing is taken for gone that the API server itself does not call so.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from poddnat.api import PodDNAT, annotations, fixed, pod_facts, spec_of
-from poddnat.controllers.fixed.absence import AbsentPods
+from poddnat import timestamps
+from poddnat.api import (
+    AnnotationError,
+    Fixed,
+    PodDNAT,
+    annotations,
+    absence_patch,
+    fixed,
+    has_replica,
+    key_of,
+    ordinal_of,
+    owner_of,
+    pod_facts,
+    spec_of,
+    stable_owner_of,
+    suspension_patch,
+)
+from poddnat.controllers.intervals import ABSENCE_RESYNC, REQUEUE_SOON, RESYNC, SUCCESSOR_RESYNC
 from poddnat.kube import KubeClient, PodDNATInformer
 from poddnat.model import Exposure
+
+log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
 
-class RetainedPorts:
-    """Finds and looks after what is kept for fixed pods. Safe to use from several threads."""
+@dataclass(frozen=True)
+class Retained:
+    """The external side is retained for now: a sentence, and seconds after which to check again."""
 
-    def __init__(self, cluster: KubeClient, poddnats: PodDNATInformer, absences: AbsentPods) -> None:
+    message: str
+    resync_after: float = ABSENCE_RESYNC
+
+
+@dataclass(frozen=True)
+class ReleaseDue:
+    """The external side is to be released: why."""
+
+    message: str
+
+
+class RetainedPodDNATs:
+    """Reads and writes what is retained for fixed pods. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        cluster: KubeClient,
+        poddnats: PodDNATInformer,
+        *,
+        wall_clock: Callable[[], dt.datetime] = timestamps.now,
+    ) -> None:
+        """``wall_clock`` is for times that stand on PodDNATs, and outlast this process."""
         self._cluster = cluster
         self._poddnats = poddnats
-        self._absences = absences
+        self._wall_clock = wall_clock
 
-    def kept_for(self, pod: Manifest) -> Manifest | None:
-        """Find the PodDNAT that is kept for a fixed pod: it is the pod's already, or was that of its predecessor."""
+    def find(self, pod: Manifest) -> Manifest | None:
+        """Find the PodDNAT that is retained for a pod: it serves the pod already, or the pod is the successor."""
         metadata = pod["metadata"]
         namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
-        record = fixed.Fixed.read(namesake["metadata"]) if namesake is not None else None
+        record = Fixed.read(namesake["metadata"]) if namesake is not None else None
         if record is None:
             return None
-        owner = fixed.owner_of(pod)
-        is_heir = owner is not None and owner.is_like(record.owner)
-        return namesake if is_heir or record.pod_uid == metadata["uid"] else None
+        return namesake if record.pod_uid == metadata["uid"] or _is_successor(pod, record) else None
 
-    def owner_for(self, pod: Manifest, exposure: Exposure, kept: Manifest | None) -> fixed.Owner | None:
+    def owner_for(self, pod: Manifest, exposure: Exposure, retained: Manifest | None) -> fixed.Owner | None:
         """Find whose a fixed pod's PodDNAT is; None: the pod is not fixed, or can't be."""
         if not exposure.fixed:
             return None
-        owner = fixed.stable_owner_of(pod)
-        if owner is None and kept is not None and fixed.belongs_to(kept, pod["metadata"]["uid"]):
-            record = fixed.Fixed.read(kept["metadata"])  # Its owner was taken away from it, as kubectl's orphan does.
+        owner = stable_owner_of(pod)
+        if owner is None and retained is not None and fixed.belongs_to(retained, pod["metadata"]["uid"]):
+            record = Fixed.read(retained["metadata"])  # Its owner was taken away from it, as kubectl's orphan does.
             owner = record.owner if record is not None else None
         if owner is None:
-            whose = fixed.owner_of(pod)
+            whose = owner_of(pod)
             of = f"of {whose} has a name that no other pod will have" if whose else "has no owner that would replace it"
             text = f"{annotations.FIXED} has no effect, and the ports go with this pod: a pod {of}"
             act = "the user has to use a StatefulSet, whose pods keep their names"
             self._cluster.warn(pod, "FixedNotPossible", f"{text}; {act}.")
         return owner
 
-    def park(self, kept: Manifest | None) -> None:
-        """Take a fixed pod's ports out of use, but keep them for it."""
-        record = fixed.Fixed.read(kept["metadata"]) if kept is not None else None
-        if kept is not None and record is not None and spec_of(kept).get("internalIP"):
-            self._absences.park(kept, record)
+    def suspend(self, poddnat: Manifest | None) -> None:
+        """Take the pod's side off a fixed pod's PodDNAT, unless that is done, or somebody changes the PodDNAT first.
 
-    def give_up(self, kept: Manifest | None) -> None:
-        """Delete the PodDNAT of a pod that is no longer fixed."""
-        if kept is not None and not pod_facts.is_terminating(kept):
-            metadata = kept["metadata"]
+        Raises:
+            KubeError: the API server did not do it, or it is not known whether.
+        """
+        record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
+        if poddnat is None or record is None or not spec_of(poddnat).get("internalIP"):
+            return
+        metadata = poddnat["metadata"]
+        patch = suspension_patch(poddnat, record, self._now())
+        if self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch):
+            log.info("PodDNAT %s: its pod is away; the ports are retained", key_of(poddnat))
+
+    def delete(self, poddnat: Manifest | None) -> None:
+        """Delete the PodDNAT of a pod that is no longer fixed, unless that is done already.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        if poddnat is not None and not pod_facts.is_terminating(poddnat):
+            metadata = poddnat["metadata"]
             self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
 
-    def tell_of_move(self, pod: Manifest, kept: Manifest, desired: PodDNAT) -> None:
+    def release(self, poddnat: Manifest, why: str) -> None:
+        """Delete a PodDNAT for good, unless something has changed about it since its absence was checked.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        metadata = poddnat["metadata"]
+        log.info("PodDNAT %s: released, because %s", key_of(poddnat), why)
+        version = metadata.get("resourceVersion")
+        self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"], resource_version=version)
+
+    def announce_move(self, pod: Manifest, retained: Manifest, desired: PodDNAT) -> None:
         """Tell the user that a fixed pod gets another address than before, if so."""
-        before = spec_of(kept).get("externalIP")
+        before = spec_of(retained).get("externalIP")
         if before and before != desired.external_ip:
             now = f"its public address is {desired.external_ip} on {desired.gateway_id} now"
             text = f"The pod's fixed address {before} can't serve it here any more, and {now}"
             self._cluster.warn(pod, "FixedAddressChanged", f"{text}; the user has to let its clients know.")
+
+    def check_absence(self, poddnat: Manifest, record: Fixed) -> Retained | ReleaseDue:
+        """Tell whether the external side of a pod that is away is still retained.
+
+        How long it has been away stands on the PodDNAT, so it outlasts this process. While a successor is there,
+        though it can't have the ports yet, that time doesn't run.
+
+        Raises:
+            KubeError: the API server did not tell.
+        """
+        namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
+        pod = self._cluster.pod(namespace, name)
+        if pod is not None and not pod_facts.is_terminating(pod) and _is_successor(pod, record):
+            return self._check_successor(poddnat, record, pod)
+        if record.release_strategy.seconds is not None:
+            return self._check_duration(poddnat, record, record.release_strategy.seconds)
+        if record.release_strategy.follows and (why := self._owner_lets_go(namespace, name, record)) is not None:
+            return ReleaseDue(why)
+        return Retained(f"{_retained_for(name, record)}.")
+
+    def _check_successor(self, poddnat: Manifest, record: Fixed, pod: Manifest) -> Retained | ReleaseDue:
+        name = pod["metadata"]["name"]
+        if not _asks_for_fixed_ports(pod):
+            return ReleaseDue(f"pod {name} no longer asks for public ports")
+        if record.release_strategy.seconds is not None and record.absent_since:
+            self._cluster.patch_poddnat(pod["metadata"]["namespace"], name, absence_patch(poddnat, ""))
+        return Retained(f"Pod {name} is there but can't have its ports yet; they are kept for it.", SUCCESSOR_RESYNC)
+
+    def _check_duration(self, poddnat: Manifest, record: Fixed, seconds: float) -> Retained | ReleaseDue:
+        namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
+        since = _time(record.absent_since)
+        if since is None:  # The pod that was there has gone; or somebody has spoilt it by hand.
+            self._cluster.patch_poddnat(namespace, name, absence_patch(poddnat, self._now()))
+        until = (since or self._wall_clock()) + dt.timedelta(seconds=seconds)
+        left = (until - self._wall_clock()).total_seconds()
+        if left <= 0:
+            return ReleaseDue(f"pod {name} has been away for {record.release_strategy.text}")
+        message = f"{_retained_for(name, record)}, until {timestamps.rfc3339(until)}."
+        return Retained(message, min(max(left, REQUEUE_SOON), RESYNC))
+
+    def _owner_lets_go(self, namespace: str, name: str, record: Fixed) -> str | None:
+        """Say why the owner no longer wants a pod of this name; None: it does, or it can't be asked."""
+        owner = record.owner
+        try:
+            workload = self._cluster.workload(owner.api_version, owner.kind, namespace, owner.name)
+        except KeyError:
+            return None  # Of such an owner only its end is noticed, by Kubernetes' garbage collector.
+        if workload is None or workload["metadata"]["uid"] != owner.uid:
+            return f"{owner} is gone"
+        ordinal = ordinal_of(name, owner.name)
+        if ordinal is not None and not has_replica(workload.get("spec") or {}, ordinal):
+            return f"{owner} no longer wants a pod {name}"
+        return None
+
+    def _now(self) -> str:
+        return timestamps.rfc3339(self._wall_clock())
+
+
+def _retained_for(name: str, record: Fixed) -> str:
+    return f"Pod {name} is away; its ports are kept for {record.owner} (release strategy {record.release_strategy.text})"
+
+
+def _time(written: str) -> dt.datetime | None:
+    try:
+        return timestamps.parse(written)
+    except ValueError:
+        return None
+
+
+def _is_successor(pod: Manifest, record: Fixed) -> bool:
+    owner = owner_of(pod)
+    return owner is not None and owner.is_like(record.owner)
+
+
+def _asks_for_fixed_ports(pod: Manifest) -> bool:
+    try:
+        exposure = annotations.parse(pod_facts.annotations_of(pod))
+    except AnnotationError:
+        return True  # A mistake does not give anything up.
+    return exposure is not None and exposure.fixed

@@ -1,4 +1,4 @@
-"""Entries that somebody else took away, and entries that nobody wants any more: both are noticed and mended."""
+"""Drift: entries that somebody else took away are made anew, and orphaned ones are collected."""
 
 from __future__ import annotations
 
@@ -58,20 +58,20 @@ def test_entry_led_elsewhere_by_hand_is_led_back(world: World) -> None:
     assert [e.internal_ip for e in world.entries()] == [entry.internal_ip]
 
 
-def test_lost_entry_is_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_drifted_entry_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     (entry,) = world.entries()
     wait_until(lambda: (world.service.poddnats.all() or [{}])[0].get("status"), 10, "the status to be seen")
     world.emulator.delete_entry(GATEWAY, entry.id)
-    told = f"PodDNAT default/web-1: somebody deleted or changed entry {entry.id} on {GATEWAY}; it is made anew"
-    wait_until(lambda: told in caplog.messages, 10, "the loss to be noticed")
+    message = f"PodDNAT default/web-1: somebody deleted or changed entry {entry.id} on {GATEWAY}; it is made anew"
+    wait_until(lambda: message in caplog.messages, 10, "the drift to be noticed")
     reads = world.emulator.calls.count("DescribeForwardTableEntries")
     wait_until(lambda: world.emulator.calls.count("DescribeForwardTableEntries") > reads + 2, 10, "more listings")
-    assert caplog.messages.count(told) == 1
-    nudged = world.poddnat()
-    assert nudged is not None
-    assert RESYNC_TRIGGERED_AT in nudged["metadata"]["annotations"]
-    assert nudged["spec"] == poddnat["spec"]
+    assert caplog.messages.count(message) == 1
+    resynced = world.poddnat()
+    assert resynced is not None
+    assert RESYNC_TRIGGERED_AT in resynced["metadata"]["annotations"]
+    assert resynced["spec"] == poddnat["spec"]
 
 
 def test_entries_at_rest_are_left_alone(world: World) -> None:
@@ -83,12 +83,12 @@ def test_entries_at_rest_are_left_alone(world: World) -> None:
     assert RESYNC_TRIGGERED_AT not in poddnat["metadata"].get("annotations", {})
 
 
-def test_leftover_is_swept_counted_and_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_orphaned_entry_is_collected_counted_and_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     name = Ownership("c-test").name_of("uid-of-one-that-is-gone")
     world.emulator.add_entry(
         GATEWAY, external_ip=EIP, external_port=600, internal_ip="172.16.1.9", internal_port=600, name=name
     )
-    wait_until(lambda: not world.entries(), 10, "the leftover to be swept")
+    wait_until(lambda: not world.entries(), 10, "the orphan to be collected")
     assert len([record for record in caplog.records if "sweeping" in record.getMessage()]) == 1
     assert f'poddnat_swept_total{{gateway="{GATEWAY}"}} 1.0' in world.client.get("/metrics").text
 

@@ -1,0 +1,167 @@
+"""What is done for fixed pods beside Metacontroller, on one thread: gone ones are suspended, spoilt ones repaired.
+
+That a pod is gone is learned from a watch, and found out by asking where the watch may have missed it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from poddnat.api import Fixed, is_terminating, key_of, spec_of
+from poddnat.backoff import Backoff
+from poddnat.controllers.fixed.retained import RetainedPodDNATs
+from poddnat.controllers.intervals import (
+    FIXED_POD_CHECK,
+    FIXED_POD_NOT_SYNCED_RETRY,
+    FIXED_POD_RETRY,
+    REPAIR_TIMEOUT,
+)
+from poddnat.controllers.requeue import RequeueAfter
+from poddnat.kube import FixedPodInformer, KubeClient, KubeError, PodDNATInformer
+
+log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+
+class FixedPodController:
+    """Suspends and repairs the PodDNATs of fixed pods. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        cluster: KubeClient,
+        poddnats: PodDNATInformer,
+        pods: FixedPodInformer,
+        retained: RetainedPodDNATs,
+        sync_pod: Callable[[Manifest], object],
+        withdraw: Callable[[Manifest], None],
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Both reconcilers stand below: ``sync_pod`` is the pods', ``withdraw`` the PodDNATs'.
+
+        ``may_write`` tells whether this process is the active one.
+        """
+        self._cluster = cluster
+        self._poddnats = poddnats
+        self._pods = pods
+        self._retained = retained
+        self._sync_pod = sync_pod
+        self._withdraw = withdraw
+        self._may_write = may_write
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._due = False
+        self._stopping = False
+        self._repairs: dict[tuple[str, str], float] = {}
+        """By namespace and name of a pod, until when it is tried."""
+
+    def start(self) -> None:
+        """Start following pods, and looking after their PodDNATs."""
+        self._pods.start()
+        threading.Thread(target=self._run, name="fixed-pods", daemon=True).start()
+
+    def relist(self) -> None:
+        """List all pods again: this process has just become the active one."""
+        self._pods.start()
+        self._wake()
+
+    def stop(self) -> None:
+        """Stop; what is under way is not waited for."""
+        self._stopping = True
+        self._pods.stop()
+        self._wake()
+
+    def pod_gone(self, namespace: str, name: str, uid: str) -> None:
+        """Withdraw the entries of a pod that is gone, at once: its IP may be another pod's in a moment."""
+        try:
+            poddnat = self._poddnats.get(namespace, name)
+            record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
+            if poddnat is not None and record is not None and record.pod_uid == uid and self._may_write():
+                self._withdraw(poddnat)
+        finally:
+            self._wake()
+
+    def repair(self, poddnat: Manifest) -> None:
+        """Have the pod of this PodDNAT synced soon, if it is a fixed pod that is there."""
+        record = Fixed.read(poddnat["metadata"])
+        if record is None or not self._may_write() or not self._pods.is_alive(record.pod_uid):
+            return
+        with self._changed:
+            self._repairs[poddnat["metadata"]["namespace"], record.pod_name] = self._clock() + REPAIR_TIMEOUT
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._due = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        backoff = Backoff(*FIXED_POD_RETRY)
+        while not self._stopping:
+            pause = self._look(backoff)
+            with self._changed:
+                if self._changed.wait_for(lambda: self._due, pause):
+                    backoff.reset()
+                self._due = False
+
+    def _look(self, backoff: Backoff) -> float:
+        """Look after all of them once, and give the seconds until the next time."""
+        if not (self._may_write() and self._pods.has_synced and self._poddnats.has_synced):
+            return FIXED_POD_NOT_SYNCED_RETRY
+        if not self._suspend_gone() & self._repair_spoilt():
+            return backoff.failed()
+        backoff.reset()
+        return FIXED_POD_CHECK
+
+    def _suspend_gone(self) -> bool:
+        """Suspend all whose pods have gone; False: some could not be, and have to be tried again."""
+        tried = [
+            self._attempt(f"suspending PodDNAT {key_of(poddnat)}", partial(self._suspend, poddnat))
+            for poddnat in self._poddnats.all()
+        ]
+        return all(tried)
+
+    def _suspend(self, poddnat: Manifest) -> bool:
+        record = Fixed.read(poddnat["metadata"])
+        if record is None or not record.pod_uid or self._pods.is_alive(record.pod_uid):
+            return True
+        if not spec_of(poddnat).get("internalIP") or is_terminating(poddnat):
+            return True
+        pod = self._cluster.pod(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
+        if pod is None or pod["metadata"]["uid"] != record.pod_uid:
+            self._withdraw(poddnat)
+            self._retained.suspend(poddnat)
+        return True
+
+    def _repair_spoilt(self) -> bool:
+        """Sync all pods whose PodDNATs were spoilt; False: some have to be tried again."""
+        with self._changed:
+            repairs, self._repairs = self._repairs, {}
+        unfinished = {
+            key: deadline
+            for key, deadline in repairs.items()
+            if not self._attempt(f"repairing pod {'/'.join(key)}", partial(self._repair, *key))
+            and self._clock() <= deadline
+        }
+        with self._changed:
+            self._repairs = unfinished | self._repairs
+        return not unfinished
+
+    def _repair(self, namespace: str, name: str) -> bool:
+        pod = self._cluster.pod(namespace, name)
+        return pod is None or not isinstance(self._sync_pod(pod), RequeueAfter)
+
+    def _attempt(self, what: str, step: Callable[[], bool]) -> bool:
+        """Take a step for one pod; one that fails must not hold up the others, nor end the thread."""
+        try:
+            return step()
+        except KubeError as error:
+            log.warning("%s: %s", what, error)
+        except Exception:
+            log.exception("%s", what)
+        return False

@@ -1,0 +1,52 @@
+"""All pauses, retries and time-outs of the reconcilers, in seconds; the other modules take them from here."""
+
+REQUEUE_SOON = 1.0
+"""Until an object is asked about again that waits for something under way. Metacontroller takes whole seconds."""
+REQUEUE_AFTER_ERROR = 2.0
+"""Until a pod is asked about again after the API server has failed: a bit longer, as it may be busy."""
+LONGEST_REQUEUE = 20.0
+"""A longer wait for the cloud is cut to this, so that an answer is never much older than what it tells of."""
+RESYNC = 300.0
+"""Until a PodDNAT at rest is synced again; drift is found sooner, by each listing of its gateway's table."""
+PROBATION = 2 * RESYNC
+"""How long a PodDNAT has been Ready before its pod need not be asked at each sync: by then the pod's own hook has
+surely seen the result, and would notice an opt-out."""
+
+POD_LEAVE_RETRY = 30.0
+"""Until a pod that should leave its gateway or address is asked about again: no event tells that there is room."""
+POD_REFUSED_RESYNC = 120.0
+"""Until a pod is asked about again that only a change of its own can help: so it still counts as refused."""
+NAME_TAKEN_RETRY = 10.0
+"""Until a pod is asked about again whose PodDNAT's name is taken: no event of the pod tells that it is free."""
+NAME_TAKEN_GRACE = 30.0
+"""How long a PodDNAT may take to go before the next pod of its name is told what the matter is."""
+FIXED_POD_RESYNC = 60.0
+"""Until a fixed pod is asked about again: Metacontroller doesn't tell of its PodDNAT's changes."""
+FIXED_POD_NOT_READY_RESYNC = 10.0
+"""The same while its PodDNAT is not Ready, which will pass."""
+
+ABSENCE_RESYNC = 30.0
+"""Until the absence of a fixed pod is checked again: its owner may have been scaled down meanwhile."""
+SUCCESSOR_RESYNC = 10.0
+"""The same while a successor is there that can't have the ports yet."""
+
+FIXED_POD_CHECK = 30.0
+"""Between two looks at all fixed pods' PodDNATs, for pods whose end the watch has missed."""
+FIXED_POD_NOT_SYNCED_RETRY = 1.0
+"""The same while this replica is not active, or has not listed everything yet."""
+FIXED_POD_RETRY = (1.0, 10.0)
+"""First and longest pause after a look that failed for some."""
+REPAIR_TIMEOUT = 60.0
+"""After which a fixed pod's PodDNAT is repaired no more: by then Metacontroller has called the pod's hook."""
+
+PERMISSION_VALID = 30.0
+"""How long a pod's word for its PodDNAT holds, so that one exposure doesn't cost several reads of the pod."""
+PERMISSION_RETRY = 60.0
+"""Until a refused PodDNAT is synced again; a change of it, or of its pod, comes sooner."""
+NOT_ADOPTED_RETRY = 60.0
+"""Until a PodDNAT of ACK's own controller is synced again; adopting it is a change, and comes sooner."""
+CLAIMED_EARLIER_RETRY = 30.0
+"""Until a PodDNAT is synced again whose ports another one had asked for first."""
+
+REFUSAL_GRACE = 60.0
+"""How much later than due a refused pod may ask again and still be counted: Metacontroller's queue may be long."""

@@ -1,0 +1,144 @@
+"""The thread that suspends and repairs the PodDNATs of fixed pods, without a cluster around it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.controllers import FixedPodController, RequeueAfter
+from vpc_emulator.clock import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Json = dict[str, Any]
+
+
+def poddnat(name: str) -> Json:
+    """Write the PodDNAT of a fixed pod that is there."""
+    record = {"owner": "apps/v1 StatefulSet arena uid-of-arena", "pod-uid": f"uid-of-{name}"}
+    annotations = {f"poddnat.alibabacloud.com/{key}": value for key, value in record.items()}
+    metadata = {"namespace": "default", "name": name, "uid": f"uid-of-dnat-{name}", "annotations": annotations}
+    return {"metadata": metadata, "spec": {"internalIP": "172.16.1.7"}}
+
+
+class Around:
+    """What stands around the controller; it notes what the controller does."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.poddnats = {name: poddnat(name) for name in ("arena-0", "arena-1")}
+        self.alive = {"uid-of-arena-0", "uid-of-arena-1"}
+        self.active = True
+        self.synced_pods: list[str] = []
+        self.suspended: list[str] = []
+        self.withdrawn: list[str] = []
+        self.on_sync: Callable[[str], object] = lambda _name: None
+        self.on_withdraw: Callable[[str], object] = lambda _name: None
+
+    def pod(self, _namespace: str, name: str) -> Json | None:
+        uid = f"uid-of-{name}"
+        return {"metadata": {"name": name, "uid": uid}} if uid in self.alive else None
+
+    def sync(self, pod: Json) -> object:
+        self.synced_pods.append(pod["metadata"]["name"])
+        return self.on_sync(pod["metadata"]["name"])
+
+    def withdraw(self, poddnat: Json) -> None:
+        self.withdrawn.append(poddnat["metadata"]["name"])
+        self.on_withdraw(poddnat["metadata"]["name"])
+
+    @contextmanager
+    def running(self) -> Iterator[FixedPodController]:
+        poddnats = SimpleNamespace(
+            has_synced=True,
+            all=lambda: list(self.poddnats.values()),
+            get=lambda _namespace, name: self.poddnats.get(name),
+        )
+        nothing = lambda: None  # noqa: E731
+        pods = SimpleNamespace(has_synced=True, start=nothing, stop=nothing, is_alive=lambda uid: uid in self.alive)
+        retained = SimpleNamespace(suspend=lambda poddnat: self.suspended.append(poddnat["metadata"]["name"]))
+        controller = FixedPodController(
+            cast("Any", SimpleNamespace(pod=self.pod)),
+            cast("Any", poddnats),
+            cast("Any", pods),
+            cast("Any", retained),
+            self.sync,
+            self.withdraw,
+            may_write=lambda: self.active,
+            clock=self.clock,
+        )
+        controller.start()
+        try:
+            yield controller
+        finally:
+            controller.stop()
+
+
+def test_spoilt_pod_is_synced_until_that_is_done() -> None:
+    around = Around()
+    answers = iter([RequeueAfter(1.0), None])
+    around.on_sync = lambda _name: next(answers)
+    with around.running() as controller:
+        controller.repair(around.poddnats["arena-0"])
+        wait_until(lambda: around.synced_pods == ["arena-0", "arena-0"], 5, "the second try")
+
+
+def test_pod_that_cannot_be_repaired_holds_up_no_other_and_is_given_up_in_the_end() -> None:
+    around = Around()
+
+    def fail(name: str) -> None:
+        if name == "arena-0":
+            around.clock.advance(61)
+            raise ValueError("an odd object")
+
+    around.on_sync = fail
+    with around.running() as controller:
+        controller.repair(around.poddnats["arena-0"])
+        wait_until(lambda: around.synced_pods == ["arena-0"], 5, "the first to be tried")
+        controller.repair(around.poddnats["arena-1"])
+        wait_until(lambda: around.synced_pods[-1:] == ["arena-1"], 5, "the other to be repaired")
+    assert around.synced_pods == ["arena-0", "arena-1"]
+
+
+def test_odd_poddnat_does_not_keep_others_from_being_suspended() -> None:
+    around = Around()
+    around.alive.clear()
+
+    def fail(name: str) -> None:
+        if name == "arena-0":
+            raise ValueError("an odd object")
+
+    around.on_withdraw = fail
+    with around.running():
+        wait_until(lambda: around.suspended == ["arena-1"], 5, "the other to be suspended")
+
+
+def test_nothing_is_repaired_once_the_process_is_no_longer_the_active_one() -> None:
+    around = Around()
+
+    def lose_the_lease(_name: str) -> RequeueAfter:
+        around.active = False
+        return RequeueAfter(1.0)
+
+    around.on_sync = lose_the_lease
+    with around.running() as controller:
+        controller.repair(around.poddnats["arena-0"])
+        wait_until(lambda: around.synced_pods, 5, "the first try")
+        controller.relist()
+        controller.relist()
+        around.alive.clear()
+        controller.pod_gone("default", "arena-1", "uid-of-arena-1")
+    assert around.synced_pods == ["arena-0"]
+    assert around.withdrawn == around.suspended == []
+
+
+def test_entries_of_a_pod_that_is_gone_are_withdrawn_at_once() -> None:
+    around = Around()
+    with around.running() as controller:
+        controller.pod_gone("default", "arena-0", "uid-of-its-predecessor")
+        assert around.withdrawn == []
+        controller.pod_gone("default", "arena-0", "uid-of-arena-0")
+        assert around.withdrawn == ["arena-0"]
