@@ -32,10 +32,12 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "", toke
     app = Flask("poddnat")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     hooks = {
-        "/pod/sync": Border("pod-sync", partial(pod_sync, service.pods, service.live)),
-        "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pods, service.live)),
-        "/poddnat/sync": Border("poddnat-sync", partial(poddnat_sync, service.mappings, service.live)),
-        "/poddnat/finalize": Border("poddnat-finalize", partial(poddnat_finalize, service.mappings, service.live)),
+        "/pod/sync": Border("pod-sync", partial(pod_sync, service.pod_reconciler, service.live)),
+        "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pod_reconciler, service.live)),
+        "/poddnat/sync": Border("poddnat-sync", partial(poddnat_sync, service.poddnat_reconciler, service.live)),
+        "/poddnat/finalize": Border(
+            "poddnat-finalize", partial(poddnat_finalize, service.poddnat_reconciler, service.live)
+        ),
     }
     for path, border in hooks.items():
         app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, border), methods=["POST"])

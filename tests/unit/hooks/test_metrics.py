@@ -82,7 +82,7 @@ def test_time_until_a_pod_is_exposed_is_told_once(world: World) -> None:
 def test_pod_deleted_while_it_waits_is_not_counted_as_exposed(world: World) -> None:
     world.emulator.set_quota(GATEWAY, 0)
     poddnat = world.make_poddnat(world.attachment(pod := world.make_pod(EXPOSE_80))["spec"], owner=pod)
-    world.service.mappings.gone(poddnat)
+    world.service.poddnat_reconciler.gone(poddnat)
     assert figure(world, "poddnat_exposure_duration_seconds_count") == 0
 
 
