@@ -4,7 +4,7 @@ What decides is pure and is driven by threads of its own. It knows PodDNATs by t
 nothing of Kubernetes.
 """
 
-from poddnat.gateway.driver import GatewayDriver
+from poddnat.gateway.driver import GatewayDriver, Liveness
 from poddnat.gateway.fleet import Fleet
 from poddnat.gateway.holdings import Holdings
 from poddnat.gateway.listing import EVERYTHING, read_listing
@@ -20,6 +20,7 @@ __all__ = [
     "Fleet",
     "GatewayDriver",
     "Holdings",
+    "Liveness",
     "OwnEntries",
     "Ownership",
     "Progress",
