@@ -119,7 +119,7 @@ class _Events:
         """Withdraw the entries of a PodDNAT whose fixed pod has gone: its IP may soon be another pod's."""
         self._reconciler.withdraw(poddnat)
 
-    def poddnat_refused(self, poddnat: Manifest) -> None:
+    def poddnat_spoilt(self, poddnat: Manifest) -> None:
         """Repair a fixed pod's PodDNAT that asks for what it may not have."""
         self._repair.disturbed(poddnat)
 
@@ -219,7 +219,7 @@ class Service:
             self._absent_pods,
             exposure_timer,
             Reporter(kube, self._registry, exposure_timer, self._routes_denied, wall_clock=self._wall_clock),
-            on_spoilt=self._events.poddnat_refused,
+            on_spoilt=self._events.poddnat_spoilt,
             wall_clock=self._wall_clock,
         )
 

@@ -1,4 +1,4 @@
-"""Who has which external port: the registry, the allocator, reservations, claims, limits, and the queue of pods that wait.
+"""Who has which external port: the registry, the allocator of each address, reservations, claims, limits, the queue.
 
 It decides which ports a pod gets, from what it is told of PodDNATs and foreign entries. It does no I/O, and knows no
 threads but for the registry's lock.
