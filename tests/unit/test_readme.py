@@ -230,3 +230,10 @@ def test_example_of_a_fixed_pod_is_one() -> None:
 def test_example_of_the_readiness_gate_asks_for_it() -> None:
     (pod,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "readinessGates" in (block.get("spec") or {}))
     assert asked_for(pod)
+
+
+def test_loggers_that_lines_show_are_modules_of_ours() -> None:
+    shown = set(re.findall(r'"logger": "([\w.]+)"', README))
+    assert shown
+    for logger in shown:
+        assert (ROOT / "lib" / Path(*logger.split("."))).with_suffix(".py").exists(), logger
