@@ -80,8 +80,8 @@ def complete_plugin() -> None:
         typer.echo("\n:0")
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
-    if wanted:
+def _version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if asked:
         typer.echo(f"poddnat {__version__}")
         raise typer.Exit
 

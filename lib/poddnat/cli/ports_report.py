@@ -94,17 +94,17 @@ def ports_report(snapshot: Snapshot, values: Values) -> PortsReport:
 
 
 def _register(registry: PortRegistry, poddnat: dict[str, Any]) -> None:
-    wanted, metadata = wanted_by(poddnat), poddnat["metadata"]
-    if wanted is not None:
-        address = (wanted.gateway_id, wanted.external_ip)
-        registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), address, wanted.mappings)
+    desired, metadata = wanted_by(poddnat), poddnat["metadata"]
+    if desired is not None:
+        address = (desired.gateway_id, desired.external_ip)
+        registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), address, desired.mappings)
 
 
 def _mapping(gateway_id: str, entry: ForwardEntry, poddnat: str) -> Mapping:
     rule = entry.rule
-    outside = f"{rule.external_ip}:{rule.external_ports.shown}"
-    inside = f"{rule.internal_ip}:{rule.internal_ports.shown}"
-    return Mapping(gateway_id, outside, inside, rule.protocol.value, entry.entry_id, poddnat)
+    external = f"{rule.external_ip}:{rule.external_ports.shown}"
+    internal = f"{rule.internal_ip}:{rule.internal_ports.shown}"
+    return Mapping(gateway_id, external, internal, rule.protocol.value, entry.entry_id, poddnat)
 
 
 def _order(mapping: Mapping) -> tuple[str, str, int, str]:

@@ -56,9 +56,8 @@ class StateGauges(Collector):
         """Read all gauges."""
         yield from _process(self._process)
         yield from _poddnats(self._poddnats)
-        if (
-            self._process.ready
-        ):  # What a standby knows of the cloud may be minutes old, and would stand beside the truth.
+        # What a standby knows of the cloud may be minutes old, and would stand beside the truth.
+        if self._process.ready:
             yield from _refusals(self._refusals)
             yield from _gateways(self._fleet)
             yield from _ports(self._fleet, self._registry)
