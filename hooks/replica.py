@@ -4,7 +4,7 @@ What SIGTERM does, step by step:
 
 1. ``Replica._on_signal``, which ``poddnat serve`` has registered, wakes ``Replica.run``.
 2. ``Replica._hand_over``: ``_resigned`` makes ``may_write`` false. From now on nothing new is written to the cloud,
-   and hooks are answered with 429, "call again later".
+   and hooks are answered with 429, "call again later". Hook calls under way are finished.
 3. ``Service.stop``: background work ends. A values file that is being applied and calls to the cloud that are under
    way are waited for (``Fleet.stop``), so that no outcome is lost.
 4. ``LeaderElector.stop``: the Lease is given back. Only now may another replica write, and it does so at once.
@@ -96,7 +96,7 @@ class Replica:
             seconds=lease.seconds,
             on_gained=self.service.take_over,
             on_renewed=endpoint.publish if endpoint else lambda: None,
-            on_drifted=self._on_lost,
+            on_drifted=self._on_stopped_leading,
         )
 
     def _active(self) -> str:
@@ -106,7 +106,7 @@ class Replica:
     def _may_write(self) -> bool:
         return not self._resigned and (self._election is None or self._election.active)
 
-    def _on_lost(self) -> None:
+    def _on_stopped_leading(self) -> None:
         self._lost = True
         self._stopping.set()
 

@@ -68,8 +68,8 @@ def test_working_entries_are_told_with_gateway_and_the_id_of_the_hook_call(world
 
 def test_refusal_is_told_once_with_the_pod(world: World, lines: Lines) -> None:
     pod = world.make_pod({**EXPOSE_80, PORTS: "http"})
-    told = answer(lambda: world.sync_pod(pod))["annotations"]
-    world.sync_pod(world.annotate(pod, told))
+    reported = answer(lambda: world.sync_pod(pod))["annotations"]
+    world.sync_pod(world.annotate(pod, reported))
     line = lines.saying("InvalidAnnotation")
     assert (line["level"], line["pod"]) == ("warning", "default/web-1")
 
@@ -119,8 +119,8 @@ def test_what_fails_again_and_again_is_told_once_for_each_cause_and_when_it_work
     attempts.worked()
     attempts.worked()
     attempts.failed(OSError("away"))
-    told = [line["message"] for line in lines.all()]
-    assert told == ["reading: away", "reading: denied", "reading: works again", "reading: away"]
+    reported = [line["message"] for line in lines.all()]
+    assert reported == ["reading: away", "reading: denied", "reading: works again", "reading: away"]
 
 
 def test_text_shows_the_fields_behind_the_message() -> None:

@@ -157,7 +157,7 @@ def test_no_pod_is_named_and_every_name_follows_the_conventions(world: World) ->
 
 
 def test_readme_lists_every_metric(world: World) -> None:
-    told = set(re.findall(r"^\| `(poddnat_\w+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    reported = set(re.findall(r"^\| `(poddnat_\w+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
     families = text_string_to_metric_families(world.client.get("/metrics").text)
     names = {f"{f.name}_total" if f.type == "counter" else f.name for f in families if f.name.startswith("poddnat_")}
-    assert told == names
+    assert reported == names

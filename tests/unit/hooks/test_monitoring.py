@@ -35,7 +35,7 @@ EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES} | {name: t["expr"]
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[Mapping[str, set[str]]]:
+def scraped() -> Iterator[Mapping[str, set[str]]]:
     """What /metrics tells, by name: the labels."""
     with running() as world:
         yield scrape(world)
@@ -73,14 +73,14 @@ def selectors(node: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
-def test_expression_asks_for_what_is_told(told: Mapping[str, set[str]], name: str) -> None:
+def test_expression_asks_for_what_is_told(scraped: Mapping[str, set[str]], name: str) -> None:
     expression = EXPRESSIONS[name]
     found = list(selectors(parse(expression)))
     assert found
-    assert {selector.name for selector in found} <= set(told)
+    assert {selector.name for selector in found} <= set(scraped)
     for selector in found:
-        assert {matcher.name for matcher in selector.matchers.matchers} <= told[selector.name] | ADDED_BY_SCRAPE
-    known = set().union(*(told[selector.name] for selector in found)) | ADDED_BY_SCRAPE
+        assert {matcher.name for matcher in selector.matchers.matchers} <= scraped[selector.name] | ADDED_BY_SCRAPE
+    known = set().union(*(scraped[selector.name] for selector in found)) | ADDED_BY_SCRAPE
     grouped = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", expression) for label in group.split(",")}
     assert grouped <= known
 

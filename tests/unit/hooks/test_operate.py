@@ -107,12 +107,12 @@ def claims(world: World) -> list[str]:
 
 def test_ports_tells_what_is_free_and_used(exposed: Terminal) -> None:
     add_entry(exposed.world, "somebody-else")
-    told = exposed.read("ports")
-    (gateway,) = told["gateways"]
-    (eip,) = told["eips"]
+    reported = exposed.read("ports")
+    (gateway,) = reported["gateways"]
+    (eip,) = reported["eips"]
     assert (gateway["entries"], gateway["ours"], gateway["foreign"]) == (2, 1, 1)
     assert (eip["eip"], eip["ports"], eip["freeTCP"], eip["freeUDP"]) == (EIP, 513, 511, 513)
-    assert [(m["external"], m["podDNAT"]) for m in told["mappings"]] == [
+    assert [(m["external"], m["podDNAT"]) for m in reported["mappings"]] == [
         (f"{EIP}:512", "default/web-1"),
         (f"{EIP}:600", ""),
     ]

@@ -19,7 +19,7 @@ from hooks.certificate import Certificate, CertificateError
 from hooks.server import LARGEST_REQUEST, HookServer
 from metacontroller_standin.waiting import wait_until
 from tests.unit.hooks import certificates
-from tests.unit.hooks.test_validation import HOOKS, ONE_OF_EACH, PATHS, live_request
+from tests.unit.hooks.test_validation import HOOKS, ONE_OF_EACH, PATHS, request_about
 from tests.unit.hooks.world import World, running
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_caller_who_never_shakes_hands_keeps_nobody_waiting(secure: HookServer, 
 
 
 def test_hooks_are_answered_over_tls(shared: World, secure: HookServer, files: Files) -> None:
-    body = json.dumps(live_request(shared, "pod-sync-no-ip")).encode()
+    body = json.dumps(request_about(shared, "pod-sync-no-ip")).encode()
     with urllib.request.urlopen(f"{secure.url}/pod/sync", body, timeout=20, context=files.trusting()) as response:
         assert "attachments" in json.load(response)
 

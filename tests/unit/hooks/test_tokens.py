@@ -10,7 +10,7 @@ from hooks.app import create_app
 from hooks.tokens import TokenFileError, Tokens
 from tests.hushed import OTHER_TOKEN as OTHER
 from tests.hushed import TOKEN
-from tests.unit.hooks.test_validation import HOOKS, ONE_OF_EACH, PATHS, live_request
+from tests.unit.hooks.test_validation import HOOKS, ONE_OF_EACH, PATHS, request_about
 from tests.unit.hooks.world import answer, running
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_hook_refuses_who_does_not_show_the_token(client: FlaskClient, path: str
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
 def test_hook_answers_who_shows_the_token(shared: World, client: FlaskClient, name: str, scheme: str) -> None:
-    shown, body = header(f"{scheme} {TOKEN}"), live_request(shared, name)
+    shown, body = header(f"{scheme} {TOKEN}"), request_about(shared, name)
     assert answer(lambda: client.post(HOOKS[name], json=body, headers=shown))
 
 

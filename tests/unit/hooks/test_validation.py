@@ -44,7 +44,7 @@ def recording(name: str) -> Json:
     return content
 
 
-def live_request(world: World, name: str) -> Json:
+def request_about(world: World, name: str) -> Json:
     """Read a request as Metacontroller sent it, about objects that the API server has."""
     body = recording(name)
     if "object" in body:
@@ -79,7 +79,7 @@ def test_every_recording_has_its_hook() -> None:
 @pytest.mark.parametrize("name", HOOKS)
 def test_what_metacontroller_sends_is_answered_as_the_schema_says(shared: World, name: str) -> None:
     path = HOOKS[name]
-    body = live_request(shared, name)
+    body = request_about(shared, name)
     content = answer(lambda: shared.client.post(path, json=body))
     validator = schema_validator(f"{path.lstrip('/').replace('/', '-')}-answer.json")
     assert list(validator.iter_errors(content)) == []
@@ -165,7 +165,7 @@ def test_unexpected_failure_is_told_in_a_sentence_without_its_insides(
     monkeypatch.delattr("poddnat.controllers.pod.PodReconciler.opt_out")
     monkeypatch.delattr("poddnat.controllers.poddnat.PodDNATReconciler.sync")
     monkeypatch.delattr("poddnat.controllers.poddnat.PodDNATReconciler.finalize")
-    response = shared.client.post(HOOKS[name], json=live_request(shared, name))
+    response = shared.client.post(HOOKS[name], json=request_about(shared, name))
     assert response.status_code == 500
     assert response.text == "poddnat failed unexpectedly; its log has the details\n"
 
@@ -174,7 +174,7 @@ def test_what_failed_unexpectedly_is_in_the_log(
     shared: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr("poddnat.controllers.poddnat.PodDNATReconciler.sync")
-    shared.client.post("/poddnat/sync", json=live_request(shared, "poddnat-sync"))
+    shared.client.post("/poddnat/sync", json=request_about(shared, "poddnat-sync"))
     assert "AttributeError" in caplog.text
 
 
