@@ -4,7 +4,7 @@ What SIGTERM does, step by step:
 
 1. ``Replica._on_signal``, which ``poddnat serve`` has registered, wakes ``Replica.run``.
 2. ``Replica._hand_over``: ``_resigned`` makes ``may_write`` false. From now on nothing new is written to the cloud,
-   and hooks are answered with 429, "call again later". Hook calls under way are finished.
+   and hooks are answered with 429, "call again later". Hook calls under way go on, and are not waited for until 6.
 3. ``Service.stop``: background work ends. A values file that is being applied and calls to the cloud that are under
    way are waited for (``Fleet.stop``), so that no outcome is lost.
 4. ``LeaderElector.stop``: the Lease is given back. Only now may another replica write, and it does so at once.

@@ -147,8 +147,7 @@ class Service:
         ``refresh_interval``: seconds after which the cloud's side is read again when nothing else asks for it.
         """
         self._may_write = may_write
-        self._clock = clock
-        self._wall_clock = wall_clock
+        self._clock, self._wall_clock = clock, wall_clock
         self._values_file = ValuesFile(values_path, values, self.apply) if values_path is not None else None
         self.metrics = Metrics()
         self._registry = PortRegistry(values, clock=clock)
