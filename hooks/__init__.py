@@ -1,4 +1,4 @@
 """The hooks that Metacontroller calls, as a Flask application: JSON in, JSON out, one small module for each hook.
 
-What the answers should be is ``poddnat``'s to know.
+The reconcilers in ``poddnat.controllers`` decide what the answers are.
 """

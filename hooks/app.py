@@ -7,7 +7,7 @@ from functools import partial
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from hooks.border import BadRequestError, Border
+from hooks.intervals import API_SERVER_AWAY_RETRY, NO_SUCH_OBJECT_RETRY, STANDBY_RETRY
 from hooks.observation import observe
 from hooks.pod_opt_out import pod_opt_out
 from hooks.pod_sync import pod_sync
@@ -15,32 +15,32 @@ from hooks.poddnat_finalize import poddnat_finalize
 from hooks.poddnat_sync import poddnat_sync
 from hooks.server import LARGEST_REQUEST
 from hooks.tokens import Tokens
+from hooks.validation import BadRequestError, ValidatedHook
 from poddnat.kube import KubeError, NoSuchObjectError
 from poddnat.service import Service
 from poddnat.telemetry import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 
-_CLUSTER_AWAY_SECONDS = 5
-
 
 def create_app(service: Service, *, active: Callable[[], str] = lambda: "", tokens: Tokens | None = None) -> Flask:
     """Make the application around a service that is, or will be, started.
 
-    ``active`` names the active replica; hooks want one of the ``tokens``.
+    ``active`` names the active replica; callers of hooks have to send one of the ``tokens``.
     """
     app = Flask("poddnat")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
+    pods, poddnats, live = service.pod_reconciler, service.poddnat_reconciler, service.live
     hooks = {
-        "/pod/sync": Border("pod-sync", partial(pod_sync, service.pods, service.live)),
-        "/pod/opt-out": Border("pod-opt-out", partial(pod_opt_out, service.pods, service.live)),
-        "/poddnat/sync": Border("poddnat-sync", partial(poddnat_sync, service.mappings, service.live)),
-        "/poddnat/finalize": Border("poddnat-finalize", partial(poddnat_finalize, service.mappings, service.live)),
+        "/pod/sync": ValidatedHook("pod-sync", partial(pod_sync, pods, live)),
+        "/pod/opt-out": ValidatedHook("pod-opt-out", partial(pod_opt_out, pods, live)),
+        "/poddnat/sync": ValidatedHook("poddnat-sync", partial(poddnat_sync, poddnats, live)),
+        "/poddnat/finalize": ValidatedHook("poddnat-finalize", partial(poddnat_finalize, poddnats, live)),
     }
-    for path, border in hooks.items():
-        app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, border), methods=["POST"])
+    for path, hook in hooks.items():
+        app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, hook), methods=["POST"])
     # First of all, so that refused calls are counted too.
-    observe(app, {path: border.name for path, border in hooks.items()}, service.metrics)
+    observe(app, {path: hook.name for path, hook in hooks.items()}, service.metrics)
     if tokens is not None:
         app.before_request(partial(_authenticate, tokens, frozenset(hooks)))
     # Probes carry no token, nor do most scrapers; none of these tells a secret.
@@ -48,7 +48,7 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "", toke
     app.add_url_rule("/readyz", endpoint="readyz", view_func=lambda: _readiness(service, active()))
     app.add_url_rule("/metrics", endpoint="metrics", view_func=lambda: _metrics(service))
     app.register_error_handler(BadRequestError, _bad_request)
-    app.register_error_handler(KubeError, _cluster_away)
+    app.register_error_handler(KubeError, _api_server_away)
     app.register_error_handler(NoSuchObjectError, _no_such_object)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
@@ -64,15 +64,15 @@ def _authenticate(tokens: Tokens, hooks: frozenset[str]) -> Response | None:
     return answer
 
 
-def _when_ready(service: Service, border: Border) -> Response:
+def _when_ready(service: Service, hook: ValidatedHook) -> Response:
     if not service.ready:
-        # The next request may have to go to another replica; a connection that is kept open would lead here again.
-        return Response(status=429, headers={"Retry-After": "1", "Connection": "close"})
-    return border()
+        # The next request may have to go to another replica; over a connection that is kept open it would come here.
+        return Response(status=429, headers={"Retry-After": str(STANDBY_RETRY), "Connection": "close"})
+    return hook()
 
 
 def _readiness(service: Service, active: str) -> Response:
-    """Tell whether hooks are answered; with ``?standbyok``, whether they could be as soon as it is this one's turn."""
+    """Tell whether hooks are answered; with ``?standbyok``, whether they could be as soon as this replica is active."""
     if not service.warm:
         return _text("not ready: the PodDNATs have not been listed yet", 503)
     if service.ready:
@@ -93,16 +93,16 @@ def _bad_request(error: BadRequestError) -> Response:
     return _text(str(error), 400)
 
 
-def _cluster_away(error: KubeError) -> Response:
+def _api_server_away(error: KubeError) -> Response:
     log.warning("the API server can't be asked: %s", error)
-    return Response(status=429, headers={"Retry-After": str(_CLUSTER_AWAY_SECONDS)})
+    return Response(status=429, headers={"Retry-After": str(API_SERVER_AWAY_RETRY)})
 
 
 def _no_such_object(error: NoSuchObjectError) -> Response:
-    # Metacontroller's picture may be a moment old, which is no reason for an event.
+    # Metacontroller's cache may be a moment old, which is no reason for an event.
     log.info("not done for %s: %s", request.path, error)
     answer = _text(str(error), 429)
-    answer.headers["Retry-After"] = "1"
+    answer.headers["Retry-After"] = str(NO_SUCH_OBJECT_RETRY)
     return answer
 
 

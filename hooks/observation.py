@@ -1,4 +1,4 @@
-"""What is noted of every hook call, whatever comes of it: how often, with which answer, how long it took.
+"""Metrics of every hook call, whatever its outcome: how often, with which HTTP status, how long it took.
 
 Each call has an id: what is logged on its way carries it, and so does the answer, in X-Request-Id.
 """
@@ -14,7 +14,7 @@ from poddnat.telemetry import Metrics
 
 
 def observe(app: Flask, hooks: Mapping[str, str], metrics: Metrics) -> None:
-    """Note the calls of these hooks, given by path; others, such as probes, are not counted."""
+    """Count and time the calls of these hooks, given by path; others, such as probes, are not counted."""
     metrics.expect_hooks(hooks.values())
 
     def begin() -> None:

@@ -1,6 +1,6 @@
 """How both pod hooks write their answer."""
 
-from hooks.border import Json
+from hooks.validation import Json
 from poddnat.controllers import PodAnswer, RequeueAfter
 
 

@@ -1,17 +1,17 @@
 """The sync hook of the CompositeController for PodDNATs."""
 
-from hooks.border import Json
+from hooks.validation import Json
 from poddnat import logs
 from poddnat.api import spec_of
 from poddnat.controllers import PodDNATReconciler, RequeueAfter
 from poddnat.kube import LiveReader
 
 
-def poddnat_sync(mappings: PodDNATReconciler, live: LiveReader, body: Json) -> Json | RequeueAfter:
+def poddnat_sync(reconciler: PodDNATReconciler, live: LiveReader, body: Json) -> Json | RequeueAfter:
     """Bring the PodDNAT's forward entries to what it asks for."""
     parent = live.poddnat(body["parent"])
     logs.add(gateway=str(spec_of(parent).get("tableId", "")))
-    answer = mappings.sync(parent)
+    answer = reconciler.sync(parent)
     if isinstance(answer, RequeueAfter):
         return answer
     return {"status": answer.status, "children": [], "resyncAfterSeconds": answer.resync_after}

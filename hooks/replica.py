@@ -1,15 +1,35 @@
-"""One replica of the server: the hooks, what runs behind them, and whether it is this one's turn."""
+"""One replica of the server: the hooks, the service behind them, and leader election.
+
+What SIGTERM does, step by step:
+
+1. ``Replica._on_signal``, which ``poddnat serve`` has registered, wakes ``Replica.run``.
+2. ``Replica._hand_over``: ``_resigned`` makes ``may_write`` false. From now on nothing new is written to the cloud,
+   and hooks are answered with 429, "call again later". Hook calls under way go on, and are not waited for until 6.
+3. ``Service.stop``: background work ends. A values file that is being applied and calls to the cloud that are under
+   way are waited for (``Fleet.stop``), so that no outcome is lost.
+4. ``LeaderElector.stop``: the Lease is given back. Only now may another replica write, and it does so at once.
+5. For ``HAND_OVER`` seconds hooks are still answered with 429, until the EndpointSlice leads to the other replica.
+   Without a Lease, steps 4 and 5 are left out.
+6. ``HookServer.stop``: the port is closed; requests under way are finished.
+7. ``Replica.run`` returns true, and the process ends with status 0.
+
+A replica that has lost its Lease does the same from step 2 on, but there is nothing to give back in step 4, and it
+ends with status 1: the kubelet starts it anew, as a standby.
+"""
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NamedTuple
 
 from hooks.app import create_app
 from hooks.certificate import Certificate
+from hooks.intervals import HAND_OVER
 from hooks.server import HookServer
 from hooks.tokens import Tokens
 from poddnat import __version__
@@ -20,12 +40,18 @@ from poddnat.service import Service
 
 log = logging.getLogger(__name__)
 
-_LINGER_SECONDS = 3.0
-"""How long hooks are still answered with "ask again" after the lease is given back, until they are led elsewhere."""
+
+class Lease(NamedTuple):
+    """The Lease that the active replica holds."""
+
+    namespace: str
+    name: str
+    seconds: int
+    """So long after its last renewal, another replica may take it."""
 
 
 class Replica:
-    """Serves until it is told to stop, or has lost its lease."""
+    """Serves until it is told to stop, or has lost its Lease."""
 
     def __init__(
         self,
@@ -34,17 +60,15 @@ class Replica:
         api: Any,
         host: str,
         port: int,
-        lease: tuple[str, str, int] | None,
+        lease: Lease | None,
         *,
         tokens: Tokens | None = None,
         certificate: Certificate | None = None,
     ) -> None:
-        """Make it; ``api`` is what ``poddnat.kube.connection.connect`` gives.
-
-        ``lease``: its namespace, its name, and how many seconds after its holder's last word another one takes it.
+        """Build all parts; ``api`` is what ``poddnat.kube.connect`` gives.
 
         ``values_path`` is the file that the values come from: its changes are followed.
-        Callers have to show one of the ``tokens``, and are shown the ``certificate``.
+        Callers of hooks have to send one of the ``tokens``, and are shown the ``certificate``.
         Without a lease it is always active. In a pod, the environment tells who it is: POD_NAME and POD_IP.
 
         Raises:
@@ -57,24 +81,27 @@ class Replica:
             values, KubeClient(api), CloudClient(values), values_path=values_path, may_write=self._may_write
         )
         self._election = None if lease is None else self._make_election(api, lease, port)
-        app = create_app(self.service, active=lambda: self._election.holder if self._election else "", tokens=tokens)
+        app = create_app(self.service, active=self._active, tokens=tokens)
         self._server = HookServer(app, host, port, certificate=certificate)
 
-    def _make_election(self, api: Any, lease: tuple[str, str, int], port: int) -> LeaderElector:
-        namespace, name, seconds = lease
+    def _make_election(self, api: Any, lease: Lease, port: int) -> LeaderElector:
         ip = os.environ.get("POD_IP")
-        where: Any = {"namespace": namespace, "service": name, "ip": ip, "port": port}
-        signpost = ActiveEndpoint(api, **where, request_timeout=request_timeout(seconds)) if ip else None
+        where: Any = {"namespace": lease.namespace, "service": lease.name, "ip": ip, "port": port}
+        endpoint = ActiveEndpoint(api, **where, request_timeout=request_timeout(lease.seconds)) if ip else None
         return LeaderElector(
             api,
-            namespace=namespace,
-            name=name,
+            namespace=lease.namespace,
+            name=lease.name,
             identity=os.environ.get("POD_NAME") or f"{socket.gethostname()}_{os.getpid()}",
-            lease_duration=seconds,
+            lease_duration=lease.seconds,
             on_started_leading=self.service.take_over,
-            on_renewed=signpost.publish if signpost else lambda: None,
+            on_renewed=endpoint.publish if endpoint else lambda: None,
             on_stopped_leading=self._on_stopped_leading,
         )
+
+    def _active(self) -> str:
+        """Name the active replica; empty: nobody, or not known yet."""
+        return self._election.holder if self._election is not None else ""
 
     def _may_write(self) -> bool:
         return not self._resigned and (self._election is None or self._election.is_leader)
@@ -83,12 +110,16 @@ class Replica:
         self._lost = True
         self._stopping.set()
 
-    def stop(self) -> None:
-        """Make ``run`` return; for signal handlers."""
+    def stop_on_signals(self) -> None:
+        """Have SIGTERM and SIGINT stop it; for the main thread."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping.set()
 
     def run(self) -> bool:
-        """Serve; false when it ends because another replica has taken over, which is for the next start to get over."""
+        """Serve; false when it ends because the Lease is lost, so that the process is started anew."""
         self.service.start()
         self._server.start()
         if self._election is not None:
@@ -99,10 +130,10 @@ class Replica:
         return not self._lost
 
     def _hand_over(self) -> None:
-        """Write nothing more, see what was being written through, and only then let another one write."""
+        """Begin no write, wait for those under way, and only then let another replica write."""
         self._resigned = True
         self.service.stop()
         if self._election is not None:
             self._election.stop()
-            time.sleep(_LINGER_SECONDS)
+            time.sleep(HAND_OVER)
         self._server.stop()

@@ -14,6 +14,7 @@ from cheroot.wsgi import Server
 from flask import Flask
 
 from hooks.certificate import Certificate
+from hooks.intervals import LONGEST_READ, LONGEST_REQUEST, SHUTDOWN_TIMEOUT
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,13 @@ class HookServer:
         port: int = 0,
         *,
         certificate: Certificate | None = None,
-        patience: int = 5,
-        longest: float = 10,
+        longest_read: int = LONGEST_READ,
+        longest_request: float = LONGEST_REQUEST,
     ) -> None:
         """Port 0 takes a free one; with a certificate, TLS is spoken and nothing else.
 
-        ``patience``: seconds to wait for the next bytes of a request, so that a silent caller holds no thread.
-        ``longest``: seconds after which a request has to be there whole, so that one who sends it in drops doesn't
-        either. Metacontroller waits no longer for an answer.
+        ``longest_read``: seconds that the next bytes of a request may take.
+        ``longest_request``: seconds that a whole request may take to arrive.
 
         Raises:
             OSError: the address can't be had.
@@ -54,12 +54,12 @@ class HookServer:
             numthreads=_THREADS,
             request_queue_size=_QUEUE,
             server_name="poddnat",
-            shutdown_timeout=5,
-            timeout=patience,
+            shutdown_timeout=SHUTDOWN_TIMEOUT,
+            timeout=longest_read,
         )
         self._server.max_request_header_size = _LARGEST_HEADER
         self._server.max_request_body_size = LARGEST_REQUEST
-        self._server.longest = longest
+        self._server.longest_request = longest_request
         self._server.ConnectionClass = _Connection
         if certificate is not None:
             self._server.ssl_adapter = _Tls(certificate)
@@ -94,17 +94,17 @@ class HookServer:
 
 
 class _Server(Server):
-    """Says through the log what it has to say."""
+    """Writes its messages to our log."""
 
-    longest: float
+    longest_request: float
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002
-        # Below that it is about callers, who may do as they please without filling the log.
+        # Tracebacks below that are of callers who broke off: they must not fill the log.
         log.log(level, "%s", msg, exc_info=traceback and level >= logging.ERROR)
 
 
 class _Request(HTTPRequest):
-    """A request whose length is told: what is left unread of a chunked one would be taken for the next request."""
+    """A request with a length: what is left unread of a chunked one would be taken for the next request."""
 
     def read_request_headers(self) -> bool:
         if not super().read_request_headers():  # type: ignore[no-untyped-call]
@@ -124,15 +124,15 @@ class _Socket(socket.SocketIO):
         self.deadline = float("inf")
 
     def readinto(self, buffer: Any) -> int | None:
-        patience = self._socket.gettimeout()
+        timeout = self._socket.gettimeout()
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
-        self._socket.settimeout(left if patience is None else min(patience, left))
+        self._socket.settimeout(left if timeout is None else min(timeout, left))
         try:
             return super().readinto(buffer)
         finally:
-            self._socket.settimeout(patience)
+            self._socket.settimeout(timeout)
 
 
 class _Reader(StreamReader):
@@ -154,7 +154,7 @@ class _Connection(HTTPConnection):
         super().__init__(server, sock, _make_file)
 
     def communicate(self) -> bool:
-        self.rfile.raw.deadline = time.monotonic() + self.server.longest
+        self.rfile.raw.deadline = time.monotonic() + self.server.longest_request
         return bool(super().communicate())  # type: ignore[no-untyped-call]
 
 

@@ -1,13 +1,14 @@
-"""All parts of the controller, put together, started and stopped."""
+"""All parts of the controller: built from the ground up, started and stopped.
+
+Each part gets the parts that stand below it. What flows upward are events; ``_Events`` passes them on.
+"""
 
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from prometheus_client.core import GaugeMetricFamily
 
 from poddnat.api import is_terminating, spec_of
 from poddnat.cloud import CloudClient
@@ -28,28 +29,102 @@ from poddnat.controllers import (
 )
 from poddnat.gateway import Fleet, Ownership
 from poddnat.kube import FixedPodInformer, KubeClient, KubeError, LiveReader, PodDNATInformer
+from poddnat.model import ForwardEntry
 from poddnat.placement import Namespaces, Nodes, PodLocator
 from poddnat.ports import PortRegistry
-from poddnat.telemetry import Metrics, gauges
+from poddnat.telemetry import Metrics, StateGauges
 from poddnat.timestamps import now
 
 log = logging.getLogger(__name__)
 
+Manifest = dict[str, Any]
 
-class _ControllersEvents(ControllersListener):
-    """Passes on what the reconcilers tell."""
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+class _Events(ControllersListener):
+    """Passes on what the parts tell those above them, one group of methods for each package that tells something.
 
-    def poddnat_spoilt(self, poddnat: dict[str, Any]) -> None:
-        self._service.fixed_pods.repair(poddnat)
+    Whoever is told is built after those who tell, so ``connect`` comes last. Nothing is told before the start.
+    """
 
-    def entries_drifted(self, gateway_id: str) -> None:
-        self._service.metrics.lost(gateway_id)
+    _poddnats: PodDNATInformer
+    _reconciler: PodDNATReconciler
+    _drift: DriftDetector
+    _fixed_pods: FixedPodController
+
+    def __init__(self, registry: PortRegistry, metrics: Metrics) -> None:
+        self._registry = registry
+        self._metrics = metrics
+
+    def connect(
+        self,
+        poddnats: PodDNATInformer,
+        reconciler: PodDNATReconciler,
+        drift: DriftDetector,
+        fixed_pods: FixedPodController,
+    ) -> None:
+        """Name those who are told."""
+        self._poddnats = poddnats
+        self._reconciler = reconciler
+        self._drift = drift
+        self._fixed_pods = fixed_pods
+
+    # Of the API server
+
+    def poddnat_seen(self, poddnat: Manifest) -> None:
+        """Take over a PodDNAT that is new or has changed."""
+        self._reconciler.seen(poddnat)
+        self._drift.seen(poddnat)
+        if is_terminating(poddnat):
+            self._fixed_pods.repair(poddnat)
+
+    def poddnat_gone(self, poddnat: Manifest) -> None:
+        """Forget a PodDNAT that is no longer there."""
+        self._reconciler.gone(poddnat)
+        self._drift.gone(poddnat)
+        self._fixed_pods.repair(poddnat)
+
+    def fixed_pod_gone(self, namespace: str, name: str, uid: str) -> None:
+        """Withdraw the entries of a fixed pod that has gone: its IP may soon be another pod's."""
+        self._fixed_pods.pod_gone(namespace, name, uid)
+
+    # Of the gateways
+
+    def foreign_changed(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
+        """Take the ports of these entries, which are not ours, for used."""
+        self._registry.foreign_seen(gateway_id, entries)
+
+    def table_listed(self, gateway_id: str) -> None:
+        """Look for PodDNATs whose entries somebody has renamed, deleted or changed, in a table that was just listed."""
+        for poddnat in self._poddnats.all():
+            if spec_of(poddnat).get("tableId") == gateway_id:
+                try:
+                    self._reconciler.recognize(poddnat)
+                except KubeError as error:
+                    log.warning("the API server can't be asked whose entries on %s are: %s", gateway_id, error)
+                    break
+        self._drift.check(gateway_id)
+
+    def garbage_collected(self, gateway_id: str) -> None:
+        """Count a PodDNAT that no longer exists and whose entries are deleted."""
+        self._metrics.garbage_collected(gateway_id)
+
+    def places_left(self) -> None:
+        """Have PodDNATs synced that are on a gateway or an address that has gone."""
+        self._drift.resync_misplaced(self._reconciler.is_misplaced)
+
+    # Of the controllers
 
     def pod_exposed(self, seconds: float) -> None:
-        self._service.metrics.exposed(seconds)
+        """Count a pod whose entries all work, so long after it was given its ports."""
+        self._metrics.exposed(seconds)
+
+    def entries_drifted(self, gateway_id: str) -> None:
+        """Count a PodDNAT whose entries somebody else has deleted or changed."""
+        self._metrics.drifted(gateway_id)
+
+    def poddnat_spoilt(self, poddnat: Manifest) -> None:
+        """Repair a fixed pod's PodDNAT that asks for what it may not have."""
+        self._fixed_pods.repair(poddnat)
 
 
 class Service:
@@ -58,98 +133,93 @@ class Service:
     def __init__(
         self,
         values: Values,
-        cluster: KubeClient,
+        kube: KubeClient,
         cloud: CloudClient,
         *,
         may_write: Callable[[], bool] = lambda: True,
         values_path: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], dt.datetime] = now,
-        refresh_interval: float = 300.0,
     ) -> None:
-        """``values_path``: the file that the values come from, to follow its changes.
+        """Build all parts; nothing runs before ``start``.
 
         ``may_write`` tells whether this process is the active one: others answer no hook and write nothing.
-
-        ``clock`` measures spans, in seconds; ``wall_clock`` is the wall clock, for times that others read.
-
-        ``refresh_interval``: seconds after which the cloud's side is read again when nothing else asks for it.
+        ``values_path``: the file that the values come from, to follow its changes.
+        ``clock`` measures spans, in seconds; ``wall_clock`` gives times that others read.
         """
         self._may_write = may_write
-        self._cloud = cloud
+        self._clock, self._wall_clock = clock, wall_clock
         self._values_file = ValuesFile(values_path, values, self.apply) if values_path is not None else None
         self.metrics = Metrics()
-        self.metrics.watch(self._gauges)
-        self.metrics.expect_gateways(values.gateway_ids)
+        self._registry = PortRegistry(values, clock=clock)
+        self._events = _Events(self._registry, self.metrics)
+        self._cloud = cloud
         cloud.observe(self.metrics.cloud_called)
-        self._registry = registry = PortRegistry(values, clock=clock)
-        listener = _ControllersEvents(self)
-        exposure_timer = ExposureTimer(listener, clock=clock)
+        self.poddnats = PodDNATInformer(kube, on_update=self._events.poddnat_seen, on_delete=self._events.poddnat_gone)
+        self.live = LiveReader(kube, self.poddnats)
+        self._namespaces = Namespaces(values, kube, clock=clock)
+        self._locator = PodLocator(cloud, clock=clock)
         ownership = Ownership(values.cluster_id)
-        self.poddnats = PodDNATInformer(
-            cluster,
-            on_update=self._seen,
-            on_delete=self._gone,
-        )
-        self.fleet = Fleet(
-            values,
-            cloud,
-            ownership,
-            self.poddnats,
-            registry.foreign_seen,
-            on_listed=self._listed,
-            on_swept=self.metrics.swept,
-            on_left=self._resync_misplaced,
-            may_write=may_write,
-            clock=clock,
-            refresh_interval=refresh_interval,
-        )
-        self.live = LiveReader(cluster, self.poddnats)
-        self.drift = DriftDetector(
-            cluster, self.poddnats, self.fleet, listener, may_write=may_write, wall_clock=wall_clock
-        )
-        self.network = PodLocator(cloud, clock=clock)
-        running_fixed_pods = FixedPodInformer(cluster, self._fixed_pod_gone)
-        retained = RetainedPodDNATs(cluster, self.poddnats, wall_clock=wall_clock)
-        self._namespaces = namespaces = Namespaces(values, cluster, clock=clock)
+        self.fleet = Fleet(values, cloud, ownership, self.poddnats, self._events, may_write=may_write, clock=clock)
+        self._running_fixed_pods = FixedPodInformer(kube, self._events.fixed_pod_gone)
+        self._retained = RetainedPodDNATs(kube, self.poddnats, wall_clock=wall_clock)
+        exposure_timer = ExposureTimer(self._events, clock=clock)
         self._refusals = Refusals(clock=clock)
-        self.pods = PodReconciler(
-            cluster,
+        self.pod_reconciler = self._make_pod_reconciler(kube, exposure_timer)
+        self._authorizer = Authorizer(values, kube, self._namespaces, clock=clock)
+        self.poddnat_reconciler = self._make_poddnat_reconciler(kube, ownership, exposure_timer)
+        self._fixed_pods = self._make_fixed_pod_controller(kube)
+        self.drift = DriftDetector(
+            kube, self.poddnats, self.fleet, self._events, may_write=may_write, wall_clock=wall_clock
+        )
+        self._events.connect(self.poddnats, self.poddnat_reconciler, self.drift, self._fixed_pods)
+        self.metrics.expect_gateways(values.gateway_ids)
+        self.metrics.watch(StateGauges(self, self.poddnats, self.fleet, self._registry, self._refusals))
+
+    def _make_pod_reconciler(self, kube: KubeClient, exposure_timer: ExposureTimer) -> PodReconciler:
+        return PodReconciler(
+            kube,
             self.poddnats,
-            retained,
-            Assignments(self.fleet, self.network, registry, exposure_timer),
-            Nodes(cluster, clock=clock),
-            namespaces,
+            self._retained,
+            Assignments(self.fleet, self._locator, self._registry, exposure_timer),
+            Nodes(kube, clock=self._clock),
+            self._namespaces,
             self._refusals,
-            wall_clock=wall_clock,
+            wall_clock=self._wall_clock,
         )
-        self._authorizer = authorizer = Authorizer(values, cluster, namespaces, clock=clock)
-        self.mappings = PodDNATReconciler(
+
+    def _make_poddnat_reconciler(
+        self, kube: KubeClient, ownership: Ownership, exposure_timer: ExposureTimer
+    ) -> PodDNATReconciler:
+        return PodDNATReconciler(
             OwnershipEvidence(ownership),
-            cluster,
+            kube,
             self.poddnats,
-            running_fixed_pods,
+            self._running_fixed_pods,
             self.fleet,
-            registry,
-            authorizer,
-            retained,
+            self._registry,
+            self._authorizer,
+            self._retained,
             exposure_timer,
-            StatusReporter(
-                cluster, registry, exposure_timer, lambda: self.network.routes_denied, wall_clock=wall_clock
-            ),
-            listener,
-            wall_clock=wall_clock,
+            StatusReporter(kube, self._registry, exposure_timer, self._routes_denied, wall_clock=self._wall_clock),
+            self._events,
+            wall_clock=self._wall_clock,
         )
-        self.fixed_pods = FixedPodController(
-            cluster,
+
+    def _make_fixed_pod_controller(self, kube: KubeClient) -> FixedPodController:
+        return FixedPodController(
+            kube,
             self.poddnats,
-            running_fixed_pods,
-            retained,
-            self.pods.sync,
-            self.mappings.withdraw,
-            may_write=may_write,
-            clock=clock,
+            self._running_fixed_pods,
+            self._retained,
+            self.pod_reconciler.sync,
+            self.poddnat_reconciler.withdraw,
+            may_write=self._may_write,
+            clock=self._clock,
         )
+
+    def _routes_denied(self) -> bool | None:
+        return self._locator.routes_denied
 
     @property
     def ready(self) -> bool:
@@ -166,38 +236,10 @@ class Service:
         """Whether this process could be the active one: all PodDNATs have been listed."""
         return self.poddnats.has_synced
 
-    def _seen(self, poddnat: dict[str, Any]) -> None:
-        self.mappings.seen(poddnat)
-        self.drift.seen(poddnat)
-        if is_terminating(poddnat):
-            self.fixed_pods.repair(poddnat)
-
-    def _gone(self, poddnat: dict[str, Any]) -> None:
-        self.mappings.gone(poddnat)
-        self.drift.gone(poddnat)
-        self.fixed_pods.repair(poddnat)
-
-    def _fixed_pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        self.fixed_pods.pod_gone(namespace, name, uid)
-
-    def _listed(self, gateway_id: str) -> None:
-        for poddnat in self.poddnats.all():
-            if spec_of(poddnat).get("tableId") == gateway_id:
-                try:
-                    self.mappings.recognize(poddnat)
-                except KubeError as error:
-                    log.warning("the API server can't be asked whose entries on %s are: %s", gateway_id, error)
-                    break
-        self.drift.check(gateway_id)
-
-    def _gauges(self) -> Iterator[GaugeMetricFamily]:
-        valid = self._values_file is None or self._values_file.valid
-        yield from gauges.of_process(active=self.ready, warm=self.warm, valid=valid)
-        yield from gauges.of_poddnats(self.poddnats)
-        if self.ready:  # What others know of the cloud may be minutes old, and would stand beside what is true.
-            yield from gauges.of_refusals(self._refusals)
-            yield from gauges.of_gateways(self.fleet)
-            yield from gauges.of_ports(self.fleet, self._registry)
+    @property
+    def values_valid(self) -> bool:
+        """Whether the values file as it is now is in force."""
+        return self._values_file is None or self._values_file.valid
 
     def apply(self, values: Values) -> None:
         """Go by other values from now on; clusterID, regionID and vpcID have to be the same."""
@@ -207,31 +249,28 @@ class Service:
         self._namespaces.update(values)
         self._authorizer.update(values)
         self.fleet.update(values)
-        self._resync_misplaced()
-
-    def _resync_misplaced(self) -> None:
-        self.drift.resync_misplaced(self.mappings.is_misplaced)
+        self.drift.resync_misplaced(self.poddnat_reconciler.is_misplaced)
 
     def start(self) -> None:
         """Start everything that runs in the background."""
         self.poddnats.start()
-        self.fixed_pods.start()
+        self._fixed_pods.start()
         self.fleet.start()
-        self.network.start()
+        self._locator.start()
         if self._values_file is not None:
             self._values_file.start()
 
     def take_over(self) -> None:
         """Become the active one: what another process may have written until a moment ago is read again first."""
         self.poddnats.start()
-        self.fixed_pods.relist()
+        self._fixed_pods.relist()
         self.fleet.resync()
 
     def stop(self) -> None:
         """Stop; calls to the cloud that are under way are waited for."""
         if self._values_file is not None:
             self._values_file.stop()
-        self.fixed_pods.stop()
+        self._fixed_pods.stop()
         self.poddnats.stop()
-        self.network.stop()
+        self._locator.stop()
         self.fleet.stop()

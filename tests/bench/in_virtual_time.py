@@ -13,6 +13,7 @@ from typing import Any
 from alibabacloud_ecs20140526 import models as ecs_models
 from alibabacloud_tea_openapi.utils import Utils
 from alibabacloud_vpc20160428 import models as vpc_models
+from tests.unit.gateway_model import LATENCY, ModelGateway
 
 from poddnat.api import ready_since
 from poddnat.cloud import CloudClient, CloudError
@@ -21,7 +22,6 @@ from tests.bench import plots
 from tests.bench.hook_calls import resident_mb
 from tests.faults.cloud import GATEWAYS, Size
 from tests.faults.world import World, running
-from tests.unit.gateway_model import LATENCY, ModelGateway
 from vpc_emulator.exceptions import ApiError
 
 SETTLE = 5.0

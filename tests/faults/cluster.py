@@ -312,7 +312,7 @@ class Metacontroller:
             return 0.0
         existing = self._cluster.dnats.get(name)
         mine = existing is not None and _belongs_to(existing, pod)
-        answer = service.pods.sync(copied(pod), copied(existing) if mine else None)
+        answer = service.pod_reconciler.sync(copied(pod), copied(existing) if mine else None)
         if isinstance(answer, RequeueAfter):
             return answer.seconds
         carried = pod["metadata"]["annotations"]
@@ -352,7 +352,7 @@ class Metacontroller:
         if dnat is None:
             return 0.0
         finalizing = "deletionTimestamp" in dnat["metadata"]
-        ask = service.mappings.finalize if finalizing else service.mappings.sync
+        ask = service.poddnat_reconciler.finalize if finalizing else service.poddnat_reconciler.sync
         answer: PodDNATAnswer | RequeueAfter = ask(copied(dnat))
         if isinstance(answer, RequeueAfter):
             return answer.seconds

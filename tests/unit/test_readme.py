@@ -14,7 +14,6 @@ from typer.main import get_command
 
 from poddnat.api import FIXED, POD_DNAT, AnnotationError
 from poddnat.api.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, RELEASE_STRATEGY, RESULT, STATUS, format_result, parse
-from poddnat.api.readiness import has_gate
 from poddnat.cli.commands import app
 from poddnat.config import Limits, Policy
 from poddnat.config.values import parse as parse_values
@@ -230,3 +229,10 @@ def test_example_of_a_fixed_pod_is_one() -> None:
 def test_example_of_the_readiness_gate_asks_for_it() -> None:
     (pod,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "readinessGates" in (block.get("spec") or {}))
     assert has_gate(pod)
+
+
+def test_loggers_that_lines_show_are_modules_of_ours() -> None:
+    shown = set(re.findall(r'"logger": "([\w.]+)"', README))
+    assert shown
+    for logger in shown:
+        assert (ROOT / "lib" / Path(*logger.split("."))).with_suffix(".py").exists(), logger

@@ -1,11 +1,11 @@
-"""Moving from ACK's own controller: its PodDNATs are adopted as they are, or released.
+"""Migration from ACK's own controller: its PodDNATs are adopted as they are, or released.
 
 Its forward entries have no name, and the RAM policy does not let entries be renamed. So an adopted PodDNAT keeps its
 entries, and the public ports go on working without a break: the ids in its status prove them to be its own. They get
 names when the pod is replaced.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ from poddnat.api import (
     ACK_FINALIZER,
     AnnotationError,
     Fixed,
+    PodDNAT,
     ReleaseStrategy,
     SpecError,
     annotations,
@@ -26,12 +27,11 @@ from poddnat.api import (
     spec_of,
     stable_owner_of,
 )
-from poddnat.cli.snapshot import Snapshot
-from poddnat.cli.tasks import run_tasks
-from poddnat.cloud import CloudClient
+from poddnat.cli.intervals import TASK_TIMEOUT
+from poddnat.cli.site import Site, Snapshot, run_tasks
 from poddnat.config import Values
 from poddnat.gateway import Done, Fleet, OwnEntries, Ownership
-from poddnat.kube import KubeClient
+from poddnat.model import ForwardEntry
 from poddnat.timestamps import now, rfc3339
 
 Manifest = dict[str, Any]
@@ -61,13 +61,13 @@ class Move:
     pod: Manifest | None = None
     entry_ids: tuple[str, ...] = ()
     """Its forward entries that the cloud has."""
-    heir: Fixed | None = None
-    """For a fixed pod that has another IP by now: what the PodDNAT is to remember until it leads there."""
+    fixed: Fixed | None = None
+    """For a fixed pod that has another IP by now: what its PodDNAT records until it has entries that lead there."""
 
     @property
-    def doomed(self) -> bool:
-        """Whether its entries have to go first."""
-        return bool(self.entry_ids) and (self.action is Action.RELEASE or self.heir is not None)
+    def deletes_entries(self) -> bool:
+        """Whether its entries have to be deleted first."""
+        return bool(self.entry_ids) and (self.action is Action.RELEASE or self.fixed is not None)
 
     def as_dict(self) -> dict[str, Any]:
         """Write it for programs."""
@@ -84,65 +84,88 @@ class Move:
 
 
 def moves(
-    stock: Snapshot, values: Values, pod_of: Callable[[str, str], Manifest | None], *, release: bool = False
+    snapshot: Snapshot, values: Values, pod_of: Callable[[str, str], Manifest | None], *, release: bool = False
 ) -> list[Move]:
     """Decide about every PodDNAT of ACK's controller; ``pod_of`` finds a pod by namespace and name.
 
     Raises:
-        ClusterError: what ``pod_of`` raises.
+        KubeError: what ``pod_of`` raises.
     """
-    ownership = Ownership(values.cluster_id)
-    found = [
-        _move(one, stock, values, ownership, pod_of, release)
-        for one in stock.poddnats
-        if belongs_to_ack(one["metadata"])
-    ]
+    decision = _Decision(snapshot, values, pod_of, release=release)
+    found = [decision.move(poddnat) for poddnat in snapshot.poddnats if belongs_to_ack(poddnat["metadata"])]
     return sorted(found, key=lambda move: (move.poddnat["metadata"]["namespace"], move.poddnat["metadata"]["name"]))
 
 
-def _move(
-    poddnat: Manifest,
-    stock: Snapshot,
-    values: Values,
-    ownership: Ownership,
-    pod_of: Callable[[str, str], Manifest | None],
-    release: bool,  # noqa: FBT001
-) -> Move:
-    try:
-        wanted, wrong = parse_spec(spec_of(poddnat)), ""
-    except SpecError as error:
-        wanted, wrong = None, str(error)
-    table = {entry.entry_id: entry for entry in stock.tables.get(str(spec_of(poddnat).get("tableId")), ())}
-    there = []
-    for entry_id, rule in claimed_entries(poddnat.get("status") or {}).items():
-        if (entry := table.get(entry_id)) is None:
-            continue
-        # Whoever may write PodDNATs could name anybody's entry: it has to be what spec and status say.
-        asked_for = wanted is None or rule in wanted.rules
-        if entry.rule != rule or not asked_for or ownership.owner_in(entry.name) is not None:
-            text = f"entry {entry_id} is not what the PodDNAT says: it leads {entry.rule}"
-            return Move(Action.LEAVE, poddnat, f"{text}; correct or delete that entry")
-        there.append(entry_id)
-    ids = tuple(there)
-    pod = _pod(poddnat, pod_of)
-    heir = _heir(poddnat, pod)
-    if (why := _unwanted(poddnat, pod, heir)) is not None:
-        return Move(Action.RELEASE, poddnat, why, pod, ids)
-    if release:
-        return Move(Action.RELEASE, poddnat, "as asked for", pod, ids)
-    or_release = f"or release it ({key_of(poddnat)} --release)"
-    if wanted is None:
-        return Move(Action.LEAVE, poddnat, f"{wrong}; correct it, {or_release}", pod, ids)
-    if pod is None:
-        text = f"its pod is away; run this again when there is a new one, {or_release}"
-        return Move(Action.LEAVE, poddnat, text, pod, ids)
-    for mapping in wanted.mappings:
-        if not values.allows(wanted.gateway_id, wanted.external_ip, mapping.external):
-            outside = f"{wanted.external_ip}:{mapping.external} on {wanted.gateway_id}"
+class _ForeignEntryError(Exception):
+    """A PodDNAT names an entry that is not its own; the text says which, and what to do."""
+
+
+class _Decision:
+    """Decides about PodDNATs, one by one."""
+
+    def __init__(
+        self, snapshot: Snapshot, values: Values, pod_of: Callable[[str, str], Manifest | None], *, release: bool
+    ) -> None:
+        self._snapshot = snapshot
+        self._values = values
+        self._pod_of = pod_of
+        self._release = release
+        self._ownership = Ownership(values.cluster_id)
+
+    def move(self, poddnat: Manifest) -> Move:
+        """Decide about one PodDNAT."""
+        try:
+            desired, mistake = parse_spec(spec_of(poddnat)), ""
+        except SpecError as error:
+            desired, mistake = None, str(error)
+        try:
+            ids = tuple(entry.entry_id for entry in self._entries(poddnat, desired))
+        except _ForeignEntryError as error:
+            return Move(Action.LEAVE, poddnat, str(error))
+        pod = _pod(poddnat, self._pod_of)
+        fixed_elsewhere = _fixed_elsewhere(poddnat, pod)
+        why = _not_needed(poddnat, pod, fixed_elsewhere) or ("as asked for" if self._release else None)
+        if why is not None:
+            return Move(Action.RELEASE, poddnat, why, pod, ids)
+        or_release = f"or release it ({key_of(poddnat)} --release)"
+        if desired is None:
+            return Move(Action.LEAVE, poddnat, f"{mistake}; correct it, {or_release}", pod, ids)
+        if pod is None:
+            text = f"its pod is away; run this again when there is a new one, {or_release}"
+            return Move(Action.LEAVE, poddnat, text, pod, ids)
+        if (outside := self._outside_pool(desired)) is not None:
             text = f"{outside} is not in the values file's pool, so the pod would lose it"
             return Move(Action.LEAVE, poddnat, f"{text}; widen the pool, {or_release}", pod, ids)
-    why = "its public ports go on working" if heir is None else "its public ports are to lead to the pod's new IP"
-    return Move(Action.ADOPT, poddnat, why, pod, ids, heir)
+        if fixed_elsewhere is not None:
+            text = "its public ports are to lead to the pod's new IP"
+            return Move(Action.ADOPT, poddnat, text, pod, ids, fixed_elsewhere)
+        return Move(Action.ADOPT, poddnat, "its public ports go on working", pod, ids)
+
+    def _entries(self, poddnat: Manifest, desired: PodDNAT | None) -> Iterable[ForwardEntry]:
+        """List the entries that a PodDNAT's status names and that the cloud has.
+
+        Whoever may write PodDNATs could name anybody's entry: it has to be what spec and status say.
+
+        Raises:
+            _ForeignEntryError: one of them is not.
+        """
+        table = self._snapshot.tables.get(str(spec_of(poddnat).get("tableId")), ())
+        by_id = {entry.entry_id: entry for entry in table}
+        for entry_id, rule in claimed_entries(poddnat.get("status") or {}).items():
+            if (entry := by_id.get(entry_id)) is None:
+                continue
+            asked_for = desired is None or rule in desired.rules
+            if entry.rule != rule or not asked_for or self._ownership.owner_in(entry.name) is not None:
+                text = f"entry {entry_id} is not what the PodDNAT says: it leads {entry.rule}"
+                raise _ForeignEntryError(f"{text}; correct or delete that entry")
+            yield entry
+
+    def _outside_pool(self, desired: PodDNAT) -> str | None:
+        """Name a port that the values file's pool does not have; None: it has all."""
+        for mapping in desired.mappings:
+            if not self._values.allows(desired.gateway_id, desired.external_ip, mapping.external):
+                return f"{desired.external_ip}:{mapping.external} on {desired.gateway_id}"
+        return None
 
 
 def _pod(poddnat: Manifest, pod_of: Callable[[str, str], Manifest | None]) -> Manifest | None:
@@ -156,76 +179,78 @@ def _owning_pods(metadata: Mapping[str, Any]) -> set[str]:
     return {owner["uid"] for owner in metadata.get("ownerReferences") or [] if owner["kind"] == "Pod"}
 
 
-def _heir(poddnat: Manifest, pod: Manifest | None) -> Fixed | None:
-    """Find the fixed pod that is to have a PodDNAT's public ports at another IP; None: there is none."""
+def _fixed_elsewhere(poddnat: Manifest, pod: Manifest | None) -> Fixed | None:
+    """Find what a fixed pod's PodDNAT records whose public ports have to lead to another IP; None: they need not."""
     moved = pod is not None and pod_facts.address_of(pod) != spec_of(poddnat).get("internalIP")
     return _fixed(pod) if pod is not None and moved else None
 
 
-def _unwanted(poddnat: Manifest, pod: Manifest | None, heir: Fixed | None) -> str | None:
+def _not_needed(poddnat: Manifest, pod: Manifest | None, fixed_elsewhere: Fixed | None) -> str | None:
     """Say why nobody needs a PodDNAT any more; None: somebody does, or may."""
     metadata = poddnat["metadata"]
     if pod_facts.is_terminating(poddnat):
         return "its deletion waits for ACK's controller"
     if pod is None:
         return "its pod is gone" if _owning_pods(metadata) else None
-    if heir is None and pod_facts.address_of(pod) != spec_of(poddnat).get("internalIP"):
+    if fixed_elsewhere is None and pod_facts.address_of(pod) != spec_of(poddnat).get("internalIP"):
         return "its pod has another IP by now"
     try:
         asks = annotations.parse(pod_facts.annotations_of(pod)) is not None
     except AnnotationError:
-        return None  # A mistake is not a wish to give up.
+        return None  # Who makes a mistake has not given up.
     return None if asks else "its pod asks for no public ports"
 
 
 class Adoption:
     """Carries moves out. Killed anywhere and run again, it comes to the same end."""
 
-    def __init__(self, values: Values, cloud: CloudClient, cluster: KubeClient) -> None:
-        self._values = values
-        self._cloud = cloud
-        self._cluster = cluster
-        self._ownership = Ownership(values.cluster_id)
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._kube = site.kube
+        self._ownership = site.ownership
 
-    def run(self, todo: Sequence[Move], done: Callable[[Move, bool], None], *, patience: float = 600.0) -> None:
-        """Do the moves; ``done`` is told of each how it went. No release is waited for longer than ``patience`` s.
+    def run(
+        self, moves: Sequence[Move], on_done: Callable[[Move, bool], None], *, timeout: float = TASK_TIMEOUT
+    ) -> None:
+        """Do the moves; ``on_done`` gets each of them, and whether it succeeded.
+
+        Entries that are not deleted after ``timeout`` seconds have failed.
 
         Raises:
-            ClusterError: the API server did not take a change.
+            KubeError: the API server did not take a change.
         """
-        moves = [move for move in todo if move.action is not Action.LEAVE]
-        for move, clear in self._cleared(moves, patience):
-            carry_out = self._adopt if move.action is Action.ADOPT else self._let_go
-            done(move, clear and carry_out(move))
+        for move, ready in self._after_deletions([m for m in moves if m.action is not Action.LEAVE], timeout):
+            carry_out = self._adopt if move.action is Action.ADOPT else self._release
+            on_done(move, ready and carry_out(move))
 
     def _adopt(self, move: Move) -> bool:
         metadata = move.poddnat["metadata"]
-        parting = fixed.suspension_patch(move.poddnat, move.heir, rfc3339(now())) if move.heir is not None else {}
+        suspended = fixed.suspension_patch(move.poddnat, move.fixed, rfc3339(now())) if move.fixed is not None else {}
         patch = {
-            **(parting.get("metadata") or ours(move.pod or {})),
+            **(suspended.get("metadata") or _owned_metadata(move.pod or {})),
             "uid": metadata["uid"],
-            # Whoever has changed it since it was looked at may have changed what was decided.
+            # Whoever has changed it since it was read may have changed what was decided.
             "resourceVersion": metadata["resourceVersion"],
-            "finalizers": _others(metadata),
+            "finalizers": _without_acks(metadata),
         }
-        return self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], {**parting, "metadata": patch})
+        return self._kube.patch_poddnat(metadata["namespace"], metadata["name"], {**suspended, "metadata": patch})
 
-    def _let_go(self, move: Move) -> bool:
+    def _release(self, move: Move) -> bool:
         metadata = move.poddnat["metadata"]
         namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
         # Deleted first: without ACK's finalizer and not yet deleted, it would be taken for one written by hand.
-        self._cluster.delete_poddnat(namespace, name, uid)
-        self._cluster.patch_poddnat(namespace, name, {"metadata": {"uid": uid, "finalizers": _others(metadata)}})
+        self._kube.delete_poddnat(namespace, name, uid)
+        self._kube.patch_poddnat(namespace, name, {"metadata": {"uid": uid, "finalizers": _without_acks(metadata)}})
         return True
 
-    def _cleared(self, moves: Sequence[Move], patience: float) -> Iterator[tuple[Move, bool]]:
-        """Have the doomed entries deleted."""
-        yield from ((move, True) for move in moves if not move.doomed)
-        doomed = [move for move in moves if move.doomed]
-        fleet = Fleet(self._values, self._cloud, self._ownership, _Everybody(), lambda _gateway, _entries: None)
-        yield from run_tasks(fleet, doomed, lambda move: self._is_released(move, fleet), patience=patience)
+    def _after_deletions(self, moves: Sequence[Move], timeout: float) -> Iterator[tuple[Move, bool]]:
+        """Yield each move when its entries are deleted, if they have to be, with whether they are."""
+        yield from ((move, True) for move in moves if not move.deletes_entries)
+        deleting = [move for move in moves if move.deletes_entries]
+        fleet = self._site.make_fleet(_AllAlive())
+        yield from run_tasks(fleet, deleting, lambda move: self._is_deleted(move, fleet), timeout=timeout)
 
-    def _is_released(self, move: Move, fleet: Fleet) -> bool:
+    def _is_deleted(self, move: Move, fleet: Fleet) -> bool:
         uid = move.poddnat["metadata"]["uid"]
         gateway = fleet.get(str(spec_of(move.poddnat).get("tableId")))
         if gateway is None or not gateway.loaded:
@@ -233,7 +258,7 @@ class Adoption:
         return isinstance(gateway.release(OwnEntries(uid, self._ownership.name_of(uid), move.entry_ids)), Done)
 
 
-class _Everybody:
+class _AllAlive:
     """No PodDNAT is taken for gone: nothing but what was decided is deleted."""
 
     def is_alive(self, uid: str) -> bool:  # noqa: ARG002
@@ -243,14 +268,14 @@ class _Everybody:
         return set()
 
 
-def _others(metadata: Mapping[str, Any]) -> list[str]:
+def _without_acks(metadata: Mapping[str, Any]) -> list[str]:
     return [finalizer for finalizer in metadata.get("finalizers") or [] if finalizer != ACK_FINALIZER]
 
 
-def ours(pod: Manifest) -> Manifest:
-    """Write what makes a PodDNAT that of a pod, as metadata to merge: its owner, and marks."""
-    if (kept := _fixed(pod)) is not None:
-        return kept.metadata()
+def _owned_metadata(pod: Manifest) -> Manifest:
+    """Write the metadata to merge by which a PodDNAT is that of a pod: its owner and annotations."""
+    if (record := _fixed(pod)) is not None:
+        return record.metadata()
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     owners = [{**owner, "controller": True, "blockOwnerDeletion": True}]
@@ -258,12 +283,12 @@ def ours(pod: Manifest) -> Manifest:
 
 
 def _fixed(pod: Manifest) -> Fixed | None:
-    """Tell what the PodDNAT of a fixed pod remembers; None: the pod is not fixed."""
+    """Tell what the PodDNAT of a fixed pod records; None: the pod is not fixed."""
     try:
         exposure = annotations.parse(pod_facts.annotations_of(pod))
     except AnnotationError:
         return None
-    keeper = stable_owner_of(pod)
-    if exposure is None or not exposure.fixed or keeper is None:
+    owner = stable_owner_of(pod)
+    if exposure is None or not exposure.fixed or owner is None:
         return None
-    return Fixed(keeper, ReleaseStrategy(exposure.release), pod["metadata"]["name"], pod["metadata"]["uid"])
+    return Fixed(owner, ReleaseStrategy(exposure.release), pod["metadata"]["name"], pod["metadata"]["uid"])

@@ -1,25 +1,29 @@
-"""The cluster held against the cloud: what PodDNATs say works, and what the gateways' tables have.
+"""The audit: PodDNATs compared with the gateways' tables, and the repair of what differs.
 
-Pure: what there is, is given. A finding seen in one comparison may be work in progress; one that is still there a
-moment later is not.
+A finding of one comparison may be work in progress; one that is still there a moment later is not.
+
+Leftovers are deleted by the gateways' own drivers, which ask the API server once more before each delete. A PodDNAT
+whose entries are missing is synced again: only the server may judge whether it may have them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from poddnat.api import claimed_entries, desired_by, is_ready, is_terminating, key_of, spec_of
-from poddnat.cli.snapshot import Snapshot
+from poddnat.api import CHECK_ASKED_AT, claimed_entries, desired_by, is_ready, is_terminating, key_of, spec_of
+from poddnat.cli.site import Site, Snapshot, run_tasks
 from poddnat.config import Values
-from poddnat.gateway import Ownership
+from poddnat.gateway import Fleet, OwnEntries, Ownership
+from poddnat.kube import KubeClient, KubeError
 from poddnat.model import ForwardEntry, ForwardRule
+from poddnat.timestamps import now, rfc3339
 
 Manifest = dict[str, Any]
 
 
 class Kind(StrEnum):
-    """What is the matter."""
+    """In what cluster and cloud differ."""
 
     MISSING = "missing"
     """A PodDNAT says that an entry works, and there is none."""
@@ -60,18 +64,20 @@ class Finding:
         }
 
 
-def compare(stock: Snapshot, values: Values) -> list[Finding]:
-    """Find everything in which the PodDNATs and the tables differ; the order is that of gateways, then of entries."""
+def compare(snapshot: Snapshot, values: Values) -> list[Finding]:
+    """Find everything in which the PodDNATs and the tables differ; by kind, then by gateway."""
     ownership = Ownership(values.cluster_id)
-    findings = [finding for poddnat in stock.poddnats for finding in _of_poddnat(poddnat, stock.tables, ownership)]
-    findings += _of_tables(stock, values, ownership)
+    findings = [
+        finding for poddnat in snapshot.poddnats for finding in _of_poddnat(poddnat, snapshot.tables, ownership)
+    ]
+    findings += _of_tables(snapshot, values, ownership)
     return sorted(findings, key=lambda f: (list(Kind).index(f.kind), f.gateway_id, f.poddnat, f.rule, f.entry_id))
 
 
-def lasting(before: Iterable[Finding], now: Iterable[Finding]) -> list[Finding]:
+def lasting(before: Iterable[Finding], after: Iterable[Finding]) -> list[Finding]:
     """Keep what two comparisons, one after the other, have both found."""
     seen = set(before)
-    return [finding for finding in now if finding in seen]
+    return [finding for finding in after if finding in seen]
 
 
 def counts(findings: Iterable[Finding]) -> dict[str, int]:
@@ -112,10 +118,10 @@ def _of_poddnat(
                 yield finding(Kind.DRIFTED, entry.entry_id, entry.rule, "the PodDNAT does not ask for it")
 
 
-def _of_tables(stock: Snapshot, values: Values, ownership: Ownership) -> Iterator[Finding]:
-    alive = {poddnat["metadata"]["uid"] for poddnat in stock.poddnats}
-    claims = stock.claims()
-    for gateway_id, table in stock.tables.items():
+def _of_tables(snapshot: Snapshot, values: Values, ownership: Ownership) -> Iterator[Finding]:
+    alive = {poddnat["metadata"]["uid"] for poddnat in snapshot.poddnats}
+    claims = snapshot.claims()
+    for gateway_id, table in snapshot.tables.items():
         for entry in table:
             owner = ownership.owner_in(entry.name)
             if entry.entry_id in claims or owner in alive:
@@ -132,3 +138,91 @@ def _unnamed(gateway_id: str, rule: ForwardRule, values: Values) -> str:
     if not values.allows(gateway_id, rule.external_ip, rule.external_ports):
         return "without a name"
     return "without a name, on a port of the pool: somebody else's, or of an adopted PodDNAT that was removed by force"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a repair; ``text`` is for people."""
+
+    finding: Finding
+    text: str
+
+
+def steps_for(findings: Iterable[Finding]) -> list[Step]:
+    """Plan the repair, one step for each leftover entry and each PodDNAT; foreign entries are never touched."""
+    steps: dict[tuple[str, str], Step] = {}
+    for finding in findings:
+        if finding.kind is Kind.LEFTOVER:
+            text = f"delete entry {finding.entry_id} on {finding.gateway_id}, {finding.rule}: {finding.detail}"
+            steps["entry", finding.entry_id] = Step(finding, text)
+        elif finding.kind in (Kind.MISSING, Kind.DRIFTED) and not finding.by_hand:
+            text = f"have PodDNAT {finding.poddnat} synced again: its entries are {finding.kind}"
+            steps.setdefault(("poddnat", finding.uid), Step(finding, text))
+    return list(steps.values())
+
+
+def repair(site: Site, steps: Sequence[Step], on_done: Callable[[Step, bool], None]) -> None:
+    """Do the steps; ``on_done`` gets each of them, and whether it succeeded.
+
+    Raises:
+        KubeError: the API server could not be asked which PodDNATs there are, or did not take a change.
+    """
+    asked_at = rfc3339(now())
+    for step in steps:
+        if step.finding.kind is not Kind.LEFTOVER:
+            namespace, _, name = step.finding.poddnat.partition("/")
+            site.kube.trigger_resync(namespace, name, asked_at, CHECK_ASKED_AT)
+            on_done(step, True)  # noqa: FBT003  # also where it has gone since: so do its entries
+    leftovers = [step for step in steps if step.finding.kind is Kind.LEFTOVER]
+    if leftovers:
+        deletion = _LeftoverDeletion(site, {step.finding.uid for step in leftovers})
+        for step, succeeded in run_tasks(deletion.fleet, leftovers, deletion.is_done):
+            on_done(step, succeeded)
+
+
+class _LeftoverDeletion:
+    """Has the entries deleted of PodDNATs that no longer exist."""
+
+    def __init__(self, site: Site, uids: Collection[str]) -> None:
+        self._liveness = _ListedPodDNATs(site.kube)
+        self.fleet: Fleet = site.make_fleet(self._liveness)
+        self._ownership = site.ownership
+        self._uids = uids
+        self._gone: set[str] = set()
+        self._begun: set[tuple[str, str]] = set()
+
+    def is_done(self, step: Step) -> bool:
+        """Ask for a leftover's deletion, and tell whether it is deleted."""
+        uid, gateway = step.finding.uid, self.fleet.get(step.finding.gateway_id)
+        if gateway is None or not gateway.loaded:
+            return False
+        if uid not in self._gone:
+            self._gone.update(self._liveness.gone_of(self._uids))  # Asked once more, just before something is deleted.
+        entries = OwnEntries(uid, self._ownership.name_of(uid))
+        if uid in self._gone and (gateway.gateway_id, uid) not in self._begun:
+            self._begun.add((gateway.gateway_id, uid))
+            gateway.orphan(entries)
+        return uid in self._gone and not gateway.has_any(entries)
+
+
+class _ListedPodDNATs:
+    """Which PodDNATs exist: listed anew each time, since commands have no informer."""
+
+    def __init__(self, kube: KubeClient) -> None:
+        self._kube = kube
+        self._alive = self._list()
+
+    def is_alive(self, uid: str) -> bool:
+        """Whether a PodDNAT existed when all were listed last."""
+        return uid in self._alive
+
+    def gone_of(self, uids: Collection[str]) -> set[str]:
+        """Tell which of these PodDNATs surely don't exist."""
+        try:
+            self._alive = self._list()
+        except KubeError:
+            return set()
+        return set(uids) - self._alive
+
+    def _list(self) -> set[str]:
+        return {item["metadata"]["uid"] for item in self._kube.poddnats()[0]}

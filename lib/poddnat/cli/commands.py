@@ -2,29 +2,55 @@
 
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poddnat import __version__
-from poddnat.cli import operate
-from poddnat.cli import views as screens
+from poddnat.cli import operate, views
 from poddnat.cli.terminal import ValuesOption, failure, progress_console, read_values, show
 from poddnat.logs import LogFormat, log_to_stderr
 from poddnat.model import HIGHEST_PORT
 
 if TYPE_CHECKING:
     from hooks.certificate import Certificate
+    from hooks.replica import Lease
+    from hooks.tokens import Tokens
 
-_LOOKS: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": "markdown", "pretty_exceptions_enable": False}
-app = typer.Typer(**_LOOKS)
+_TYPER: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": "markdown", "pretty_exceptions_enable": False}
+app = typer.Typer(**_TYPER)
 
 # Metacontroller calls from another node, so all addresses of the pod are listened on.
 EVERYWHERE = "0.0.0.0:8080"
+
+ListenOption = Annotated[str, typer.Option(help="Address and port to answer on.")]
+LeaseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMESPACE/NAME",
+        help="One of several replicas: the one that holds this Lease is active. Always active when left out.",
+    ),
+]
+LeaseSecondsOption = Annotated[
+    int,
+    typer.Option(
+        min=3,
+        help="So long after the active replica's last word, another one takes over. The same for all replicas.",
+    ),
+]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(help="Bearer tokens, one a line: callers of the hooks have to show one. Read again on change."),
+]
+TlsCertOption = Annotated[
+    Path | None, typer.Option(help="Speak TLS, with this certificate (PEM). Read again on change.")
+]
+TlsKeyOption = Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")]
+LogFormatOption = Annotated[
+    LogFormat | None, typer.Option(help="How to log; when left out: text on a terminal, JSON lines elsewhere.")
+]
 
 
 def main() -> None:
@@ -34,7 +60,7 @@ def main() -> None:
 
 def plugin() -> None:
     """Run the same commands as ``kubectl poddnat``, but leave it to kubectl to set up completion."""
-    commands = typer.Typer(add_completion=False, **_LOOKS)
+    commands = typer.Typer(add_completion=False, **_TYPER)
     commands.registered_commands, commands.registered_callback = app.registered_commands, app.registered_callback
     commands(prog_name="kubectl poddnat")
 
@@ -54,8 +80,8 @@ def complete_plugin() -> None:
         typer.echo("\n:0")
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
-    if wanted:
+def _version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if asked:
         typer.echo(f"poddnat {__version__}")
         raise typer.Exit
 
@@ -73,70 +99,43 @@ def every_command(
 @app.command()
 def serve(
     values: ValuesOption,
-    listen: Annotated[str, typer.Option(help="Address and port to answer on.")] = EVERYWHERE,
+    listen: ListenOption = EVERYWHERE,
     kubeconfig: Annotated[
         Path | None, typer.Option(help="A kubeconfig file; the pod's service account when left out.")
     ] = None,
-    lease: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMESPACE/NAME",
-            help="One of several replicas: the one that holds this Lease is active. Always active when left out.",
-        ),
-    ] = None,
-    lease_seconds: Annotated[
-        int,
-        typer.Option(
-            min=3,
-            help="So long after the active replica's last word, another one takes over. The same for all replicas.",
-        ),
-    ] = 15,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(help="Bearer tokens, one a line: callers of the hooks have to show one. Read again on change."),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="Speak TLS, with this certificate (PEM). Read again on change.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
-    log_format: Annotated[
-        LogFormat | None, typer.Option(help="How to log; when left out: text on a terminal, JSON lines elsewhere.")
-    ] = None,
+    lease: LeaseOption = None,
+    lease_seconds: LeaseSecondsOption = 15,
+    token_file: TokenFileOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Serve the hooks."""
-    from hooks.certificate import CertificateError
     from hooks.replica import Replica
-    from hooks.tokens import TokenFileError, Tokens
     from poddnat.kube import KubeError, connect
 
     log_to_stderr(log_format)
     read = read_values(values)
     host, port = _address(listen)
-    turn = _lease(lease, lease_seconds)
+    held = _lease(lease, lease_seconds)
+    tokens, certificate = _tokens(token_file), _certificate(tls_cert, tls_key)
     try:
-        tokens = Tokens(token_file) if token_file else None
-        certificate = _certificate(tls_cert, tls_key)
-        replica = Replica(read, values, connect(kubeconfig), host, port, turn, tokens=tokens, certificate=certificate)
-    except (KubeError, TokenFileError, CertificateError) as error:
+        replica = Replica(read, values, connect(kubeconfig), host, port, held, tokens=tokens, certificate=certificate)
+    except KubeError as error:
         raise failure(str(error)) from error
     except OSError as error:
         raise failure(f"--listen {listen}: {error.strerror or error}") from error
     if tokens is None:
         text = "no --token-file: whoever reaches this server may call its hooks; a NetworkPolicy is the only guard"
         logging.getLogger(__name__).warning(text)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        replica.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    replica.stop_on_signals()
     if not replica.run():
         raise typer.Exit(code=1)
 
 
 @app.command()
 def emulator(
-    listen: Annotated[str, typer.Option(help="Address and port to answer on.")] = "127.0.0.1:9090",
+    listen: ListenOption = "127.0.0.1:9090",
     world: Annotated[Path | None, typer.Option(help="What there is in the cloud; an example when left out.")] = None,
 ) -> None:
     """Run the cloud on loopback."""
@@ -180,15 +179,15 @@ def simulate(
                 pods = simulation.run(workloads)
         except ManifestsError as error:
             raise failure(str(error)) from error
-        show(screens.pods(pods))
-        show(screens.forward_table(simulation.entries()))
+        show(views.pods(pods))
+        show(views.forward_table(simulation.entries()))
         with progress_console().status("Replacing a pod …"):
             replaced = simulation.replace_one()
         if replaced is not None:
-            show(screens.replaced(*replaced))
+            show(views.replaced(*replaced))
         with progress_console().status("Deleting the workloads …"):
             clean = simulation.clear()
-        show(screens.what_is_left(len(simulation.entries()), clean=clean))
+        show(views.what_is_left(len(simulation.entries()), clean=clean))
     if not (clean and pods and all(pod.ready for pod in pods)):
         sys.exit(1)
 
@@ -206,20 +205,34 @@ def _address(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _lease(text: str | None, seconds: int) -> tuple[str, str, int] | None:
+def _lease(text: str | None, seconds: int) -> "Lease | None":
+    from hooks.replica import Lease
+
     if text is None:
         return None
     namespace, _, name = text.partition("/")
     if not namespace or not name or "/" in name:
         raise failure(f"--lease {text}: give a namespace and a name, such as poddnat-system/poddnat")
-    return namespace, name, seconds
+    return Lease(namespace, name, seconds)
+
+
+def _tokens(path: Path | None) -> "Tokens | None":
+    from hooks.tokens import TokenFileError, Tokens
+
+    try:
+        return Tokens(path) if path is not None else None
+    except TokenFileError as error:
+        raise failure(str(error)) from error
 
 
 def _certificate(cert: Path | None, key: Path | None) -> "Certificate | None":
-    from hooks.certificate import Certificate
+    from hooks.certificate import Certificate, CertificateError
 
-    if cert is not None and key is not None:
-        return Certificate(cert, key)
-    if cert is not None or key is not None:
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
         raise failure("--tls-cert and --tls-key: give both, or neither")
-    return None
+    try:
+        return Certificate(cert, key)
+    except CertificateError as error:
+        raise failure(str(error)) from error

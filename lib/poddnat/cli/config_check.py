@@ -1,14 +1,15 @@
-"""Whether the cloud is as the values file says, asked with the credentials that it names.
+"""The config check: whether the cloud is as the values file says, asked with the credentials that it names.
 
 Nothing is changed. Whether writes are allowed is found out by writes that can't succeed: they name a forward table
-that does not exist, and the permission is judged first. DescribeNatGateways and its like are simply called.
+that does not exist, and the cloud checks the permission first. Reads are simply called.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
-from poddnat.cli.snapshot import patiently
+from poddnat.cli.site import retry_throttled
 from poddnat.cloud import NO_CREDENTIALS, CloudClient, CloudError, GatewayInfo, Meaning
 from poddnat.config import Values
 from poddnat.model import ForwardRule, Ports, Protocol
@@ -42,7 +43,7 @@ class Check:
 
 
 class ConfigCheck:
-    """Asks the cloud once, and judges what it says."""
+    """Asks the cloud once, and compares its answers with the values file."""
 
     def __init__(self, values: Values, cloud: CloudClient) -> None:
         self._values = values
@@ -51,19 +52,19 @@ class ConfigCheck:
     def run(self) -> Iterator[Check]:
         """Check credentials and permissions, then gateways, EIPs and routes, one after the other."""
         try:
-            infos = {info.gateway_id: info for info in patiently(self._cloud.describe_nat_gateways)}
+            infos = {info.gateway_id: info for info in retry_throttled(self._cloud.describe_nat_gateways)}
         except CloudError as error:
             yield _credentials(error)
             if error.lacks_permission:
-                yield _judged("vpc:DescribeNatGateways", error)
+                yield _permission("vpc:DescribeNatGateways", error)
             return
         yield Check("credentials", "", Result.OK, "the cloud accepts them")
-        yield from self._authorizer(infos)
+        yield from self._permissions(infos)
         for gateway_id in self._values.gateway_ids:
             yield from self._gateway(gateway_id, infos)
         yield from self._routes()
 
-    def _authorizer(self, infos: Mapping[str, GatewayInfo]) -> Iterator[Check]:
+    def _permissions(self, infos: Mapping[str, GatewayInfo]) -> Iterator[Check]:
         cloud, gateway_id = self._cloud, next(iter(infos), self._values.gateway_ids[0])
         yield Check("permission", "vpc:DescribeNatGateways", Result.OK, "allowed")
         tries: dict[str, Callable[[], object]] = {
@@ -81,9 +82,9 @@ class ConfigCheck:
         }
         for action, attempt in tries.items():
             try:
-                patiently(attempt)
+                retry_throttled(attempt)
             except CloudError as error:
-                yield _judged(action, error)
+                yield _permission(action, error)
             else:
                 yield Check("permission", action, Result.OK, "allowed")
 
@@ -123,9 +124,9 @@ class ConfigCheck:
 
     def _routes(self) -> Iterator[Check]:
         try:
-            tables = patiently(self._cloud.describe_route_table_list)
+            tables = retry_throttled(self._cloud.describe_route_table_list)
             vswitches = {table: sorted(v for v, t in tables.items() if t == table) for table in set(tables.values())}
-            hops = {table: patiently(lambda t=table: self._cloud.describe_default_route(t)) for table in vswitches}  # type: ignore[misc]
+            hops = {table: retry_throttled(partial(self._cloud.describe_default_route, table)) for table in vswitches}
         except CloudError as error:
             text = f"can't be read, so gateways are chosen by zone alone: {error}"
             yield Check("route", self._values.vpc_id, Result.WARNING, text)
@@ -156,8 +157,8 @@ def _credentials(error: CloudError) -> Check:
     return Check("credentials", "", Result.WRONG, f"the cloud can't be asked: {error}")
 
 
-def _judged(action: str, error: CloudError) -> Check:
-    """Judge by the refusal of a call: whoever is told anything else was allowed to ask."""
+def _permission(action: str, error: CloudError) -> Check:
+    """Tell from a call's error whether the call is allowed: any error but a denial says that it is."""
     if error.meaning is Meaning.DENIED:
         text = f"not allowed ({error.code}): add {action} to the RAM policy"
         return Check("permission", action, Result.WRONG, text)

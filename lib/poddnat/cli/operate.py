@@ -1,19 +1,21 @@
-"""The commands that look at a running installation: ports, audit, check-config."""
+"""The commands for a running installation: ports, audit, adopt, check-config."""
 
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from poddnat.cli import views as screens
+from poddnat.cli import views
+from poddnat.cli.intervals import AUDIT_PAUSE
 from poddnat.cli.terminal import (
+    ContextOption,
+    KubeconfigOption,
     Output,
     OutputOption,
     ValuesOption,
@@ -24,23 +26,11 @@ from poddnat.cli.terminal import (
     show,
     write,
 )
-from poddnat.config import Values
 
 if TYPE_CHECKING:
     from poddnat.cli.adoption import Move
-    from poddnat.cli.audit import Finding
-    from poddnat.cli.repair import Step
-    from poddnat.cli.snapshot import Say, Snapshot
-    from poddnat.cloud import CloudClient
-    from poddnat.kube import KubeClient
-
-_SECOND_LOOK = 2.0
-"""Seconds between the two looks that a finding has to outlast."""
-
-KubeconfigOption = Annotated[
-    Path | None, typer.Option(help="A kubeconfig file; as for kubectl when left out.", show_default=False)
-]
-ContextOption = Annotated[str | None, typer.Option(help="The kubeconfig's context to use.", show_default=False)]
+    from poddnat.cli.audit import Finding, Step
+    from poddnat.cli.site import ShowProgress, Site
 
 _Answer = TypeVar("_Answer")
 
@@ -60,12 +50,12 @@ def ports(
     from poddnat.cli.ports_report import ports_report
 
     site = _connect(values, kubeconfig, context)
-    usage = ports_report(site.look(site.stock), site.values)
+    report = ports_report(_with_progress(site.snapshot), site.values)
     if output is Output.TABLE:
-        for table in screens.usage(usage, mappings=all_mappings):
+        for table in views.ports_report(report, mappings=all_mappings):
             show(table)
     else:
-        write(usage.as_dict(), output)
+        write(report.as_dict(), output)
 
 
 def audit(
@@ -86,11 +76,11 @@ def audit(
     from poddnat.cli.audit import Kind, counts
 
     site = _connect(values, kubeconfig, context)
-    findings = site.look(lambda say: _audit(site, say))
+    findings = _with_progress(lambda show_progress: _audit(site, show_progress))
     faults = [finding for finding in findings if finding.kind is not Kind.FOREIGN]
     if output is Output.TABLE:
-        show(screens.findings(findings))
-        show(screens.audited(counts(findings)))
+        show(views.findings(findings))
+        show(views.counts(counts(findings)))
     mended = fix and _fix(site, faults, quiet=output is not Output.TABLE, yes=yes)
     if output is not Output.TABLE:
         write({"counts": counts(findings), "findings": [f.as_dict() for f in findings], "mended": mended}, output)
@@ -119,17 +109,18 @@ def adopt(
     from poddnat.cli.adoption import Action, Adoption, moves
 
     site = _connect(values, kubeconfig, context)
-    stock = site.look(site.stock)
-    found = site.look(lambda _say: moves(stock, site.values, site.cluster.pod, release=release))
+    snapshot = _with_progress(site.snapshot)
+    with _failures_told():
+        found = moves(snapshot, site.values, site.kube.pod, release=release)
     if only:
         found = _only(only, found)
     todo = [move for move in found if move.action is not Action.LEAVE]
     if output is Output.TABLE:
-        show(screens.moves(found))
+        show(views.moves(found))
     results: list[bool] = []
     if yes:
-        with _told_failures(), progress_console().status("Moving …"):
-            Adoption(site.values, site.cloud, site.cluster).run(todo, lambda _move, well: results.append(well))
+        with _failures_told(), progress_console().status("Moving …"):
+            Adoption(site).run(todo, lambda _move, succeeded: results.append(succeeded))
     if output is not Output.TABLE:
         write({"moves": [move.as_dict() for move in found], "done": sum(results)}, output)
     elif yes:
@@ -167,60 +158,47 @@ def check_config(
     read = read_values(values)
     _quieten()
     if output is Output.TABLE:
-        show(screens.pool(read))
+        show(views.pool(read))
     checks = [Check("file", str(values), Result.OK, "every key is as it should be")]
     if not offline:
         with progress_console().status("Asking the cloud …"):
             checks += ConfigCheck(read, CloudClient(read)).run()
     if output is Output.TABLE:
-        show(screens.checks(checks))
+        show(views.checks(checks))
     else:
         write([check.as_dict() for check in checks], output)
     if any(check.result is Result.WRONG for check in checks):
         raise typer.Exit(code=1)
 
 
-@dataclass(frozen=True)
-class _Site:
-    """What a command looks at."""
-
-    values: Values
-    cloud: "CloudClient"
-    cluster: "KubeClient"
-
-    def stock(self, say: "Say") -> "Snapshot":
-        """Read all that there is."""
-        from poddnat.cli.snapshot import take_snapshot
-
-        return take_snapshot(self.values, self.cloud, self.cluster, say)
-
-    def look(self, read: "Callable[[Say], _Answer]") -> _Answer:
-        """Read something, show on a terminal how far that is, and end with a sentence when it fails."""
-        columns, err = (TextColumn("{task.description}"), BarColumn()), progress_console()
-        with _told_failures(), Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-
-            def say(what: str, done: int = 0, of: int | None = None, /) -> None:
-                for task in progress.task_ids:
-                    progress.remove_task(task)
-                progress.add_task(f"{what[0].upper()}{what[1:]}", completed=done, total=of)
-
-            return read(say)
-
-
-def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> _Site:
+def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> "Site":
     read = read_values(path)
     _quieten()
+    from poddnat.cli.site import Site
     from poddnat.cloud import CloudClient
     from poddnat.kube import KubeClient, KubeError, connect_as_user
 
     try:
-        return _Site(read, CloudClient(read), KubeClient(connect_as_user(kubeconfig, context)))
+        return Site(read, CloudClient(read), KubeClient(connect_as_user(kubeconfig, context)))
     except KubeError as error:
         raise failure(str(error)) from error
 
 
+def _with_progress(read: "Callable[[ShowProgress], _Answer]") -> _Answer:
+    """Read something, show on a terminal how far that is, and end with a sentence when it fails."""
+    columns, err = (TextColumn("{task.description}"), BarColumn()), progress_console()
+    with _failures_told(), Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+
+        def show_progress(what: str, done: int = 0, of: int | None = None, /) -> None:
+            for task in progress.task_ids:
+                progress.remove_task(task)
+            progress.add_task(f"{what[0].upper()}{what[1:]}", completed=done, total=of)
+
+        return read(show_progress)
+
+
 @contextmanager
-def _told_failures() -> Iterator[None]:
+def _failures_told() -> Iterator[None]:
     from poddnat.cloud import CloudError
     from poddnat.kube import KubeError
 
@@ -232,45 +210,52 @@ def _told_failures() -> Iterator[None]:
         raise failure(f"the API server did not tell: {error}") from error
 
 
-def _audit(site: _Site, say: "Say") -> "list[Finding]":
+def _audit(site: "Site", show_progress: "ShowProgress") -> "list[Finding]":
     from poddnat.cli.audit import Kind, compare, lasting
 
-    findings = compare(site.stock(say), site.values)
+    findings = compare(site.snapshot(show_progress), site.values)
     if all(finding.kind is Kind.FOREIGN for finding in findings):
         return findings
-    say("waiting for work in progress")
-    time.sleep(_SECOND_LOOK)
-    return lasting(findings, compare(site.stock(say), site.values))
+    show_progress("waiting for work in progress")
+    time.sleep(AUDIT_PAUSE)
+    return lasting(findings, compare(site.snapshot(show_progress), site.values))
 
 
-def _fix(site: _Site, faults: "list[Finding]", *, quiet: bool, yes: bool) -> bool:
-    from poddnat.cli.repair import Repair, steps_for
+def _fix(site: "Site", faults: "list[Finding]", *, quiet: bool, yes: bool) -> bool:
+    from poddnat.cli.audit import steps_for
 
     steps = steps_for(faults)
     by_hand = [finding for finding in faults if finding.by_hand]
     if not steps:
         return not by_hand
-    err = progress_console()
     if not quiet or not yes:
         for step in steps:
-            err.print(f"would {step.text}" if not yes else step.text, soft_wrap=True)
+            progress_console().print(f"would {step.text}" if not yes else step.text, soft_wrap=True)
     if not yes and not _agreed(len(steps)):
         return False
-    results: list[bool] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with _told_failures(), Progress(*columns, console=err, disable=not err.is_terminal) as progress:
-        task = progress.add_task("Mending", total=len(steps))
-
-        def done(step: "Step", went_well: bool) -> None:  # noqa: FBT001
-            results.append(went_well)
-            progress.advance(task)
-            if not went_well:
-                err.print(f"failed: {step.text}", soft_wrap=True)
-
-        Repair(site.values, site.cloud, site.cluster).run(steps, done)
+    results = _repair(site, steps)
     if not quiet:
         console().print(f"{sum(results)} of {len(steps)} done.")
     return all(results) and not by_hand
+
+
+def _repair(site: "Site", steps: "list[Step]") -> list[bool]:
+    """Do the steps of a repair, show on a terminal how far that is, and tell of each whether it succeeded."""
+    from poddnat.cli.audit import repair
+
+    results: list[bool] = []
+    columns, err = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()), progress_console()
+    with _failures_told(), Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        task = progress.add_task("Mending", total=len(steps))
+
+        def on_done(step: "Step", succeeded: bool) -> None:  # noqa: FBT001
+            results.append(succeeded)
+            progress.advance(task)
+            if not succeeded:
+                err.print(f"failed: {step.text}", soft_wrap=True)
+
+        repair(site, steps, on_done)
+    return results
 
 
 def _agreed(steps: int) -> bool:

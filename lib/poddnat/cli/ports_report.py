@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from poddnat.api import desired_by, key_of, pod_uid_of, spec_of
-from poddnat.cli.snapshot import Snapshot
+from poddnat.cli.site import Snapshot
 from poddnat.config import Values
 from poddnat.gateway import Ownership
 from poddnat.model import ForwardEntry, Ports, Protocol
@@ -55,7 +55,7 @@ class Mapping:
 
 @dataclass(frozen=True)
 class PortsReport:
-    """All of it."""
+    """The whole report."""
 
     gateways: tuple[GatewayUsage, ...]
     eips: tuple[EipUsage, ...]
@@ -66,17 +66,17 @@ class PortsReport:
         return {key: [asdict(row) for row in rows] for key, rows in vars(self).items()}
 
 
-def ports_report(stock: Snapshot, values: Values) -> PortsReport:
-    """Reckon up what there is."""
+def ports_report(snapshot: Snapshot, values: Values) -> PortsReport:
+    """Count what is free and used."""
     ownership = Ownership(values.cluster_id)
     registry = PortRegistry(values, time.monotonic)
-    names = {p["metadata"]["uid"]: key_of(p) for p in stock.poddnats}
-    for poddnat in stock.poddnats:
-        _note(registry, poddnat)
-    claims = stock.claims()
+    names = {p["metadata"]["uid"]: key_of(p) for p in snapshot.poddnats}
+    for poddnat in snapshot.poddnats:
+        _register(registry, poddnat)
+    claims = snapshot.claims()
     foreign: dict[str, list[ForwardEntry]] = {}
     mappings = []
-    for gateway_id, table in stock.tables.items():
+    for gateway_id, table in snapshot.tables.items():
         owners = {e.entry_id: ownership.owner_in(e.name) or claims.get(e.entry_id) for e in table}
         foreign[gateway_id] = [entry for entry in table if owners[entry.entry_id] is None]
         registry.foreign_seen(gateway_id, foreign[gateway_id])
@@ -89,22 +89,22 @@ def ports_report(stock: Snapshot, values: Values) -> PortsReport:
             foreign=len(foreign[gateway_id]),
             quota=values.quota_of(gateway_id),
         )
-        for gateway_id, table in stock.tables.items()
+        for gateway_id, table in snapshot.tables.items()
     )
-    return PortsReport(gateways, tuple(_eips(stock, values, registry, foreign)), tuple(sorted(mappings, key=_order)))
+    return PortsReport(gateways, tuple(_eips(snapshot, values, registry, foreign)), tuple(sorted(mappings, key=_order)))
 
 
-def _note(registry: PortRegistry, poddnat: dict[str, Any]) -> None:
-    wanted, metadata = desired_by(poddnat), poddnat["metadata"]
-    if wanted is not None:
-        registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), wanted)
+def _register(registry: PortRegistry, poddnat: dict[str, Any]) -> None:
+    desired, metadata = desired_by(poddnat), poddnat["metadata"]
+    if desired is not None:
+        registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), desired)
 
 
 def _mapping(gateway_id: str, entry: ForwardEntry, poddnat: str) -> Mapping:
     rule = entry.rule
-    outside = f"{rule.external_ip}:{rule.external_ports.shown}"
-    inside = f"{rule.internal_ip}:{rule.internal_ports.shown}"
-    return Mapping(gateway_id, outside, inside, rule.protocol.value, entry.entry_id, poddnat)
+    external = f"{rule.external_ip}:{rule.external_ports.shown}"
+    internal = f"{rule.internal_ip}:{rule.internal_ports.shown}"
+    return Mapping(gateway_id, external, internal, rule.protocol.value, entry.entry_id, poddnat)
 
 
 def _order(mapping: Mapping) -> tuple[str, str, int, str]:
@@ -113,17 +113,17 @@ def _order(mapping: Mapping) -> tuple[str, str, int, str]:
 
 
 def _eips(
-    stock: Snapshot, values: Values, registry: PortRegistry, foreign: dict[str, list[ForwardEntry]]
+    snapshot: Snapshot, values: Values, registry: PortRegistry, foreign: dict[str, list[ForwardEntry]]
 ) -> Iterator[EipUsage]:
     for gateway_id in values.gateway_ids:
-        info = stock.gateways.get(gateway_id)
+        info = snapshot.gateways.get(gateway_id)
         there = [eip.ip for eip in info.eips] if info is not None else []
         pool = list(values.entries_of(gateway_id))
         listed = [ip for entry in pool for ip in entry.eips or there]
         for ip in dict.fromkeys(listed):
             free_tcp, ports = registry.count_ports(gateway_id, ip, Protocol.TCP)
             free_udp, _ = registry.count_ports(gateway_id, ip, Protocol.UDP)
-            specs = [spec_of(poddnat) for poddnat in stock.poddnats]
+            specs = [spec_of(poddnat) for poddnat in snapshot.poddnats]
             usable = ip in there and not values.is_blocked(ip)
             yield EipUsage(
                 gateway=gateway_id,

@@ -25,6 +25,7 @@ from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.standin import StandIn
 from metacontroller_standin.workloads import add_pods, create
 from poddnat.api import Fixed, annotations, pod_facts, stable_owner_of
+from poddnat.cli.intervals import SIMULATION_POLL, SIMULATION_TIMEOUT
 from poddnat.cloud import CloudClient
 from poddnat.config import AccessKey, Endpoints, Values
 from poddnat.files import MANIFESTS
@@ -37,9 +38,7 @@ Manifest = dict[str, Any]
 WORKLOADS = ("Pod", "Deployment", "StatefulSet")
 _KEY = AccessKey("simulated-key", "simulated-secret")
 _NETWORK = ipaddress.IPv4Network("172.16.0.0/12")
-_SETTLE_SECONDS = 0.2
-_POLL_SECONDS = 0.05
-_WAIT_SECONDS = 60.0
+_EMULATED_SETTLE_SECONDS = 0.2
 _FIRST_ADDRESS = 10
 _PODS_PER_GATEWAY = 2000
 
@@ -119,7 +118,7 @@ def world_of(values: Values) -> World:
                     "vpc": values.vpc_id,
                     "vswitch": f"vsw-{gid}",
                     "writes_at_once": 4,
-                    "settle_seconds": _SETTLE_SECONDS,
+                    "settle_seconds": _EMULATED_SETTLE_SECONDS,
                     "settle_jitter": 0.3,
                     "eips": _eips(values, gid, index),
                 }
@@ -217,10 +216,10 @@ class Simulation:
         Raises:
             ManifestsError: they ask for more pods than the simulated network has addresses for.
         """
-        wanted, room = _count_pods(workloads), _PODS_PER_GATEWAY * len(self._values.gateway_ids)
-        if wanted > room:
-            text = f"the simulated network of this pool has room for {room}; lower the replicas"
-            raise ManifestsError(f"the manifests ask for {wanted} pods, but {text}")
+        count, limit = _count_pods(workloads), _PODS_PER_GATEWAY * len(self._values.gateway_ids)
+        if count > limit:
+            text = f"the simulated network of this pool has room for {limit}; lower the replicas"
+            raise ManifestsError(f"the manifests ask for {count} pods, but {text}")
         for workload in workloads:
             create(self.api, workload)
         self._workloads = list(workloads)
@@ -278,8 +277,8 @@ class Simulation:
             metadata = workload["metadata"]
             self.api.delete(resource, metadata["name"], metadata.get("namespace", "default"))
         for poddnat in self._list("alibabacloud.com/v1", "poddnats"):
-            kept = Fixed.read(poddnat["metadata"])
-            if kept is not None and not kept.release_strategy.follows:
+            fixed = Fixed.read(poddnat["metadata"])
+            if fixed is not None and not fixed.release_strategy.follows:
                 # It outlives its workload, as it should: here its user deletes it.
                 namespace, name = _name(poddnat)
                 self.api.delete(self.api.resource("alibabacloud.com/v1", "poddnats"), name, namespace)
@@ -290,9 +289,9 @@ class Simulation:
         return items
 
     def _wait(self, condition: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + _WAIT_SECONDS
+        deadline = time.monotonic() + SIMULATION_TIMEOUT
         while not (reached := condition()) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+            time.sleep(SIMULATION_POLL)
         return reached
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: how they read the values file, print, and fail."""
+"""What all commands share: their common options, and how they read the values file, print, and fail."""
 
 import json
 import sys
@@ -21,6 +21,11 @@ _ANY_WIDTH = 10_000
 ValuesOption = Annotated[
     Path, typer.Option("--values", help="The values file.", envvar="PODDNAT_VALUES", show_default=False)
 ]
+
+KubeconfigOption = Annotated[
+    Path | None, typer.Option(help="A kubeconfig file; as for kubectl when left out.", show_default=False)
+]
+ContextOption = Annotated[str | None, typer.Option(help="The kubeconfig's context to use.", show_default=False)]
 
 
 class Output(StrEnum):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vpc_emulator import ForwardEntry
 
 
-_FOLDED = ("WHY", "STATUS", "EXTERNAL ADDRESSES", "DETAIL", "FOUND")
+_WRAPPED = ("WHY", "STATUS", "EXTERNAL ADDRESSES", "DETAIL", "FOUND")
 
 
 def pods(exposed: "Sequence[Exposed]") -> Table | Text:
@@ -89,12 +89,12 @@ def pool(values: Values) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
+        table.add_column(column, overflow="fold", no_wrap=column not in _WRAPPED)
     return table
 
 
-def usage(found: "PortsReport", *, mappings: bool) -> "Iterator[Table | Text]":
-    """Show what is free and used."""
+def ports_report(found: "PortsReport", *, mappings: bool) -> "Iterator[Table | Text]":
+    """Show which ports are free and used."""
     gateways = _table("Gateways", "GATEWAY", "ENTRIES", "OURS", "FOREIGN", "QUOTA")
     for gateway in found.gateways:
         quota = "not in the values file" if gateway.quota is None else str(gateway.quota)
@@ -128,10 +128,10 @@ def findings(found: "Sequence[Finding]") -> Table | Text:
     return table
 
 
-def audited(counts: "Mapping[str, int]") -> Text:
+def counts(by_kind: "Mapping[str, int]") -> Text:
     """Sum up an audit."""
-    clean = not any(count for kind, count in counts.items() if kind != "foreign")
-    return Text(", ".join(f"{count} {kind}" for kind, count in counts.items()), "green" if clean else "red")
+    clean = not any(count for kind, count in by_kind.items() if kind != "foreign")
+    return Text(", ".join(f"{count} {kind}" for kind, count in by_kind.items()), "green" if clean else "red")
 
 
 def moves(found: "Sequence[Move]") -> Table | Text:
@@ -140,16 +140,16 @@ def moves(found: "Sequence[Move]") -> Table | Text:
         return Text("No PodDNAT is that of ACK's controller.", "green")
     styles = {"adopt": "green", "release": "yellow", "leave": "red"}
     table = _table("PodDNATs of ACK's controller", "ACTION", "PODDNAT", "GATEWAY", "EXTERNAL", "ENTRIES", "WHY")
-    for told in (move.as_dict() for move in found):
-        external = "\n".join(f"{told['externalIP']}:{port}" for port in told["ports"].split(","))
-        entries = "\n".join(told["entries"]) or "-"
-        action = Text(told["action"], styles[told["action"]])
-        table.add_row(action, told["podDNAT"], told["gateway"], external, entries, told["why"])
+    for move in (move.as_dict() for move in found):
+        external = "\n".join(f"{move['externalIP']}:{port}" for port in move["ports"].split(","))
+        entries = "\n".join(move["entries"]) or "-"
+        action = Text(move["action"], styles[move["action"]])
+        table.add_row(action, move["podDNAT"], move["gateway"], external, entries, move["why"])
     return table
 
 
 def checks(made: "Sequence[Check]") -> Table:
-    """Show what a check-up found."""
+    """Show what the config check found."""
     styles = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
     table = _table("Check", "RESULT", "WHAT", "OF", "FOUND")
     for check in made:

@@ -211,7 +211,9 @@ class PodReconciler:
         assigned = self._assignments.assign(pod, ip, exposure.items, retained)
         desired = assigned.poddnat
         orphaned = fixed.owner_of(pod) is None
-        record = fixed.Fixed(owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned)
+        record = fixed.Fixed(
+            owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned
+        )
         if retained is None:
             self._cluster.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
             raise RequeueError

@@ -1,10 +1,10 @@
-"""What operators see of a running server: metrics.
+"""What operators see of a running server: metrics for Prometheus.
 
-It reads what the others know and counts what they tell it. Nothing here decides anything. It has no labels without
-bounds.
+It counts events that it is told, and reads gauges off the other parts. Nobody else knows Prometheus' client. Nothing
+here decides anything. Label values are bounded.
 """
 
-from poddnat.telemetry import gauges
 from poddnat.telemetry.metrics import CONTENT_TYPE, Metrics
+from poddnat.telemetry.state_gauges import StateGauges
 
-__all__ = ["CONTENT_TYPE", "Metrics", "gauges"]
+__all__ = ["CONTENT_TYPE", "Metrics", "StateGauges"]

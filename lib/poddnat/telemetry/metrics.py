@@ -1,12 +1,12 @@
-"""What Prometheus is told: counters that are kept as things happen, and gauges that are read off when it asks.
+"""What Prometheus scrapes: counters that are kept as things happen, and the gauges of ``state_gauges``.
 
-Nothing here decides anything. Label values are bounded: gateways and EIPs of the pool, actions of the API, the cloud's
+Label values are bounded: gateways and EIPs of the pool, actions of the API, the cloud's
 error codes, hooks and reasons; never a pod or a PodDNAT.
 """
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,11 +19,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-
 
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 _CALL_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -31,14 +29,12 @@ _HOOK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 _USUAL_ANSWERS = (200, 400, 401, 429, 500)
 _EXPOSURE_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
 
-# Without these, each counter is told a second time, with the time at which it was made.
+# Otherwise each counter has a second metric with the time at which it was created.
 disable_created_metrics()  # type: ignore[no-untyped-call]
-
-Gauges = Callable[[], Iterable[GaugeMetricFamily]]
 
 
 class Metrics:
-    """All figures of one process. Safe to use from several threads."""
+    """All metrics of one process. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -46,7 +42,7 @@ class Metrics:
             collector(registry=self._registry)
         self._calls = Counter(
             "poddnat_cloud_calls",
-            "Calls of the cloud's API, by what came of them: ok, or what the error means, and the cloud's own code.",
+            "Calls of the cloud's API by outcome: ok or what the error means, and the cloud's own error code.",
             ["action", "outcome", "code"],
             registry=self._registry,
         )
@@ -59,7 +55,7 @@ class Metrics:
         )
         self._hooks = Counter(
             "poddnat_hook_calls",
-            "Calls of the hooks, by HTTP status; 429 means that Metacontroller was told to ask again later.",
+            "Calls of the hooks by HTTP status; 429 means that Metacontroller was told to call again later.",
             ["hook", "code"],
             registry=self._registry,
         )
@@ -77,13 +73,13 @@ class Metrics:
             buckets=_EXPOSURE_SECONDS,
             registry=self._registry,
         )
-        self._swept = Counter(
+        self._garbage_collected = Counter(
             "poddnat_swept",
-            "PodDNATs that were gone without a trace, and whose forward entries were swept up.",
+            "PodDNATs that were gone without a finalize call, and whose forward entries were garbage-collected.",
             ["gateway"],
             registry=self._registry,
         )
-        self._lost = Counter(
+        self._drifted = Counter(
             "poddnat_lost",
             "PodDNATs whose forward entries were deleted or changed by somebody else.",
             ["gateway"],
@@ -91,13 +87,13 @@ class Metrics:
         )
 
     def expect_gateways(self, gateway_ids: Iterable[str]) -> None:
-        """Tell that nothing was swept or lost on these gateways yet: a first loss is seen only as a step from 0."""
+        """Have these gateways' counters at 0: Prometheus sees an increase only from a value that it has scraped."""
         for gateway_id in gateway_ids:
-            self._swept.labels(gateway_id)
-            self._lost.labels(gateway_id)
+            self._garbage_collected.labels(gateway_id)
+            self._drifted.labels(gateway_id)
 
     def expect_hooks(self, hooks: Iterable[str]) -> None:
-        """Tell that these hooks were not called yet, as ``expect_gateways`` does."""
+        """Have these hooks' counters at 0, as ``expect_gateways`` does."""
         for hook, status in itertools.product(hooks, _USUAL_ANSWERS):
             self._hooks.labels(hook, str(status))
 
@@ -112,33 +108,21 @@ class Metrics:
         self._hook_seconds.labels(hook).observe(seconds)
 
     def exposed(self, seconds: float) -> None:
-        """Note how long a pod waited for its ports."""
+        """Count a pod that waited so long for its ports to work."""
         self._exposure_seconds.observe(seconds)
 
-    def swept(self, gateway_id: str) -> None:
-        """Count a PodDNAT that is gone and whose entries are swept up."""
-        self._swept.labels(gateway_id).inc()
+    def garbage_collected(self, gateway_id: str) -> None:
+        """Count a PodDNAT that no longer exists and whose entries on a gateway are deleted."""
+        self._garbage_collected.labels(gateway_id).inc()
 
-    def lost(self, gateway_id: str) -> None:
-        """Count a PodDNAT whose entries somebody else took away."""
-        self._lost.labels(gateway_id).inc()
+    def drifted(self, gateway_id: str) -> None:
+        """Count a PodDNAT whose entries on a gateway somebody else has deleted or changed."""
+        self._drifted.labels(gateway_id).inc()
 
-    def watch(self, gauges: Gauges) -> None:
-        """Ask for these at every scrape, too."""
-        self._registry.register(_Read(gauges))
+    def watch(self, collector: Collector) -> None:
+        """Collect from this at every scrape, too."""
+        self._registry.register(collector)
 
     def render(self) -> bytes:
-        """Write everything in Prometheus' text format."""
+        """Write all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
-
-
-class _Read(Collector):
-    def __init__(self, gauges: Gauges) -> None:
-        self._gauges = gauges
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Keep the registry from asking already when this is registered."""
-        return iter(())
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        return self._gauges()

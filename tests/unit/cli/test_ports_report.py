@@ -8,7 +8,7 @@ from poddnat.api import Condition, Fixed, PodDNAT, manifest, status
 from poddnat.api.fixed import Owner
 from poddnat.api.release_strategy import FOLLOW
 from poddnat.cli.ports_report import PortsReport, _mapping, _order, ports_report
-from poddnat.cli.snapshot import Snapshot
+from poddnat.cli.site import Snapshot
 from poddnat.cloud import Eip, GatewayInfo
 from poddnat.config.values import parse
 from tests.unit.config.test_values import GATEWAY, content
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from poddnat.model import ForwardEntry
 
 
-def usage(poddnat: dict[str, Any], *table: ForwardEntry) -> PortsReport:
-    """Reckon up what one PodDNAT and one table use."""
+def report_of(poddnat: dict[str, Any], *table: ForwardEntry) -> PortsReport:
+    """Report what one PodDNAT and one table use."""
     info = GatewayInfo(GATEWAY, ("ftb-1",), "Available", "cn-hangzhou-j", "vpc-1", (Eip(EIP),))
     return ports_report(Snapshot((poddnat,), {GATEWAY: info}, {GATEWAY: table}), parse(content()))
 
@@ -33,7 +33,7 @@ def poddnat(*, internal_ip: str = POD) -> dict[str, Any]:
 def test_port_that_is_kept_for_a_pod_that_is_away_is_not_free() -> None:
     away = poddnat(internal_ip="")
     away["metadata"] |= Fixed(Owner("apps/v1", "StatefulSet", "web", "uid-2"), FOLLOW, "web-1").metadata()
-    eip, _ = usage(away).eips
+    eip, _ = report_of(away).eips
     assert (eip.eip, eip.ports - eip.freeTCP) == (EIP, 1)
 
 
@@ -41,9 +41,9 @@ def test_adopted_entry_is_its_poddnats_though_it_has_no_name() -> None:
     adopted = poddnat()
     ready = Condition(ready=True, reason="Ready", message="")
     adopted["status"] = status({}, [working("512->80")], ready, "2026-11-25T12:00:00Z")
-    used = usage(adopted, entry())
-    assert [mapping.podDNAT for mapping in used.mappings] == ["default/web-1"]
-    assert used.gateways[0].foreign == 0
+    report = report_of(adopted, entry())
+    assert [mapping.podDNAT for mapping in report.mappings] == ["default/web-1"]
+    assert report.gateways[0].foreign == 0
 
 
 def test_range_is_spelled_as_people_do_and_stands_where_it_begins() -> None:

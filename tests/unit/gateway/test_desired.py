@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from poddnat.api import Problem
-from poddnat.gateway import OwnEntries
 from poddnat.gateway.concurrency import Kind
 from poddnat.gateway.desired import Lanes, Wish
 from poddnat.gateway.plan import Plan
+
+from poddnat.api import Problem
+from poddnat.gateway import OwnEntries
 from tests.unit.samples import entry, rule
 
 MINE = OwnEntries("uid-1", "poddnat_c1_uid-1")

@@ -6,11 +6,11 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+from poddnat.gateway.listing import Listing, pages_of
+from poddnat.gateway.table import Table
 
 from poddnat.cloud import ENTRIES_PER_PAGE, CloudError, EntryFilter, EntryPage, Meaning
 from poddnat.gateway import EVERYTHING, read_listing
-from poddnat.gateway.listing import Listing, pages_of
-from poddnat.gateway.table import Table
 from tests.unit.samples import entry, rule
 
 if TYPE_CHECKING:

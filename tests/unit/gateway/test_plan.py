@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from poddnat.gateway import OwnEntries, Ownership
 from poddnat.gateway.plan import Conflict, Plan, Side, make_plan
 from poddnat.gateway.table import Table
+
+from poddnat.gateway import OwnEntries, Ownership
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule, Protocol
 from tests.unit.samples import entry, rule, rules
 

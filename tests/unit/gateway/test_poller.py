@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from poddnat.cloud import EntryFilter
-from poddnat.gateway import OwnEntries
 from poddnat.gateway.calls import Look
 from poddnat.gateway.concurrency import Pace
 from poddnat.gateway.desired import Wish
 from poddnat.gateway.poller import Lookout
 from poddnat.gateway.table import Table
+
+from poddnat.cloud import EntryFilter
+from poddnat.gateway import OwnEntries
 from poddnat.model import EntryStatus
 from tests.unit.samples import entry, rule
 

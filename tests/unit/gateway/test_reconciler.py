@@ -4,13 +4,13 @@ import pytest
 from poddnat.gateway.calls import Create, Delete, Look
 from poddnat.gateway.concurrency import LONGEST_LOOK_GAP, Kind
 from poddnat.gateway.listing import Listing
+from tests.unit.gateway_model import OWNERSHIP, ModelGateway, rule
 
 from poddnat.cloud import CloudError, Meaning
 from poddnat.gateway import EVERYTHING, Blocked, Done, OwnEntries, Waiting
 from poddnat.gateway.problems import quota_exceeded
 from poddnat.gateway.reconciler import Agenda
 from poddnat.model import EntryStatus, ForwardEntry
-from tests.unit.gateway_model import OWNERSHIP, ModelGateway, rule
 
 MAPPINGS = 200
 

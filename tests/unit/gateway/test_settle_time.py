@@ -8,7 +8,6 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from poddnat.gateway.settle_time import Settling, counts, given_that
 
 chances = st.lists(st.floats(0, 1), max_size=10)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from poddnat.gateway.table import Table
+
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule, Protocol
 from tests.unit.samples import entry, rule, rules
 

@@ -11,7 +11,7 @@ from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
 from poddnat.cli.adoption import Action, Adoption, Move, moves
 from poddnat.cli.ports_report import ports_report
-from poddnat.cli.snapshot import take_snapshot
+from poddnat.cli.site import Site
 from poddnat.cloud import CloudClient
 from poddnat.kube import KubeClient, connect_to
 from tests.unit.hooks import acks
@@ -50,6 +50,7 @@ class Ack:
         self.connection = connect_to(world.memory.url)
         self.cluster = KubeClient(self.connection)
         self.cloud = CloudClient(world.values)
+        self.site = Site(world.values, self.cloud, self.cluster)
 
     def write_status(self, poddnat: Json, status: Json) -> Json:
         name = poddnat["metadata"]["name"]
@@ -62,32 +63,30 @@ class Ack:
         self.world.api.delete(self.world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
 
     def moves(self, *, release: bool = False) -> list[Move]:
-        stock = take_snapshot(self.world.values, self.cloud, self.cluster)
-        return moves(stock, self.world.values, self.cluster.pod, release=release)
+        return moves(self.site.snapshot(), self.world.values, self.cluster.pod, release=release)
 
     def move(self, *, release: bool = False) -> Move:
         (only,) = self.moves(release=release)
         return only
 
     def run(self, *, release: bool = False) -> list[bool]:
-        return carry_out(self.world, self.cloud, self.cluster, self.moves(release=release))
+        return carry_out(self.site, self.moves(release=release))
 
     def entries(self) -> list[ForwardEntry]:
         return self.world.entries()
 
 
-def carry_out(world: World, cloud: CloudClient, cluster: KubeClient, todo: list[Move]) -> list[bool]:
+def carry_out(site: Site, todo: list[Move]) -> list[bool]:
     results: list[bool] = []
-    Adoption(world.values, cloud, cluster).run(todo, lambda _move, well: results.append(well), patience=10)
+    Adoption(site).run(todo, lambda _move, succeeded: results.append(succeeded), timeout=10)
     return results
 
 
 def adopt(world: World) -> list[bool]:
     """Do what is to be done, and tell how it went."""
     connection = connect_to(world.memory.url)
-    cloud, api = CloudClient(world.values), KubeClient(connection)
-    todo = moves(take_snapshot(world.values, cloud, api), world.values, api.pod)
-    results = carry_out(world, cloud, api, todo)
+    site = Site(world.values, CloudClient(world.values), KubeClient(connection))
+    results = carry_out(site, moves(site.snapshot(), world.values, site.kube.pod))
     connection.close()  # type: ignore[no-untyped-call]
     return results
 
@@ -135,8 +134,7 @@ def test_poddnat_that_a_pod_needs_is_adopted(ack: Ack) -> None:
 
 
 def test_poddnat_whose_pod_is_gone_is_released(ack: Ack) -> None:
-    stock = take_snapshot(ack.world.values, ack.cloud, ack.cluster)
-    (move,) = moves(stock, ack.world.values, lambda _namespace, _name: None)
+    (move,) = moves(ack.site.snapshot(), ack.world.values, lambda _namespace, _name: None)
     assert (move.action, move.why) == (Action.RELEASE, "its pod is gone")
 
 
@@ -184,9 +182,8 @@ def test_poddnat_that_names_somebody_elses_entry_is_left_alone(ack: Ack, *, rele
 def test_poddnat_of_ours_is_none_of_its_business(world: World) -> None:
     world.expose(world.make_pod(EXPOSE_80))
     connection = connect_to(world.memory.url)
-    cluster = KubeClient(connection)
-    stock = take_snapshot(world.values, CloudClient(world.values), cluster)
-    assert moves(stock, world.values, cluster.pod, release=True) == []
+    site = Site(world.values, CloudClient(world.values), KubeClient(connection))
+    assert moves(site.snapshot(), world.values, site.kube.pod, release=True) == []
     connection.close()  # type: ignore[no-untyped-call]
 
 
@@ -223,9 +220,9 @@ def test_adopted_poddnat_takes_its_entry_with_it(ack: Ack) -> None:
 
 def test_adopted_poddnats_entry_counts_as_its_own_where_ports_are_listed(ack: Ack) -> None:
     ack.run()
-    usage = ports_report(take_snapshot(ack.world.values, ack.cloud, ack.cluster), ack.world.values)
-    assert [(gateway.ours, gateway.foreign) for gateway in usage.gateways] == [(1, 0)]
-    assert [mapping.podDNAT for mapping in usage.mappings] == ["default/web-1"]
+    report = ports_report(ack.site.snapshot(), ack.world.values)
+    assert [(gateway.ours, gateway.foreign) for gateway in report.gateways] == [(1, 0)]
+    assert [mapping.podDNAT for mapping in report.mappings] == ["default/web-1"]
 
 
 def test_released_poddnat_is_gone_and_so_are_its_entries_alone(ack: Ack) -> None:

@@ -519,9 +519,9 @@ def test_fixed_pod_is_asked_about_again_soon_while_its_poddnat_is_not_ready(
     expose(busy.world)
     busy.standin.wait_idle(horizon=30)
     poddnat = busy.world.poddnat("arena-0") or {}
-    pods = busy.world.service.pods
-    (reported,) = poddnat["status"]["conditions"]
-    poddnat["status"]["conditions"] = [{**reported, "status": ready, "reason": reason}]
+    pods = busy.world.service.pod_reconciler
+    (told,) = poddnat["status"]["conditions"]
+    poddnat["status"]["conditions"] = [{**told, "status": ready, "reason": reason}]
     busy.world.service.poddnats._apply("MODIFIED", poddnat)
     answered = pods.sync(pod_of(busy.world), None)
     assert isinstance(answered, PodAnswer)

@@ -1,4 +1,4 @@
-"""What /metrics tells, after real hook calls against a real cloud on loopback."""
+"""What /metrics shows, after real hook calls against a real cloud on loopback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from poddnat.files import ROOT
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, World, answer, running
 
 
-def stats(world: World) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def samples(world: World) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Scrape, and return each sample by its name and labels."""
     response = world.client.get("/metrics")
     assert response.status_code == 200
@@ -21,27 +21,27 @@ def stats(world: World) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def figure(world: World, name: str, **labels: str) -> float | None:
-    """Scrape one figure; None: it isn't told."""
-    return stats(world).get((name, frozenset(labels.items())))
+def metric(world: World, name: str, **labels: str) -> float | None:
+    """Scrape one metric; None: it isn't there."""
+    return samples(world).get((name, frozenset(labels.items())))
 
 
 def wait_for(world: World, value: float, name: str, **labels: str) -> None:
-    """Wait until a figure has a value."""
-    wait_until(lambda: figure(world, name, **labels) == value, 10, f"{name} to be {value}")
+    """Wait until a metric has a value."""
+    wait_until(lambda: metric(world, name, **labels) == value, 10, f"{name} to be {value}")
 
 
 def test_calls_of_the_cloud_are_counted_once_each(world: World) -> None:
     world.expose(world.make_pod(EXPOSE_80))
     counted = {
         (dict(labels)["action"], value)
-        for (name, labels), value in stats(world).items()
+        for (name, labels), value in samples(world).items()
         if name == "poddnat_cloud_calls_total"
     }
     made = {(action, float(world.emulator.calls.count(action))) for action, _ in counted}
     assert counted == made
     assert ("CreateForwardEntry", 1.0) in counted
-    assert figure(world, "poddnat_cloud_calls_total", action="CreateForwardEntry", outcome="ok", code="OK") == 1
+    assert metric(world, "poddnat_cloud_calls_total", action="CreateForwardEntry", outcome="ok", code="OK") == 1
 
 
 def test_failed_calls_are_told_by_what_they_mean_and_by_code(world: World) -> None:
@@ -50,7 +50,7 @@ def test_failed_calls_are_told_by_what_they_mean_and_by_code(world: World) -> No
     labels = {"action": "CreateForwardEntry", "outcome": "full", "code": "QuotaExceeded.ForwardEntry"}
     world.sync_poddnat(poddnat)
     wait_for(world, 1, "poddnat_cloud_calls_total", **labels)
-    assert figure(world, "poddnat_gateway_entries_quota", gateway=GATEWAY) == 0
+    assert metric(world, "poddnat_gateway_entries_quota", gateway=GATEWAY) == 0
 
 
 def test_hook_calls_are_counted_by_answer(world: World) -> None:
@@ -58,46 +58,46 @@ def test_hook_calls_are_counted_by_answer(world: World) -> None:
     world.client.get("/healthz")
     hooks = {
         tuple(sorted(labels)): value
-        for (name, labels), value in stats(world).items()
+        for (name, labels), value in samples(world).items()
         if name.startswith("poddnat_hook_calls_t") and value
     }
     assert hooks == {(("code", "400"), ("hook", "pod-sync")): 1.0}
-    assert figure(world, "poddnat_hook_duration_seconds_count", hook="pod-sync") == 1
+    assert metric(world, "poddnat_hook_duration_seconds_count", hook="pod-sync") == 1
 
 
 def test_what_an_alert_waits_for_is_told_as_0_before_it_first_happens(world: World) -> None:
     """A counter that first shows up as 1 has not increased, as Prometheus sees it."""
-    assert figure(world, "poddnat_lost_total", gateway=GATEWAY) == 0
-    assert figure(world, "poddnat_swept_total", gateway=GATEWAY) == 0
-    assert figure(world, "poddnat_hook_calls_total", hook="poddnat-finalize", code="500") == 0
+    assert metric(world, "poddnat_lost_total", gateway=GATEWAY) == 0
+    assert metric(world, "poddnat_swept_total", gateway=GATEWAY) == 0
+    assert metric(world, "poddnat_hook_calls_total", hook="poddnat-finalize", code="500") == 0
 
 
 def test_time_until_a_pod_is_exposed_is_told_once(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.sync_poddnat(poddnat)
-    assert figure(world, "poddnat_exposure_duration_seconds_count") == 1
-    assert (figure(world, "poddnat_exposure_duration_seconds_sum") or 0) > 0
+    assert metric(world, "poddnat_exposure_duration_seconds_count") == 1
+    assert (metric(world, "poddnat_exposure_duration_seconds_sum") or 0) > 0
 
 
 def test_pod_deleted_while_it_waits_is_not_counted_as_exposed(world: World) -> None:
     world.emulator.set_quota(GATEWAY, 0)
     poddnat = world.make_poddnat(world.attachment(pod := world.make_pod(EXPOSE_80))["spec"], owner=pod)
-    world.service.mappings.gone(poddnat)
-    assert figure(world, "poddnat_exposure_duration_seconds_count") == 0
+    world.service.poddnat_reconciler.gone(poddnat)
+    assert metric(world, "poddnat_exposure_duration_seconds_count") == 0
 
 
 def test_free_ports_are_told_for_each_address_and_protocol(world: World) -> None:
     world.expose(world.make_pod({**EXPOSE_80, PORTS: "80,81"}))
     labels = {"gateway": GATEWAY, "eip": EIP}
-    assert figure(world, "poddnat_eip_ports", **labels, protocol="tcp") == 513
-    assert figure(world, "poddnat_eip_free_ports", **labels, protocol="tcp") == 511
-    assert figure(world, "poddnat_eip_free_ports", **labels, protocol="udp") == 513
+    assert metric(world, "poddnat_eip_ports", **labels, protocol="tcp") == 513
+    assert metric(world, "poddnat_eip_free_ports", **labels, protocol="tcp") == 511
+    assert metric(world, "poddnat_eip_free_ports", **labels, protocol="udp") == 513
 
 
 def test_poddnats_are_counted_by_reason(world: World) -> None:
     world.expose(world.make_pod(EXPOSE_80))
     wait_for(world, 1, "poddnat_poddnats", ready="true", reason="Ready")
-    assert figure(world, "poddnat_poddnats", ready="false", reason="Waiting") is None
+    assert metric(world, "poddnat_poddnats", ready="false", reason="Waiting") is None
 
 
 def test_pods_are_counted_as_refused_by_reason_until_they_are_not(world: World) -> None:
@@ -106,11 +106,11 @@ def test_pods_are_counted_as_refused_by_reason_until_they_are_not(world: World) 
     answer(lambda: world.sync_pod(typo))
     answer(lambda: world.sync_pod(typo))
     answer(lambda: world.sync_pod(greedy))
-    assert figure(world, "poddnat_pods_refused", reason="InvalidAnnotation") == 1
-    assert figure(world, "poddnat_pods_refused", reason="NoFreePorts") == 1
+    assert metric(world, "poddnat_pods_refused", reason="InvalidAnnotation") == 1
+    assert metric(world, "poddnat_pods_refused", reason="NoFreePorts") == 1
     answer(lambda: world.sync_pod(world.annotate(typo, {PORTS: "80"})))
     answer(lambda: world.opt_out(world.annotate(greedy, {POD_DNAT: None})))
-    assert not [name for name, _ in stats(world) if name == "poddnat_pods_refused"]
+    assert not [name for name, _ in samples(world) if name == "poddnat_pods_refused"]
 
 
 def test_queue_of_a_gateway_is_told_with_the_age_of_its_oldest() -> None:
@@ -123,15 +123,15 @@ def test_queue_of_a_gateway_is_told_with_the_age_of_its_oldest() -> None:
         labels = {"gateway": GATEWAY, "kind": "create"}
         wait_for(world, 1, "poddnat_gateway_writes_unsettled", gateway=GATEWAY)
         wait_for(world, 3, "poddnat_gateway_waiting", **labels)  # One less while a write is tried.
-        assert (figure(world, "poddnat_gateway_oldest_waiting_seconds", **labels) or 0) > 0
-        assert figure(world, "poddnat_gateway_concurrency", gateway=GATEWAY) == 1
-        assert figure(world, "poddnat_gateway_entries", gateway=GATEWAY) == 1
+        assert (metric(world, "poddnat_gateway_oldest_waiting_seconds", **labels) or 0) > 0
+        assert metric(world, "poddnat_gateway_concurrency", gateway=GATEWAY) == 1
+        assert metric(world, "poddnat_gateway_entries", gateway=GATEWAY) == 1
 
 
 @pytest.mark.parametrize(("started", "expected"), [(True, 1), (False, 0)])
 def test_active_is_the_one_that_answers(*, started: bool, expected: int) -> None:
     with running(started=started) as world:
-        assert figure(world, "poddnat_active") == expected
+        assert metric(world, "poddnat_active") == expected
 
 
 def test_no_pod_is_named_and_every_name_follows_the_conventions(world: World) -> None:

@@ -45,8 +45,8 @@ def scrape(world: World) -> Mapping[str, set[str]]:
     """Have everything happen that is counted, and scrape."""
     world.expose(world.make_pod(EXPOSE_80))
     answer(lambda: world.sync_pod(world.make_pod({**EXPOSE_80, PORTS: "http"}, name="typo")))
-    world.service.metrics.swept("ngw-1")
-    world.service.metrics.lost("ngw-1")
+    world.service.metrics.garbage_collected("ngw-1")
+    world.service.metrics.drifted("ngw-1")
     world.service.fleet.gateways()[0].limit(100)
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(world.client.get("/metrics").text):

@@ -12,10 +12,9 @@ from typer.testing import CliRunner, Result
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.cli import operate
-from poddnat.cli.audit import compare
+from poddnat.cli.audit import compare, repair, steps_for
 from poddnat.cli.commands import app
-from poddnat.cli.repair import Repair, steps_for
-from poddnat.cli.snapshot import take_snapshot
+from poddnat.cli.site import Site
 from poddnat.cloud import CloudClient
 from poddnat.gateway import Ownership
 from poddnat.kube import KubeClient
@@ -60,7 +59,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.setattr(operate, "_SECOND_LOOK", 0.0)
+    monkeypatch.setattr(operate, "AUDIT_PAUSE", 0.0)
     url = world.values.endpoints.vpc
     assert url is not None
     values, kubeconfig = tmp_path / "values.yaml", tmp_path / "kubeconfig"
@@ -229,11 +228,11 @@ def test_fix_gets_over_a_poddnat_that_went_meanwhile(exposed: Terminal) -> None:
     (entry,) = exposed.world.entries()
     exposed.world.emulator.delete_entry(GATEWAY, entry.id)
     values, connection = exposed.world.values, exposed.world.connection
-    kubernetes, cloud = KubeClient(connection), CloudClient(values)
-    steps = steps_for(compare(take_snapshot(values, cloud, kubernetes), values))
+    site = Site(values, CloudClient(values), KubeClient(connection))
+    steps = steps_for(compare(site.snapshot(), values))
     exposed.world.api.delete(exposed.world.poddnats, "web-1", "default")
     results: list[bool] = []
-    Repair(values, cloud, kubernetes).run(steps, lambda _step, well: results.append(well))
+    repair(site, steps, lambda _step, succeeded: results.append(succeeded))
     assert results == [True]
 
 

@@ -19,7 +19,7 @@ from hooks.certificate import Certificate, CertificateError
 from hooks.server import LARGEST_REQUEST, HookServer
 from metacontroller_standin.waiting import wait_until
 from tests.unit.hooks import certificates
-from tests.unit.hooks.test_border import HOOKS, ONE_OF_EACH, PATHS, request_about
+from tests.unit.hooks.test_validation import HOOKS, ONE_OF_EACH, PATHS, request_about
 from tests.unit.hooks.world import World, running
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def shared() -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def server(shared: World) -> Iterator[HookServer]:
-    with HookServer(create_app(shared.service), patience=1) as server:
+    with HookServer(create_app(shared.service), longest_read=1) as server:
         yield server
 
 
@@ -49,7 +49,7 @@ def files(tmp_path: Path) -> Files:
 @pytest.fixture
 def secure(shared: World, files: Files) -> Iterator[HookServer]:
     certificate = Certificate(files.cert, files.key)
-    with HookServer(create_app(shared.service), certificate=certificate, patience=1) as server:
+    with HookServer(create_app(shared.service), certificate=certificate, longest_read=1) as server:
         yield server
 
 
@@ -199,7 +199,7 @@ def test_callers_who_stop_in_the_middle_are_hung_up_on(server: HookServer, begun
 @pytest.mark.parametrize("begun", [b"X: ", b"Content-Length: 100000\r\n\r\n"], ids=["header", "body"])
 def test_callers_who_send_a_request_in_drops_are_hung_up_on(shared: World, begun: bytes) -> None:
     app = create_app(shared.service)
-    with HookServer(app, patience=5, longest=0.5) as server, contextlib.ExitStack() as stack:
+    with HookServer(app, longest_read=5, longest_request=0.5) as server, contextlib.ExitStack() as stack:
         callers = [stack.enter_context(connection(server)) for _ in range(30)]
         for caller in callers:
             caller.sendall(b"POST /pod/sync HTTP/1.1\r\nHost: a\r\n" + begun)

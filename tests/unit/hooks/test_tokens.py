@@ -10,7 +10,7 @@ from hooks.app import create_app
 from hooks.tokens import TokenFileError, Tokens
 from tests.hushed import OTHER_TOKEN as OTHER
 from tests.hushed import TOKEN
-from tests.unit.hooks.test_border import HOOKS, ONE_OF_EACH, PATHS, request_about
+from tests.unit.hooks.test_validation import HOOKS, ONE_OF_EACH, PATHS, request_about
 from tests.unit.hooks.world import answer, running
 
 if TYPE_CHECKING:

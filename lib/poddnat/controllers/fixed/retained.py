@@ -14,8 +14,8 @@ from poddnat.api import (
     AnnotationError,
     Fixed,
     PodDNAT,
-    annotations,
     absence_patch,
+    annotations,
     fixed,
     has_replica,
     key_of,
@@ -191,7 +191,9 @@ class RetainedPodDNATs:
 
 
 def _retained_for(name: str, record: Fixed) -> str:
-    return f"Pod {name} is away; its ports are kept for {record.owner} (release strategy {record.release_strategy.text})"
+    return (
+        f"Pod {name} is away; its ports are kept for {record.owner} (release strategy {record.release_strategy.text})"
+    )
 
 
 def _time(written: str) -> dt.datetime | None:

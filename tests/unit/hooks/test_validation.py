@@ -1,4 +1,4 @@
-"""The border of the hook server: what it lets in, and how it answers everything else."""
+"""Validation of the hooks' requests: what is let in, and how everything else is answered."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def fresh() -> Iterator[World]:
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_hooks_ask_for_patience_until_poddnats_are_listed(fresh: World, name: str) -> None:
+def test_hooks_ask_to_be_called_again_until_poddnats_are_listed(fresh: World, name: str) -> None:
     response = fresh.client.post(HOOKS[name], json=recording(name))
     assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
 

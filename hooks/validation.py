@@ -1,4 +1,4 @@
-"""The border of the hook server: requests and answers are checked against the schemas, and nothing else is let in."""
+"""Requests and answers of the hooks are validated against the JSON schemas; nothing else is let in or out."""
 
 import json
 from collections.abc import Callable
@@ -19,11 +19,11 @@ Hook = Callable[[Json], Json | RequeueAfter]
 
 
 class BadRequestError(Exception):
-    """A request that is not one of Metacontroller's; the text says what is wrong with it."""
+    """A request that breaks the hook's schema; the text says what is wrong with it."""
 
 
-class Border:
-    """Lets one hook's requests in and its answers out."""
+class ValidatedHook:
+    """A view for Flask: validates the request, calls the hook, validates the answer."""
 
     def __init__(self, name: str, hook: Hook) -> None:
         """``name`` is that of the hook's schemas: ``<name>-request.json`` and ``<name>-answer.json``."""
@@ -33,13 +33,18 @@ class Border:
         self._answer = schema_validator(f"{name}-answer.json")
 
     def __call__(self) -> Response:
-        """Answer the present request."""
+        """Answer Flask's current request.
+
+        Raises:
+            BadRequestError: the request is not one for this hook.
+            RuntimeError: the hook's answer breaks its schema.
+        """
         body = self._body()
         metadata = (body.get("object") or body.get("parent") or {}).get("metadata", {})
         logs.add(pod=f"{metadata.get('namespace', '')}/{metadata.get('name', '')}")
         answer = self._hook(body)
         if isinstance(answer, RequeueAfter):
-            # A whole number: Metacontroller takes a fraction for 0, which means at once.
+            # A whole number: Metacontroller reads a fraction as 0, and would call again at once.
             return Response(status=429, headers={"Retry-After": str(max(1, round(answer.seconds)))})
         if (problem := _problem(self._answer, answer)) is not None:
             raise RuntimeError(f"the answer of {self.name} breaks its own schema: {problem}")

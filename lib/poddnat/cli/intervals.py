@@ -1,0 +1,25 @@
+"""All pauses, retries and time-outs of the commands, in seconds unless a name says otherwise."""
+
+THROTTLED_FIRST = 1.0
+"""Pause before a call is made again that the cloud throttled and gave no time for; it doubles each time."""
+
+THROTTLED_LONGEST = 16.0
+"""Longest such pause."""
+
+THROTTLED_CALLS = 6
+"""So many times a call is made at most, the first one included: somebody waits at a terminal."""
+
+AUDIT_PAUSE = 2.0
+"""Between the two comparisons that both have to show a finding: work in progress passes in that time."""
+
+TASK_POLL = 0.1
+"""Between two looks at whether one-off tasks are done."""
+
+TASK_TIMEOUT = 600.0
+"""How long one-off tasks may take in all: a gateway that other programs write to lets few of our writes through."""
+
+SIMULATION_POLL = 0.05
+"""Between two looks at whether the simulated cluster has come to rest."""
+
+SIMULATION_TIMEOUT = 60.0
+"""How long the simulated cluster may take to come to rest."""

@@ -1,0 +1,172 @@
+"""What commands work on that don't serve hooks: a values file's cloud, the cluster, and a snapshot of both.
+
+Writes are one-off tasks: the gateways' own drivers do them, with their concurrency limits and the rate limiter.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from poddnat.api import claimed_entries, spec_of
+from poddnat.backoff import Backoff
+from poddnat.cli.intervals import (
+    TASK_POLL,
+    TASK_TIMEOUT,
+    THROTTLED_CALLS,
+    THROTTLED_FIRST,
+    THROTTLED_LONGEST,
+)
+from poddnat.cloud import (
+    ALL_ENTRIES,
+    ENTRIES_PER_PAGE,
+    CloudClient,
+    CloudError,
+    EntryFilter,
+    EntryPage,
+    GatewayInfo,
+    Meaning,
+)
+from poddnat.config import Values
+from poddnat.gateway import Fleet, Liveness, Ownership, SilentListener, read_pages
+from poddnat.kube import KubeClient
+from poddnat.model import ForwardEntry
+
+Manifest = dict[str, Any]
+
+_Answer = TypeVar("_Answer")
+_Task = TypeVar("_Task")
+
+
+class ShowProgress(Protocol):
+    """Gets what is being done, and how much of how much is done."""
+
+    def __call__(self, what: str, done: int = 0, of: int | None = None, /) -> None:
+        """Show it."""
+
+
+def _show_nothing(what: str, done: int = 0, of: int | None = None, /) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All PodDNATs, and the tables of the pool's gateways and of those that PodDNATs name."""
+
+    poddnats: tuple[Manifest, ...]
+    gateways: Mapping[str, GatewayInfo]
+    tables: Mapping[str, tuple[ForwardEntry, ...]]
+    """By gateway id; a gateway that the cloud doesn't know has an empty one."""
+
+    def claims(self) -> dict[str, str]:
+        """Tell which entries PodDNATs name as their own, whatever the entries' names: entry id to PodDNAT's uid."""
+        return {
+            entry_id: poddnat["metadata"]["uid"]
+            for poddnat in self.poddnats
+            for entry_id in claimed_entries(poddnat.get("status") or {})
+        }
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a command works."""
+
+    values: Values
+    cloud: CloudClient
+    kube: KubeClient
+
+    def snapshot(self, show: ShowProgress = _show_nothing) -> Snapshot:
+        """Read everything.
+
+        Raises:
+            CloudError: the cloud could not be read.
+            KubeError: the API server could not be read.
+        """
+        show("reading the PodDNATs")
+        poddnats, _ = self.kube.poddnats()
+        show("reading the NAT gateways")
+        infos = {info.gateway_id: info for info in retry_throttled(self.cloud.describe_nat_gateways)}
+        claims: dict[str, list[str]] = {gateway_id: [] for gateway_id in self.values.gateway_ids}
+        for poddnat in poddnats:
+            if gateway_id := str(spec_of(poddnat).get("tableId") or ""):
+                claims.setdefault(gateway_id, []).extend(claimed_entries(poddnat.get("status") or {}))
+        tables = {
+            gateway_id: self._table(gateway_id, claimed, show) if gateway_id in infos else ()
+            for gateway_id, claimed in claims.items()
+        }
+        return Snapshot(tuple(poddnats), infos, tables)
+
+    @property
+    def ownership(self) -> Ownership:
+        """How this cluster's entries are told from others."""
+        return Ownership(self.values.cluster_id)
+
+    def make_fleet(self, liveness: Liveness) -> Fleet:
+        """Make a fleet for one-off tasks, not started yet; it deletes nothing of a PodDNAT that ``liveness`` knows."""
+        return Fleet(self.values, self.cloud, self.ownership, liveness, SilentListener())
+
+    def _table(self, gateway_id: str, claimed: Iterable[str], show: ShowProgress) -> tuple[ForwardEntry, ...]:
+        """Read a gateway's table; of the ``claimed`` entries, none is left out that is there."""
+        what = f"reading the forward table of {gateway_id}"
+        show(what)
+
+        def read(page: int) -> EntryPage:
+            found = self._read(gateway_id, ALL_ENTRIES, page)
+            done = min(page * ENTRIES_PER_PAGE, found.total)
+            show(f"{what}: {done} of {found.total} entries", done, found.total)
+            return found
+
+        listing = read_pages(read)
+        entries = {entry.entry_id: entry for entry in listing.entries}
+        if listing.total == len(entries) <= ENTRIES_PER_PAGE:
+            return tuple(entries.values())
+        # While others write, rows slip from page to page: what several pages didn't show may be there all the same.
+        unseen = [entry_id for entry_id in dict.fromkeys(claimed) if entry_id not in entries]
+        for done, entry_id in enumerate(unseen):
+            show(f"{what}: {done} of {len(unseen)} entries that it didn't show", done, len(unseen))
+            found = self._read(gateway_id, EntryFilter(entry_id=entry_id))
+            entries.update((entry.entry_id, entry) for entry in found.entries)
+        return tuple(entries.values())
+
+    def _read(self, gateway_id: str, where: EntryFilter, page: int = 1) -> EntryPage:
+        return retry_throttled(lambda: self.cloud.describe_forward_table_entries(gateway_id, page=page, where=where))
+
+
+def retry_throttled(call: Callable[[], _Answer]) -> _Answer:
+    """Call the cloud, and again while it throttles the call.
+
+    Raises:
+        CloudError: the call failed otherwise, or was throttled each time.
+    """
+    backoff = Backoff(THROTTLED_FIRST, THROTTLED_LONGEST)
+    while True:
+        try:
+            return call()
+        except CloudError as error:
+            delay = backoff.failed()
+            if error.meaning is not Meaning.THROTTLED or backoff.failures == THROTTLED_CALLS:
+                raise
+            time.sleep(error.retry_after or delay)
+
+
+def run_tasks(
+    fleet: Fleet, tasks: Sequence[_Task], is_done: Callable[[_Task], bool], *, timeout: float = TASK_TIMEOUT
+) -> Iterator[tuple[_Task, bool]]:
+    """Run a fleet that is not started yet until all tasks are done; yield each as soon as it is done, or has failed.
+
+    ``is_done`` asks the fleet for what a task wants, as often as it is called, and tells whether it is done. Tasks that
+    are not done after ``timeout`` seconds have failed.
+    """
+    if not tasks:
+        return
+    waiting, deadline = list(tasks), time.monotonic() + timeout
+    fleet.start()
+    try:
+        while waiting and time.monotonic() < deadline:
+            for task in [task for task in waiting if is_done(task)]:
+                waiting.remove(task)
+                yield task, True
+            time.sleep(TASK_POLL)
+    finally:
+        fleet.stop()
+    yield from ((task, False) for task in waiting)
