@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-
-from poddnat.gateway.listing import pages_of
+from unittest.mock import patch
 
 from poddnat.cloud import CloudClient, CloudError, EntryFilter, Meaning, RateLimiter
-from poddnat.gateway import Done, GatewayDriver, OwnEntries, Ownership
-from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
+from poddnat.gateway import Done, GatewayDriver, OwnEntries, Ownership, SilentListener
+from poddnat.gateway.read_budget import ReadBudget
+from poddnat.model import EntryStatus, ForwardRule
 from tests.bench.emulated import CLUSTER, JITTER, EmulatedCloud, emulated_cloud
 
 SETTLE = 0.25
@@ -67,55 +67,59 @@ def ours(
         emulated_cloud(gateways=gateways, at_once=at_once, settle=settle, jitter=jitter) as emulated,
         _drivers(cloud := CloudClient(emulated.values)) as drivers,
     ):
-        wanted = [(driver, *_wish(emulated, g, n)) for g, driver in enumerate(drivers) for n in range(mappings)]
+        wanted = [(driver, *_desired(emulated, g, n)) for g, driver in enumerate(drivers) for n in range(mappings)]
         emulated.reset_calls()
         seconds = _until_done(wanted)
         return _outcome(emulated, cloud, seconds, mappings, at_once, gateways, settle)
 
 
 def rate_limited(*, calls: int, seconds: float, windows: int) -> tuple[float, float]:
-    """Let the account's rate limit be the bottleneck for some windows: the share of it used, and refusals a window."""
-    limit = {"calls": calls, "seconds": seconds, "per": "account", "tell_time_left": True}
+    """Let an action's rate limit be the bottleneck for some windows: the share of it that creates use, and refusals."""
+    limit = {"calls": calls, "seconds": seconds, "per": "action", "tell_time_left": True}
     with (
         emulated_cloud(at_once=16, settle=0.02, rate_limit=limit) as emulated,
         _drivers(cloud := CloudClient(emulated.values)) as drivers,
     ):
         del cloud
-        wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(2 * calls * windows)]
+        wanted = [(drivers[0], *_desired(emulated, 0, number)) for number in range(2 * calls * windows)]
         emulated.reset_calls()
         started_at = time.monotonic()
         for driver, mine, rules in wanted:
-            driver.ensure(mine, rules)
+            driver.set_desired(mine, rules)
         threading.Event().wait(max(0.0, started_at + windows * seconds - time.monotonic()))
         counts = emulated.calls()
     refused = sum(n for (_, outcome), n in counts.items() if outcome.startswith("Throttling"))
-    return (sum(counts.values()) - refused) / (calls * windows), refused / windows
+    creates = {outcome: n for (action, outcome), n in counts.items() if action == "CreateForwardEntry"}
+    passed = sum(n for outcome, n in creates.items() if not outcome.startswith("Throttling"))
+    return passed / (calls * windows), refused / windows
 
 
-def at_rest(*, mappings: int, interval: float, intervals: int) -> tuple[int, float]:
-    """Watch a settled gateway: writes, and whole readings of its table for each refresh interval."""
+def at_rest(*, mappings: int, seconds: float) -> tuple[int, float]:
+    """Watch a settled gateway whose table is always due to be read again: writes, and calls that read it a minute."""
     stub = EmulatedCloud("", ("ngw-bench0",))
     rules = [stub.rule(0, number) for number in range(mappings)]
-    names = [_wish(stub, 0, number)[0].name for number in range(mappings)]
+    names = [_desired(stub, 0, number)[0].name for number in range(mappings)]
     with (
+        patch("poddnat.gateway.reconciler.poller.REFRESH", 0.0),
         emulated_cloud(settle=SETTLE, entries=rules, names=names) as emulated,
-        _drivers(cloud := CloudClient(emulated.values), interval) as drivers,
+        _drivers(cloud := CloudClient(emulated.values)) as drivers,
     ):
         del cloud
-        wanted = [(drivers[0], *_wish(emulated, 0, number)) for number in range(mappings)]
+        wanted = [(drivers[0], *_desired(emulated, 0, number)) for number in range(mappings)]
         _until_done(wanted)
         emulated.reset_calls()
-        for _ in range(intervals):
-            _until_done(wanted)
-            threading.Event().wait(interval)
+        _until_done(wanted)
+        threading.Event().wait(seconds)
+        _until_done(wanted)
         counts = emulated.calls()
     reads = sum(n for (action, _), n in counts.items() if action.startswith("Describe"))
-    return sum(counts.values()) - reads, reads / pages_of(mappings) / intervals
+    return sum(counts.values()) - reads, reads / seconds * 60.0
 
 
 @contextmanager
-def _drivers(cloud: CloudClient, refresh_interval: float = 300.0) -> Iterator[list[GatewayDriver]]:
+def _drivers(cloud: CloudClient) -> Iterator[list[GatewayDriver]]:
     rate_limiter = RateLimiter(time.monotonic)
+    budget = ReadBudget(lambda: True, clock=time.monotonic)
     drivers = []
     with ExitStack() as stack:
         for info in sorted(cloud.describe_nat_gateways(), key=lambda info: info.gateway_id):
@@ -124,9 +128,9 @@ def _drivers(cloud: CloudClient, refresh_interval: float = 300.0) -> Iterator[li
                 cloud,
                 OWNERSHIP,
                 rate_limiter,
+                budget,
                 Everybody(),
-                on_foreign=_ignore,
-                refresh_interval=refresh_interval,
+                SilentListener(),
             )
             driver.update(info)
             driver.start()
@@ -171,7 +175,7 @@ def _one_object(cloud: CloudClient, gateway_id: str, table_id: str, rule: Forwar
         time.sleep(_PER_OBJECT_SLEEP * EXACT_SETTLE)
 
 
-def _wish(emulated: EmulatedCloud, gateway: int, number: int) -> tuple[OwnEntries, tuple[ForwardRule, ...]]:
+def _desired(emulated: EmulatedCloud, gateway: int, number: int) -> tuple[OwnEntries, tuple[ForwardRule, ...]]:
     uid = f"{gateway:08x}-0000-4000-8000-{number:012x}"
     return OwnEntries(uid, OWNERSHIP.name_of(uid)), (emulated.rule(gateway, number),)
 
@@ -181,7 +185,9 @@ def _until_done(wanted: Sequence[tuple[GatewayDriver, OwnEntries, tuple[ForwardR
     left = list(wanted)
     while left:
         left = [
-            (driver, mine, rules) for driver, mine, rules in left if not isinstance(driver.ensure(mine, rules), Done)
+            (driver, mine, rules)
+            for driver, mine, rules in left
+            if not isinstance(driver.set_desired(mine, rules), Done)
         ]
         threading.Event().wait(_POLL)
     return time.monotonic() - started_at
@@ -211,7 +217,3 @@ def _latency(cloud: CloudClient) -> float:
         cloud.describe_nat_gateways()
         times.append(time.perf_counter() - started_at)
     return statistics.median(times)
-
-
-def _ignore(_gateway_id: str, _entries: Sequence[ForwardEntry]) -> None:
-    pass

@@ -13,7 +13,6 @@ from typing import Any
 from alibabacloud_ecs20140526 import models as ecs_models
 from alibabacloud_tea_openapi.utils import Utils
 from alibabacloud_vpc20160428 import models as vpc_models
-from tests.unit.gateway_model import LATENCY, ModelGateway
 
 from poddnat.api import ready_since
 from poddnat.cloud import CloudClient, CloudError
@@ -22,6 +21,7 @@ from tests.bench import plots
 from tests.bench.hook_calls import resident_mb
 from tests.faults.cloud import GATEWAYS, Size
 from tests.faults.world import World, running
+from tests.unit.gateway.model import LATENCY, ModelGateway
 from vpc_emulator.exceptions import ApiError
 
 SETTLE = 5.0
@@ -65,10 +65,10 @@ def learning(*, mappings: int = 400) -> Learning:
         if at_once == 1:
             for number in range(mappings):
                 gateway.want(number, release=True)
-        gateway.run(until=lambda at_once=at_once: gateway.agenda.pace.limit == at_once)  # type: ignore[misc]
+        gateway.run(until=lambda at_once=at_once: gateway.reconciler.concurrency.limit == at_once)  # type: ignore[misc]
         refused.append(gateway.calls["refused"])
         gateway.run(until=lambda writes=writes: gateway.calls["written"] >= writes * 3 // 4)  # type: ignore[misc]
-    limits = [(0.0, 1), *gateway.limits, (gateway.now, gateway.agenda.pace.limit)]
+    limits = [(0.0, 1), *gateway.limits, (gateway.now, gateway.reconciler.concurrency.limit)]
     return Learning(limits, [*bears, (gateway.now, 1)], refused[1], refused[0])
 
 
@@ -188,8 +188,8 @@ class DirectCloud(CloudClient):
             with emulator.lock:
                 answer = emulator.once(action, parameters, getattr(emulator, method))
         except ApiError as error:
-            meaning = meaning_of(error.code, str(error), error.status)
-            raise CloudError(meaning, action=action, code=error.code, message=str(error)) from error
+            meaning, scope = meaning_of(error.code, str(error), error.status)
+            raise CloudError(meaning, scope=scope, action=action, code=error.code, message=str(error)) from error
         models = ecs_models if action == "DescribeNetworkInterfaces" else vpc_models
         return getattr(models, f"{action}ResponseBody")().from_map(answer)
 

@@ -78,7 +78,6 @@ class Process:
             world.cloud(world),
             clock=lambda: scheduler.clock.now + self.clock_jump,
             wall_clock=lambda: _BIRTH + dt.timedelta(seconds=scheduler.clock.now + world.wall_jump),
-            refresh_interval=REFRESH,
         )
         self.service.start()
         scheduler.owner = None

@@ -14,6 +14,7 @@ from typer.main import get_command
 
 from poddnat.api import FIXED, POD_DNAT, AnnotationError
 from poddnat.api.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, RELEASE_STRATEGY, RESULT, STATUS, format_result, parse
+from poddnat.api.readiness import has_gate
 from poddnat.cli.commands import app
 from poddnat.config import Limits, Policy
 from poddnat.config.values import parse as parse_values

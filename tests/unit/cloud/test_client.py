@@ -10,7 +10,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import CloudClient, CloudError, GatewayInfo, Meaning
 from poddnat.config import Values
 from poddnat.config.values import parse
-from poddnat.gateway import Fleet, Ownership
+from poddnat.gateway import Fleet, Ownership, SilentListener
 from poddnat.model import ALL_PORTS, Protocol
 from tests.unit.hooks.world import EIP, GATEWAY, cloud, values
 from tests.unit.odd_server import odd_server
@@ -38,7 +38,7 @@ class Nobody:
 
 
 def addresses(read: Values, cloud: CloudClient | None = None) -> list[str]:
-    fleet = Fleet(read, cloud or CloudClient(read), Ownership("c"), Nobody(), lambda _gateway, _entries: None)
+    fleet = Fleet(read, cloud or CloudClient(read), Ownership("c"), Nobody(), SilentListener())
     fleet.start()
     try:
         wait_until(lambda: fleet.known, 10, "the gateways to be read")
@@ -130,7 +130,7 @@ class Stumbling(CloudClient):
 def test_gateways_are_read_again_after_a_failure_nobody_thought_of(
     read: Values, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("poddnat.gateway.fleet._FIRST_RETRY", 0.01)
+    monkeypatch.setattr("poddnat.gateway.fleet.GATEWAYS_RETRY_FIRST", 0.01)
     assert addresses(read, Stumbling(read)) == [EIP]
 
 
@@ -144,21 +144,26 @@ class Forgetful(CloudClient):
         return [] if self.calls == 2 else super().describe_nat_gateways()
 
 
-def test_gateways_that_one_answer_does_not_show_are_not_taken_for_gone(read: Values) -> None:
-    cloud, left = Forgetful(read), list[None]()
-    fleet = Fleet(
-        read,
-        cloud,
-        Ownership("c"),
-        Nobody(),
-        lambda _gateway, _entries: None,
-        on_left=lambda: left.append(None),
-        refresh_interval=0.02,
-    )
+class Notes(SilentListener):
+    """Notes that a gateway, or an address of one, is said to be gone."""
+
+    left = 0
+
+    def places_left(self) -> None:
+        self.left += 1
+
+
+def test_gateways_that_one_answer_does_not_show_are_not_taken_for_gone(
+    read: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GATEWAYS_EVERY", "MISSING_RECHECK"):
+        monkeypatch.setattr(f"poddnat.gateway.fleet.{name}", 0.02)
+    cloud, notes = Forgetful(read), Notes()
+    fleet = Fleet(read, cloud, Ownership("c"), Nobody(), notes)
     fleet.start()
     try:
         wait_until(lambda: cloud.calls > 3, 5, "the gateways to be read again and again")
     finally:
         fleet.stop()
-    assert left == []
+    assert notes.left == 0
     assert fleet.exists(GATEWAY)

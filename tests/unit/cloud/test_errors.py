@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from poddnat.cloud import CloudError, Meaning
+from poddnat.api import CLOUD
+from poddnat.cloud import CloudError, Meaning, Scope, problem_of
 from poddnat.cloud.errors import meaning_of
 
 PENDING = "The status of the forward entry does not allow this."
@@ -57,8 +58,11 @@ NOT_EXIST = "The Specified forwardEntry is not exist"
         (400, "InvalidProtocal.ValueNotSupported", "", Meaning.WRONG),
         (400, "MissingParameter", "", Meaning.WRONG),
         (400, "InvalidParameter.Name.Malformed", "", Meaning.WRONG),
-        (400, "IdempotentParameterMismatch", "", Meaning.WRONG),
-        (400, "SomethingNeverHeardOf", "", Meaning.WRONG),
+        # The token was used for something else.
+        (400, "IdempotentParameterMismatch", "", Meaning.TOKEN_MISMATCH),
+        # Nobody knows: neither the user's fault, nor a reason to give up.
+        (400, "SomethingNeverHeardOf", "", Meaning.UNLISTED),
+        (404, "SomethingNeverHeardOf", "", Meaning.UNLISTED),
         # The configuration is wrong, or the gateway is gone.
         (404, "InvalidForwardTableId.NotFound", "", Meaning.UNUSABLE),
         (404, "InvalidRegionId.NotFound", "", Meaning.UNUSABLE),
@@ -80,9 +84,37 @@ NOT_EXIST = "The Specified forwardEntry is not exist"
     ],
 )
 def test_code_means(status: int | None, code: str, message: str, meaning: Meaning) -> None:
-    assert meaning_of(code, message, status) is meaning
+    assert meaning_of(code, message, status)[0] is meaning
 
 
 def test_error_reads_as_what_was_tried_and_what_was_answered() -> None:
     error = CloudError(Meaning.FULL, action="CreateForwardEntry", code="QuotaExceeded", message="Too many entries.")
     assert str(error) == "CreateForwardEntry: QuotaExceeded: Too many entries."
+
+
+@pytest.mark.parametrize(
+    ("code", "scope"),
+    [
+        ("IncorretForwardEntryStatus", Scope.GATEWAY),
+        ("IncorrectStatus.NATGW", Scope.GATEWAY),
+        ("IncorrectStatus.ForwardEntry", Scope.ENTRY),
+        ("LastTokenProcessing", Scope.ENTRY),
+        ("OperationUnsupported.EipInBinding", Scope.ADDRESS),
+        ("InvalidIp.NotInNatgw", Scope.ADDRESS),
+        ("QuotaExceeded.ForwardEntry", Scope.GATEWAY),
+        ("OperationUnsupported.ForwardEntry", Scope.ENTRY),
+        ("Throttling.User", Scope.ACTION),
+        ("Forbidden.RAM", Scope.ACCOUNT),
+        ("ServiceUnavailable", Scope.UNCLEAR),
+        ("SomethingNeverHeardOf", Scope.UNCLEAR),
+    ],
+)
+def test_code_concerns(code: str, scope: Scope) -> None:
+    assert meaning_of(code, "", 400)[1] is scope
+
+
+def test_code_that_is_not_in_the_table_is_for_an_operator_and_not_the_user() -> None:
+    error = CloudError(Meaning.UNLISTED, action="CreateForwardEntry", code="SomethingNeverHeardOf", message="No.")
+    problem = problem_of(error, "ngw-1")
+    assert problem.reason == CLOUD
+    assert "an operator has to" in problem.message

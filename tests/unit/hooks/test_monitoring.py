@@ -47,7 +47,7 @@ def scrape(world: World) -> Mapping[str, set[str]]:
     answer(lambda: world.sync_pod(world.make_pod({**EXPOSE_80, PORTS: "http"}, name="typo")))
     world.service.metrics.garbage_collected("ngw-1")
     world.service.metrics.drifted("ngw-1")
-    world.service.fleet.gateways()[0].limit(100)
+    world.service.fleet.gateways()[0].set_quota(100)
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(world.client.get("/metrics").text):
         for sample in family.samples:

@@ -12,7 +12,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import CloudClient
 from poddnat.kube import KubeClient, connect_to
 from poddnat.service import Service
-from tests.unit.hooks.world import EXPOSE_80, PORTS, World, answer, running
+from tests.unit.hooks.world import EXPOSE_80, PORTS, World, answer, refreshing, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Standby:
     """A second service beside that of a world; `active` makes it its turn."""
 
-    def __init__(self, world: World, *, refresh_interval: float) -> None:
+    def __init__(self, world: World) -> None:
         self.active = False
         self._connection = connect_to(world.memory.url)
         self.service = Service(
@@ -30,7 +30,6 @@ class Standby:
             CloudClient(world.values),
             may_write=lambda: self.active,
             clock=lambda: time.monotonic() * 20,
-            refresh_interval=refresh_interval,
         )
         client = create_app(self.service, active=lambda: "poddnat-0").test_client()
         self.world = replace(world, service=self.service, client=client)
@@ -56,14 +55,15 @@ class Standby:
 
 
 @contextmanager
-def standing_by(world: World, *, refresh_interval: float = 300.0) -> Iterator[Standby]:
-    standby = Standby(world, refresh_interval=refresh_interval)
-    standby.service.start()
-    try:
-        wait_until(lambda: standby.service.warm and standby.loaded(), 10, "the standby to be warm")
-        yield standby
-    finally:
-        standby.stop()
+def standing_by(world: World, *, refresh_interval: float | None = None) -> Iterator[Standby]:
+    with refreshing(refresh_interval):
+        standby = Standby(world)
+        standby.service.start()
+        try:
+            wait_until(lambda: standby.service.warm and standby.loaded(), 10, "the standby to be warm")
+            yield standby
+        finally:
+            standby.stop()
 
 
 def test_standby_is_not_ready_and_names_who_is_active(world: World) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import yaml
 
@@ -311,19 +312,24 @@ def running(
     settle_seconds: float = 0.0,
     last_port: int = 1024,
     haste: float = _HASTE,
-    refresh_interval: float = 300.0,
+    refresh_interval: float | None = None,
     started: bool = True,
     entry: Json | None = None,
     network: Json | None = None,
 ) -> Iterator[World]:
     """Run a world; `entry` and `network` are as in `values`.
 
-    `started=False` leaves the service as it is before its first list of PodDNATs.
+    `started=False` leaves the service as it is before its first list of PodDNATs. Tables and gateways are read again
+    after `refresh_interval`.
     """
-    with EmulatorServer(cloud(settle_seconds=settle_seconds)) as server, MemoryApi() as memory:
+    with (
+        refreshing(refresh_interval),
+        EmulatorServer(cloud(settle_seconds=settle_seconds)) as server,
+        MemoryApi() as memory,
+    ):
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
         read = parse(values(server.url, last_port=last_port, entry=entry, network=network))
-        serving = _serving(read, memory, haste=haste, refresh_interval=refresh_interval, started=started)
+        serving = _serving(read, memory, haste=haste, started=started)
         with Api(memory.url) as api, serving as (service, connection):
             yield World(server.emulator, memory, api, read, service, _client(service), connection)
             kinds = [("v1", "events"), ("v1", "pods"), ("alibabacloud.com/v1", "poddnats")]
@@ -335,10 +341,20 @@ def running(
 
 
 @contextmanager
-def restarted(world: World, *, refresh_interval: float = 300.0) -> Iterator[World]:
+def refreshing(seconds: float | None) -> Iterator[None]:
+    """Have tables and gateways read again after so many seconds, instead of what is usual (None)."""
+    names = ("reconciler.poller.REFRESH", "fleet.GATEWAYS_EVERY", "fleet.MISSING_RECHECK")
+    with ExitStack() as stack:
+        for name in names if seconds is not None else ():
+            stack.enter_context(patch(f"poddnat.gateway.{name}", seconds))
+        yield
+
+
+@contextmanager
+def restarted(world: World, *, refresh_interval: float | None = None) -> Iterator[World]:
     """Run the service anew, as another process that knows nothing but what the cluster and the cloud tell."""
     world.service.stop()
-    with _serving(world.values, world.memory, refresh_interval=refresh_interval) as (service, connection):
+    with refreshing(refresh_interval), _serving(world.values, world.memory) as (service, connection):
         yield replace(world, service=service, client=_client(service), connection=connection)
 
 
@@ -355,7 +371,7 @@ def _without_secrets(response: Response) -> Response:
 
 @contextmanager
 def _serving(
-    read: Values, memory: MemoryApi, *, haste: float = _HASTE, refresh_interval: float = 300.0, started: bool = True
+    read: Values, memory: MemoryApi, *, haste: float = _HASTE, started: bool = True
 ) -> Iterator[tuple[Service, LossyClient]]:
     connection = LossyClient(memory.url)
     service = Service(
@@ -363,7 +379,6 @@ def _serving(
         KubeClient(connection),
         CloudClient(read),
         clock=lambda: time.monotonic() * haste,
-        refresh_interval=refresh_interval,
     )
     try:
         if started:
