@@ -23,10 +23,17 @@ from poddnat.telemetry import CONTENT_TYPE
 log = logging.getLogger(__name__)
 
 
-def create_app(service: Service, *, active: Callable[[], str] = lambda: "", tokens: Tokens | None = None) -> Flask:
+def create_app(
+    service: Service,
+    *,
+    active: Callable[[], str] = lambda: "",
+    ended_thread: Callable[[], str] = lambda: "",
+    tokens: Tokens | None = None,
+) -> Flask:
     """Make the application around a service that is, or will be, started.
 
-    ``active`` names the active replica; callers of hooks have to send one of the ``tokens``.
+    ``active`` names the active replica, ``ended_thread`` a thread that has ended unexpectedly, if any.
+    Callers of hooks have to send one of the ``tokens``.
     """
     app = Flask("poddnat")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
@@ -44,7 +51,7 @@ def create_app(service: Service, *, active: Callable[[], str] = lambda: "", toke
     if tokens is not None:
         app.before_request(partial(_authenticate, tokens, frozenset(hooks)))
     # Probes carry no token, nor do most scrapers; none of these tells a secret.
-    app.add_url_rule("/healthz", endpoint="healthz", view_func=lambda: _text("ok"))
+    app.add_url_rule("/healthz", endpoint="healthz", view_func=lambda: _liveness(ended_thread()))
     app.add_url_rule("/readyz", endpoint="readyz", view_func=lambda: _readiness(service, active()))
     app.add_url_rule("/metrics", endpoint="metrics", view_func=lambda: _metrics(service))
     app.register_error_handler(BadRequestError, _bad_request)
@@ -69,6 +76,12 @@ def _when_ready(service: Service, hook: ValidatedHook) -> Response:
         # The next request may have to go to another replica; over a connection that is kept open it would come here.
         return Response(status=429, headers={"Retry-After": str(STANDBY_RETRY), "Connection": "close"})
     return hook()
+
+
+def _liveness(ended_thread: str) -> Response:
+    if ended_thread:
+        return _text(f"not healthy: the thread {ended_thread} has ended unexpectedly", 503)
+    return _text("ok")
 
 
 def _readiness(service: Service, active: str) -> Response:

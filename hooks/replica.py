@@ -15,6 +15,9 @@ What SIGTERM does, step by step:
 
 A replica that has lost its Lease does the same from step 2 on, but there is nothing to give back in step 4, and it
 ends with status 1: the kubelet starts it anew, as a standby.
+
+So does one of whose threads one has ended unexpectedly (``Replica._on_thread_ended``): what that thread did would never
+be done again. From then on ``/healthz`` answers 503 with the thread's name.
 """
 
 import logging
@@ -51,7 +54,7 @@ class Lease(NamedTuple):
 
 
 class Replica:
-    """Serves until it is told to stop, or has lost its Lease."""
+    """Serves until it is told to stop, has lost its Lease, or one of its threads has ended unexpectedly."""
 
     def __init__(
         self,
@@ -76,12 +79,13 @@ class Replica:
         """
         self._resigned = False
         self._lost = False
+        self._ended_thread = ""
         self._stopping = threading.Event()
         self.service = Service(
             values, KubeClient(api), CloudClient(values), values_path=values_path, may_write=self._may_write
         )
         self._election = None if lease is None else self._make_election(api, lease, port)
-        app = create_app(self.service, active=self._active, tokens=tokens)
+        app = create_app(self.service, active=self._active, ended_thread=lambda: self._ended_thread, tokens=tokens)
         self._server = HookServer(app, host, port, certificate=certificate)
 
     def _make_election(self, api: Any, lease: Lease, port: int) -> LeaderElector:
@@ -110,6 +114,16 @@ class Replica:
         self._lost = True
         self._stopping.set()
 
+    def _on_thread_ended(self, ended: threading.ExceptHookArgs) -> None:
+        """End the process because a thread has ended by an exception that nobody expected; called on that thread."""
+        if issubclass(ended.exc_type, SystemExit):
+            return
+        name = ended.thread.name if ended.thread is not None else "of no name"
+        trace = ended.exc_value or ended.exc_type()
+        log.critical("the thread %s has ended unexpectedly; the process ends, to be started anew", name, exc_info=trace)
+        self._ended_thread = self._ended_thread or name
+        self._stopping.set()
+
     def stop_on_signals(self) -> None:
         """Have SIGTERM and SIGINT stop it; for the main thread."""
         signal.signal(signal.SIGTERM, self._on_signal)
@@ -119,15 +133,20 @@ class Replica:
         self._stopping.set()
 
     def run(self) -> bool:
-        """Serve; false when it ends because the Lease is lost, so that the process is started anew."""
-        self.service.start()
-        self._server.start()
-        if self._election is not None:
-            self._election.start()
-        log.info("poddnat %s, answering on %s", __version__, self._server.url)
-        self._stopping.wait()
-        self._hand_over()
-        return not self._lost
+        """Serve; false when it ends for a lost Lease or an ended thread, so that the process is started anew."""
+        before = threading.excepthook
+        threading.excepthook = self._on_thread_ended
+        try:
+            self.service.start()
+            self._server.start()
+            if self._election is not None:
+                self._election.start()
+            log.info("poddnat %s, answering on %s", __version__, self._server.url)
+            self._stopping.wait()
+            self._hand_over()
+        finally:
+            threading.excepthook = before
+        return not (self._lost or self._ended_thread)
 
     def _hand_over(self) -> None:
         """Begin no write, wait for those under way, and only then let another replica write."""

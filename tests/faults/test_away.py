@@ -20,8 +20,8 @@ SOON = 60.0
 def remembered(world: World) -> int:
     """Count what the gateways' drivers have to do, or keep in mind."""
     (process,) = world.processes
-    agendas = [gateway._agenda for gateway in process.service.fleet.gateways()]
-    return sum(len(a._wishes) + len(a._watching) + len(a.lanes) + len(a.pace._open) for a in agendas)
+    reconcilers = [gateway._reconciler for gateway in process.service.fleet.gateways()]
+    return sum(len(r._desired) + len(r._watching) + len(r.queue) + r.concurrency.unsettled for r in reconcilers)
 
 
 def come_and_go(world: World, minutes: int) -> list[int]:

@@ -472,6 +472,7 @@ def running(
     cloud: Callable[[World], CloudClient] | None = None,
 ) -> Iterator[World]:
     """Run a world with one process in it."""
+    random.seed(seed)  # The jitter of delays is the same in every run.
     clock = ManualClock(1000.0)
     scheduler = Scheduler(clock)
     emulator = emulated(clock, settle=settle, at_once=at_once, routed=routed, seed=seed, size=size)

@@ -15,7 +15,7 @@ def read_pages(fetch: Callable[[int], EntryPage]) -> EntryPage:
     Raises:
         CloudError: whatever ``fetch`` raises.
     """
-    found: dict[str, ForwardEntry] = {}
+    found = dict[str, ForwardEntry]()
     number = 0
     while True:
         number += 1

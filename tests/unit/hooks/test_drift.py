@@ -89,7 +89,7 @@ def test_orphaned_entry_is_collected_counted_and_logged_once(world: World, caplo
         GATEWAY, external_ip=EIP, external_port=600, internal_ip="172.16.1.9", internal_port=600, name=name
     )
     wait_until(lambda: not world.entries(), 10, "the orphan to be collected")
-    assert len([record for record in caplog.records if "sweeping" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "deleting the entries of" in record.getMessage()]) == 1
     assert f'poddnat_swept_total{{gateway="{GATEWAY}"}} 1.0' in world.client.get("/metrics").text
 
 

@@ -60,6 +60,7 @@ class Terminal:
 @pytest.fixture
 def terminal(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setattr(operate, "AUDIT_PAUSE", 0.0)
+    wait_until(lambda: all(gateway.loaded for gateway in world.service.fleet.gateways()), 10, "the tables to be listed")
     url = world.values.endpoints.vpc
     assert url is not None
     values, kubeconfig = tmp_path / "values.yaml", tmp_path / "kubeconfig"

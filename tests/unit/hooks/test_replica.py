@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,13 +12,16 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from hooks import replica
+from hooks.app import create_app
 from hooks.intervals import HAND_OVER
 from hooks.replica import Lease, Replica
+from metacontroller_standin.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from poddnat.config import Values
+    from tests.unit.hooks.world import World
 
 LEASE = Lease("poddnat-system", "poddnat", 15)
 STARTED = ["service starts", "server starts", "election starts"]
@@ -27,6 +32,7 @@ class Steps(list[str]):
 
     may_write: Callable[[], bool]
     on_lost: Callable[[], None]
+    ended_thread: Callable[[], str]
 
     def part(self, name: str) -> Callable[..., Any]:
         """Make what makes a part that notes when it is started and stopped."""
@@ -35,16 +41,19 @@ class Steps(list[str]):
             if name == "service":
                 self.may_write = options["may_write"]
             if name == "election":
-                self.on_lost = options["on_drifted"]
+                self.on_lost = options["on_stopped_leading"]
             return _Part(name, self)
 
         return make
+
+    def note_ended_thread(self, *_: object, ended_thread: Callable[[], str], **__: object) -> None:
+        self.ended_thread = ended_thread
 
 
 class _Part:
     url = "http://127.0.0.1:0"
     holder = "poddnat-0"
-    active = True
+    is_leader = True
 
     def __init__(self, name: str, steps: Steps) -> None:
         self._name = name
@@ -68,8 +77,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     monkeypatch.setattr(replica, "LeaderElector", steps.part("election"))
     monkeypatch.setattr(replica, "HookServer", steps.part("server"))
     monkeypatch.setattr("hooks.replica.time.sleep", lambda seconds: steps.append(f"{seconds} s pass"))
-    for name in ("KubeClient", "CloudClient", "create_app"):
+    for name in ("KubeClient", "CloudClient"):
         monkeypatch.setattr(replica, name, lambda *_, **__: None)
+    monkeypatch.setattr(replica, "create_app", steps.note_ended_thread)
     monkeypatch.delenv("POD_IP", raising=False)
     return steps
 
@@ -118,3 +128,59 @@ def test_replica_that_loses_its_lease_ends_with_a_failure(steps: Steps) -> None:
     serving.join(10)
     assert ended == [False]
     assert steps[-4:] == ["service stops", "election stops", f"{HAND_OVER} s pass", "server stops"]
+
+
+def fail() -> None:
+    raise ZeroDivisionError("as nobody expected")
+
+
+def serve(made: Replica, ended: list[bool]) -> threading.Thread:
+    """Have a replica serve on a thread of its own, and wait until it does."""
+    before = threading.excepthook
+    serving = threading.Thread(target=lambda: ended.append(made.run()))
+    serving.start()
+    wait_until(lambda: threading.excepthook is not before, 10, "the replica to serve")
+    return serving
+
+
+def test_replica_one_of_whose_threads_ends_unexpectedly_ends_with_a_failure(
+    steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, ended, before = make(LEASE), list[bool](), threading.excepthook
+    serving = serve(made, ended)
+    assert steps.ended_thread() == ""
+    failing = threading.Thread(target=fail, name="gateway-ngw-1")
+    failing.start()
+    for thread in (failing, serving):
+        thread.join(10)
+    assert ended == [False]
+    assert steps[-4:] == ["service stops", "election stops", f"{HAND_OVER} s pass", "server stops"]
+    assert steps.ended_thread() == "gateway-ngw-1"
+    assert threading.excepthook is before
+    (told,) = (record for record in caplog.records if record.levelno == logging.CRITICAL)
+    assert "the thread gateway-ngw-1 has ended unexpectedly" in told.getMessage()
+    assert told.exc_info is not None
+    assert told.exc_info[0] is ZeroDivisionError
+
+
+@pytest.mark.filterwarnings("error")
+def test_thread_that_ends_itself_ends_nothing_else(steps: Steps) -> None:
+    made, ended = make(None), list[bool]()
+    serving = serve(made, ended)
+    leaving = threading.Thread(target=sys.exit)
+    leaving.start()
+    leaving.join(10)
+    made._stopping.set()
+    serving.join(10)
+    assert ended == [True]
+    assert steps.ended_thread() == ""
+
+
+def test_health_tells_which_thread_has_ended(world: World) -> None:
+    ended = [""]
+    client = create_app(world.service, ended_thread=lambda: ended[0]).test_client()
+    assert (client.get("/healthz").status_code, client.get("/healthz").text) == (200, "ok\n")
+    ended[0] = "gateway-ngw-1"
+    response = client.get("/healthz")
+    assert response.status_code == 503
+    assert response.text == "not healthy: the thread gateway-ngw-1 has ended unexpectedly\n"

@@ -27,6 +27,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import CloudClient
 from poddnat.config.values import parse
 from poddnat.files import MANIFESTS
+from poddnat.gateway.intervals import GATEWAYS_EVERY, MISSING_RECHECK, REFRESH
 from poddnat.kube import KubeClient
 from poddnat.service import Service
 from tests.hushed import KEY_SECRET, leaks
@@ -342,11 +343,12 @@ def running(
 
 @contextmanager
 def refreshing(seconds: float | None) -> Iterator[None]:
-    """Have tables and gateways read again after so many seconds, instead of what is usual (None)."""
-    names = ("reconciler.poller.REFRESH", "fleet.GATEWAYS_EVERY", "fleet.MISSING_RECHECK")
+    """Have tables read again after so many seconds, and gateways as much sooner as is usual (None: all as usual)."""
+    usual = {"reconciler.poller.REFRESH": REFRESH}
+    usual |= {"fleet.GATEWAYS_EVERY": GATEWAYS_EVERY, "fleet.MISSING_RECHECK": MISSING_RECHECK}
     with ExitStack() as stack:
-        for name in names if seconds is not None else ():
-            stack.enter_context(patch(f"poddnat.gateway.{name}", seconds))
+        for name, interval in usual.items() if seconds is not None else ():
+            stack.enter_context(patch(f"poddnat.gateway.{name}", interval / REFRESH * (seconds or 0.0)))
         yield
 
 

@@ -93,19 +93,7 @@ def make_plan(
     is_alive: Callable[[str], bool],
 ) -> Plan:
     """Compare; ``is_alive`` tells of a PodDNAT's uid whether that PodDNAT still exists."""
-    wanted = frozenset(desired)
-    steady: dict[ForwardRule, ForwardEntry] = {}
-    obsolete: list[ForwardEntry] = []
-    leaving: list[ForwardEntry] = []
-    for entry in own.entries(table):
-        if entry.status is EntryStatus.DELETING:
-            leaving.append(entry)
-        elif entry.rule in wanted and entry.rule not in steady:
-            steady[entry.rule] = entry
-        elif entry.status is EntryStatus.AVAILABLE:
-            obsolete.append(entry)
-        else:
-            leaving.append(entry)
+    steady, obsolete, leaving = _sort_own(own.entries(table), frozenset(desired))
     creates: list[ForwardRule] = []
     conflicts: list[Conflict] = []
     doomed = {entry.entry_id: entry for entry in obsolete}
@@ -138,6 +126,25 @@ def make_plan(
         deletes=tuple(doomed.values()),
         conflicts=tuple(conflicts),
     )
+
+
+def _sort_own(
+    entries: Iterable[ForwardEntry], wanted: Collection[ForwardRule]
+) -> tuple[dict[ForwardRule, ForwardEntry], list[ForwardEntry], list[ForwardEntry]]:
+    """Tell which of a PodDNAT's entries stay, which are to be deleted, and which are waited for to go or to settle."""
+    steady: dict[ForwardRule, ForwardEntry] = {}
+    obsolete: list[ForwardEntry] = []
+    leaving: list[ForwardEntry] = []
+    for entry in entries:
+        if entry.status is EntryStatus.DELETING:
+            leaving.append(entry)
+        elif entry.rule in wanted and entry.rule not in steady:
+            steady[entry.rule] = entry
+        elif entry.status is EntryStatus.AVAILABLE:
+            obsolete.append(entry)
+        else:
+            leaving.append(entry)
+    return steady, obsolete, leaving
 
 
 def _in_the_way(rule: ForwardRule, table: Table) -> Iterable[tuple[Side, ForwardEntry]]:

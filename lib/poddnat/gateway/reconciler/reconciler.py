@@ -13,10 +13,11 @@ from typing import Protocol
 from poddnat.api import Problem
 from poddnat.cloud import CloudError, EntryFilter, EntryPage, Meaning, Scope, problem_of
 from poddnat.gateway.intervals import REQUEUE_LONGEST, STUCK_AFTER
-from poddnat.gateway.problems import conflict_problem, entry_stuck, quota_exceeded, taken_by_unseen
+from poddnat.gateway.problems import entry_stuck, quota_exceeded, taken_by_unseen
 from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
 from poddnat.gateway.reconciler.calls import Call, Create, Delete, Find, Kind, Read, ReadPage, Write
 from poddnat.gateway.reconciler.concurrency import ConcurrencyLimiter
+from poddnat.gateway.reconciler.conflicts import conflict_problem
 from poddnat.gateway.reconciler.desired import DesiredState, Item, Key, Unverified
 from poddnat.gateway.reconciler.ownership import Ownership
 from poddnat.gateway.reconciler.plan import OwnEntries, Plan, make_plan
@@ -147,7 +148,7 @@ class Reconciler:
         )
 
     def _verify(self, desired: DesiredState) -> None:
-        """Have a read tell what a PodDNAT has where the table doesn't: it is old, or the end of all has to be proven."""
+        """Have a read tell what a PodDNAT has where the table doesn't: it is old, or an end has to be proven."""
         desired.confirmed = not desired.release and (self._current or bool(desired.rules))
         if not self._current:
             desired.unverified.update(dict.fromkeys(desired.rules, Unverified(Evidence.BY_NAME, desired.since)))
@@ -202,7 +203,7 @@ class Reconciler:
         return problem_of(error, self.gateway_id)
 
     def _place(self, desired: DesiredState, now: float, *, goes_on: bool = False) -> Plan:
-        """Put a PodDNAT where it belongs: into the queue if it has something to write, and have asked what it waits for.
+        """Queue a PodDNAT if it has something to write, and plan to ask for what it waits for.
 
         ``goes_on``: it has just had its turn, and may have some more before others.
         """
