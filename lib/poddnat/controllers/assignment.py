@@ -24,6 +24,7 @@ from poddnat.api import (
     spec_of,
 )
 from poddnat.controllers.exposure_timer import ExposureTimer
+from poddnat.controllers.intervals import NO_FREE_PORTS_RETRY
 from poddnat.controllers.requeue import RequeueError
 from poddnat.gateway import Fleet
 from poddnat.model import Address, ExposedPort, PortMapping
@@ -31,9 +32,6 @@ from poddnat.placement import AddressKey, Located, NoGatewayError, Place, PodLoc
 from poddnat.ports import Allocation, PortRegistry, PortRequest
 
 Manifest = dict[str, Any]
-
-_NO_FREE_PORTS_RETRY = 15.0
-"""Seconds after which a pod in the queue asks again: nothing else tells it that ports are reserved for it by now."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ def _no_free_ports(tiers: Sequence[Sequence[Place]], items: Sequence[ExposedPort
     where = ", ".join(sorted({place.gateway_id for tier in tiers for place in tier})) or "the pool's gateways"
     text = f"No address of {where} has all that the pod needs free: {_needs(items)}"
     act = "an operator has to widen a port range or add EIPs"
-    return ProblemError(Problem("NoFreePorts", f"{text}; {act}.", _NO_FREE_PORTS_RETRY))
+    return ProblemError(Problem("NoFreePorts", f"{text}; {act}.", NO_FREE_PORTS_RETRY))
 
 
 def _unchanged(current: PodDNAT, ip: str, reusable: Sequence[PortMapping | None]) -> PodDNAT | None:

@@ -12,6 +12,8 @@ PROBATION = 2 * RESYNC
 """How long a PodDNAT has been Ready before its pod need not be asked at each sync: by then the pod's own hook has
 surely seen the result, and would notice an opt-out."""
 
+NO_FREE_PORTS_RETRY = 15.0
+"""Until a pod in the queue for ports is asked about again: nothing tells it that ports are reserved for it by now."""
 POD_LEAVE_RETRY = 30.0
 """Until a pod that should leave its gateway or address is asked about again: no event tells that there is room."""
 POD_REFUSED_RESYNC = 120.0

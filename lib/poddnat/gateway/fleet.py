@@ -19,6 +19,7 @@ from poddnat.cloud import CloudClient, CloudError, Eip, GatewayInfo, RateLimiter
 from poddnat.config import Values
 from poddnat.gateway.driver import GatewayDriver, GatewayListener, Liveness
 from poddnat.gateway.intervals import (
+    DRIVER_MISSING_RETRY,
     GATEWAYS_EVERY,
     GATEWAYS_RETRY_FIRST,
     GATEWAYS_RETRY_LONGEST,
@@ -207,7 +208,7 @@ class Fleet:
         gateway = self.get(gateway_id)
         problem = self.problem(gateway_id)
         if gateway is None:
-            return Blocked(problem) if problem else Waiting(1.0)
+            return Blocked(problem) if problem else Waiting(DRIVER_MISSING_RETRY)
         progress = gateway.release(own)
         return Blocked(problem) if problem is not None and isinstance(progress, Waiting) else progress
 

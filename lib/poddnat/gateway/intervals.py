@@ -22,7 +22,9 @@ TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST = 0.5, 30.0
 
 # What all tables' refreshing may cost together, in calls a minute. The API allows 200 calls a minute for each action.
 ACTIVE_READS_A_MINUTE = 40.0
+"""On the active replica: a fifth of what the API allows, as other clients share that."""
 STANDBY_READS_A_MINUTE = 8.0
+"""On a standby, which has time."""
 LEAST_REFRESH_READS_A_MINUTE = 8.0
 """What is left for refreshing however many reads others wait for."""
 
@@ -30,10 +32,22 @@ STUCK_AFTER = 90.0
 """An entry that has not moved for so long is told in its PodDNAT's status."""
 REQUEUE_LONGEST = 20.0
 """The longest that a hook is asked to wait before it asks again."""
+DRIVER_MISSING_RETRY = 1.0
+"""When a hook asks again about a gateway that has no driver yet, as the cloud hasn't told which gateways there are."""
+TAKEN_RETRY_AFTER = 30.0
+"""When a hook asks again whose port or pod address somebody else has: as often as that is looked at."""
+QUOTA_RETRY_AFTER = 30.0
+"""When a hook asks again that waits for room in the table: others may have given entries back."""
+ADDRESS_LEFT_RETRY_AFTER = 30.0
+"""When a hook asks again whose address has left its gateway: the pod moves, if it can, by its own hook."""
+STUCK_RETRY_AFTER = 15.0
+"""When a hook asks again about an entry that doesn't move."""
 
 # The gateways themselves: DescribeNatGateways.
 GATEWAYS_EVERY = 60.0
+"""Between two readings of what gateways and addresses there are: people change them, and pods are moved then."""
 GATEWAYS_RETRY_FIRST, GATEWAYS_RETRY_LONGEST = 1.0, 30.0
+"""Before they are read again after that failed: nothing works before the first answer."""
 MISSING_RECHECK = 5.0
 """Between two answers that leave out a gateway or an address that was there."""
 MISSING_BELIEVED_AFTER = 30.0

@@ -4,6 +4,12 @@ import itertools
 
 from poddnat.api import ADDRESS, CLOUD, GATEWAY, INTERNAL_TAKEN, PORT_TAKEN, QUOTA, Problem
 from poddnat.cloud import CloudError
+from poddnat.gateway.intervals import (
+    ADDRESS_LEFT_RETRY_AFTER,
+    QUOTA_RETRY_AFTER,
+    STUCK_RETRY_AFTER,
+    TAKEN_RETRY_AFTER,
+)
 from poddnat.model import ForwardEntry, ForwardRule
 
 _COUNTED = 10
@@ -19,7 +25,7 @@ def gateway_missing(gateway_id: str) -> Problem:
 def address_left(gateway_id: str, external_ip: str) -> Problem:
     """Explain that an address is no longer a gateway's."""
     text = f"{external_ip} is not an address of NAT gateway {gateway_id} any more"
-    return Problem(ADDRESS, f"{text}; nobody has to act while the pool has another one.", retry_after=30.0)
+    return Problem(ADDRESS, f"{text}; nobody has to act while the pool has another one.", ADDRESS_LEFT_RETRY_AFTER)
 
 
 def quota_exceeded(gateway_id: str, quota: int | None, pods: int, entries: int) -> Problem:
@@ -30,7 +36,7 @@ def quota_exceeded(gateway_id: str, quota: int | None, pods: int, entries: int) 
     return Problem(
         QUOTA,
         f"{text}; an operator has to raise the quota or add a gateway.",
-        retry_after=30.0,
+        retry_after=QUOTA_RETRY_AFTER,
         details=f"{pods_wait} for {needed} there.",
     )
 
@@ -46,7 +52,7 @@ def entry_stuck(gateway_id: str, entry: ForwardEntry, seconds: float) -> Problem
     """Explain that an entry has not changed for long: neither Available nor gone."""
     text = f"Entry {entry.entry_id} on {gateway_id} ({entry.rule}) has been {entry.status} for {seconds:.0f} seconds"
     act = "nobody has to act while that passes, else an operator has to ask the cloud's support"
-    return Problem(CLOUD, f"{text} or more; {act}.", retry_after=15.0)
+    return Problem(CLOUD, f"{text} or more; {act}.", retry_after=STUCK_RETRY_AFTER)
 
 
 def taken_by_unseen(rule: ForwardRule, error: CloudError) -> Problem:
@@ -58,5 +64,7 @@ def taken_by_unseen(rule: ForwardRule, error: CloudError) -> Problem:
         side, reason = f"{rule.external_ip}:{rule.external_ports.shown}", PORT_TAKEN
         act = "nobody has to act, another port is used"
     return Problem(
-        reason, f"The cloud says that {side} is taken, but shows no entry that has it: {error.quote}; {act}.", 30.0
+        reason,
+        f"The cloud says that {side} is taken, but shows no entry that has it: {error.quote}; {act}.",
+        TAKEN_RETRY_AFTER,
     )

@@ -1,14 +1,16 @@
-"""What commands share that read and write a running installation: calls made again, and tasks with a time-out."""
+"""What commands share that read and write a running installation: the snapshot, calls made again, and tasks."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from poddnat.cli.intervals import THROTTLED_CALLS, THROTTLED_LONGEST
-from poddnat.cli.site import retry_throttled, run_tasks
-from poddnat.cloud import CloudError, Meaning
+from poddnat.cli.site import Site, Snapshot, retry_throttled, run_tasks
+from poddnat.cloud import ALL_ENTRIES, ENTRIES_PER_PAGE, CloudError, EntryFilter, EntryPage, Meaning
+from poddnat.model import EntryStatus, ForwardEntry, ForwardRule, Ports, Protocol
 
 if TYPE_CHECKING:
     from poddnat.gateway import Fleet
@@ -99,3 +101,65 @@ def test_without_a_task_no_fleet_is_started() -> None:
     fleet = StartedFleet()
     assert run(fleet, [], lambda _task: True, timeout=10) == []
     assert fleet.calls == []
+
+
+GATEWAY = "ngw-1"
+
+
+def entry(number: int) -> ForwardEntry:
+    rule = ForwardRule("203.0.113.1", Ports.of(1000 + number), "172.16.1.1", Ports.of(80), Protocol.TCP)
+    return ForwardEntry(f"fwd-{number}", "", rule, EntryStatus.AVAILABLE)
+
+
+class SlippingCloud:
+    """Has a table of several pages; while it is listed, rows slip from one to another that was read before."""
+
+    def __init__(self, entries: int, *, slipping: set[str]) -> None:
+        self.table = [entry(number) for number in range(entries)]
+        self._slipping = slipping
+        self.asked: list[str] = []
+
+    def describe_nat_gateways(self) -> list[Any]:
+        return [SimpleNamespace(gateway_id=GATEWAY)]
+
+    def describe_forward_table_entries(self, _gateway_id: str, *, page: int, where: EntryFilter) -> EntryPage:
+        if where != ALL_ENTRIES:
+            self.asked.append(str(where.entry_id))
+            found = tuple(row for row in self.table if where.matches(row))
+            return EntryPage(found, len(found))
+        first = (page - 1) * ENTRIES_PER_PAGE
+        rows = self.table[first : first + ENTRIES_PER_PAGE]
+        return EntryPage(tuple(row for row in rows if row.entry_id not in self._slipping), len(self.table))
+
+
+def snapshot(cloud: SlippingCloud, *claimed: str) -> Snapshot:
+    """Read a site with one PodDNAT, which claims these entries."""
+    entries = [
+        {
+            "externalIP": row.rule.external_ip,
+            "externalPort": str(row.rule.external_ports),
+            "internalIP": row.rule.internal_ip,
+            "internalPort": str(row.rule.internal_ports),
+            "ipProtocol": row.rule.protocol.value,
+            "forwardEntryId": row.entry_id,
+        }
+        for row in map(entry, (int(name.partition("-")[2]) for name in claimed))
+    ]
+    poddnat = {"metadata": {"uid": "uid-1"}, "spec": {"tableId": GATEWAY}, "status": {"entries": entries}}
+    kube = SimpleNamespace(poddnats=lambda: ([poddnat], "1"))
+    site = Site(cast("Any", SimpleNamespace(gateway_ids=(GATEWAY,))), cast("Any", cloud), cast("Any", kube))
+    return site.snapshot()
+
+
+def test_entry_that_several_pages_did_not_show_is_asked_for_by_its_id() -> None:
+    cloud = SlippingCloud(120, slipping={"fwd-60", "fwd-61"})
+    shown = {row.entry_id for row in snapshot(cloud, "fwd-3", "fwd-60", "fwd-999").tables[GATEWAY]}
+    assert {"fwd-3", "fwd-60"} <= shown
+    assert not {"fwd-61", "fwd-999"} & shown
+    assert cloud.asked == ["fwd-60", "fwd-999"]
+
+
+def test_entry_that_the_only_page_does_not_show_is_not_there() -> None:
+    cloud = SlippingCloud(20, slipping=set())
+    assert len(snapshot(cloud, "fwd-3", "fwd-999").tables[GATEWAY]) == 20
+    assert cloud.asked == []

@@ -1,6 +1,7 @@
 """What to tell people when entries of others are in a PodDNAT's way."""
 
 from poddnat.api import INTERNAL_TAKEN, PORT_TAKEN, Problem
+from poddnat.gateway.intervals import TAKEN_RETRY_AFTER
 from poddnat.gateway.reconciler.ownership import Ownership
 from poddnat.gateway.reconciler.plan import Plan, Side
 
@@ -17,11 +18,11 @@ def conflict_problem(plan: Plan, ownership: Ownership) -> Problem | None:
         text = (
             f"{rule.external_ip}:{rule.external_ports.shown} belongs to {holder} by entry {entry.entry_id}{of_cluster}"
         )
-        return Problem(PORT_TAKEN, f"{text}; nobody has to act, another port is used.", retry_after=30.0)
+        return Problem(PORT_TAKEN, f"{text}; nobody has to act, another port is used.", TAKEN_RETRY_AFTER)
     text = (
         f"{rule.internal_ip}:{rule.internal_ports.shown} is mapped for {holder} by entry {entry.entry_id}{of_cluster}"
     )
     act = (
         "nobody has to act, it is tried again once that has gone" if conflict.holder else "an operator has to delete it"
     )
-    return Problem(INTERNAL_TAKEN, f"{text}; {act}.", retry_after=30.0)
+    return Problem(INTERNAL_TAKEN, f"{text}; {act}.", TAKEN_RETRY_AFTER)
