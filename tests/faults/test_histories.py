@@ -75,7 +75,7 @@ def check(steps: list[Step], gateways: dict[str, float], tally: Tally | None = N
             world.check_foreign()
         heal(world)
         world.settles(RECOVERY_SECONDS)
-        world.pass_time(2 * REFRESH)  # What is left of the dead is swept when it was listed twice.
+        world.pass_time(2 * REFRESH)  # What is left of the dead is collected when it was listed twice.
         world.settles(2 * REFRESH)
         world.stays_quiet(QUIET_SECONDS)
         come_back(world)

@@ -172,7 +172,7 @@ def test_poddnat_whose_create_had_no_answer_is_not_finalized_before_the_table_wa
         assert world.entries() == []
 
 
-def test_create_that_arrives_after_its_poddnat_has_gone_is_swept() -> None:
+def test_create_that_arrives_after_its_poddnat_has_gone_is_collected() -> None:
     with running() as world:
         TimeOut(100.0, CREATE).do(world)
         world.add_pod("a", IP)
@@ -379,7 +379,7 @@ def test_process_killed_at_any_moment_of_a_pods_life_leaves_work_that_the_next_o
         assert world.entries() == []
 
 
-def test_entries_of_a_poddnat_that_went_unfinalized_while_no_process_ran_are_swept() -> None:
+def test_entries_of_a_poddnat_that_went_unfinalized_while_no_process_ran_are_collected() -> None:
     with running() as world:
         exposed(world)
         world.kill()
