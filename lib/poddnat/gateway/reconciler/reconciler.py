@@ -12,7 +12,7 @@ from typing import Protocol
 
 from poddnat.api import Problem
 from poddnat.cloud import CloudError, EntryFilter, EntryPage, Meaning, Scope, problem_of
-from poddnat.gateway.intervals import REQUEUE_LONGEST, STUCK_AFTER
+from poddnat.gateway.intervals import POLL_TOGETHER, REQUEUE_LONGEST, STUCK_AFTER
 from poddnat.gateway.problems import conflict_problem, entry_stuck, quota_exceeded, taken_by_unseen
 from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
 from poddnat.gateway.reconciler.calls import Call, Create, Delete, Find, Kind, Read, ReadPage, Write
@@ -263,10 +263,14 @@ class Reconciler:
         self._poller.schedule(desired.own.uid, desired.next_poll())
 
     def _expected_at(self, key: Key, state: EntryState) -> float:
-        """Give the time at which asking for an entry is worth a read; -inf: nobody knows."""
+        """Give the time at which asking for an entry is worth a read; -inf: nobody knows.
+
+        Where several settle at once, they are asked for together: one page may show them all.
+        """
         if state not in _MOVING:
             return -math.inf
-        return self.concurrency.expected_at(str(key), more_to_write=len(self.queue) > 0)
+        at = self.concurrency.expected_at(str(key), more_to_write=len(self.queue) > 0)
+        return math.ceil(at / POLL_TOGETHER) * POLL_TOGETHER if self.concurrency.limit > 1 and at > 0 else at
 
     def _forget(self, uid: str) -> None:
         desired = self._desired.pop(uid, None)
@@ -484,7 +488,7 @@ class Reconciler:
         shown = {entry.entry_id for entry in page.entries}
         self._merge(page.entries, since=since, started_at=started_at, now=now)
         if not call.listing:
-            self._poller.page_showed([str(one.key) for one in self._asked], shown)
+            self._poller.page_showed([str(one.key) for one in self._asked], shown, page.total)
             return
         if call.page == 1 and page.total == len(page.entries):
             self._proven[EVERYTHING] = started_at
