@@ -119,13 +119,10 @@ def make_plan(
             if entry.entry_id in doomed or entry.entry_id in waiting:
                 continue
             holder = ownership.owner_in(entry.name)
-            is_leftover = holder is not None and holder != own.uid and not is_alive(holder)
-            if entry.status is EntryStatus.DELETING or (is_leftover and entry.status is not EntryStatus.AVAILABLE):
-                waiting[entry.entry_id] = entry
-            elif is_leftover:
-                doomed[entry.entry_id] = entry
-            else:
+            if entry.status is not EntryStatus.DELETING and (holder in {None, own.uid} or is_alive(str(holder))):
                 conflicts.append(Conflict(rule, entry, side, holder))
+            else:
+                (doomed if entry.status is EntryStatus.AVAILABLE else waiting)[entry.entry_id] = entry
         if not in_the_way:
             creates.append(rule)
     return Plan(

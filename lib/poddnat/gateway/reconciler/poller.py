@@ -128,7 +128,7 @@ class Poller:
         self._refresh_at, self._urgent = -math.inf, True
 
     def begin_anew(self) -> None:
-        """Have the whole table listed from now on, whatever a listing under way has shown; a long one takes its time."""
+        """Have the whole table listed from now on, whatever was shown before; a long one takes its time."""
         self._listing = None
         self._refresh_at, self._urgent = -math.inf, pages_of(self.total) <= _QUICK_PAGES
 
