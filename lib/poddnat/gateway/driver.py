@@ -356,7 +356,10 @@ class GatewayDriver:
                 listed = self._take_read(error)
                 self._wake.notify()
         if listed:
-            self._after_listing()
+            try:
+                self._after_listing()
+            except Exception:  # the next listing does it again, and the gateway's own work does not depend on it
+                log.exception("gateway %s: taking notice of its table", self.gateway_id)
 
     def _take_read(self, error: CloudError | None) -> bool:
         if error is not None:
