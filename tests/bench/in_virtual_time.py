@@ -65,10 +65,10 @@ def learning(*, mappings: int = 400) -> Learning:
         if at_once == 1:
             for number in range(mappings):
                 gateway.want(number, release=True)
-        gateway.run(until=lambda at_once=at_once: gateway.reconciler.concurrency.limit == at_once)  # type: ignore[misc]
+        gateway.run(until=lambda at_once=at_once: gateway.reconciler._state.concurrency.limit == at_once)  # type: ignore[misc]
         refused.append(gateway.calls["refused"])
         gateway.run(until=lambda writes=writes: gateway.calls["written"] >= writes * 3 // 4)  # type: ignore[misc]
-    limits = [(0.0, 1), *gateway.limits, (gateway.now, gateway.reconciler.concurrency.limit)]
+    limits = [(0.0, 1), *gateway.limits, (gateway.now, gateway.reconciler._state.concurrency.limit)]
     return Learning(limits, [*bears, (gateway.now, 1)], refused[1], refused[0])
 
 

@@ -20,8 +20,8 @@ SOON = 60.0
 def remembered(world: World) -> int:
     """Count what the gateways' drivers have to do, or keep in mind."""
     (process,) = world.processes
-    reconcilers = [gateway._reconciler for gateway in process.service.fleet.gateways()]
-    return sum(len(r._desired) + len(r._watching) + len(r.queue) + r.concurrency.unsettled for r in reconcilers)
+    states = [gateway._reconciler._state for gateway in process.service.fleet.gateways()]
+    return sum(len(s.desired) + len(s._watching) + len(s.queue) + s.concurrency.unsettled for s in states)
 
 
 def come_and_go(world: World, minutes: int) -> list[int]:

@@ -17,7 +17,7 @@ class Meaning(Enum):
     """Too many calls of this action on this account: its next call waits."""
     UNKNOWN = "unknown"
     """It may have been done: read before trying again."""
-    TOKEN_MISMATCH = "token mismatch"  # noqa: S105  # no secret
+    TOKEN_MISMATCH = "token mismatch"  # noqa: S105  # the cloud's own word for it, no secret
     """The ClientToken was used with other parameters: read, then try again with a new one."""
     TAKEN = "taken"
     """Somebody holds this external or internal address and port: find out who."""

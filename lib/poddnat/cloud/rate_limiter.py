@@ -45,7 +45,7 @@ class RateLimiter:
             gate.trying = not gate.tested
 
     def refused(self, action: str, retry_after: float | None) -> None:
-        """Note a throttled call; ``retry_after``: in how many seconds the cloud wants the next one, if it said so."""
+        """Note a throttled call; ``retry_after``: the seconds after which the cloud wants to be called again."""
         with self._lock:
             gate = self._gates.setdefault(action, _Gate())
             wait = gate.backoff.failed() if retry_after is None else retry_after

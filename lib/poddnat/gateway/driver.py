@@ -217,7 +217,7 @@ class GatewayDriver:
     def set_quota(self, quota: int | None) -> None:
         """Let the table get no longer than this, whatever the cloud allows; None: as long as it allows."""
         with self._wake:
-            self._reconciler.gate.quota.limit = quota
+            self._reconciler.set_quota(quota)
             self._wake.notify()
 
     def update(self, info: GatewayInfo | None) -> None:
@@ -235,7 +235,7 @@ class GatewayDriver:
     def full(self) -> bool:
         """Whether the table had no room for an entry, and nothing has been freed since."""
         with self._wake:
-            return self._reconciler.gate.quota.is_full(len(self._reconciler.table), self._clock())
+            return self._reconciler.is_full(self._clock())
 
     def stats(self) -> GatewayStats:
         """Tell how the work stands, for metrics."""
@@ -260,10 +260,14 @@ class GatewayDriver:
 
     def _perform(self, call: Call) -> None:
         with logs.about(gateway=self.gateway_id, pod=call.pod if isinstance(call, Create | Delete) else ""):
-            if isinstance(call, Create | Delete):
-                self._write(call)
-            else:
-                self._read(call)
+            try:
+                if isinstance(call, Create | Delete):
+                    self._write(call)
+                else:
+                    self._read(call)
+            except Exception as error:  # noqa: BLE001  # the pool would keep it to itself, and the gateway stand still
+                args = (type(error), error, error.__traceback__, threading.current_thread())
+                threading.excepthook(threading.ExceptHookArgs(args))
 
     def _write(self, call: Create | Delete) -> None:
         """Make a call that writes, and take over what came of it, whatever that is."""
@@ -292,13 +296,13 @@ class GatewayDriver:
     def _take_write(self, call: Create | Delete, error: CloudError | None, entry_id: str, *, vetoed: bool) -> None:
         now = self._clock()
         if error is not None:
-            self._reconciler.failed(call, error, now)
+            self._reconciler.writes.failed(call, error, now)
         elif vetoed and isinstance(call, Delete):
-            self._reconciler.vetoed(call, now)
+            self._reconciler.writes.vetoed(call, now)
         elif isinstance(call, Create):
-            self._reconciler.created(call, entry_id, self._table_id(), now)
+            self._reconciler.writes.created(call, entry_id, self._table_id(), now)
         else:
-            self._reconciler.deleted(call, now)
+            self._reconciler.writes.deleted(call, now)
 
     def _create(self, call: Create) -> str:
         entry_id = self._cloud.create_forward_entry(
@@ -352,16 +356,19 @@ class GatewayDriver:
                 listed = self._take_read(error)
                 self._wake.notify()
         if listed:
-            self._after_listing()
+            try:
+                self._after_listing()
+            except Exception:  # the next listing does it again, and the gateway's own work does not depend on it
+                log.exception("gateway %s: taking notice of its table", self.gateway_id)
 
     def _take_read(self, error: CloudError | None) -> bool:
         if error is not None:
             if not error.passes:
                 log.warning("gateway %s: %s", self.gateway_id, error)
-            self._reconciler.read_failed(error, self._clock())
+            self._reconciler.reads.failed(error, self._clock())
             return False
-        self._reconciler.read_ended(self._clock())
-        return self._reconciler.take_listed()
+        self._reconciler.reads.ended(self._clock())
+        return self._reconciler.reads.take_listed()
 
     def _find(self, call: Find) -> None:
         for where in call.filters:
@@ -369,14 +376,14 @@ class GatewayDriver:
                 since, started_at = self._reconciler.table.now(), self._clock()
             page = read_pages(lambda number, where=where: self._page(number, where, refresh=False))  # type: ignore[misc]
             with self._wake:
-                self._reconciler.found(where, page, since=since, started_at=started_at, now=self._clock())
+                self._reconciler.reads.found(where, page, since=since, started_at=started_at, now=self._clock())
 
     def _read_page(self, call: ReadPage) -> None:
         with self._wake:
             since, started_at = self._reconciler.table.now(), self._clock()
         page = self._page(call.page, ALL_ENTRIES, refresh=call.refresh)
         with self._wake:
-            self._reconciler.page_read(call, page, since=since, started_at=started_at, now=self._clock())
+            self._reconciler.reads.page_read(call, page, since=since, started_at=started_at, now=self._clock())
 
     def _page(self, number: int, where: EntryFilter, *, refresh: bool) -> EntryPage:
         """Read one page; a throttled one is asked for again, so that a long listing isn't begun anew."""

@@ -1,9 +1,9 @@
 """Reading all that a filter matches, over its pages."""
 
 from collections.abc import Callable
+from typing import Any
 
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryPage
-from poddnat.model import ForwardEntry
 
 
 def read_pages(fetch: Callable[[int], EntryPage]) -> EntryPage:
@@ -15,7 +15,7 @@ def read_pages(fetch: Callable[[int], EntryPage]) -> EntryPage:
     Raises:
         CloudError: whatever ``fetch`` raises.
     """
-    found = dict[str, ForwardEntry]()
+    found: dict[str, Any] = {}
     number = 0
     while True:
         number += 1

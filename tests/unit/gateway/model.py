@@ -75,6 +75,15 @@ class ModelGateway:
         for _ in range(foreign):
             self._add_foreign()
 
+    def every(self, seconds: float, what: Callable[[], None]) -> None:
+        """Do something now and then, from now on."""
+
+        def again() -> None:
+            what()
+            self._later(seconds, again)
+
+        self._later(seconds, again)
+
     def churn(self) -> None:
         """Let somebody else replace one entry of theirs."""
         foreign = [entry_id for entry_id, (entry, _) in self._entries.items() if entry.name == "else"]
@@ -132,7 +141,7 @@ class ModelGateway:
 
     def _poll(self) -> None:
         """Ask as the hooks do: those that don't wait for their turn at once, others now and then."""
-        queued = {uid for kind in Kind for uid in self.reconciler.queue.uids(kind)}
+        queued = {uid for kind in Kind for uid in self.reconciler._state.queue.uids(kind)}
         for uid in [uid for uid in self._wanted if uid not in queued or self._ask_at[uid] <= self.now]:
             self._ask(uid)
 
@@ -171,17 +180,17 @@ class ModelGateway:
         error = self._error(call)
         if error is not None:
             self.calls["refused"] += 1
-            return lambda: self._noted(lambda: reconciler.failed(call, error, self.now))
+            return lambda: self._noted(lambda: reconciler.writes.failed(call, error, self.now))
         self.calls["written"] += 1
         settles = self.now + self.settle * self._random.uniform(1 - self._jitter, 1 + self._jitter)
         if isinstance(call, Create):
             entry_id = f"fwd-{next(self._ids):06}"
             self._entries[entry_id] = (ForwardEntry(entry_id, call.name, call.rule, EntryStatus.PENDING), settles)
-            return lambda: self._noted(lambda: reconciler.created(call, entry_id, "ftb-1", self.now))
+            return lambda: self._noted(lambda: reconciler.writes.created(call, entry_id, "ftb-1", self.now))
         old = call.entry
         leaving = ForwardEntry(old.entry_id, old.name, old.rule, EntryStatus.DELETING)
         self._entries[old.entry_id] = (leaving, settles)
-        return lambda: self._noted(lambda: reconciler.deleted(call, self.now))
+        return lambda: self._noted(lambda: reconciler.writes.deleted(call, self.now))
 
     def _error(self, call: Create | Delete) -> CloudError | None:
         if isinstance(call, Create):
@@ -201,8 +210,8 @@ class ModelGateway:
 
         def ask() -> None:
             if not calls:
-                self.reconciler.read_ended(self.now)
-                self.reconciler.take_listed()
+                self.reconciler.reads.ended(self.now)
+                self.reconciler.reads.take_listed()
                 return
             where, number = calls.pop(0)
             since, started_at = self.reconciler.table.now(), self.now
@@ -213,9 +222,9 @@ class ModelGateway:
 
             def answer(page: EntryPage) -> None:
                 if isinstance(call, ReadPage):
-                    self.reconciler.page_read(call, page, since=since, started_at=started_at, now=self.now)
+                    self.reconciler.reads.page_read(call, page, since=since, started_at=started_at, now=self.now)
                 elif where is not None:
-                    self.reconciler.found(where, page, since=since, started_at=started_at, now=self.now)
+                    self.reconciler.reads.found(where, page, since=since, started_at=started_at, now=self.now)
                 ask()
 
             self._later(LATENCY / 2, arrive)
@@ -231,7 +240,7 @@ class ModelGateway:
 
     def _noted(self, outcome: Callable[[], None]) -> None:
         outcome()
-        limit = self.reconciler.concurrency.limit
+        limit = self.reconciler._state.concurrency.limit
         if not self.limits or self.limits[-1][1] != limit:
             self.limits.append((self.now, limit))
 

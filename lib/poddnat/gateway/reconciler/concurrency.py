@@ -24,14 +24,14 @@ _RISK_SERIAL = 0.05
 """The chance of a refusal to take where a gateway bears one write: a read tells as well, and leaves no error."""
 _RISK = 0.6
 """The same, at first, where it bears several: an idle place costs its share of the gateway's capacity."""
-_REFUSALS_OF_MANY = 0.65
+_REFUSALS_OF_MANY = 0.5
 """How many refusals each write is worth there, for all of them together."""
 _BOLDER = 1.01
 _BOLDEST = 1.5
 _PROBABLE = 0.9
 _CERTAIN = 0.999
 _SHORTEST_STEP = 0.001
-_SHARE_IF_SERIAL = 0.4
+_SHARE_IF_SERIAL = 0.39
 """The share of writes that should have settled when one is asked for, where the next write waits for it.
 
 With evenly spread times that is about two reads a write, and a tenth of the spread lost.
@@ -226,6 +226,8 @@ class ConcurrencyLimiter:
 
     def _settled(self, entry_id: str, now: float) -> None:
         write = self._unsettled.pop(entry_id)
+        if self.settle_times[write.kind].mean is None:
+            self.settle_times[write.kind] = SettleTime.like(self._settle_time(write.kind))
         settle_time = self.settle_times[write.kind]
         settle_time.learn(write.pending_until - write.accepted_at, now - write.accepted_at)
 

@@ -121,7 +121,7 @@ class DesiredState:
         self.reset_backoff()
 
     def trust_table(self) -> None:
-        """Ask by name no more: the whole table has been listed. What that has missed, the cloud doesn't make twice."""
+        """Ask by name no more: the table has been listed. What that may have missed, the cloud doesn't make twice."""
         self.unverified = {rule: why for rule, why in self.unverified.items() if why.evidence is not Evidence.BY_NAME}
 
     def put_off(self, now: float, *, at_least: float = 0.0) -> None:

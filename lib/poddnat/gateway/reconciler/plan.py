@@ -93,7 +93,19 @@ def make_plan(
     is_alive: Callable[[str], bool],
 ) -> Plan:
     """Compare; ``is_alive`` tells of a PodDNAT's uid whether that PodDNAT still exists."""
-    steady, obsolete, leaving = _sort_own(own.entries(table), frozenset(desired))
+    wanted = frozenset(desired)
+    steady: dict[ForwardRule, ForwardEntry] = {}
+    obsolete: list[ForwardEntry] = []
+    leaving: list[ForwardEntry] = []
+    for entry in own.entries(table):
+        if entry.status is EntryStatus.DELETING:
+            leaving.append(entry)
+        elif entry.rule in wanted and entry.rule not in steady:
+            steady[entry.rule] = entry
+        elif entry.status is EntryStatus.AVAILABLE:
+            obsolete.append(entry)
+        else:
+            leaving.append(entry)
     creates: list[ForwardRule] = []
     conflicts: list[Conflict] = []
     doomed = {entry.entry_id: entry for entry in obsolete}
@@ -107,13 +119,10 @@ def make_plan(
             if entry.entry_id in doomed or entry.entry_id in waiting:
                 continue
             holder = ownership.owner_in(entry.name)
-            is_leftover = holder is not None and holder != own.uid and not is_alive(holder)
-            if entry.status is EntryStatus.DELETING or (is_leftover and entry.status is not EntryStatus.AVAILABLE):
-                waiting[entry.entry_id] = entry
-            elif is_leftover:
-                doomed[entry.entry_id] = entry
-            else:
+            if entry.status is not EntryStatus.DELETING and (holder in {None, own.uid} or is_alive(str(holder))):
                 conflicts.append(Conflict(rule, entry, side, holder))
+            else:
+                (doomed if entry.status is EntryStatus.AVAILABLE else waiting)[entry.entry_id] = entry
         if not in_the_way:
             creates.append(rule)
     return Plan(
@@ -126,25 +135,6 @@ def make_plan(
         deletes=tuple(doomed.values()),
         conflicts=tuple(conflicts),
     )
-
-
-def _sort_own(
-    entries: Iterable[ForwardEntry], wanted: Collection[ForwardRule]
-) -> tuple[dict[ForwardRule, ForwardEntry], list[ForwardEntry], list[ForwardEntry]]:
-    """Tell which of a PodDNAT's entries stay, which are to be deleted, and which are waited for to go or to settle."""
-    steady: dict[ForwardRule, ForwardEntry] = {}
-    obsolete: list[ForwardEntry] = []
-    leaving: list[ForwardEntry] = []
-    for entry in entries:
-        if entry.status is EntryStatus.DELETING:
-            leaving.append(entry)
-        elif entry.rule in wanted and entry.rule not in steady:
-            steady[entry.rule] = entry
-        elif entry.status is EntryStatus.AVAILABLE:
-            obsolete.append(entry)
-        else:
-            leaving.append(entry)
-    return steady, obsolete, leaving
 
 
 def _in_the_way(rule: ForwardRule, table: Table) -> Iterable[tuple[Side, ForwardEntry]]:

@@ -114,8 +114,9 @@ class Poller:
             return ReadPage(pages if self._end == "last" else 1, listing=False)
         return Find(tuple(dict.fromkeys(where for one in asked for where in one.filters)))
 
-    def page_showed(self, expected: Collection[str], shown: Collection[str]) -> None:
+    def page_showed(self, expected: Collection[str], shown: Collection[str], total: int) -> None:
         """Learn how many of the entries expected on a page at one end of the table were there."""
+        self.total = total
         if expected:
             share = len(set(expected) & set(shown)) / len(set(expected))
             self._yields[self._end] += _YIELD_WEIGHT * (share - self._yields[self._end])
@@ -127,7 +128,7 @@ class Poller:
         self._refresh_at, self._urgent = -math.inf, True
 
     def begin_anew(self) -> None:
-        """Have the whole table listed from now on, whatever a listing under way has shown; a long one may take long."""
+        """Have the whole table listed from now on, whatever was shown before; a long one takes its time."""
         self._listing = None
         self._refresh_at, self._urgent = -math.inf, pages_of(self.total) <= _QUICK_PAGES
 

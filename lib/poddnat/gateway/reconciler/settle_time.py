@@ -7,8 +7,12 @@ tells of each. Pure arithmetic; all times are seconds.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
-_WEIGHT = 1 / 16
+_LEAST_WEIGHT = 1 / 32
+"""Of a new time against all earlier ones, however many there were: a gateway may change."""
+_FOREIGN_WEIGHT = 4
+"""How many of a kind's own times those of the other kind are worth."""
 _FLOOR = 0.04
 _FIRST_STEP = 0.05
 _FIRST_LONGEST = 10.0
@@ -23,6 +27,12 @@ class SettleTime:
 
     mean: float | None = None
     deviation: float = 0.0
+    _learned: int = 0
+
+    @classmethod
+    def like(cls, other: Self) -> Self:
+        """Begin with what is known of another kind of writes; a few of this kind's own soon count for more."""
+        return cls(other.mean, other.deviation, min(other._learned, _FOREIGN_WEIGHT))
 
     def learn(self, shortest: float, longest: float) -> None:
         """Take over one time, known to lie between two bounds.
@@ -40,8 +50,10 @@ class SettleTime:
         first, last = max(shortest, self.surely_pending()), min(longest, self.surely_settled())
         if first >= last:
             first, last = shortest, longest
-        self.deviation += _WEIGHT * (_mean_distance(self.mean, first, last) - self.deviation)
-        self.mean += _WEIGHT * ((first + last) / 2 - self.mean)
+        self._learned += 1
+        weight = max(1 / (self._learned + 1), _LEAST_WEIGHT)
+        self.deviation += weight * (_mean_distance(self.mean, first, last) - self.deviation)
+        self.mean += weight * ((first + last) / 2 - self.mean)
 
     @property
     def step(self) -> float:

@@ -1,26 +1,24 @@
 """The states of a forward entry that is wanted, or to go, and what is done in each: the one table.
 
-============  ========================================  =============  =================================================
-state         what is known                             written next   evidence asked for, and what it leads to
-============  ========================================  =============  =================================================
-ABSENT        wanted; none there, nothing in its way    create         none
-CREATING      the create call is under way              nothing        its answer: PENDING; refused: ABSENT, after a
-                                                                       backoff; unknown or "taken": UNVERIFIED
-UNVERIFIED    wanted; it may have been created, or      nothing        by name, then by both sides, each proof: shown
-              somebody unseen is in its way                            as ours: PENDING or WORKING; another's: CONFLICT;
-                                                                       none: ABSENT, after a backoff where that repeats
-PENDING       ours, but not Available yet               nothing        by id: WORKING, or ABSENT if it has gone
-WORKING       ours, wanted and Available                nothing        the table's refresh
-SURPLUS       ours, not wanted, but Pending: the cloud  nothing        by id: OBSOLETE once Available, or GONE
-              deletes no such entry
-OBSOLETE      ours or a leftover in the way, not        delete         none
-              wanted, Available
-DELETING      the delete call is under way, or it was   nothing        the call's answer, then by id, or by name on a
-              accepted                                                 release: GONE
-CONFLICT      somebody else's entry is in the way       nothing        by id, at once and then now and then: ABSENT once
-                                                                       it has gone; told only after it was seen again
-GONE          not wanted, and proven to be away         nothing        none; on a release the proof is a look by name
-============  ========================================  =============  =================================================
+=============  ======================================  =======  =====================================================
+state          what is known                           write    evidence asked for, and what it leads to
+=============  ======================================  =======  =====================================================
+ABSENT         wanted; none there, nothing in the way  create   none
+CREATING       the create call is under way            nothing  its answer: PENDING; refused: ABSENT, after a backoff;
+                                                                unknown or "taken": UNVERIFIED
+UNVERIFIED     wanted; it may have been created, or    nothing  by name or by both sides: shown as ours: PENDING or
+               somebody unseen is in the way                    WORKING; another's: CONFLICT; none: ABSENT
+PENDING        ours, but not Available yet             nothing  by id: WORKING, or ABSENT if it has gone
+WORKING        ours, wanted and Available              nothing  none but the table's refresh
+SURPLUS        ours and not wanted, but Pending: the   nothing  by id: OBSOLETE once Available, or GONE
+               cloud deletes no such entry
+OBSOLETE       ours, or a leftover in the way; not     delete   none
+               wanted, Available
+DELETING       the delete was sent or accepted         nothing  its answer, then by id, or by name on a release: GONE
+CONFLICT       somebody else's entry is in the way     nothing  by id, at once and then now and then: ABSENT once it
+                                                                has gone; told only after it was seen again
+GONE           not wanted, and none is known           nothing  by name: proof that none is left
+=============  ======================================  =======  =====================================================
 
 What a read proves: asked for by id, by name or by a side, an entry is there or it is not. One page that is the whole
 table is as good. A page of several is proof of what it shows, and says nothing of what it doesn't: rows slip from page
