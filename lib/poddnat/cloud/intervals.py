@@ -21,5 +21,5 @@ REJECTED_RETRY_AFTER = 300.0
 THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY = 0.5, 30.0
 """Between two calls of an action that is throttled, where the cloud doesn't say when the next one passes."""
 
-THROTTLED_RECHECK = 0.25
-"""Between two looks at whether the first call after a throttled one has passed: it takes no longer than a call."""
+THROTTLED_LONGEST_DISTANCE = 0.4
+"""The longest between two calls of an action that was throttled: the API's usual limit is 200 calls in 60 seconds."""

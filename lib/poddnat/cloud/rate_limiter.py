@@ -1,7 +1,9 @@
 """The account's rate limits: when the cloud says "too many calls" of an action, that action waits.
 
-Limits are per action, region and account, and other clients share them: nothing is learned of how many calls there
-are. A gate closes until the cloud wants to be called again, as it says, or after a backoff; then one call tries first.
+Limits are per action, region and account, and other clients share them: how many calls there are is not learned. A
+gate closes until the cloud wants to be called again, as it says, or after a backoff. Then calls go out one after the
+other at first, not closer than the last refusal was from the last call that passed: where we use up the limit
+ourselves, that is the rate at which it lets calls pass. Every few that pass halve the distance.
 """
 
 import threading
@@ -9,16 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from poddnat.backoff import Backoff
-from poddnat.cloud.intervals import THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY, THROTTLED_RECHECK
+from poddnat.cloud.intervals import THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_DISTANCE, THROTTLED_LONGEST_RETRY
+
+_PASSED_TO_HALVE = 10
+_SHORTEST_DISTANCE = 0.02
+"""Seconds; below that, calls need not be held apart."""
 
 
 @dataclass
 class _Gate:
     opens_at: float = float("-inf")
-    trying: bool = False
-    """Whether the first call after the gate was closed is under way, for which all others wait."""
-    tested: bool = True
-    """Whether a call has passed since the gate was closed last."""
+    distance: float = 0.0
+    """Seconds between two calls."""
+    passed: int = 0
+    """Calls that passed since the distance was changed."""
+    last_sent: float = float("-inf")
+    last_passed: float = float("-inf")
     backoff: Backoff = field(default_factory=lambda: Backoff(THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY))
 
 
@@ -31,32 +39,35 @@ class RateLimiter:
         self._gates: dict[str, _Gate] = {}
 
     def wait(self, action: str) -> float:
-        """Give the seconds until a call may go out, or until to ask again while a first one tries; 0 means now."""
+        """Give the seconds until a call may go out; 0 means now."""
         with self._lock:
             gate = self._gates.get(action)
             if gate is None:
                 return 0.0
-            return THROTTLED_RECHECK if gate.trying else max(0.0, gate.opens_at - self._clock())
+            return max(0.0, max(gate.opens_at, gate.last_sent + gate.distance) - self._clock())
 
     def sent(self, action: str) -> None:
         """Note that a call goes out; its outcome has to be told."""
         with self._lock:
-            gate = self._gates.setdefault(action, _Gate())
-            gate.trying = not gate.tested
+            self._gates.setdefault(action, _Gate()).last_sent = self._clock()
 
     def refused(self, action: str, retry_after: float | None) -> None:
         """Note a throttled call; ``retry_after``: the seconds after which the cloud wants to be called again."""
         with self._lock:
-            gate = self._gates.setdefault(action, _Gate())
-            wait = gate.backoff.failed() if retry_after is None else retry_after
-            gate.opens_at = max(gate.opens_at, self._clock() + wait)
-            gate.trying = gate.tested = False
+            gate, now = self._gates.setdefault(action, _Gate()), self._clock()
+            gate.opens_at = max(gate.opens_at, now + (gate.backoff.failed() if retry_after is None else retry_after))
+            gate.distance = min(gate.opens_at - gate.last_passed, THROTTLED_LONGEST_DISTANCE)
+            gate.passed = 0
 
     def passed(self, action: str) -> None:
         """Note a call that was not throttled, or that was not made after all."""
         with self._lock:
-            gate = self._gates.setdefault(action, _Gate())
-            if self._clock() >= gate.opens_at:
-                # Else it was sent before its companions were refused, and says nothing of later ones.
-                gate.trying, gate.tested = False, True
-                gate.backoff.reset()
+            gate, now = self._gates.setdefault(action, _Gate()), self._clock()
+            if now < gate.opens_at:
+                return  # Sent before its companions were refused, it says nothing of later ones.
+            gate.last_passed = now
+            gate.backoff.reset()
+            gate.passed += 1
+            if gate.passed >= _PASSED_TO_HALVE:
+                gate.distance = gate.distance / 2 if gate.distance > _SHORTEST_DISTANCE else 0.0
+                gate.passed = 0

@@ -13,6 +13,8 @@ QUOTA_RETRY = 60.0
 # Reads.
 POLL_FIRST, POLL_LONGEST = 0.2, 20.0
 """Between two reads that ask for the same and found it unchanged, where nothing is known of how long it takes."""
+PRESUMED_RECHECK = 0.5
+"""Before an entry is asked for that has to have settled, as the gateway took the next write: its pod wants to know."""
 POLL_TOGETHER = 0.8
 """Entries that settle beside each other are asked for together, so often: who waits is told about a second later."""
 CONFLICT_RECHECK = 30.0

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from poddnat.backoff import Backoff
-from poddnat.gateway.intervals import CONCURRENCY_FIRST, CONCURRENCY_LONGEST
+from poddnat.gateway.intervals import CONCURRENCY_FIRST, CONCURRENCY_LONGEST, POLL_FIRST, POLL_LONGEST, PRESUMED_RECHECK
 from poddnat.gateway.reconciler.calls import Kind
 from poddnat.gateway.reconciler.settle_time import SettleTime, counts, given_that
 
@@ -31,6 +31,8 @@ _BOLDEST = 1.5
 _PROBABLE = 0.9
 _CERTAIN = 0.999
 _SHORTEST_STEP = 0.001
+_QUICK = 0.05
+"""Seconds that a write is taken to occupy the gateway while nothing is known: who asks too early loses little."""
 _SHARE_IF_SERIAL = 0.39
 """The share of writes that should have settled when one is asked for, where the next write waits for it.
 
@@ -63,7 +65,8 @@ class ConcurrencyLimiter:
         self.settle_times = {kind: SettleTime() for kind in Kind}
         self._unsettled: dict[str, _Unsettled] = {}
         self._presumed_settled = ("", _Unsettled(Kind.CREATE, 0.0, 0.0, 0.0))
-        # The last entry that was taken to have settled because the next write was accepted.
+        self._presumed_at = -math.inf
+        # The last entry that was taken to have settled because the next write was accepted, and when.
         self._growing = True
         # Whether one more than the limit is tried at each write: at first, and after it bore more than it did.
         self._boldness = 1.0
@@ -82,7 +85,7 @@ class ConcurrencyLimiter:
     def seconds_per_write(self) -> float:
         """Estimate how long each write occupies the gateway, for telling those who wait."""
         means = [settle_time.mean for settle_time in self.settle_times.values() if settle_time.mean is not None]
-        return (max(means) if means else CONCURRENCY_FIRST) / self.limit
+        return (max(means) if means else _QUICK) / self.limit
 
     def wait(self, now: float) -> float:
         """Give the seconds until a write may be sent: 0 for at once, infinite while only an answer can change it."""
@@ -113,7 +116,7 @@ class ConcurrencyLimiter:
             # On a gateway that takes one at a time, taking this one says that the one before has settled.
             for earlier, write in list(self._unsettled.items()):
                 self._settled(earlier, now)
-                self._presumed_settled = (earlier, write)
+                self._presumed_settled, self._presumed_at = (earlier, write), now
         elif not self._growing and not self._trying_more:
             self._conclude(0, self.limit - 1, now)
         if not self._growing:
@@ -173,8 +176,12 @@ class ConcurrencyLimiter:
     def expected_at(self, entry_id: str, *, more_to_write: bool) -> float:
         """Give the time at which asking for an unsettled entry is worth a read; -inf: nothing is known of it."""
         write = self._unsettled.get(entry_id)
-        if write is None or (settle_time := self._settle_time(write.kind)).mean is None:
-            return -math.inf
+        if write is None:
+            return self._presumed_at + PRESUMED_RECHECK if entry_id == self._presumed_settled[0] else -math.inf
+        settle_time = self._settle_time(write.kind)
+        if settle_time.mean is None:
+            age = write.pending_until - write.accepted_at
+            return write.pending_until + min(max(POLL_FIRST, age / 4), POLL_LONGEST)
         share = _SHARE_IF_SERIAL if self.limit == 1 and more_to_write else _SHARES[write.kind]
         return write.accepted_at + settle_time.likely_by(share, pending_at=write.pending_until - write.accepted_at)
 
@@ -196,8 +203,6 @@ class ConcurrencyLimiter:
         likely = sum(counts(self._chances(at))[:room])
         if self._growing or self._trying_more:
             return likely >= _PROBABLE
-        if self.limit == 1 and all(settle_time.mean is None for settle_time in self.settle_times.values()):
-            return not self._unsettled  # Nothing is known of how long it takes: only a read tells.
         return likely >= 1 - (_RISK_SERIAL if self.limit == 1 else self._boldness * _RISK / math.sqrt(self.limit))
 
     def _chances(self, at: float) -> list[float]:
@@ -207,6 +212,8 @@ class ConcurrencyLimiter:
         begun = write.accepted_at
         since, pending_at = write.known_at - begun, write.pending_until - begun
         settle_time = self._settle_time(write.kind)
+        if settle_time.mean is None:
+            return write.chance  # Nothing is known of how long it takes: only a read tells.
         return write.chance * settle_time.pending_share(at - begun, since=since, pending_at=pending_at)
 
     def _settled_by(self, write: _Unsettled) -> float:

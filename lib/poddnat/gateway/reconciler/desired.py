@@ -87,6 +87,8 @@ class DesiredState:
     problem: Problem | None = None
     retry_at: float = -math.inf
     backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_FIRST, RETRY_LONGEST))
+    refused: int = 0
+    """How often in a row the gateway was too busy for its write."""
     turns: int = 0
     """Writes that it has sent in a row, before others."""
     moved_at: float = 0.0
@@ -131,6 +133,7 @@ class DesiredState:
     def reset_backoff(self) -> None:
         """Forget past failures: something has changed that may have caused them."""
         self.problem = None
+        self.refused = 0
         self.retry_at = -math.inf
         self.backoff.reset()
 

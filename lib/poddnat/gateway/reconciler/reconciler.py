@@ -145,19 +145,19 @@ class Reconciler:
         if plan.creates and self._state.gate.quota.is_full(len(self._state.table), now):
             missing = [self._state.desired[uid].missing for uid in self._state.queue.uids(Kind.CREATE)]
             return quota_exceeded(self._state.gateway_id, self._state.gate.quota.known, len(missing), sum(missing))
-        if (held_back := self._held_back(desired)) is not None:
+        if (held_back := self._held_back(desired, now)) is not None:
             return held_back
         stuck = [item.entry for item in items if item.state in MOVING and item.entry is not None]
         if stuck and now - desired.moved_at > STUCK_AFTER:
             return entry_stuck(self._state.gateway_id, stuck[0], STUCK_AFTER)
         return None
 
-    def _held_back(self, desired: DesiredState) -> Problem | None:
+    def _held_back(self, desired: DesiredState, now: float) -> Problem | None:
         """Tell what keeps the gateway, or the PodDNAT's address, from being read or written."""
         address = desired.rules[0].external_ip if desired.rules else None
         if (problem := self._state.gate.problem(address)) is not None:
             return problem
-        error = self.reads.lasting_error
+        error = self.reads.lasting_error or self.writes.lasting_refusal(now)
         return problem_of(error, self._state.gateway_id) if error is not None else None
 
     def next(self, now: float, gates: Gates, *, may_write: bool = True) -> tuple[Call | None, float]:

@@ -3,6 +3,7 @@
 import heapq
 from collections import OrderedDict
 from collections.abc import Collection
+from itertools import islice
 
 from poddnat.gateway.reconciler.calls import Kind
 
@@ -62,6 +63,14 @@ class WorkQueue:
                 self._turn = next(other for other in Kind if other is not kind)
                 return self._ready[kind].popitem(last=False)[0]
         return None
+
+    def let_one_pass(self, uid: str) -> None:
+        """Put a PodDNAT that is next behind the one after it: whether that gets through tells whose fault it is."""
+        for ready in self._ready.values():
+            first_two = [*islice(ready, 2)]
+            if first_two[:1] == [uid] and len(first_two) > 1:
+                ready.move_to_end(first_two[1], last=False)
+                ready[uid], ready[first_two[1]] = ready[first_two[1]], ready[uid]
 
     def turn_again(self, kind: Kind) -> None:
         """Let a class be next again: its turn came to nothing. Otherwise one class could get all the vain turns."""

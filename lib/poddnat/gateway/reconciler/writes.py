@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from poddnat.cloud import CloudError, Meaning, Scope, problem_of
+from poddnat.gateway.intervals import STUCK_AFTER
 from poddnat.gateway.problems import taken_by_unseen
 from poddnat.gateway.reconciler.calls import Create, Delete, Kind, Write
 from poddnat.gateway.reconciler.desired import DesiredState, Item, Unverified
@@ -33,8 +34,9 @@ class Writes:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
         self._refused_uids: set[str] = set()
-        self._last_refused = ""
-        # Whose writes the gateway was too busy for since it took one.
+        # Whose writes the gateway was too busy for since it took one, since when, and what it said.
+        self._refused_since = math.inf
+        self._refusal: CloudError | None = None
 
     def next(self, now: float, gates: Gates) -> tuple[Write | None, float]:
         """Choose the next write, or say in how many seconds to ask again."""
@@ -57,6 +59,10 @@ class Writes:
             self._state.place(desired, now, goes_on=True)
             return call, 0.0
         return None, min(wait, self._state.queue.next_at() - now)
+
+    def lasting_refusal(self, now: float) -> CloudError | None:
+        """Give what the gateway answers that has been too busy for every write for long; None: it has not."""
+        return self._refusal if now - self._refused_since > STUCK_AFTER else None
 
     def _closed(self, now: float, gates: Gates) -> tuple[set[Kind], float]:
         """Tell which classes of writes can't be sent now, and in how many seconds one of them can."""
@@ -124,13 +130,15 @@ class Writes:
     def _refused(self, call: Write, desired: DesiredState, error: CloudError, now: float) -> None:
         """Take over that a write came too early: for its entry, its address, or the gateway."""
         self._refused_uids.add(call.uid)
-        is_suspect = desired.backoff.failures > 0 or (self._last_refused == call.uid)
-        self._last_refused = call.uid
-        if error.scope is Scope.GATEWAY and (len(self._refused_uids) > 1 or not is_suspect):
+        desired.refused += 1
+        self._refused_since = min(self._refused_since, now)
+        self._refusal = error
+        # Refused again while others wait who were not: it may be the entry, and others should not wait for it.
+        is_suspect = desired.refused > 1 and len(self._refused_uids) == 1 and len(self._state.queue) > 0
+        if error.scope is Scope.GATEWAY and not is_suspect:
             self._state.concurrency.refused(now)
             self._state.queue.turn_again(call.kind)
             return
-        # The same one again, while nobody knows of others: it waits behind them.
         self._state.concurrency.failed()
         if error.scope is Scope.ADDRESS:
             self._state.gate.failed(error, call.uid, call.rule.external_ip, now)
@@ -168,7 +176,7 @@ class Writes:
     def _passed(self, call: Write, now: float) -> None:
         self._state.gate.passed(call.rule.external_ip)
         self._refused_uids.clear()
-        self._last_refused = ""
+        self._refused_since = math.inf
         desired = self._state.desired[call.uid]
         desired.intent_ended(call.key)
         desired.unverified.pop(call.rule, None)
@@ -180,3 +188,5 @@ class Writes:
         desired.in_flight.discard(call.key)
         desired.quiet_since = now
         self._state.place(desired, now, goes_on=True)
+        if desired.refused:
+            self._state.queue.let_one_pass(call.uid)
