@@ -12,7 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from poddnat.backoff import Backoff
-from poddnat.gateway.intervals import CONCURRENCY_FIRST, CONCURRENCY_LONGEST, POLL_FIRST, POLL_LONGEST, PRESUMED_RECHECK
+from poddnat.gateway.intervals import (
+    CONCURRENCY_FIRST,
+    CONCURRENCY_LONGEST,
+    POLL_FIRST,
+    POLL_LONGEST,
+    POLL_TOGETHER,
+    PRESUMED_RECHECK,
+)
 from poddnat.gateway.reconciler.calls import Kind
 from poddnat.gateway.reconciler.settle_time import SettleTime, counts, given_that
 
@@ -33,6 +40,8 @@ _CERTAIN = 0.999
 _SHORTEST_STEP = 0.001
 _QUICK = 0.05
 """Seconds that a write is taken to occupy the gateway while nothing is known: who asks too early loses little."""
+_TOGETHER = 0.45
+"""As a share of the time that writes take: reading more often than that gains little."""
 _SHARE_IF_SERIAL = 0.39
 """The share of writes that should have settled when one is asked for, where the next write waits for it.
 
@@ -174,16 +183,20 @@ class ConcurrencyLimiter:
             self._reset_backoff()
 
     def expected_at(self, entry_id: str, *, more_to_write: bool) -> float:
-        """Give the time at which asking for an unsettled entry is worth a read; -inf: nothing is known of it."""
+        """Give the time at which asking for an unsettled entry is worth a read; -inf: nothing is known of it.
+
+        Where several settle at once, they are asked for together: one page may show them all.
+        """
         write = self._unsettled.get(entry_id)
         if write is None:
             return self._presumed_at + PRESUMED_RECHECK if entry_id == self._presumed_settled[0] else -math.inf
-        settle_time = self._settle_time(write.kind)
-        if settle_time.mean is None:
-            age = write.pending_until - write.accepted_at
+        settle_time, age = self._settle_time(write.kind), write.pending_until - write.accepted_at
+        if (mean := settle_time.mean) is None:
             return write.pending_until + min(max(POLL_FIRST, age / 4), POLL_LONGEST)
         share = _SHARE_IF_SERIAL if self.limit == 1 and more_to_write else _SHARES[write.kind]
-        return write.accepted_at + settle_time.likely_by(share, pending_at=write.pending_until - write.accepted_at)
+        at = write.accepted_at + settle_time.likely_by(share, pending_at=age)
+        together = min(POLL_TOGETHER, mean * _TOGETHER)
+        return math.ceil(at / together) * together if self.limit > 1 else at
 
     @property
     def _trying_more(self) -> bool:

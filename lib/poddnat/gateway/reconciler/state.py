@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 
-from poddnat.gateway.intervals import POLL_TOGETHER
 from poddnat.gateway.reconciler.concurrency import ConcurrencyLimiter
 from poddnat.gateway.reconciler.desired import DesiredState, Item, Key
 from poddnat.gateway.reconciler.ownership import Ownership
@@ -109,14 +108,10 @@ class GatewayState:
         self.poller.schedule(desired.own.uid, desired.next_poll())
 
     def expected_at(self, key: Key, state: EntryState) -> float:
-        """Give the time at which asking for an entry is worth a read; -inf: nobody knows.
-
-        Where several settle at once, they are asked for together: one page may show them all.
-        """
+        """Give the time at which asking for an entry is worth a read; -inf: nobody knows."""
         if state not in MOVING:
             return -math.inf
-        at = self.concurrency.expected_at(str(key), more_to_write=len(self.queue) > 0)
-        return math.ceil(at / POLL_TOGETHER) * POLL_TOGETHER if self.concurrency.limit > 1 and at > 0 else at
+        return self.concurrency.expected_at(str(key), more_to_write=len(self.queue) > 0)
 
     def changed(self, entry_ids: Collection[str], now: float) -> None:
         """See what entries that have changed mean for those who wait for them."""
