@@ -33,8 +33,11 @@ uids = st.sampled_from(UIDS)
 ports = st.integers(1, 3)
 numbers = st.integers(0, 99)
 
-BUSY = [("IncorretForwardEntryStatus", Scope.GATEWAY), ("LastTokenProcessing", Scope.ENTRY),
-        ("OperationUnsupported.EipInBinding", Scope.ADDRESS)]
+BUSY = [
+    ("IncorretForwardEntryStatus", Scope.GATEWAY),
+    ("LastTokenProcessing", Scope.ENTRY),
+    ("OperationUnsupported.EipInBinding", Scope.ADDRESS),
+]
 FAULTS = [
     *((Meaning.BUSY, code, scope) for code, scope in BUSY),
     (Meaning.THROTTLED, "Throttling.User", Scope.ACTION),

@@ -135,8 +135,12 @@ def elses(desk: Desk) -> None:
 def hidden(desk: Desk) -> None:
     """Let a range be in the way that no filter by equal ports finds."""
     gone(desk)
-    wide = replace(rule(1)._asdict() and entry(1, name=FOREIGN, entry_id="fwd-wide"), rule=rule(1)._replace(
-        external_ports=Ports.of(1000, 1010), internal_ports=Ports.of(80, 90), internal_ip="10.9.9.9"))
+    wide = replace(
+        rule(1)._asdict() and entry(1, name=FOREIGN, entry_id="fwd-wide"),
+        rule=rule(1)._replace(
+            external_ports=Ports.of(1000, 1010), internal_ports=Ports.of(80, 90), internal_ip="10.9.9.9"
+        ),
+    )
     desk.rows["fwd-wide"] = wide
 
 
@@ -230,8 +234,15 @@ def test_state_that_a_read_can_end_ends_once_the_world_moves_on(state: EntryStat
     if state is EntryState.CONFLICT:
         gone(desk)
     desk.settle()
-    desk.run(120.0, until=lambda: desk.reconciler.set_desired(
-        own(), desk.desired().rules, desk.now, release=desk.desired().release).__class__.__name__ == "Done")
+    desk.run(
+        120.0,
+        until=lambda: (
+            desk.reconciler.set_desired(
+                own(), desk.desired().rules, desk.now, release=desk.desired().release
+            ).__class__.__name__
+            == "Done"
+        ),
+    )
     assert "uid-1" not in desk.reconciler._desired
 
 
