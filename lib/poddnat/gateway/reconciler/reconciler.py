@@ -543,7 +543,7 @@ class Reconciler:
                 if unverified is not None and started_at >= unverified.since:
                     del desired.unverified[asked.key]
             case EntryState.GONE | EntryState.DELETING if quiet and EntryFilter(name=desired.own.name) in asked.filters:
-                desired.confirmed = not desired.own.entries(self.table)
+                desired.confirmed = bool(desired.rules) or not desired.own.entries(self.table)
 
     def _merge(self, rows: Sequence[ForwardEntry], *, since: int, started_at: float, now: float) -> None:
         changed = self.table.merge(rows, since=since)
