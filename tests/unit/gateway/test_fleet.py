@@ -116,9 +116,7 @@ def test_k_address_that_is_left_out_for_a_moment_stays(
     assert listener.left == 0
 
 
-def test_k_address_that_stays_away_has_left(
-    fleet: Fleet, cloud: Cloud, clock: ManualClock, listener: Listener
-) -> None:
+def test_k_address_that_stays_away_has_left(fleet: Fleet, cloud: Cloud, clock: ManualClock, listener: Listener) -> None:
     cloud.gateways = [info(POOL, SECOND), info(OTHER, "203.0.113.20")]
     fleet._refresh()
     clock.now += MISSING_BELIEVED_AFTER

@@ -79,7 +79,9 @@ def test_refresh_waits_for_the_read_budget() -> None:
     desk = Desk(entry(1)).load()
     desk.now += 2 * REFRESH
     desk.gates.refresh = 7.0
-    assert desk.next() == (None, pytest.approx(7.0))
+    call, wait = desk.next()
+    assert call is None
+    assert wait == pytest.approx(7.0)
     desk.gates.refresh = 0.0
     assert desk.next()[0] == ReadPage(1, listing=True, refresh=True)
 
@@ -392,7 +394,7 @@ def test_stats_tell_who_waits_since_when_and_what_is_under_way() -> None:
 def test_entry_that_is_stuck_says_so_within_two_minutes() -> None:
     desk = Desk().load()
     desire(desk)
-    desk.run(STUCK_AFTER + 5.0, write=desk.accept)
+    desk.run(STUCK_AFTER + 5.0, write=lambda call: desk.accept(call) and None)
     blocked = desire(desk)
     assert isinstance(blocked, Blocked)
     assert "has been Pending for 90 seconds or more" in blocked.problem.message
@@ -781,3 +783,27 @@ def test_p_entries_are_found_on_whichever_page_they_are_listed(at: str) -> None:
     desk.run(25.0)
     assert all(isinstance(desire(desk, number), Done) for number in numbers)
     assert desk.calls["read"] <= 2 * len(numbers)
+
+
+def test_look_by_name_for_a_release_says_nothing_of_what_is_wanted_since() -> None:
+    desk = Desk(entry(1), *foreign_rows(60)).load()
+    desk.reconciler.resync(desk.now)
+    desk.reconciler.set_desired(own(), (), desk.now, release=True)
+    desk.reconciler.table.remove("fwd-1")
+    desk.reconciler.set_desired(own(), (), desk.now, release=True)
+    call = desk.next_call(may_write=False)
+    while not isinstance(call, Find):
+        desk.answer(call)
+        call = desk.next_call(may_write=False)
+    desire(desk)
+    desk.answer(call)
+    run_until(desk, lambda: desire(desk), within=60.0)
+
+
+def test_takeover_verifies_what_was_found_before_it() -> None:
+    desk = Desk(*foreign_rows(60)).load()
+    release(desk)
+    desk.answer(desk.next_call())
+    desk.rows["fwd-1"] = entry(1)
+    desk.reconciler.resync(desk.now)
+    assert isinstance(release(desk), Waiting)

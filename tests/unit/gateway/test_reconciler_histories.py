@@ -1,4 +1,4 @@
-"""Whatever happens on a gateway, in whatever order: nothing is forgotten, nothing foreign harmed, and all comes right."""
+"""Whatever happens on a gateway, in whatever order: nothing is forgotten, nothing foreign harmed, all comes right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule as step
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition
+from hypothesis.stateful import rule as step
 
 from poddnat.cloud import ENTRIES_PER_PAGE, CloudError, EntryPage, Meaning, Scope
 from poddnat.gateway import Done, OwnEntries
@@ -159,7 +160,7 @@ class Histories(RuleBasedStateMachine):
             if isinstance(call, Delete):
                 owner = OWNERSHIP.owner_in(call.entry.name)
                 assert owner is not None
-                assert owner == call.uid or call.leftover_of == owner
+                assert owner in (call.uid, call.leftover_of)
             self.writes.append(call)
         else:
             assert self.read is None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poddnat.cloud import Meaning, Scope
+from poddnat.gateway import Done
 from poddnat.gateway.reconciler import Create, Find, Kind, ReadPage, states
 from poddnat.gateway.reconciler.states import STEPS, EntryState, Evidence
 from poddnat.model import EntryStatus, ForwardEntry, Ports
@@ -136,7 +137,7 @@ def hidden(desk: Desk) -> None:
     """Let a range be in the way that no filter by equal ports finds."""
     gone(desk)
     wide = replace(
-        rule(1)._asdict() and entry(1, name=FOREIGN, entry_id="fwd-wide"),
+        entry(1, name=FOREIGN, entry_id="fwd-wide"),
         rule=rule(1)._replace(
             external_ports=Ports.of(1000, 1010), internal_ports=Ports.of(80, 90), internal_ip="10.9.9.9"
         ),
@@ -234,15 +235,11 @@ def test_state_that_a_read_can_end_ends_once_the_world_moves_on(state: EntryStat
     if state is EntryState.CONFLICT:
         gone(desk)
     desk.settle()
-    desk.run(
-        120.0,
-        until=lambda: (
-            desk.reconciler.set_desired(
-                own(), desk.desired().rules, desk.now, release=desk.desired().release
-            ).__class__.__name__
-            == "Done"
-        ),
-    )
+    wanted, release = desk.desired().rules, desk.desired().release
+    for _ in range(120):
+        if isinstance(desk.reconciler.set_desired(own(), wanted, desk.now, release=release), Done):
+            break
+        desk.run(1.0)
     assert "uid-1" not in desk.reconciler._desired
 
 

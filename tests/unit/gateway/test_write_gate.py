@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from poddnat.cloud import Meaning, Scope
 from poddnat.gateway.intervals import QUOTA_RETRY, SUSPEND_LONGEST
 from poddnat.gateway.reconciler.write_gate import EntryQuota, WriteGate
 from tests.unit.gateway.fake_table import failure
+
+if TYPE_CHECKING:
+    from poddnat.cloud import CloudError
 
 EIP, OTHER = "203.0.113.1", "203.0.113.2"
 BINDING = failure(Meaning.BUSY, "OperationUnsupported.EipInBinding", Scope.ADDRESS)
@@ -88,9 +92,8 @@ def test_error_about_an_address_holds_back_that_address_only(gate: WriteGate) ->
 
 
 @pytest.mark.parametrize("error", [DENIED, MISSING], ids=["account", "gateway"])
-def test_error_about_all_there_is_holds_back_everything_and_is_told_at_once(gate: WriteGate, error: object) -> None:
-    assert error in (DENIED, MISSING)
-    gate.failed(error, "uid-1", EIP, 10.0)  # type: ignore[arg-type]
+def test_error_about_all_there_is_holds_back_everything_and_is_told_at_once(gate: WriteGate, error: CloudError) -> None:
+    gate.failed(error, "uid-1", EIP, 10.0)
     assert gate.opens_at(OTHER) == gate.gateway_opens_at > 10.0
     assert gate.problem(None) is not None
 
