@@ -394,7 +394,8 @@ def test_stats_tell_who_waits_since_when_and_what_is_under_way() -> None:
 def test_entry_that_is_stuck_says_so_within_two_minutes() -> None:
     desk = Desk().load()
     desire(desk)
-    desk.run(STUCK_AFTER + 5.0, write=lambda call: desk.accept(call) and None)
+    desk.accept(desk.next_create())
+    desk.run(STUCK_AFTER + 5.0)
     blocked = desire(desk)
     assert isinstance(blocked, Blocked)
     assert "has been Pending for 90 seconds or more" in blocked.problem.message
