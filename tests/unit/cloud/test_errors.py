@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from poddnat.api import CLOUD
 from poddnat.cloud import CloudError, Meaning, Scope, problem_of
 from poddnat.cloud.errors import meaning_of
 
@@ -21,6 +20,10 @@ NOT_EXIST = "The Specified forwardEntry is not exist"
         (400, "IncorretForwardEntryStatus", PENDING, Meaning.BUSY),
         (400, "IncorrectStatus.NATGW", "", Meaning.BUSY),
         (400, "IncorrectStatus.ForwardEntry", "", Meaning.BUSY),
+        (400, "IncorrectStatus.VSwitch", "", Meaning.BUSY),
+        (400, "LastTokenProcessing", "", Meaning.BUSY),
+        (400, "OperationFailed.LastTokenProcessing", "", Meaning.BUSY),
+        (400, "OperationFailed.NatGwRouteInMiddleStatus", "", Meaning.BUSY),
         (400, "IncorrectStatus", "", Meaning.BUSY),
         (400, "OperationUnsupported.EipInBinding", "", Meaning.BUSY),
         # The whole account is too fast.
@@ -29,9 +32,10 @@ NOT_EXIST = "The Specified forwardEntry is not exist"
         (400, "Throttling.User", "", Meaning.THROTTLED),
         (400, "Throttling.Api", "", Meaning.THROTTLED),
         (503, "Throttling.User", "", Meaning.THROTTLED),
-        # It may have been done: read first.
+        # It may have been done: look first.
         (503, "ServiceUnavailable", "", Meaning.UNKNOWN),
         (500, "InternalError", "", Meaning.UNKNOWN),
+        (400, "SystemBusy", "", Meaning.UNKNOWN),
         (400, "UnknownError", "", Meaning.UNKNOWN),
         (502, "SomethingNeverHeardOf", "", Meaning.UNKNOWN),
         (None, "", "timed out", Meaning.UNKNOWN),
@@ -58,12 +62,13 @@ NOT_EXIST = "The Specified forwardEntry is not exist"
         (400, "InvalidProtocal.ValueNotSupported", "", Meaning.WRONG),
         (400, "MissingParameter", "", Meaning.WRONG),
         (400, "InvalidParameter.Name.Malformed", "", Meaning.WRONG),
-        # The token was used for something else.
+        # Read, then try again with another ClientToken.
         (400, "IdempotentParameterMismatch", "", Meaning.TOKEN_MISMATCH),
-        # Nobody knows: neither the user's fault, nor a reason to give up.
+        # Nobody knows: try again, ever more rarely.
         (400, "SomethingNeverHeardOf", "", Meaning.UNLISTED),
         (404, "SomethingNeverHeardOf", "", Meaning.UNLISTED),
         # The configuration is wrong, or the gateway is gone.
+        (400, "Forbidden.FinancialLocked", "", Meaning.UNUSABLE),
         (404, "InvalidForwardTableId.NotFound", "", Meaning.UNUSABLE),
         (404, "InvalidRegionId.NotFound", "", Meaning.UNUSABLE),
         (400, "Invalid.natgwNotExist", "", Meaning.UNUSABLE),
@@ -74,6 +79,8 @@ NOT_EXIST = "The Specified forwardEntry is not exist"
         # Credentials.
         (403, "Forbidden.RAM", "", Meaning.DENIED),
         (403, "NoPermission", "", Meaning.DENIED),
+        (403, "Forbidden", "", Meaning.DENIED),
+        (403, "SomethingNeverHeardOf", "", Meaning.DENIED),
         (404, "InvalidAccessKeyId.NotFound", "", Meaning.DENIED),
         (400, "InvalidAccessKeyId.Inactive", "", Meaning.DENIED),
         (400, "SignatureDoesNotMatch", "", Meaning.DENIED),
@@ -87,25 +94,23 @@ def test_code_means(status: int | None, code: str, message: str, meaning: Meanin
     assert meaning_of(code, message, status)[0] is meaning
 
 
-def test_error_reads_as_what_was_tried_and_what_was_answered() -> None:
-    error = CloudError(Meaning.FULL, action="CreateForwardEntry", code="QuotaExceeded", message="Too many entries.")
-    assert str(error) == "CreateForwardEntry: QuotaExceeded: Too many entries."
-
-
 @pytest.mark.parametrize(
     ("code", "scope"),
     [
-        ("IncorretForwardEntryStatus", Scope.GATEWAY),
         ("IncorrectStatus.NATGW", Scope.GATEWAY),
+        ("OperationConflict", Scope.GATEWAY),
         ("IncorrectStatus.ForwardEntry", Scope.ENTRY),
         ("LastTokenProcessing", Scope.ENTRY),
+        ("IdempotentParameterMismatch", Scope.ENTRY),
+        ("InvalidInternalIp.Malformed", Scope.ENTRY),
+        ("OperationUnsupported.ForwardEntry", Scope.ENTRY),
         ("OperationUnsupported.EipInBinding", Scope.ADDRESS),
         ("InvalidIp.NotInNatgw", Scope.ADDRESS),
         ("QuotaExceeded.ForwardEntry", Scope.GATEWAY),
-        ("OperationUnsupported.ForwardEntry", Scope.ENTRY),
+        ("Invalid.natgwNotExist", Scope.GATEWAY),
         ("Throttling.User", Scope.ACTION),
         ("Forbidden.RAM", Scope.ACCOUNT),
-        ("ServiceUnavailable", Scope.UNCLEAR),
+        ("InternalError", Scope.UNCLEAR),
         ("SomethingNeverHeardOf", Scope.UNCLEAR),
     ],
 )
@@ -113,8 +118,21 @@ def test_code_concerns(code: str, scope: Scope) -> None:
     assert meaning_of(code, "", 400)[1] is scope
 
 
-def test_code_that_is_not_in_the_table_is_for_an_operator_and_not_the_user() -> None:
-    error = CloudError(Meaning.UNLISTED, action="CreateForwardEntry", code="SomethingNeverHeardOf", message="No.")
-    problem = problem_of(error, "ngw-1")
-    assert problem.reason == CLOUD
-    assert "an operator has to" in problem.message
+@pytest.mark.parametrize("meaning", Meaning)
+def test_only_what_passes_by_itself_is_kept_quiet_at_first(meaning: Meaning) -> None:
+    quiet = {Meaning.BUSY, Meaning.THROTTLED, Meaning.UNKNOWN, Meaning.TOKEN_MISMATCH}
+    error = CloudError(meaning, action="CreateForwardEntry", code="Code", message="")
+    assert error.passes == (meaning in quiet)
+
+
+@pytest.mark.parametrize("code", ["LastTokenProcessing", "IncorrectStatus.NATGW", "SystemBusy", "NeverHeardOf"])
+def test_code_that_may_pass_by_itself_is_nothing_for_the_user_to_mend(code: str) -> None:
+    meaning, scope = meaning_of(code, "", 400)
+    error = CloudError(meaning, action="CreateForwardEntry", code=code, message="", scope=scope)
+    assert "user" not in problem_of(error, "ngw-1").message
+    assert problem_of(error, "ngw-1").retry_after <= 30.0
+
+
+def test_error_reads_as_what_was_tried_and_what_was_answered() -> None:
+    error = CloudError(Meaning.FULL, action="CreateForwardEntry", code="QuotaExceeded", message="Too many entries.")
+    assert str(error) == "CreateForwardEntry: QuotaExceeded: Too many entries."

@@ -1,14 +1,14 @@
-"""The account's rate limits: a gate for each action, closed for longer and longer while calls are refused."""
+"""The account's rate limits: a gate for each action, which opens when the cloud says so, or ever later."""
 
 from __future__ import annotations
 
 import pytest
 
 from poddnat.cloud import RateLimiter
-from poddnat.cloud.intervals import THROTTLED_LONGEST_RETRY
+from poddnat.cloud.intervals import THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY
 from vpc_emulator import ManualClock
 
-CREATE, DELETE = "CreateForwardEntry", "DeleteForwardEntry"
+CREATE, DELETE, READ = "CreateForwardEntry", "DeleteForwardEntry", "DescribeForwardTableEntries"
 
 
 @pytest.fixture
@@ -17,120 +17,156 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def rate_limiter(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> RateLimiter:
-    monkeypatch.setattr("poddnat.backoff._JITTER", 0.0)
+def rate_limiter(clock: ManualClock) -> RateLimiter:
     return RateLimiter(clock)
 
 
 def next_pause(rate_limiter: RateLimiter, clock: ManualClock) -> float:
     """Let a call go out as soon as it may, and be refused; give the pause that follows."""
-    clock.now += rate_limiter.wait(CREATE)
-    rate_limiter.sent(CREATE)
-    rate_limiter.refused(CREATE, None)
-    return rate_limiter.wait(CREATE)
+    clock.now += rate_limiter.wait(READ)
+    rate_limiter.sent(READ)
+    rate_limiter.refused(READ, None)
+    return rate_limiter.wait(READ)
 
 
 def test_calls_go_out_at_once_until_one_is_refused(rate_limiter: RateLimiter) -> None:
-    for _ in range(3):
-        assert rate_limiter.wait(CREATE) == 0
-        rate_limiter.sent(CREATE)
-    for _ in range(3):
-        rate_limiter.passed(CREATE)
-    assert rate_limiter.wait(CREATE) == 0
+    for _ in range(100):
+        assert rate_limiter.wait(READ) == 0
+        rate_limiter.sent(READ)
 
 
 def test_refused_call_closes_the_gate_for_as_long_as_the_cloud_wants(rate_limiter: RateLimiter) -> None:
-    rate_limiter.refused(CREATE, 7.0)
-    assert rate_limiter.wait(CREATE) == 7.0
+    rate_limiter.refused(READ, 7.0)
+    assert rate_limiter.wait(READ) == 7.0
 
 
-def test_gate_of_one_action_leaves_the_others_open(rate_limiter: RateLimiter) -> None:
+def test_refused_call_closes_the_gate_of_its_action_only(rate_limiter: RateLimiter) -> None:
     rate_limiter.refused(CREATE, 7.0)
-    assert rate_limiter.wait(DELETE) == 0
+    assert rate_limiter.wait(DELETE) == rate_limiter.wait(READ) == 0
 
 
 def test_gate_opens_when_the_pause_is_over(rate_limiter: RateLimiter, clock: ManualClock) -> None:
-    rate_limiter.refused(CREATE, 7.0)
+    rate_limiter.refused(READ, 7.0)
     clock.now += 7.0
-    assert rate_limiter.wait(CREATE) == 0
+    assert rate_limiter.wait(READ) == 0
 
 
 def test_pauses_double_up_to_half_a_minute(rate_limiter: RateLimiter, clock: ManualClock) -> None:
-    pauses = [next_pause(rate_limiter, clock) for _ in range(8)]
-    assert pauses == [0.5, 1, 2, 4, 8, 16, THROTTLED_LONGEST_RETRY, THROTTLED_LONGEST_RETRY]
+    pauses = [next_pause(rate_limiter, clock) for _ in range(9)]
+    for pause, longest in zip(pauses, [0.5, 1, 2, 4, 8, 16, 30, 30, 30], strict=True):
+        assert 0.8 * longest <= pause <= longest
 
 
-def test_shorter_pause_of_the_cloud_never_opens_the_gate_early(rate_limiter: RateLimiter) -> None:
-    rate_limiter.refused(CREATE, 10.0)
-    rate_limiter.refused(CREATE, 1.0)
-    assert rate_limiter.wait(CREATE) == 10.0
+def test_day_of_refusals_is_waited_out_in_short_pauses(rate_limiter: RateLimiter, clock: ManualClock) -> None:
+    end, pauses = clock.now + 24 * 3600, []
+    while clock.now < end:
+        pauses.append(next_pause(rate_limiter, clock))
+    assert max(pauses) <= THROTTLED_LONGEST_RETRY
+    clock.now += rate_limiter.wait(READ)
+    rate_limiter.sent(READ)
+    rate_limiter.passed(READ)
+    assert rate_limiter.wait(READ) == 0
 
 
-def test_one_call_tries_first_after_a_pause(rate_limiter: RateLimiter, clock: ManualClock) -> None:
-    rate_limiter.refused(CREATE, 7.0)
-    clock.now += 7.0
-    rate_limiter.sent(CREATE)
-    assert rate_limiter.wait(CREATE) > 0
-    rate_limiter.passed(CREATE)
-    assert rate_limiter.wait(CREATE) == 0
+def test_calls_sent_before_the_pause_don_t_make_it_longer(rate_limiter: RateLimiter) -> None:
+    for _ in range(10):
+        rate_limiter.sent(READ)
+    for _ in range(10):
+        rate_limiter.refused(READ, None)
+    assert rate_limiter.wait(READ) <= THROTTLED_FIRST_RETRY
 
 
-def test_call_that_passes_lets_the_next_pause_be_short_again(rate_limiter: RateLimiter, clock: ManualClock) -> None:
-    before = [next_pause(rate_limiter, clock) for _ in range(6)]
-    clock.now += rate_limiter.wait(CREATE)
-    rate_limiter.sent(CREATE)
-    rate_limiter.passed(CREATE)
-    assert next_pause(rate_limiter, clock) == before[0]
-
-
-def test_calls_sent_before_their_companion_was_refused_open_nothing(
+def test_shorter_pause_that_the_cloud_asks_for_later_never_opens_the_gate_early(
     rate_limiter: RateLimiter, clock: ManualClock
 ) -> None:
-    rate_limiter.sent(CREATE)
-    rate_limiter.sent(CREATE)
-    rate_limiter.refused(CREATE, 7.0)
-    rate_limiter.passed(CREATE)
-    assert rate_limiter.wait(CREATE) == 7.0
-    clock.now += 7.0
-    rate_limiter.sent(CREATE)
-    assert rate_limiter.wait(CREATE) > 0
+    rate_limiter.refused(READ, 10.0)
+    clock.now += 1
+    rate_limiter.refused(READ, 1.0)
+    assert rate_limiter.wait(READ) == 9.0
 
 
-LIMIT, WINDOW = 20, 60.0
+def test_one_call_tries_first_while_the_others_wait(rate_limiter: RateLimiter, clock: ManualClock) -> None:
+    rate_limiter.refused(READ, 1.0)
+    clock.now += 1.0
+    assert rate_limiter.wait(READ) == 0
+    rate_limiter.sent(READ)
+    assert rate_limiter.wait(READ) > 0
+    rate_limiter.passed(READ)
+    assert rate_limiter.wait(READ) == 0
+
+
+def test_call_that_passed_before_the_gate_opens_does_not_open_it(rate_limiter: RateLimiter, clock: ManualClock) -> None:
+    rate_limiter.sent(READ)
+    rate_limiter.sent(READ)
+    rate_limiter.refused(READ, 5.0)
+    clock.now += 1.0
+    rate_limiter.passed(READ)
+    assert rate_limiter.wait(READ) == 4.0
+
+
+def test_call_that_passes_lets_the_next_pause_be_the_first_again(rate_limiter: RateLimiter, clock: ManualClock) -> None:
+    for _ in range(6):
+        next_pause(rate_limiter, clock)
+    clock.now += rate_limiter.wait(READ)
+    rate_limiter.sent(READ)
+    rate_limiter.passed(READ)
+    assert next_pause(rate_limiter, clock) <= THROTTLED_FIRST_RETRY
+
+
+LIMIT, MINUTE = 200, 60.0
 
 
 class Account:
-    """An account that may make so many calls of an action in any stretch of time."""
+    """An account whose calls of an action are counted by the minute, those of others too."""
 
-    def __init__(self, rate_limiter: RateLimiter, clock: ManualClock) -> None:
-        self.rate_limiter, self.clock = rate_limiter, clock
-        self.granted: list[float] = []
+    def __init__(self, rate_limiter: RateLimiter, clock: ManualClock, *, tells: bool) -> None:
+        self.rate_limiter, self.clock, self.tells = rate_limiter, clock, tells
+        self.used: dict[int, int] = {}
         self.refusals = 0
 
+    def burst_of_others(self) -> None:
+        self.used[self._minute] = LIMIT
+
+    @property
+    def _minute(self) -> int:
+        return int(self.clock.now // MINUTE)
+
     def call(self) -> None:
-        """Make a call as soon as the gate lets it through."""
-        self.clock.now += self.rate_limiter.wait(CREATE)
-        self.rate_limiter.sent(CREATE)
-        self.clock.now += 0.01
-        self._answer()
-
-    def _answer(self) -> None:
-        within = [at for at in self.granted if at > self.clock.now - WINDOW]
-        if len(within) < LIMIT:
-            self.granted.append(self.clock.now)
-            self.rate_limiter.passed(CREATE)
-        else:
+        """Make calls as soon as the gate lets them through, until one is granted."""
+        while True:
+            if (wait := self.rate_limiter.wait(READ)) > 0:
+                self.clock.now += wait
+                continue
+            self.rate_limiter.sent(READ)
+            self.clock.now += 0.02
+            if self.used.get(self._minute, 0) < LIMIT:
+                self.used[self._minute] = self.used.get(self._minute, 0) + 1
+                self.rate_limiter.passed(READ)
+                return
             self.refusals += 1
-            self.rate_limiter.refused(CREATE, within[-LIMIT] + WINDOW - self.clock.now)
+            self.rate_limiter.refused(READ, MINUTE - self.clock.now % MINUTE if self.tells else None)
 
 
-@pytest.fixture
-def account(rate_limiter: RateLimiter, clock: ManualClock) -> Account:
-    return Account(rate_limiter, clock)
-
-
-def test_limit_is_used_up(account: Account, clock: ManualClock) -> None:
-    started_at = clock.now
-    for _ in range(20 * LIMIT):
+@pytest.mark.parametrize("tells", [True, False], ids=["the cloud says when", "the cloud says nothing"])
+def test_fifty_calls_after_anothers_burst_take_little_more_than_the_minute(
+    rate_limiter: RateLimiter, clock: ManualClock, *, tells: bool
+) -> None:
+    account = Account(rate_limiter, clock, tells=tells)
+    started_at = clock.now = 120.0
+    account.burst_of_others()
+    for _ in range(50):
         account.call()
-    assert len(account.granted) >= 0.9 * LIMIT * (clock.now - started_at) / WINDOW
+    assert clock.now - started_at <= (70.0 if tells else 95.0)
+    assert account.refusals <= 10
+
+
+def test_limit_is_used_up_beside_anothers_bursts(rate_limiter: RateLimiter, clock: ManualClock) -> None:
+    account = Account(rate_limiter, clock, tells=True)
+    started_at = clock.now = 180.0
+    granted = 0
+    while clock.now < started_at + 30 * MINUTE:
+        if int(clock.now // MINUTE) % 3 == 0 and account.used.get(int(clock.now // MINUTE), 0) == 0:
+            account.burst_of_others()
+        account.call()
+        granted += 1
+    assert granted >= 0.95 * 20 * LIMIT

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from poddnat.gateway.plan import Conflict, Plan, Side, make_plan
-from poddnat.gateway.table import Table
 
 from poddnat.gateway import OwnEntries, Ownership
+from poddnat.gateway.reconciler.plan import Conflict, Plan, Side, make_plan
+from poddnat.gateway.reconciler.table import Table
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule, Protocol
 from tests.unit.samples import entry, rule, rules
 
@@ -157,8 +157,20 @@ def test_second_entry_for_the_same_rule_is_deleted() -> None:
 
 
 def test_release_deletes_everything() -> None:
-    web, tls = of(ME, "fwd-1", WEB), of(ME, "fwd-2", TLS, PENDING)
+    web, tls = of(ME, "fwd-1", WEB), of(ME, "fwd-2", TLS)
     assert plan([], web, tls) == Plan(deletes=(web, tls))
+
+
+@pytest.mark.parametrize("status", [PENDING, MODIFYING])
+def test_entry_that_is_not_wanted_is_waited_for_until_it_can_be_deleted(status: EntryStatus) -> None:
+    web, tls = of(ME, "fwd-1", WEB), of(ME, "fwd-2", TLS, status)
+    assert plan([], web, tls) == Plan(deletes=(web,), settling=(tls,))
+
+
+@pytest.mark.parametrize("status", [PENDING, MODIFYING])
+def test_leftover_in_the_way_is_waited_for_until_it_can_be_deleted(status: EntryStatus) -> None:
+    leftover = of(DEAD, "fwd-1", SAME_INSIDE, status)
+    assert plan([WEB], leftover) == Plan(settling=(leftover,))
 
 
 def test_release_waits_for_what_is_on_its_way_out() -> None:
@@ -314,9 +326,15 @@ def test_plan_does_not_depend_on_the_order_in_which_the_table_was_learned(
     assert plan(desired, *shuffled) == plan(desired, *entries)
 
 
+@given(desires, tables())
+def test_only_what_is_available_is_ever_deleted(desired: list[ForwardRule], entries: list[ForwardEntry]) -> None:
+    assert {each.status for each in plan(desired, *entries).deletes} <= {AVAILABLE}
+
+
 @given(tables())
 def test_release_leaves_nothing_of_ours(entries: list[ForwardEntry]) -> None:
     gateway = Gateway(entries)
-    gateway.apply(plan([], *entries))
+    gateway.settle()
+    gateway.apply(plan([], *gateway.entries.values()))
     gateway.settle()
     assert MINE.name not in {each.name for each in gateway.entries.values()}

@@ -8,14 +8,15 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from poddnat.gateway.settle_time import Settling, counts, given_that
+
+from poddnat.gateway.reconciler.settle_time import SettleTime, counts, given_that
 
 chances = st.lists(st.floats(0, 1), max_size=10)
 
 
-def usual(*, mean: float = 5.0, spread: float = 1.5) -> Settling:
+def usual(*, mean: float = 5.0, spread: float = 1.5) -> SettleTime:
     """Know times evenly spread between ``mean`` less and more ``spread``."""
-    return Settling(mean, spread / 2)
+    return SettleTime(mean, spread / 2, 100)
 
 
 @given(chances)
@@ -53,7 +54,7 @@ def test_knowing_nothing_changes_nothing(given_chances: list[float]) -> None:
 @pytest.mark.parametrize("width", [0.1, 0.5, 1.0])
 def test_times_are_learned_from_bounds(width: float) -> None:
     chance = random.Random(1)  # noqa: S311  # repeatable, not secret
-    learned = Settling()
+    learned = SettleTime()
     means, deviations = [], []
     for _ in range(2000):
         seconds, below = chance.uniform(3.5, 6.5), chance.uniform(0, width)
@@ -66,27 +67,61 @@ def test_times_are_learned_from_bounds(width: float) -> None:
 
 
 def test_entry_stuck_for_minutes_counts_as_several_times_the_usual() -> None:
-    settling = usual()
-    settling.learn(600.0, 601.0)
-    assert settling.mean is not None
-    assert settling.mean < 8.0
+    settle_time = usual()
+    settle_time.learn(600.0, 601.0)
+    assert settle_time.mean is not None
+    assert settle_time.mean < 8.0
 
 
 def test_write_is_unsettled_before_its_time_and_settled_after() -> None:
-    settling = usual()
-    shares = [settling.pending_share(age, since=0.0, pending_at=0.0) for age in (3.0, 5.0, 7.0)]
+    settle_time = usual()
+    shares = [settle_time.pending_share(age, since=0.0, pending_at=0.0) for age in (3.0, 5.0, 7.0)]
     assert shares == pytest.approx([1.0, 0.5, 0.0])
 
 
 def test_write_seen_unsettled_late_is_likelier_to_be_so_still() -> None:
-    settling = usual()
-    assert settling.pending_share(5.5, since=5.0, pending_at=5.0) > settling.pending_share(
+    settle_time = usual()
+    assert settle_time.pending_share(5.5, since=5.0, pending_at=5.0) > settle_time.pending_share(
         5.5, since=0.0, pending_at=0.0
     )
 
 
 def test_write_unsettled_beyond_all_expectation_is_awaited_ever_longer() -> None:
-    settling = usual()
-    waits = [settling.surely_settled(at) - at for at in (6.5, 8.0, 10.0, 12.0)]
+    settle_time = usual()
+    waits = [settle_time.surely_settled(at) - at for at in (6.5, 8.0, 10.0, 12.0)]
     assert waits == sorted(waits)
-    assert settling.surely_settled(1000.0) - 1000.0 <= 20.0
+    assert settle_time.surely_settled(1000.0) - 1000.0 <= 20.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.39, 0.6, 0.85, 1.0])
+def test_share_of_the_writes_has_settled_at_the_age_that_is_told(share: float) -> None:
+    settle_time = usual()
+    age = settle_time.likely_by(share, pending_at=0.0)
+    assert 1 - settle_time.pending_share(age, since=0.0, pending_at=0.0) == pytest.approx(share)
+
+
+@given(st.floats(0, 3600), st.floats(0.01, 1.0))
+def test_write_still_unsettled_is_expected_later_than_it_was_seen(pending_at: float, share: float) -> None:
+    assert usual().likely_by(share, pending_at=pending_at) > pending_at
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)), max_size=50))
+def test_whatever_is_learned_stays_a_time(bounds: list[tuple[float, float]]) -> None:
+    settle_time = SettleTime()
+    for one, other in bounds:
+        settle_time.learn(min(one, other), max(one, other))
+        assert settle_time.mean is not None
+        assert settle_time.mean >= 0
+        assert settle_time.deviation >= 0
+        assert settle_time.surely_pending() <= settle_time.mean <= settle_time.surely_settled()
+
+
+def test_other_kind_of_writes_begins_with_what_is_known_of_the_first() -> None:
+    first = usual(mean=5.0)
+    for _ in range(100):
+        first.learn(4.9, 5.1)
+    second = SettleTime.like(first)
+    assert second.mean == first.mean
+    for _ in range(30):
+        second.learn(0.9, 1.1)
+    assert second.mean == pytest.approx(1.0, abs=0.7)

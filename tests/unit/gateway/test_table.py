@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from poddnat.gateway.table import Table
 
+from poddnat.gateway.reconciler.table import Table
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule, Protocol
 from tests.unit.samples import entry, rule, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PENDING, AVAILABLE, DELETING = EntryStatus.PENDING, EntryStatus.AVAILABLE, EntryStatus.DELETING
 
@@ -18,6 +23,12 @@ def table(*entries: ForwardEntry) -> Table:
     for each in entries:
         made.put(each)
     return made
+
+
+def learn(made: Table, rows: Iterable[ForwardEntry], *, since: int, gone: Iterable[str] = ()) -> None:
+    """Take over a read that shows rows, and proves that others are gone."""
+    made.merge(rows, since=since)
+    made.drop(gone, since=since)
 
 
 def found(entries: list[ForwardEntry]) -> set[str]:
@@ -99,33 +110,27 @@ def test_entry_that_changed_is_found_where_it_is_now_only() -> None:
 
 def test_listing_shows_what_is_new() -> None:
     made = table()
-    made.learn([entry("fwd-1")], since=made.now(), gone=[])
+    learn(made, [entry("fwd-1")], since=made.now(), gone=[])
     assert made.ids() == ["fwd-1"]
 
 
 def test_listing_shows_how_an_entry_is_now() -> None:
     made = table(entry(status=PENDING))
-    made.learn([entry(status=AVAILABLE)], since=made.now(), gone=[])
+    learn(made, [entry(status=AVAILABLE)], since=made.now(), gone=[])
     assert made.get("fwd-1") == entry(status=AVAILABLE)
 
 
 def test_listing_shows_what_is_gone() -> None:
     made = table(entry())
-    made.learn([], since=made.now(), gone=["fwd-1"])
+    learn(made, [], since=made.now(), gone=["fwd-1"])
     assert len(made) == 0
-
-
-def test_listing_shows_the_other_side_of_what_is_said_to_be_gone() -> None:
-    made = table(entry())
-    made.learn([entry()], since=made.now(), gone=["fwd-1"])
-    assert made.ids() == ["fwd-1"]
 
 
 def test_old_listing_does_not_take_away_what_was_created_since() -> None:
     made = table()
     asked = made.now()
     made.put(entry(status=PENDING))
-    made.learn([], since=asked, gone=["fwd-1"])
+    learn(made, [], since=asked, gone=["fwd-1"])
     assert made.ids() == ["fwd-1"]
 
 
@@ -133,7 +138,7 @@ def test_old_listing_does_not_bring_back_what_was_removed_since() -> None:
     made = table(entry())
     asked = made.now()
     made.remove("fwd-1")
-    made.learn([entry()], since=asked, gone=[])
+    learn(made, [entry()], since=asked, gone=[])
     assert len(made) == 0
 
 
@@ -141,7 +146,7 @@ def test_old_listing_does_not_undo_a_delete_under_way() -> None:
     made = table(entry(status=AVAILABLE))
     asked = made.now()
     made.put(entry(status=DELETING))
-    made.learn([entry(status=AVAILABLE)], since=asked, gone=[])
+    learn(made, [entry(status=AVAILABLE)], since=asked, gone=[])
     assert made.get("fwd-1") == entry(status=DELETING)
 
 
@@ -149,8 +154,8 @@ def test_next_listing_is_believed_again() -> None:
     made = table()
     asked = made.now()
     made.put(entry(status=PENDING))
-    made.learn([], since=asked, gone=["fwd-1"])
-    made.learn([], since=made.now(), gone=["fwd-1"])
+    learn(made, [], since=asked, gone=["fwd-1"])
+    learn(made, [], since=made.now(), gone=["fwd-1"])
     assert len(made) == 0
 
 
@@ -167,5 +172,46 @@ def test_old_listing_changes_nothing_but_what_was_left_alone_since(
         made.put(entry(entry_id, status=PENDING))
     for entry_id in removed:
         made.remove(entry_id)
-    made.learn(map(entry, sorted(listed)), since=asked, gone=before - listed)
+    learn(made, map(entry, sorted(listed)), since=asked, gone=before - listed)
     assert set(made.ids()) == (put - removed) | (listed - put - removed)
+
+
+def test_read_tells_which_entries_are_new_or_other() -> None:
+    made = table(entry("fwd-1"), entry("fwd-2", status=PENDING))
+    shown = [entry("fwd-1"), entry("fwd-2", status=AVAILABLE), entry("fwd-3")]
+    assert made.merge(shown, since=made.now()) == {"fwd-2", "fwd-3"}
+
+
+def test_read_tells_which_entries_have_gone() -> None:
+    made = table(entry("fwd-1"))
+    assert made.drop(["fwd-1", "fwd-9"], since=made.now()) == {"fwd-1"}
+
+
+def test_entry_shown_by_a_later_read_is_not_taken_away_by_an_earlier_one() -> None:
+    made = table()
+    earlier = made.now()
+    made.merge([entry("fwd-1")], since=made.now())
+    assert made.drop(["fwd-1"], since=earlier) == set()
+
+
+def test_entries_that_no_page_of_a_listing_showed_are_told() -> None:
+    made = table(entry("fwd-1"), entry("fwd-2"))
+    since = made.now()
+    made.merge([entry("fwd-1")], since=since)
+    made.put(entry("fwd-3"))
+    assert [each.entry_id for each in made.not_shown(since=since)] == ["fwd-2"]
+
+
+def test_only_two_listings_in_a_row_say_of_a_foreign_entry_that_it_has_gone() -> None:
+    made = table(entry("fwd-1"), entry("fwd-2"))
+    assert made.unseen_twice(["fwd-1"]) == set()
+    assert made.unseen_twice(["fwd-1", "fwd-2"]) == {"fwd-1"}
+    assert made.unseen_twice([]) == set()
+    assert made.unseen_twice(["fwd-2"]) == set()
+
+
+def test_entry_seen_in_between_was_not_missed_twice() -> None:
+    made = table(entry("fwd-1"))
+    made.unseen_twice(["fwd-1"])
+    made.merge([entry("fwd-1")], since=made.now())
+    assert made.unseen_twice(["fwd-1"]) == set()

@@ -1,0 +1,152 @@
+"""The calls that a gateway's driver makes, against a cloud that only notes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from poddnat.cloud import CloudError, EntryPage, GatewayInfo, Meaning, RateLimiter
+from poddnat.gateway import GatewayDriver, SilentListener
+from poddnat.gateway.read_budget import ReadBudget
+from poddnat.gateway.reconciler import Create, Delete
+from poddnat.model import Ports
+from tests.unit.gateway.fake_table import OWNERSHIP, entry, own, rule
+from vpc_emulator import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class Cloud:
+    """Notes what it is called with, and fails as told."""
+
+    def __init__(self) -> None:
+        self.created: list[dict[str, Any]] = []
+        self.deleted: list[dict[str, Any]] = []
+        self.error: Exception | None = None
+
+    def create_forward_entry(self, **call: Any) -> str:
+        self.created.append(call)
+        if self.error is not None:
+            raise self.error
+        return f"fwd-{len(self.created)}"
+
+    def delete_forward_entry(self, **call: Any) -> None:
+        self.deleted.append(call)
+        if self.error is not None:
+            raise self.error
+
+    def describe_forward_table_entries(self, *_args: Any, **_more: Any) -> EntryPage:
+        if self.error is not None:
+            raise self.error
+        return EntryPage((), 0)
+
+
+class Alive:
+    """All PodDNATs exist."""
+
+    def is_alive(self, _uid: str) -> bool:
+        return True
+
+    def gone_of(self, _uids: Collection[str]) -> set[str]:
+        return set()
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return Cloud()
+
+
+@pytest.fixture
+def driver(cloud: Cloud) -> GatewayDriver:
+    """Make a driver that isn't started: its calls are made by hand."""
+    clock = ManualClock(100.0)
+    made = GatewayDriver(
+        "ngw-1",
+        cloud,  # type: ignore[arg-type]
+        OWNERSHIP,
+        RateLimiter(clock),
+        ReadBudget(lambda: True, clock=clock),
+        Alive(),
+        SilentListener(),
+        clock=clock,
+    )
+    made.update(GatewayInfo("ngw-1", ("ftb-1", "ftb-2"), "Available", "zone", "vpc-1", ()))
+    return made
+
+
+def next_write(driver: GatewayDriver) -> Create | Delete:
+    """Make the calls that come first, and give the first that writes."""
+    for _ in range(20):
+        call, _ = driver._reconciler.next(driver._clock(), driver._gates)
+        if isinstance(call, Create | Delete):
+            return call
+        assert call is not None
+        driver._perform(call)
+    raise AssertionError("nothing is written")
+
+
+@pytest.mark.parametrize(
+    ("ports", "sent"),
+    [(Ports.of(80), False), (Ports.of(1024), False), (Ports.of(1025), True), (Ports.of(1020, 1030), True)],
+    ids=str,
+)
+def test_r_port_break_is_sent_for_ports_above_1024(
+    driver: GatewayDriver, cloud: Cloud, ports: Ports, *, sent: bool
+) -> None:
+    driver.set_desired(own(), (rule(1)._replace(external_ports=ports, internal_ports=ports),))
+    driver._perform(next_write(driver))
+    assert [call["port_break"] for call in cloud.created] == [sent]
+
+
+@pytest.mark.parametrize(("table_id", "used"), [("ftb-2", "ftb-2"), ("", "ftb-1")], ids=["told", "not told"])
+def test_j_entry_is_deleted_from_the_table_that_has_it(
+    driver: GatewayDriver, cloud: Cloud, table_id: str, used: str
+) -> None:
+    there = entry(1)
+    there = type(there)(there.entry_id, there.name, there.rule, there.status, table_id)
+    driver._reconciler.concurrency.sent()
+    driver._reconciler.set_desired(own(), (), 100.0, release=True)
+    driver._perform(Delete("uid-1", there, "token", None))
+    assert [call["table_id"] for call in cloud.deleted] == [used]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("a bug"), CloudError(Meaning.UNKNOWN, action="x", code="NoAnswer", message="")],
+    ids=["bug", "no answer"],
+)
+def test_b_write_is_over_whatever_came_of_it(driver: GatewayDriver, cloud: Cloud, error: Exception) -> None:
+    driver.set_desired(own(), (rule(1),))
+    call = next_write(driver)
+    cloud.error = error
+    driver._perform(call)
+    assert driver.stats().in_flight == 0
+
+
+@pytest.mark.parametrize("meaning", [Meaning.UNKNOWN, Meaning.DENIED])
+def test_b_read_is_over_whatever_came_of_it(driver: GatewayDriver, cloud: Cloud, meaning: Meaning) -> None:
+    call, _ = driver._reconciler.next(100.0, driver._gates)
+    assert call is not None
+    cloud.error = CloudError(meaning, action="x", code="Code", message="")
+    driver._perform(call)
+    assert not driver._reconciler._poller.reading
+
+
+def test_write_is_not_made_without_the_lease(driver: GatewayDriver, cloud: Cloud) -> None:
+    driver.set_desired(own(), (rule(1),))
+    call = next_write(driver)
+    driver._may_write = lambda: False
+    driver._perform(call)
+    assert cloud.created == []
+    assert driver.stats().in_flight == 0
+
+
+def test_gateway_that_has_gone_since_is_told_and_nothing_sent(driver: GatewayDriver, cloud: Cloud) -> None:
+    driver.set_desired(own(), (rule(1),))
+    call = next_write(driver)
+    driver.update(None)
+    driver._perform(call)
+    assert cloud.created == []
+    assert driver.stats().in_flight == 0
