@@ -55,7 +55,10 @@ class RateLimiter:
         """Note a throttled call; ``retry_after``: the seconds after which the cloud wants to be called again."""
         with self._lock:
             gate, now = self._gates.setdefault(action, _Gate()), self._clock()
-            gate.opens_at = max(gate.opens_at, now + (gate.backoff.failed() if retry_after is None else retry_after))
+            if retry_after is None:
+                # Those sent before the gate was closed are refused for the same reason.
+                retry_after = gate.backoff.failed() if now >= gate.opens_at else 0.0
+            gate.opens_at = max(gate.opens_at, now + retry_after)
             gate.distance = min(gate.opens_at - gate.last_passed, THROTTLED_LONGEST_DISTANCE)
             gate.passed = 0
 

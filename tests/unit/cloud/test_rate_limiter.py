@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poddnat.cloud import RateLimiter
-from poddnat.cloud.intervals import THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY
+from poddnat.cloud.intervals import THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_DISTANCE, THROTTLED_LONGEST_RETRY
 from vpc_emulator import ManualClock
 
 CREATE, DELETE, READ = "CreateForwardEntry", "DeleteForwardEntry", "DescribeForwardTableEntries"
@@ -65,7 +65,7 @@ def test_day_of_refusals_is_waited_out_in_short_pauses(rate_limiter: RateLimiter
     clock.now += rate_limiter.wait(READ)
     rate_limiter.sent(READ)
     rate_limiter.passed(READ)
-    assert rate_limiter.wait(READ) == 0
+    assert rate_limiter.wait(READ) <= THROTTLED_LONGEST_DISTANCE
 
 
 def test_calls_sent_before_the_pause_don_t_make_it_longer(rate_limiter: RateLimiter) -> None:
@@ -85,14 +85,57 @@ def test_shorter_pause_that_the_cloud_asks_for_later_never_opens_the_gate_early(
     assert rate_limiter.wait(READ) == 9.0
 
 
-def test_one_call_tries_first_while_the_others_wait(rate_limiter: RateLimiter, clock: ManualClock) -> None:
+def test_calls_keep_a_distance_after_a_refusal(rate_limiter: RateLimiter, clock: ManualClock) -> None:
     rate_limiter.refused(READ, 1.0)
     clock.now += 1.0
     assert rate_limiter.wait(READ) == 0
     rate_limiter.sent(READ)
-    assert rate_limiter.wait(READ) > 0
-    rate_limiter.passed(READ)
-    assert rate_limiter.wait(READ) == 0
+    assert rate_limiter.wait(READ) == pytest.approx(THROTTLED_LONGEST_DISTANCE)
+
+
+def test_distance_is_halved_as_calls_pass_until_there_is_none(rate_limiter: RateLimiter, clock: ManualClock) -> None:
+    rate_limiter.refused(READ, 1.0)
+    waits = []
+    for _ in range(100):
+        clock.now += rate_limiter.wait(READ)
+        rate_limiter.sent(READ)
+        rate_limiter.passed(READ)
+        waits.append(rate_limiter.wait(READ))
+    assert waits == sorted(waits, reverse=True)
+    assert waits[-1] == 0
+
+
+def test_burst_of_another_client_keeps_fifty_calls_for_a_minute_and_little_more(
+    rate_limiter: RateLimiter, clock: ManualClock
+) -> None:
+    begun = clock.now
+    rate_limiter.sent(READ)
+    rate_limiter.refused(READ, 60.0)
+    for _ in range(50):
+        clock.now += rate_limiter.wait(READ)
+        rate_limiter.sent(READ)
+        rate_limiter.passed(READ)
+    assert clock.now - begun <= 70
+
+
+def test_limit_that_we_use_up_ourselves_refuses_few_calls(rate_limiter: RateLimiter, clock: ManualClock) -> None:
+    limit, window = 200, 60.0
+    counted: list[float] = []
+    passed = refused = 0
+    end = clock.now + 600
+    while clock.now < end:
+        clock.now += max(rate_limiter.wait(READ), 0.01)
+        rate_limiter.sent(READ)
+        counted = [at for at in counted if at > clock.now - window]
+        if len(counted) < limit:
+            counted.append(clock.now)
+            passed += 1
+            rate_limiter.passed(READ)
+        else:
+            refused += 1
+            rate_limiter.refused(READ, counted[0] + window - clock.now)
+    assert passed >= 0.95 * limit * 600 / window
+    assert refused <= 0.15 * passed
 
 
 def test_call_that_passed_before_the_gate_opens_does_not_open_it(rate_limiter: RateLimiter, clock: ManualClock) -> None:

@@ -113,17 +113,17 @@ class Desk:
         return call
 
     def desired(self, number: int = 1) -> DesiredState:
-        return self.reconciler._desired[f"uid-{number}"]
+        return self.reconciler._state.desired[f"uid-{number}"]
 
     def items(self, number: int = 1) -> list[Item]:
         desired = self.desired(number)
-        return desired.items(self.reconciler._plan(desired))
+        return desired.items(self.reconciler._state.plan(desired))
 
     def load(self) -> Desk:
         """List the whole table, as at a start."""
         while not self.reconciler.loaded:
             self.answer(self.next_call(may_write=False))
-        self.reconciler.take_listed()
+        self.reconciler.reads.take_listed()
         return self
 
     # What the cloud answers.
@@ -141,31 +141,31 @@ class Desk:
         if isinstance(call, ReadPage):
             page = self.page(call.page)
             self.now += MOMENT
-            self.reconciler.page_read(call, page, since=since, started_at=started_at, now=self.now)
+            self.reconciler.reads.page_read(call, page, since=since, started_at=started_at, now=self.now)
         else:
             for where in call.filters:
                 since, started_at = self.reconciler.table.now(), self.now
                 found = self.page(1, where)
                 self.now += MOMENT
-                self.reconciler.found(where, found, since=since, started_at=started_at, now=self.now)
+                self.reconciler.reads.found(where, found, since=since, started_at=started_at, now=self.now)
         change()
-        self.reconciler.read_ended(self.now)
+        self.reconciler.reads.ended(self.now)
 
     def accept(self, call: Call) -> str:
         """Do a write; returns the entry's id."""
         if isinstance(call, Create):
             entry_id = f"fwd-new-{next(self._ids)}"
             self.rows[entry_id] = ForwardEntry(entry_id, call.name, call.rule, EntryStatus.PENDING)
-            self.reconciler.created(call, entry_id, "ftb-1", self.now)
+            self.reconciler.writes.created(call, entry_id, "ftb-1", self.now)
             return entry_id
         assert isinstance(call, Delete)
         self.set_status(call.entry.entry_id, EntryStatus.DELETING)
-        self.reconciler.deleted(call, self.now)
+        self.reconciler.writes.deleted(call, self.now)
         return call.entry.entry_id
 
     def refuse(self, call: Call, error: CloudError) -> None:
         assert isinstance(call, Create | Delete)
-        self.reconciler.failed(call, error, self.now)
+        self.reconciler.writes.failed(call, error, self.now)
 
     def set_status(self, entry_id: str, status: EntryStatus) -> None:
         self.rows[entry_id] = replace(self.rows[entry_id], status=status)

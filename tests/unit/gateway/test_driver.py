@@ -106,7 +106,7 @@ def test_j_entry_is_deleted_from_the_table_that_has_it(
 ) -> None:
     there = entry(1)
     there = type(there)(there.entry_id, there.name, there.rule, there.status, table_id)
-    driver._reconciler.concurrency.sent()
+    driver._reconciler._state.concurrency.sent()
     driver._reconciler.set_desired(own(), (), 100.0, release=True)
     driver._perform(Delete("uid-1", there, "token", None))
     assert [call["table_id"] for call in cloud.deleted] == [used]
@@ -131,7 +131,7 @@ def test_b_read_is_over_whatever_came_of_it(driver: GatewayDriver, cloud: Cloud,
     assert call is not None
     cloud.error = CloudError(meaning, action="x", code="Code", message="")
     driver._perform(call)
-    assert not driver._reconciler._poller.reading
+    assert not driver._reconciler._state.poller.reading
 
 
 def test_write_is_not_made_without_the_lease(driver: GatewayDriver, cloud: Cloud) -> None:

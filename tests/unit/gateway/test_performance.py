@@ -62,7 +62,7 @@ def test_q_old_gateway_is_kept_busy_one_write_after_the_other(seed: int, foreign
 def test_new_gateways_capacity_is_learned_and_used(seed: int, foreign: int) -> None:
     gateway = new(seed, foreign=foreign)
     assert run(gateway) >= 0.90
-    assert gateway.reconciler.concurrency.limit == 8
+    assert gateway.reconciler._state.concurrency.limit == 8
     assert per_entry(gateway, "written", "refused") <= 1.12
     assert per_entry(gateway, "read") <= 0.85
     assert run(gateway, release=True) >= 0.89
@@ -85,7 +85,7 @@ def test_gateway_that_turns_touchy_is_written_to_serially_within_a_few_refusals(
     gateway.calls.clear()
     for number in range(PODDNATS):
         gateway.want(number, release=True)
-    gateway.run(until=lambda: gateway.reconciler.concurrency.limit == 1)
+    gateway.run(until=lambda: gateway.reconciler._state.concurrency.limit == 1)
     assert gateway.calls["refused"] <= 8
 
 
@@ -94,7 +94,7 @@ def test_gateway_that_bears_more_is_found_out() -> None:
     run(gateway)
     gateway.at_once = 8
     run(gateway, release=True)
-    assert gateway.reconciler.concurrency.limit == 8
+    assert gateway.reconciler._state.concurrency.limit == 8
 
 
 @pytest.mark.parametrize("order", ["creation", "reverse", "arbitrary"])
@@ -114,8 +114,8 @@ def test_creates_and_deletes_take_turns() -> None:
         gateway.want(number, release=True)
     for number in range(10, 20):
         gateway.want(number)
-    gateway.run(until=lambda: len(gateway.reconciler.queue.uids(Kind.DELETE)) <= 3)
-    assert 1 <= len(gateway.reconciler.queue.uids(Kind.CREATE)) <= 6
+    gateway.run(until=lambda: len(gateway.reconciler._state.queue.uids(Kind.DELETE)) <= 3)
+    assert 1 <= len(gateway.reconciler._state.queue.uids(Kind.CREATE)) <= 6
 
 
 @pytest.mark.parametrize("make", [old, new], ids=["old", "new"])

@@ -13,7 +13,9 @@ from poddnat.cloud import EntryFilter, Meaning, Scope
 from poddnat.gateway import Blocked, Done, Waiting
 from poddnat.gateway.intervals import REFRESH, STUCK_AFTER
 from poddnat.gateway.problems import quota_exceeded
-from poddnat.gateway.reconciler import Create, Delete, Find, Kind, ReadPage, Reconciler
+from poddnat.gateway.reconciler import Create, Delete, Find, Kind, ReadPage
+from poddnat.gateway.reconciler.desired import DesiredState
+from poddnat.gateway.reconciler.state import GatewayState
 from poddnat.gateway.reconciler.states import EntryState
 from poddnat.model import EntryStatus, ForwardEntry, Ports
 from tests.unit.gateway.fake_table import FOREIGN, OWNERSHIP, Desk, entry, failure, foreign_rows, own, rule
@@ -104,7 +106,7 @@ def test_poddnat_released_while_its_create_is_queued_is_never_created() -> None:
     release(desk)
     desk.run(60.0)
     assert desk.calls["write"] == 0
-    assert not len(desk.reconciler.queue)
+    assert not len(desk.reconciler._state.queue)
 
 
 def test_poddnat_released_while_its_create_is_under_way_leaves_nothing() -> None:
@@ -224,12 +226,12 @@ def test_leftover_whose_poddnat_lives_after_all_is_tried_ever_more_rarely() -> N
     def veto(call: Create | Delete) -> None:
         assert isinstance(call, Delete)
         vetoed.append(desk.now)
-        desk.reconciler.vetoed(call, desk.now)
+        desk.reconciler.writes.vetoed(call, desk.now)
 
     desk.run(3600.0, write=veto)
     assert "fwd-9" in desk.rows
     assert 100 <= len(vetoed) <= 200
-    assert desk.reconciler.concurrency.in_flight == 0
+    assert desk.reconciler._state.concurrency.in_flight == 0
 
 
 def test_edited_rule_under_our_name_is_replaced() -> None:
@@ -295,7 +297,7 @@ def test_full_table_blocks_with_the_reason_and_is_tried_again_when_an_entry_has_
 
 def generous(desk: Desk) -> Desk:
     """Let a reconciler believe that its gateway bears many writes at once."""
-    desk.reconciler.concurrency.limit = 8
+    desk.reconciler._state.concurrency.limit = 8
     return desk
 
 
@@ -315,7 +317,7 @@ def test_room_that_appears_goes_to_those_who_have_waited_longest() -> None:
 
 def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() -> None:
     desk = generous(Desk(entry(9)).load())
-    desk.reconciler.gate.quota.limit = 3
+    desk.reconciler._state.gate.quota.limit = 3
     for number in (1, 2, 3):
         desire(desk, number)
     first, second = send_all(desk)
@@ -325,7 +327,7 @@ def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() ->
     desk.settle()
     desk.now += 100.0
     assert send_all(desk) == []
-    assert desk.reconciler.gate.quota.is_full(len(desk.reconciler.table), desk.now)
+    assert desk.reconciler._state.gate.quota.is_full(len(desk.reconciler.table), desk.now)
     desk.reconciler.table.remove("fwd-9")
     desk.now += 0.1
     assert [call.uid for call in send_all(desk)] == ["uid-3"]
@@ -333,7 +335,7 @@ def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() ->
 
 def test_full_table_tells_how_many_wait_for_how_much() -> None:
     desk = Desk().load()
-    desk.reconciler.gate.quota.limit = 0
+    desk.reconciler._state.gate.quota.limit = 0
     desire(desk, 1, 501, 502)
     blocked = desire(desk, 3)
     assert isinstance(blocked, Blocked)
@@ -413,7 +415,7 @@ def test_write_that_stays_refused_says_so_within_two_minutes(error: CloudError) 
 
 
 def unclaimed(desk: Desk) -> list[str]:
-    return desk.reconciler.unclaimed() if desk.reconciler.take_listed() else []
+    return desk.reconciler.unclaimed() if desk.reconciler.reads.take_listed() else []
 
 
 def list_again(desk: Desk, *, between: Callable[[], None] = lambda: None) -> None:
@@ -422,7 +424,7 @@ def list_again(desk: Desk, *, between: Callable[[], None] = lambda: None) -> Non
     while True:
         call = desk.next_call(may_write=False)
         desk.answer(call)
-        if isinstance(call, ReadPage) and call.listing and desk.reconciler._poller._listing is None:
+        if isinstance(call, ReadPage) and call.listing and desk.reconciler._state.poller._listing is None:
             return
         between()
 
@@ -475,12 +477,12 @@ def test_row_of_ours_that_a_long_listing_did_not_show_is_asked_for_by_its_id() -
     del desk.rows["fwd-1"]
     list_again(desk)
     assert desk.reconciler.table.get("fwd-1") is not None
-    assert not desk.reconciler.take_listed()
+    assert not desk.reconciler.reads.take_listed()
     call = desk.next_call()
     assert call == Find((EntryFilter(entry_id="fwd-1"),))
     desk.answer(call)
     assert desk.reconciler.table.get("fwd-1") is None
-    assert desk.reconciler.take_listed()
+    assert desk.reconciler.reads.take_listed()
 
 
 def test_foreign_row_is_believed_to_have_gone_after_two_long_listings() -> None:
@@ -511,10 +513,10 @@ def test_listing_that_began_before_a_takeover_does_not_stand_for_the_one_after(r
     desk.rows["fwd-1"] = entry(1)  # The other writer's last deed.
     desk.reconciler.resync(desk.now)
     assert isinstance(under_way, ReadPage)
-    desk.reconciler.page_read(under_way, page, since=since, started_at=started_at, now=desk.now)
-    desk.reconciler.read_ended(desk.now)
+    desk.reconciler.reads.page_read(under_way, page, since=since, started_at=started_at, now=desk.now)
+    desk.reconciler.reads.ended(desk.now)
     desk.run(10.0)
-    assert desk.reconciler._current
+    assert desk.reconciler.reads.current
     assert desk.reconciler.table.get("fwd-1") is not None
 
 
@@ -529,8 +531,8 @@ def test_takeover_during_a_long_listing_begins_it_with_the_first_page() -> None:
     page = desk.page(2)
     desk.reconciler.resync(desk.now)
     assert isinstance(under_way, ReadPage)
-    desk.reconciler.page_read(under_way, page, since=since, started_at=started_at, now=desk.now)
-    desk.reconciler.read_ended(desk.now)
+    desk.reconciler.reads.page_read(under_way, page, since=since, started_at=started_at, now=desk.now)
+    desk.reconciler.reads.ended(desk.now)
     following = desk.next_call()
     assert isinstance(following, ReadPage)
     assert following.page == 1
@@ -597,7 +599,7 @@ def test_b_day_of_refusals_leaves_no_trace(error: CloudError) -> None:
         desire(desk, number)
     desk.gates.refresh = 60.0
     desk.run(24 * 3600.0, write=lambda call: desk.refuse(call, error))
-    assert desk.reconciler.concurrency.in_flight == 0
+    assert desk.reconciler._state.concurrency.in_flight == 0
     for number in (1, 2):
         run_until(desk, lambda number=number: desire(desk, number), within=60.0)  # type: ignore[misc]
 
@@ -728,13 +730,13 @@ def test_n_choosing_the_next_call_does_not_go_through_all_that_wait(error: Cloud
         )
     desk.run(20.0, write=lambda call: desk.refuse(call, error))
     plans: list[int] = []
-    plan = Reconciler._plan
+    plan = GatewayState.plan
 
-    def counted(made: Reconciler, desired: object) -> object:
+    def counted(made: GatewayState, desired: DesiredState) -> object:
         plans[-1] += 1
-        return plan(made, desired)  # type: ignore[arg-type]
+        return plan(made, desired)
 
-    with mock.patch.object(Reconciler, "_plan", counted):
+    with mock.patch.object(GatewayState, "plan", counted):
         for _ in range(300):
             plans.append(0)
             call, wait = desk.next()

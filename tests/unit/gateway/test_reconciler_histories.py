@@ -92,7 +92,7 @@ class Histories(RuleBasedStateMachine):
     @initialize(foreign=st.sampled_from([0, 1, 48, 60, 120]), limit=st.sampled_from([1, 8]))
     def begin(self, foreign: int, limit: int) -> None:
         self.rows = {row.entry_id: row for row in foreign_rows(foreign)}
-        self.reconciler.concurrency.limit = limit
+        self.reconciler._state.concurrency.limit = limit
 
     # What hooks ask for.
 
@@ -179,26 +179,26 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.writes)
     @step(number=numbers, fault=st.sampled_from(FAULTS))
     def write_refused(self, number: int, fault: tuple[Meaning, str, Scope]) -> None:
-        self.reconciler.failed(self.writes.pop(number % len(self.writes)), error(*fault), self.now)
+        self.reconciler.writes.failed(self.writes.pop(number % len(self.writes)), error(*fault), self.now)
 
     @precondition(lambda self: self.writes)
     @step(number=numbers)
     def write_done_but_answer_lost(self, number: int) -> None:
         call = self.writes.pop(number % len(self.writes))
         self.do(call)
-        self.reconciler.failed(call, error(Meaning.UNKNOWN, "NoAnswer", Scope.UNCLEAR), self.now)
+        self.reconciler.writes.failed(call, error(Meaning.UNKNOWN, "NoAnswer", Scope.UNCLEAR), self.now)
 
     def finish(self, call: Create | Delete) -> None:
         result = self.do(call)
         if isinstance(result, CloudError):
-            self.reconciler.failed(call, result, self.now)
+            self.reconciler.writes.failed(call, result, self.now)
         elif result is None:
             assert isinstance(call, Delete)
-            self.reconciler.vetoed(call, self.now)
+            self.reconciler.writes.vetoed(call, self.now)
         elif isinstance(call, Create):
-            self.reconciler.created(call, result, "ftb-1", self.now)
+            self.reconciler.writes.created(call, result, "ftb-1", self.now)
         else:
-            self.reconciler.deleted(call, self.now)
+            self.reconciler.writes.deleted(call, self.now)
 
     def do(self, call: Create | Delete) -> str | CloudError | None:
         """Do what the API does; returns the entry's id, or None for a leftover of a PodDNAT that lives."""
@@ -250,13 +250,13 @@ class Histories(RuleBasedStateMachine):
         page = EntryPage(tuple(found[first : first + ENTRIES_PER_PAGE]), len(found))
         self.now += 0.01
         if isinstance(call, ReadPage):
-            self.reconciler.page_read(call, page, since=since, started_at=started_at, now=self.now)
+            self.reconciler.reads.page_read(call, page, since=since, started_at=started_at, now=self.now)
         else:
             assert where is not None
-            self.reconciler.found(where, page, since=since, started_at=started_at, now=self.now)
+            self.reconciler.reads.found(where, page, since=since, started_at=started_at, now=self.now)
         if not self.read_parts:
             self.read = None
-            self.reconciler.read_ended(self.now)
+            self.reconciler.reads.ended(self.now)
             self.collect()
 
     @precondition(lambda self: self.read)
@@ -271,10 +271,10 @@ class Histories(RuleBasedStateMachine):
     )
     def read_fails(self, fault: tuple[Meaning, str, Scope]) -> None:
         self.read, self.read_parts = None, []
-        self.reconciler.read_failed(error(*fault), self.now)
+        self.reconciler.reads.failed(error(*fault), self.now)
 
     def collect(self) -> None:
-        if self.reconciler.take_listed():
+        if self.reconciler.reads.take_listed():
             for uid in self.reconciler.unclaimed():
                 if uid not in self.alive:
                     self.reconciler.orphan(self.own(uid), self.now)
@@ -351,29 +351,29 @@ class Histories(RuleBasedStateMachine):
     # What always holds.
 
     def writes_under_way_are_counted(self) -> None:
-        assert self.reconciler.concurrency.in_flight == len(self.writes)
-        in_flight = Counter((uid, key) for uid, one in self.reconciler._desired.items() for key in one.in_flight)
+        assert self.reconciler._state.concurrency.in_flight == len(self.writes)
+        in_flight = Counter((uid, key) for uid, one in self.reconciler._state.desired.items() for key in one.in_flight)
         assert in_flight == Counter((call.uid, call.key) for call in self.writes)
 
     def nothing_is_forgotten(self) -> None:
-        made = self.reconciler
+        made = self.reconciler._state
         queued = {uid for kind in Kind for uid in made.queue.uids(kind)}
-        asked = {one.uid for one in made._asked}
-        assert queued <= made._desired.keys()
-        assert made._poller._scheduled.keys() <= made._desired.keys()
-        for uid, desired in made._desired.items():
-            if uid in queued or uid in made._poller._scheduled or uid in asked or desired.in_flight:
+        asked = {one.uid for one in self.reconciler.reads._asked}
+        assert queued <= made.desired.keys()
+        assert made.poller._scheduled.keys() <= made.desired.keys()
+        for uid, desired in made.desired.items():
+            if uid in queued or uid in made.poller._scheduled or uid in asked or desired.in_flight:
                 continue
-            assert made._is_fulfilled(desired, made._plan(desired))
+            assert made.is_fulfilled(desired, made.plan(desired))
 
     def structures_agree(self) -> None:
-        made = self.reconciler
+        made = self.reconciler._state
         watching = {(i, uid) for i, uids in made._watching.items() for uid in uids}
-        assert watching == {(i, uid) for uid, desired in made._desired.items() for i in desired.watched}
-        assert made._poller.reading == (self.read is not None)
-        for uid, desired in made._desired.items():
+        assert watching == {(i, uid) for uid, desired in made.desired.items() for i in desired.watched}
+        assert made.poller.reading == (self.read is not None)
+        for uid, desired in made.desired.items():
             due = desired.next_poll()
-            scheduled = made._poller._scheduled.get(uid)
+            scheduled = made.poller._scheduled.get(uid)
             assert (scheduled is None) == math.isinf(due)
             assert scheduled is None or scheduled[0] == due
 
@@ -397,7 +397,7 @@ class Histories(RuleBasedStateMachine):
             there = {row.rule: row.status for row in self.rows.values() if row.name == OWNERSHIP.name_of(uid)}
             assert there == dict.fromkeys(rules, EntryStatus.AVAILABLE)
         assert not self.wanted
-        assert self.reconciler.concurrency.in_flight == 0
+        assert self.reconciler._state.concurrency.in_flight == 0
         self.calls.clear()
         self.go_on(AT_REST)
         assert self.calls["write"] == 0

@@ -59,8 +59,6 @@ def test_row_of_the_table_says_what_is_written_next(state: EntryState) -> None:
 def test_row_of_the_table_names_the_evidence_that_is_asked_for(state: EntryState) -> None:
     text = documented()[state.name][3]
     words = {Evidence.BY_ID: "by id", Evidence.BY_NAME: "by name", Evidence.BY_SIDES: "by both sides"}
-    if state is EntryState.GONE:
-        words[Evidence.BY_NAME] = "look by name"
     for evidence, word in words.items():
         assert (word in text) == (evidence in STEPS[state].evidence)
 
@@ -161,7 +159,7 @@ SHOWN: dict[str, Callable[[Desk], None]] = {
 
 
 def asks_for(desk: Desk, item: Item) -> bool:
-    return any(one.uid == "uid-1" and one.key == item.key for one in desk.reconciler._asked)
+    return any(one.uid == "uid-1" and one.key == item.key for one in desk.reconciler.reads._asked)
 
 
 def read_for(desk: Desk) -> tuple[Item, Find | ReadPage]:
@@ -185,7 +183,7 @@ def test_read_resolves_a_state_or_is_made_again_later(state: EntryState, rows: i
     item, call = read_for(desk)
     SHOWN[shows](desk)
     desk.answer(call)
-    if "uid-1" not in desk.reconciler._desired:
+    if "uid-1" not in desk.reconciler._state.desired:
         return
     again = [one for one in desk.items() if one.key == item.key and one.state is item.state]
     poll = desk.desired().polls.get(item.key)
@@ -197,7 +195,7 @@ def test_read_resolves_a_state_or_is_made_again_later(state: EntryState, rows: i
 def test_look_by_name_resolves_what_another_writer_may_have_done(shows: str, rows: int) -> None:
     desk = in_state(EntryState.UNVERIFIED, rows, by_name=True)
     desk.gates.refresh = float("inf")
-    if "uid-1" in desk.reconciler._desired and desk.desired().unverified:
+    if "uid-1" in desk.reconciler._state.desired and desk.desired().unverified:
         SHOWN[shows](desk)
         desk.run(1.0, write=lambda _: None)
     assert not desk.desired().unverified
@@ -240,14 +238,14 @@ def test_state_that_a_read_can_end_ends_once_the_world_moves_on(state: EntryStat
         if isinstance(desk.reconciler.set_desired(own(), wanted, desk.now, release=release), Done):
             break
         desk.run(1.0)
-    assert "uid-1" not in desk.reconciler._desired
+    assert "uid-1" not in desk.reconciler._state.desired
 
 
 def test_states_without_evidence_wait_for_a_write_or_for_nothing() -> None:
     desk = Desk(*foreign_rows(60)).load()
     desk.reconciler.set_desired(own(), (rule(1),), desk.now)
     assert [item.state for item in desk.items()] == [EntryState.ABSENT]
-    assert desk.reconciler.queue.uids(Kind.CREATE) == ["uid-1"]
+    assert desk.reconciler._state.queue.uids(Kind.CREATE) == ["uid-1"]
     call = desk.next_create()
     assert [item.state for item in desk.items()] == [EntryState.CREATING]
     entry_id = desk.accept(call)
@@ -256,4 +254,4 @@ def test_states_without_evidence_wait_for_a_write_or_for_nothing() -> None:
     assert [item.state for item in desk.items()] == [EntryState.WORKING]
     desk.reconciler.set_desired(own(), (), desk.now)
     assert [item.state for item in desk.items()] == [EntryState.OBSOLETE]
-    assert desk.reconciler.queue.uids(Kind.DELETE) == ["uid-1"]
+    assert desk.reconciler._state.queue.uids(Kind.DELETE) == ["uid-1"]

@@ -8,7 +8,7 @@ allows; a listing that the table changes under is merged, not begun again.
 import heapq
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from poddnat.backoff import Backoff
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
@@ -50,13 +50,6 @@ class Listing:
     """The table's stamp from before it began."""
     started_at: float
     next_page: int = 1
-    shown: int = 0
-    totals: set[int] = field(default_factory=set)
-
-    @property
-    def is_proof(self) -> bool:
-        """Whether what it did not show is not there: it was one page, and that was all."""
-        return self.next_page == 2 and self.totals == {self.shown}  # noqa: PLR2004 - the first page is done
 
 
 class Poller:
@@ -73,6 +66,8 @@ class Poller:
         self._refresh_at = -math.inf
         self._urgent = True
         # Whether somebody doubts what is known: the next listing is not held back by the read budget.
+        self._again = False
+        # Whether that was doubted while a listing was under way.
         self._listing: Listing | None = None
         self._table_backoff = Backoff(TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST)
         self._table_retry_at = -math.inf
@@ -103,11 +98,12 @@ class Poller:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else math.inf
 
-    def choose(self, asked: Sequence[Asked]) -> Read:
-        """Choose the cheapest read that tells what is asked."""
+    def choose(self, asked: Sequence[Asked], now: float, *, stamp: int) -> Read:
+        """Choose the cheapest read that tells what is asked; ``stamp``: the table's, should it begin a listing."""
         pages = pages_of(self.total)
         if pages == 1:
-            return ReadPage(1, listing=self._listing is None or self._listing.next_page == 1)
+            self._listing = self._listing or Listing(stamp, now)
+            return ReadPage(1, listing=self._listing.next_page == 1)
         pending = sum(one.entry_pending for one in asked)
         self._end = max(self._yields, key=lambda end: self._yields[end])
         if pending and pending == len(asked) and pending * self._yields[self._end] > _WORTH:
@@ -124,12 +120,12 @@ class Poller:
     # The listing of the whole table.
 
     def invalidate(self) -> None:
-        """Have the whole table listed as soon as may be."""
-        self._refresh_at, self._urgent = -math.inf, True
+        """Have the whole table listed as soon as may be: from now on, so a listing under way does not do."""
+        self._refresh_at, self._urgent, self._again = -math.inf, True, self._listing is not None
 
     def begin_anew(self) -> None:
         """Have the whole table listed from now on, whatever was shown before; a long one takes its time."""
-        self._listing = None
+        self._listing, self._again = None, False
         self._refresh_at, self._urgent = -math.inf, pages_of(self.total) <= _QUICK_PAGES
 
     @property
@@ -152,18 +148,21 @@ class Poller:
             self._listing = Listing(stamp, now)
         return ReadPage(self._listing.next_page, listing=True, refresh=not self._urgent), 0.0
 
-    def page_read(self, *, shown: int, total: int, since: int, started_at: float, now: float) -> Listing | None:
-        """Take over a page of the listing; returns the listing once that was its last one."""
-        self._table_backoff.reset()
-        listing = self._listing = self._listing or Listing(since, started_at)
-        listing.shown += shown
-        listing.totals.add(total)
-        listing.next_page += 1
+    def page_read(self, page: int, *, shown: int, total: int, now: float) -> Listing | None:
+        """Take over a page of a listing; returns the listing once that was its last one.
+
+        A page asked for by a listing that was begun anew since is none of it.
+        """
         self.total = total
+        listing = self._listing
+        if listing is None or page != listing.next_page:
+            return None
+        listing.next_page += 1
         if shown >= ENTRIES_PER_PAGE and listing.next_page <= pages_of(total):
             return None
-        self._listing, self._urgent = None, False
-        self._refresh_at = now + REFRESH
+        self._listing = None
+        self._refresh_at = -math.inf if self._again else now + REFRESH
+        self._urgent, self._again = self._again, False
         return listing
 
     def failed(self, now: float) -> float:

@@ -74,13 +74,13 @@ class Reads:
                 continue  # It was waited for by nobody, and is done.
             for item in items:
                 poll = desired.polls.get(item.key)
-                if poll is not None and poll.at <= now:
+                if poll is not None and poll.at <= now and len(asked) < MOST_FILTERS:
                     pending = item.state in {EntryState.PENDING, EntryState.SURPLUS}
                     asked.append(Asked(uid, item.key, poll, desired.filters(item), pending))
                     poll.at = math.inf
             self._state.poller.schedule(uid, desired.next_poll())
         self._asked = asked
-        read = self._state.poller.choose(asked) if asked else Find(())
+        read = self._state.poller.choose(asked, now, stamp=self._state.table.now()) if asked else Find(())
         if isinstance(read, ReadPage):
             return read
         suspects = [EntryFilter(entry_id=entry_id) for entry_id in self._suspects]
@@ -104,15 +104,13 @@ class Reads:
         """Take over one page of the table."""
         shown = {entry.entry_id for entry in page.entries}
         self._merge(page.entries, since=since, started_at=started_at, now=now)
-        if not call.listing:
-            self._state.poller.page_showed([str(one.key) for one in self._asked], shown, page.total)
-            return
         if call.page == 1 and page.total == len(page.entries):
             self._proven[ALL_ENTRIES] = started_at
             self._drop((i for i in self._state.table.ids() if i not in shown), since=since, now=now)
-        listing = self._state.poller.page_read(
-            shown=len(page.entries), total=page.total, since=since, started_at=started_at, now=now
-        )
+        if not call.listing:
+            self._state.poller.page_showed([str(one.key) for one in self._asked], shown, page.total)
+            return
+        listing = self._state.poller.page_read(call.page, shown=len(page.entries), total=page.total, now=now)
         if listing is not None:
             self._take_listing(listing, now)
 
@@ -160,7 +158,7 @@ class Reads:
                 if unverified is not None and started_at >= unverified.since:
                     del desired.unverified[asked.key]
             case EntryState.GONE | EntryState.DELETING if quiet and EntryFilter(name=desired.own.name) in asked.filters:
-                desired.confirmed = not desired.own.entries(self._state.table)
+                desired.confirmed = bool(desired.rules) or not desired.own.entries(self._state.table)
 
     def _merge(self, rows: Sequence[ForwardEntry], *, since: int, started_at: float, now: float) -> None:
         changed = self._state.table.merge(rows, since=since)

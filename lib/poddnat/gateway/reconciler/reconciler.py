@@ -60,6 +60,9 @@ class Reconciler:
     def resync(self, now: float) -> None:
         """Take over from another writer: what is known of the table may be old, and is verified before it is used."""
         self.reads.resync(now)
+        for desired in list(self._state.desired.values()):
+            self._verify(desired)
+            self._state.place(desired, now)
 
     def set_desired(
         self, own: OwnEntries, rules: tuple[ForwardRule, ...], now: float, *, release: bool = False
@@ -75,6 +78,7 @@ class Reconciler:
             self._verify(desired)
         else:
             desired.own = own
+        desired.orphaned = False
         plan = self._state.place(desired, now)
         if self._state.is_fulfilled(desired, plan):
             self._state.forget(own.uid)

@@ -67,6 +67,7 @@ class GatewayState:
             self.queue.remove(uid)
             return
         kind, item = write
+        desired.next_kind, desired.next_address = kind, item.external_ip
         at = max(desired.retry_at, self.gate.opens_at(item.external_ip))
         if at > now:
             self.queue.add_after(uid, kind, at)
@@ -122,7 +123,7 @@ class GatewayState:
     def forget(self, uid: str) -> None:
         """Drop what was desired for a PodDNAT: it has it."""
         desired = self.desired.pop(uid, None)
-        self.queue.remove(uid)
+        self.queue.forget(uid)
         self.poller.schedule(uid, math.inf)
         for entry_id in desired.watched if desired is not None else ():
             self._unwatch(entry_id, uid)

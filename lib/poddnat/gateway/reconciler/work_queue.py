@@ -3,9 +3,10 @@
 import heapq
 from collections import OrderedDict
 from collections.abc import Collection
-from itertools import islice
+from itertools import islice, takewhile
 
 from poddnat.gateway.reconciler.calls import Kind
+from poddnat.gateway.reconciler.concurrency import MOST_AT_ONCE
 
 MOST_TURNS = 10
 """How many writes a PodDNAT may send in a row while others wait."""
@@ -18,7 +19,9 @@ class WorkQueue:
         self._ready: dict[Kind, OrderedDict[str, int]] = {kind: OrderedDict() for kind in Kind}
         self._delayed: dict[str, tuple[float, Kind]] = {}
         self._heap: list[tuple[float, str]] = []
-        self._last_ticket = dict.fromkeys(Kind, 0)
+        self._last_ticket = 0
+        self._tickets: dict[str, int] = {}
+        # Of those who had their turn: put back in front, they stand as before among themselves.
         self._turn = Kind.CREATE
 
     def __len__(self) -> int:
@@ -29,17 +32,23 @@ class WorkQueue:
         return [*self._ready[kind], *(uid for uid, (_, other) in self._delayed.items() if other is kind)]
 
     def add(self, uid: str, kind: Kind, *, front: bool = False) -> None:
-        """Queue a PodDNAT, once: a second time changes nothing, but for its class. ``front``: before all others."""
+        """Queue a PodDNAT, once: a second time changes nothing, but for its class.
+
+        ``front``: it had its turn, and comes before all others but those who had theirs and came earlier.
+        """
         if uid in self._ready[kind]:
             return
+        ticket = self._tickets.get(uid)
         self.remove(uid)
         ready = self._ready[kind]
         if front:
-            ready[uid] = next(iter(ready.values()), self._last_ticket[kind] + 1) - 1
-            ready.move_to_end(uid, last=False)
+            ready[uid] = next(iter(ready.values()), self._last_ticket + 1) - 1 if ticket is None else ticket
+            earlier = [*takewhile(lambda other: ready[other] < ready[uid], islice(ready, MOST_AT_ONCE))]
+            for each in (uid, *reversed(earlier)):
+                ready.move_to_end(each, last=False)
         else:
-            self._last_ticket[kind] += 1
-            ready[uid] = self._last_ticket[kind]
+            self._last_ticket += 1
+            ready[uid] = self._last_ticket
 
     def add_after(self, uid: str, kind: Kind, at: float) -> None:
         """Queue a PodDNAT at the end, at a later time."""
@@ -50,10 +59,15 @@ class WorkQueue:
         heapq.heappush(self._heap, (at, uid))
 
     def remove(self, uid: str) -> None:
-        """Take a PodDNAT out of the queue."""
+        """Take a PodDNAT out of the queue; what it has under way may bring it back in front."""
         self._delayed.pop(uid, None)
         for ready in self._ready.values():
             ready.pop(uid, None)
+
+    def forget(self, uid: str) -> None:
+        """Take a PodDNAT out of the queue for good."""
+        self.remove(uid)
+        self._tickets.pop(uid, None)
 
     def pop(self, now: float, *, closed: Collection[Kind] = ()) -> str | None:
         """Take out who is next, but nobody of a ``closed`` class; None: nobody's turn has come."""
@@ -61,7 +75,8 @@ class WorkQueue:
         for kind in (self._turn, *(other for other in Kind if other is not self._turn)):
             if self._ready[kind] and kind not in closed:
                 self._turn = next(other for other in Kind if other is not kind)
-                return self._ready[kind].popitem(last=False)[0]
+                uid, self._tickets[uid] = self._ready[kind].popitem(last=False)
+                return uid
         return None
 
     def let_one_pass(self, uid: str) -> None:

@@ -13,7 +13,7 @@ from poddnat.gateway.reconciler.state import GatewayState
 from poddnat.gateway.reconciler.states import Evidence
 from poddnat.model import EntryStatus, ForwardEntry
 
-_FAILURES_TO_TELL = 3
+_FAILURES_TO_LIST, _FAILURES_TO_TELL = 2, 3
 _TRIES_TO_TELL = 7
 """A write refused so often in a row has been for about a minute, by its backoff."""
 
@@ -47,9 +47,11 @@ class Writes:
         closed, wait = self._closed(now, gates)
         while (uid := self._state.queue.pop(now, closed=closed)) is not None:
             desired = self._state.desired[uid]
-            items = desired.items(self._state.plan(desired))
-            write = desired.next_write(items)
-            if write is None or max(desired.retry_at, self._state.gate.opens_at(write[1].external_ip)) > now:
+            if desired.next_kind and (at := self._state.gate.opens_at(desired.next_address)) > now:
+                self._state.queue.add_after(uid, desired.next_kind, at)  # Without a plan: there may be thousands.
+                continue
+            write = desired.next_write(desired.items(self._state.plan(desired)))
+            if write is None or write[0] in closed or write[0] is not desired.next_kind or desired.retry_at > now:
                 self._state.place(desired, now)
                 continue
             call = self._call(desired, write[1])
@@ -157,11 +159,11 @@ class Writes:
             self._put(call.entry, EntryStatus.MODIFYING, now)
             return
         desired.unverified[call.rule] = Unverified(Evidence.BY_SIDES, now)
-        if error.meaning is Meaning.TAKEN and desired.backoff.failures > 1:
-            # The filters showed nobody: they find equal ports only, not a range that overlaps.
+        if error.meaning is Meaning.TAKEN and desired.backoff.failures == _FAILURES_TO_LIST:
+            # The filters showed nobody: they find equal ports only, not a range that overlaps. Once, as it costs much.
             self._state.poller.invalidate()
-            if desired.backoff.failures >= _FAILURES_TO_TELL:
-                desired.problem = taken_by_unseen(call.rule, error)
+        if error.meaning is Meaning.TAKEN and desired.backoff.failures >= _FAILURES_TO_TELL:
+            desired.problem = taken_by_unseen(call.rule, error)
 
     def _put_off(self, desired: DesiredState, error: CloudError, now: float) -> None:
         """Try again later and ever later; what doesn't pass within a minute or so is told."""
