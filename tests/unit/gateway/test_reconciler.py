@@ -14,7 +14,6 @@ from poddnat.gateway import Blocked, Done, Waiting
 from poddnat.gateway.intervals import REFRESH, STUCK_AFTER
 from poddnat.gateway.problems import quota_exceeded
 from poddnat.gateway.reconciler import Create, Delete, Find, Kind, ReadPage
-from poddnat.gateway.reconciler.desired import DesiredState
 from poddnat.gateway.reconciler.state import GatewayState
 from poddnat.gateway.reconciler.states import EntryState
 from poddnat.model import EntryStatus, ForwardEntry, Ports
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from poddnat.cloud import CloudError
     from poddnat.gateway import Progress
+    from poddnat.gateway.reconciler.desired import DesiredState
 
 MANY = 4000
 TAKEN = failure(Meaning.TAKEN, "OperationUnsupported.ForwardEntry", Scope.ENTRY)

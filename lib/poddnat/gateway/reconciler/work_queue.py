@@ -19,8 +19,8 @@ class WorkQueue:
         self._ready: dict[Kind, OrderedDict[str, int]] = {kind: OrderedDict() for kind in Kind}
         self._delayed: dict[str, tuple[float, Kind]] = {}
         self._heap: list[tuple[float, str]] = []
-        self._last_ticket = 0
-        self._tickets: dict[str, int] = {}
+        self._last_ticket = dict.fromkeys(Kind, 0)
+        self._tickets: dict[str, tuple[Kind, int]] = {}
         # Of those who had their turn: put back in front, they stand as before among themselves.
         self._turn = Kind.CREATE
 
@@ -38,17 +38,18 @@ class WorkQueue:
         """
         if uid in self._ready[kind]:
             return
-        ticket = self._tickets.get(uid)
+        had = self._tickets.get(uid)
         self.remove(uid)
         ready = self._ready[kind]
         if front:
-            ready[uid] = next(iter(ready.values()), self._last_ticket + 1) - 1 if ticket is None else ticket
+            first = next(iter(ready.values()), self._last_ticket[kind] + 1) - 1
+            ready[uid] = had[1] if had is not None and had[0] is kind else first
             earlier = [*takewhile(lambda other: ready[other] < ready[uid], islice(ready, MOST_AT_ONCE))]
             for each in (uid, *reversed(earlier)):
                 ready.move_to_end(each, last=False)
         else:
-            self._last_ticket += 1
-            ready[uid] = self._last_ticket
+            self._last_ticket[kind] += 1
+            ready[uid] = self._last_ticket[kind]
 
     def add_after(self, uid: str, kind: Kind, at: float) -> None:
         """Queue a PodDNAT at the end, at a later time."""
@@ -75,7 +76,8 @@ class WorkQueue:
         for kind in (self._turn, *(other for other in Kind if other is not self._turn)):
             if self._ready[kind] and kind not in closed:
                 self._turn = next(other for other in Kind if other is not kind)
-                uid, self._tickets[uid] = self._ready[kind].popitem(last=False)
+                uid, ticket = self._ready[kind].popitem(last=False)
+                self._tickets[uid] = kind, ticket
                 return uid
         return None
 
