@@ -20,6 +20,7 @@ from metacontroller_standin.manifests import point_at
 from metacontroller_standin.standin import StandIn
 from metacontroller_standin.waiting import wait_until
 from tests.chart import sources
+from tests.chart.clone import example
 from tests.chart.helm import CONTROLPLANE, Helm, values_in
 from tests.chart.sources import BASE, CHART
 from tests.e2e.controlplane import ControlPlane
@@ -245,6 +246,19 @@ def test_clusters_that_lack_something_or_have_it_already(plane: ControlPlane, he
     # There is one poddnat in a cluster.
     elsewhere = ["install", "other", str(CHART), "--namespace=other", "--create-namespace", *from_file]
     assert "cannot be imported" in helm.refusal(*elsewhere)
+
+
+def test_example_overlay_is_taken_in_its_namespace(plane: ControlPlane, tmp_path: Path) -> None:
+    plane.install_crds(*read(CRDS))
+    folder = example(tmp_path)
+    kustomization = folder / "kustomization.yaml"
+    text = kustomization.read_text(encoding="utf-8")
+    # There is no Prometheus operator.
+    kustomization.write_text(text.replace("  - ../../metacontroller/monitoring\n", ""))
+    plane.kubectl("apply", "-k", str(folder))
+    # The namespace asks for the level "restricted".
+    wait_until(lambda: len(names(plane, "pods", "--namespace=public-ports")) == 3, 30, "the server's pods")
+    assert len(names(plane, CONTROLLERS)) == 3
 
 
 def test_people_who_may_view_may_look_at_poddnats(plane: ControlPlane, helm: Helm) -> None:

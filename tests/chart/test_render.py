@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.chart import sources
+from tests.chart.clone import ACK, example, overlay, tree
 from tests.chart.helm import Objects, comparable, kustomize, values_in
 from tests.chart.sources import ACK_VALUES, BASE, CHART, ROOT
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-ACK: Json = yaml.safe_load(ACK_VALUES.read_text(encoding="utf-8"))
 DEFAULTS: Json = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SECRET = ("Secret", "poddnat-system", "poddnat-values")
 BY_NAME: Json = {
@@ -86,25 +86,6 @@ def test_lint_finds_nothing(helm: Helm, more: Json) -> None:
 # One source
 
 
-def tree(folder: Path, values: Json = ACK) -> Path:
-    """Copy what a clone has, with this values file."""
-    shutil.copytree(BASE, folder / "metacontroller", ignore=shutil.ignore_patterns("chart"))
-    (folder / "metacontroller" / "values.yaml").write_text(yaml.safe_dump(values))
-    return folder
-
-
-def overlay(folder: Path, namespace: str, components: list[str]) -> Path:
-    """Write an overlay beside a clone's manifests."""
-    (folder / "sites" / "a" / "own").mkdir(parents=True)
-    kind = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
-    (folder / "sites" / "a" / "own" / "kustomization.yaml").write_text(yaml.safe_dump({**kind, "namespace": namespace}))
-    listed = ["own", *(f"../../metacontroller/{name}" for name in ["namespace", *components])]
-    (folder / "sites" / "a" / "kustomization.yaml").write_text(
-        yaml.safe_dump({"resources": ["../../metacontroller"], "components": listed})
-    )
-    return folder / "sites" / "a"
-
-
 @real
 @pytest.mark.parametrize("namespace", ["poddnat-system", "public-ports"])
 @pytest.mark.parametrize(("more", "components"), [({}, []), (BY_NAME, COMPONENTS)], ids=["base", "components"])
@@ -156,13 +137,6 @@ def test_namespace_that_is_named_too_late_is_refused(tmp_path: Path) -> None:
 # The example overlay
 
 
-def example(folder: Path) -> Path:
-    """Do what the example says."""
-    tree(folder)
-    shutil.copytree(BASE / "examples" / "overlay", folder / "sites" / "a")
-    return folder / "sites" / "a"
-
-
 @real
 def test_example_overlay_is_the_chart_with_the_same_choices(helm: Helm, tmp_path: Path) -> None:
     chosen = {
@@ -189,6 +163,30 @@ def test_example_overlay_may_have_a_values_file_of_its_own(tmp_path: Path) -> No
     (folder / "own" / "ack-values.yaml").write_text(yaml.safe_dump({**ACK, "clusterID": "another"}))
     built = kustomize(folder)
     assert values_in(built["Secret", "public-ports", "poddnat-values"])["clusterID"] == "another"
+
+
+def documented(start: str) -> str:
+    """Return the block of YAML in the chart's README that begins so."""
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    (block,) = (one for one in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if one.startswith(start))
+    return str(block)
+
+
+@real
+def test_least_overlay_of_the_readme_is_the_chart(helm: Helm, tmp_path: Path) -> None:
+    tree(tmp_path)
+    folder = tmp_path / "sites" / "a"
+    folder.mkdir(parents=True)
+    (folder / "kustomization.yaml").write_text(documented("apiVersion: kustomize"))
+    (folder / "ack-values.yaml").write_text(ACK_VALUES.read_text(encoding="utf-8"))
+    image = {"repository": "registry.example.com/poddnat"}
+    assert comparable(kustomize(folder)) == comparable(helm.template({**ACK, "image": image}))
+
+
+def test_readme_and_notes_tell_the_same_flags_of_metacontroller() -> None:
+    flags = yaml.safe_load(documented("commandArgs"))["commandArgs"][3:]
+    notes = (CHART / "templates" / "NOTES.txt").read_text(encoding="utf-8")
+    assert " ".join(flags) in notes
 
 
 def test_what_users_make_is_left_alone_by_git() -> None:
@@ -252,7 +250,7 @@ def test_every_key_of_the_values_file_is_let_through(helm: Helm) -> None:
                 "matchExpressions": [{"key": "stage", "operator": "NotIn", "values": ["test", "dev"]}],
             },
         },
-        "limits": {"portsPerPod": 20, "portsPerNamespace": 400},
+        "limits": {"portsPerPod": 20, "portsPerNamespace": 4_000_000},
     }
     values = {**ACK, "networkController": network, "endpoints": {"vpc": "http://127.0.0.1:9090"}}
     assert values_in(helm.template(values)[SECRET]) == values
