@@ -248,6 +248,26 @@ def test_clusters_that_lack_something_or_have_it_already(plane: ControlPlane, he
     assert "cannot be imported" in helm.refusal(*elsewhere)
 
 
+def test_token_and_tls_come_and_go_with_an_upgrade(plane: ControlPlane, helm: Helm) -> None:
+    def hooks() -> list[Json]:
+        controllers = json.loads(plane.kubectl("get", CONTROLLERS, "--output=json"))["items"]
+        return [hook["webhook"] for one in controllers for hook in one["spec"]["hooks"].values()]
+
+    plane.install_crds(*read(CRDS))
+    helm(*INSTALL, f"--values={sources.ACK_VALUES}")
+    before, given = hooks(), values_given(plane)
+    for program, *arguments in documented("Token and TLS"):
+        if program == "helm":
+            helm(*(str(CHART) if word == "metacontroller/chart" else word for word in arguments))
+    for hook in hooks():
+        assert hook["url"].startswith("https://")
+        assert hook["authorization"]["secretRef"]["name"] == "poddnat-token"
+        assert hook["caBundle"]["secretRef"]["name"] == "poddnat-tls"
+    assert values_given(plane) == given
+    helm(*UPGRADE, f"--values={sources.ACK_VALUES}")
+    assert hooks() == before
+
+
 def test_example_overlay_is_taken_in_its_namespace(plane: ControlPlane, tmp_path: Path) -> None:
     plane.install_crds(*read(CRDS))
     folder = example(tmp_path)
