@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.chart.sources import CHART, HERE
+from tests.chart.sources import CHART, FOR, HERE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ class Helm:
 
     def template(self, values: Json, *arguments: str, namespace: str = "poddnat-system") -> Objects:
         """Render the chart."""
-        command = ["template", "poddnat", str(CHART), "--namespace", namespace, "--values", "-", *arguments]
+        command = ["template", "poddnat", str(CHART), "--namespace", namespace, "--values", "-", FOR, *arguments]
         # JSON is YAML in which nothing is taken for something else.
         return objects(self(*command, stdin=json.dumps(values)))
 

@@ -13,7 +13,7 @@ import yaml
 from tests.chart import sources
 from tests.chart.clone import ACK, example, overlay, tree
 from tests.chart.helm import Objects, comparable, kustomize, values_in
-from tests.chart.sources import ACK_VALUES, BASE, CHART, ROOT
+from tests.chart.sources import ACK_VALUES, BASE, CHART, FOR, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,9 @@ def test_golden_render(helm: Helm) -> None:
 @pytest.mark.parametrize("more", [{}, {**BY_NAME, "replicas": 3}], ids=["as shipped", "with everything"])
 def test_lint_finds_nothing(helm: Helm, more: Json) -> None:
     text = yaml.safe_dump({**ACK, **more})
-    assert "1 chart(s) linted, 0 chart(s) failed" in helm("lint", "--strict", str(CHART), "--values", "-", stdin=text)
+    assert "1 chart(s) linted, 0 chart(s) failed" in helm(
+        "lint", "--strict", str(CHART), "--values", "-", FOR, stdin=text
+    )
 
 
 # One source
@@ -260,7 +262,7 @@ def test_every_key_of_the_values_file_is_let_through(helm: Helm) -> None:
 
 
 def refused(helm: Helm, values: Json, *arguments: str) -> str:
-    command = ["template", "poddnat", str(CHART), "--values", "-", *arguments]
+    command = ["template", "poddnat", str(CHART), "--values", "-", FOR, *arguments]
     return helm.refusal(*command, stdin=yaml.safe_dump(values))
 
 
