@@ -1,7 +1,7 @@
 # "make" or "make help" lists what there is. All of it happens in .venv; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast bench bench-scale lint format lock clean
+.PHONY: help demo test test-fast bench bench-scale lint chart format lock clean
 
 PYTHON ?= python3
 bin := .venv/bin
@@ -17,8 +17,9 @@ demo: .venv/runtime ## Show what pods would get, without cluster or cloud
 	  -f metacontroller/examples/game-servers.yaml -f metacontroller/examples/fixed.yaml \
 	  --values metacontroller/examples/values.yaml
 
-test: .venv/dev ## Run all tests, some of them on a real API server (built with Go at the first time)
+test: .venv/dev ## Run all tests, some of them with helm on a real API server (built with Go at the first time)
 	@tests/controlplane/build >/dev/null
+	@tests/chart/build >/dev/null
 	$(bin)/pytest $(workers)
 
 test-fast: .venv/dev ## Run the tests that need no API server
@@ -35,8 +36,12 @@ lint: .venv/dev ## Check style, types, import layers, shell scripts, and the Doc
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
-	$(bin)/shellcheck .ci/run tests/controlplane/build
+	$(bin)/shellcheck .ci/run tests/controlplane/build tests/chart/build
 	$(bin)/hadolint Dockerfile
+
+# Brings the Helm chart up to date with the manifests and the schema, and writes its golden render.
+chart: .venv/dev
+	$(bin)/python -m tests.chart.sources
 
 format: .venv/dev ## Put the code into the one format
 	$(bin)/ruff check --fix
