@@ -74,7 +74,7 @@ def test_new_gateways_capacity_is_learned_and_used(seed: int, foreign: int) -> N
 def test_p_order_of_the_pages_costs_a_few_reads_more_at_most(order: str) -> None:
     gateway = new(foreign=120, order=order)
     assert run(gateway) >= 0.88
-    assert per_entry(gateway, "read") <= (0.9 if order == "reverse" else 1.3)
+    assert per_entry(gateway, "read") <= (0.9 if order == "reverse" else 1.5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
