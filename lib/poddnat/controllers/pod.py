@@ -103,6 +103,8 @@ class PodReconciler:
             desired = desired_by(observed) if observed is not None else None
             metadata = pod["metadata"]
             return PodAnswer([manifest(metadata["namespace"], metadata["name"], desired)] if desired else [])
+        for oddity in annotations.oddities(pod_facts.annotations_of(pod)):
+            self._cluster.warn(pod, "AnnotationIgnored", oddity)
         retained = self._retained.find(pod)
         try:
             answer = self._answer(pod, observed, retained)
