@@ -50,7 +50,7 @@ def _condition() -> Draft202012Validator:
 @cache
 def _poddnat() -> dict[str, Read]:
     observed = json.loads((SCHEMAS / "observed.json").read_text(encoding="utf-8"))
-    properties = observed["$defs"]["poddnat"]["properties"]
+    properties = observed["$defs"]["readOfPoddnats"]["properties"]
     return {part: _reader(properties[part]) for part in ("spec", "status")}
 
 
