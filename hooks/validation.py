@@ -8,6 +8,7 @@ from flask import Response, request
 from jsonschema import Draft202012Validator
 
 from poddnat import logs
+from poddnat.api import poddnat_as_read, without_nulls
 from poddnat.controllers import RequeueAfter
 from poddnat.files import schema_validator
 
@@ -55,10 +56,26 @@ class ValidatedHook:
             body = json.loads(request.get_data(cache=False))
         except (ValueError, RecursionError) as error:
             raise BadRequestError(f"the request's body is not JSON: {error}") from error
-        if (problem := _problem(self._request, body)) is not None:
+        content: Json = _as_read(body) if isinstance(body, dict) else body
+        if (problem := _problem(self._request, content)) is not None:
             raise BadRequestError(f"this is not a request for {self.name}: {problem}")
-        content: Json = body
         return content
+
+
+def _as_read(body: Json) -> Json:
+    """Bring the objects in a request down to what is read of them."""
+    content: Json = without_nulls({key: body[key] for key in ("object", "attachments") if key in body})
+    if body.get("parent") is not None:
+        content["parent"] = _poddnat(body["parent"])
+    attachments = content.get("attachments")
+    for objects in attachments.values() if isinstance(attachments, dict) else ():
+        if isinstance(objects, dict):
+            objects.update({name: _poddnat(found) for name, found in objects.items()})
+    return content
+
+
+def _poddnat(value: Any) -> Any:
+    return poddnat_as_read(value) if isinstance(value, dict) else value
 
 
 def _problem(validator: Draft202012Validator, instance: object) -> str | None:

@@ -168,6 +168,8 @@ class Store:
             old = self.get(kind, key)
             _check_expectations(kind, old, body)
             new = _with_status(old, body) if status else _without_status(kind, old, body)
+            if kind is PODS:
+                _show_unset_times(new)
             _check_finalizers(kind, old, new)
             if new == old:
                 return old  # as an API server: nothing changed, nothing written, nobody told
@@ -303,6 +305,13 @@ def _with_status(old: Json, body: Json) -> Json:
     if "status" in body:
         new["status"] = copy.deepcopy(body["status"])
     return new
+
+
+def _show_unset_times(pod: Json) -> None:
+    # As an API server: these fields of a pod's conditions have no `omitempty`.
+    for condition in (pod.get("status") or {}).get("conditions") or []:
+        condition.setdefault("lastProbeTime", None)
+        condition.setdefault("lastTransitionTime", None)
 
 
 def _without_status(kind: ServedKind, old: Json, body: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Makes of Deployments and StatefulSets what a cluster's controllers would: their pods.
+"""Makes of Deployments, StatefulSets and their like what a cluster's controllers would: their pods.
 
 For the in-memory API, which has no such controllers. Names look as they do in a cluster, and owner references
 are as there, so that deleting the Deployment deletes its pods.
@@ -33,6 +33,14 @@ def create(api: Api, manifest: Json, *, namespace: str = "default", node: str = 
             return _create_deployment(api, manifest, node)
         case "StatefulSet":
             return _create_stateful_set(api, manifest, node)
+        case "ReplicaSet":
+            return add_pods(api, api.create(resource, manifest), manifest["spec"].get("replicas", 1), node=node)
+        case "DaemonSet":  # As in a cluster of one node.
+            return add_pods(api, api.create(resource, manifest), 1, node=node)
+        case "Job":
+            return add_pods(api, api.create(resource, manifest), manifest["spec"].get("parallelism", 1), node=node)
+        case "CronJob":
+            return create(api, _job_of(api.create(resource, manifest)), node=node)
         case "Pod":
             return [api.create(resource, _on_node(manifest, node))]
     api.create(resource, manifest)
@@ -49,6 +57,18 @@ def add_pods(api: Api, owner: Json, count: int, *, node: str = DEFAULT_NODE) -> 
             pod["metadata"]["generateName"] = f"{name_of(owner)}-"
     resource = api.resource("v1", "pods")
     return [api.create(resource, _on_node(pod, node)) for pod in pods]
+
+
+def _job_of(cron_job: Json) -> Json:
+    """Make the first Job of a CronJob."""
+    template = cron_job["spec"]["jobTemplate"]
+    metadata = {
+        **(template.get("metadata") or {}),
+        "name": f"{name_of(cron_job)}-1",
+        "namespace": namespace_of(cron_job),
+        "ownerReferences": [owner_reference(cron_job)],
+    }
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]}
 
 
 def _create_deployment(api: Api, manifest: Json, node: str) -> list[Json]:
@@ -89,7 +109,10 @@ def _free_ordinals(api: Api, stateful_set: Json, count: int) -> list[int]:
     """Find the lowest free numbers, so that a pod that was deleted comes back under its name."""
     pods = api.list(api.resource("v1", "pods"), namespace_of(stateful_set))["items"]
     taken = {name_of(pod) for pod in pods}
-    free = (number for number in itertools.count() if f"{name_of(stateful_set)}-{number}" not in taken)
+    spec = stateful_set["spec"]
+    taken |= {f"{name_of(stateful_set)}-{number}" for number in spec.get("reserveOrdinals") or ()}
+    start = (spec.get("ordinals") or {}).get("start") or 0
+    free = (number for number in itertools.count(start) if f"{name_of(stateful_set)}-{number}" not in taken)
     return list(itertools.islice(free, count))
 
 

@@ -6,6 +6,7 @@ manifests only: it does no I/O and knows no clock.
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
 from poddnat.api.annotations import FIXED, POD_DNAT, AnnotationError
+from poddnat.api.as_read import kept_status, poddnat_as_read, without_nulls
 from poddnat.api.fixed import Fixed, absence_patch, desired_by, owner_of, pod_uid_of, stable_owner_of, suspension_patch
 from poddnat.api.pod_facts import annotations_of, is_terminating
 from poddnat.api.pod_status import is_reported, reported, status_annotations
@@ -93,6 +94,7 @@ __all__ = [
     "is_ready",
     "is_reported",
     "is_terminating",
+    "kept_status",
     "key_of",
     "manifest",
     "observed_condition",
@@ -101,6 +103,7 @@ __all__ = [
     "parse_spec",
     "pod_facts",
     "pod_uid_of",
+    "poddnat_as_read",
     "port_list",
     "readiness",
     "ready_since",
@@ -110,5 +113,6 @@ __all__ = [
     "status",
     "status_annotations",
     "suspension_patch",
+    "without_nulls",
     "working_ports",
 ]

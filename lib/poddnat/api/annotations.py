@@ -4,6 +4,7 @@ The four request annotations are those of ACK's own ``natgw`` controller, so tha
 unchanged.
 """
 
+import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,6 +21,10 @@ STATUS = "k8s.aliyun.com/pod-dnat-status"
 RESULT = "k8s.aliyun.com/pod-dnat-result"
 
 READY = "Ready"
+
+_REQUESTS = (POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY)
+_LONGEST_KEY = 100
+_MOST_ODDITIES = 5
 
 _SWITCH = {"": True, "true": True, "false": False}
 
@@ -49,6 +54,29 @@ def parse(annotations: Mapping[str, str]) -> Exposure | None:
     if problems:
         raise AnnotationError(problems)
     return Exposure(items, fixed, strategy)
+
+
+def oddities(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """List, each in one sentence, what a pod that asks for ports has annotations for that have no effect.
+
+    ACK may add keys, so this refuses nothing.
+    """
+    if POD_DNAT not in annotations or annotations[POD_DNAT].strip().lower() == "false":
+        return ()
+    found = []
+    for key in sorted(annotations):
+        if key.startswith(POD_DNAT) and key not in (*_REQUESTS, STATUS, RESULT):
+            near = difflib.get_close_matches(key[:_LONGEST_KEY], _REQUESTS[1:], n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_REQUESTS)}"
+            name = port_list.visible(key[:_LONGEST_KEY])
+            found.append(
+                f"The annotation {name} has no effect ({hint}); the user has to correct it, or to take it off."
+            )
+    if annotations.get(RELEASE_STRATEGY, "").strip() and annotations.get(FIXED, "").strip().lower() != "true":
+        found.append(
+            f'{RELEASE_STRATEGY} has no effect on a pod that is not fixed: the user has to set {FIXED}: "true".'
+        )
+    return tuple(found[:_MOST_ODDITIES])
 
 
 def _switch(annotations: Mapping[str, str], key: str, problems: list[str]) -> bool:

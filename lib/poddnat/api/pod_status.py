@@ -25,14 +25,15 @@ def reported(pod: Manifest, desired: PodDNAT | None, observed: Manifest | None) 
         return status_annotations(
             pod, annotations.format_status("Updating", "The public address is being changed."), None
         )
-    condition = observed_condition(observed["status"])
+    status = observed.get("status") or {}
+    condition = observed_condition(status)
     if condition is None:
         return {}
     if condition.ready:
-        return status_annotations(pod, annotations.READY, annotations.format_result(working_ports(observed["status"])))
+        return status_annotations(pod, annotations.READY, annotations.format_result(working_ports(status)))
     return status_annotations(pod, annotations.format_status(condition.reason, condition.message), None)
 
 
 def is_reported(observed: Manifest) -> bool:
     """Whether a PodDNAT's status has something to say of its present spec."""
-    return is_current(observed) and observed_condition(observed["status"]) is not None
+    return is_current(observed) and observed_condition(observed.get("status") or {}) is not None

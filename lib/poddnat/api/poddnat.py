@@ -6,11 +6,12 @@ also where it takes two forward entries: OpenKruiseGame counts them.
 """
 
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poddnat.model import MOST_ITEMS, ForwardEntry, ForwardRule, PortMapping, Ports, Transport, WorkingPort
+from poddnat.model import MOST_ITEMS, ForwardEntry, ForwardRule, PortMapping, Ports, Protocol, Transport, WorkingPort
 
 GROUP = "alibabacloud.com"
 API_VERSION = f"{GROUP}/v1"
@@ -97,7 +98,7 @@ def parse_spec(spec: Mapping[str, Any], *, absent: bool = False) -> PodDNAT:
     """Read a manifest's ``spec``; with ``absent``, ``internalIP`` may be empty: no pod has the ports at present.
 
     Raises:
-        SpecError: a field is missing or not of its form.
+        SpecError: a field is missing or not of its form, or a port is mapped twice.
     """
     usual = spec.get("protocol") or "tcp"
     mappings: list[PortMapping] = []
@@ -113,6 +114,7 @@ def parse_spec(spec: Mapping[str, Any], *, absent: bool = False) -> PodDNAT:
         mappings.append(PortMapping(external, internal, _transport(mapping.get("protocol") or usual, where)))
     if not mappings:
         raise SpecError("spec.portMapping is empty; it has to list at least one port")
+    _check_apart(mappings)
     return PodDNAT(
         gateway_id=_field(spec, "tableId"),
         external_ip=_field(spec, "externalIP"),
@@ -122,6 +124,18 @@ def parse_spec(spec: Mapping[str, Any], *, absent: bool = False) -> PodDNAT:
         vswitch=spec.get("vswitch", ""),
         zone=spec.get("zoneID", ""),
     )
+
+
+def _check_apart(mappings: Sequence[PortMapping]) -> None:
+    """Check that no port is mapped twice: the cloud refuses that, and each would count again and again."""
+    for protocol in (Protocol.TCP, Protocol.UDP):
+        carried = [mapping for mapping in mappings if protocol in mapping.transport.protocols]
+        for side in ("external", "internal"):
+            ranges = sorted(getattr(mapping, side) for mapping in carried)
+            for one, other in itertools.pairwise(ranges):
+                if one.last >= other.first:
+                    clash = f"{one.shown} and {other.shown} of {side}Port, which overlap"
+                    raise SpecError(f"spec.portMapping lists {clash}; each port may be there once for {protocol}")
 
 
 def _internal_ip(spec: Mapping[str, Any], *, absent: bool) -> str:

@@ -4,6 +4,7 @@ Items are separated by commas. Each is a port or a range, perhaps with a protoco
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 
 from poddnat.model import HIGHEST_PORT, LOWEST_PORT, MOST_ITEMS, ExposedPort, Ports, Protocol, Transport
@@ -61,9 +62,10 @@ def parse(text: str, usual: Transport) -> tuple[ExposedPort, ...]:
 def _item(text: str, usual: Transport) -> ExposedPort:
     found = _ITEM.fullmatch(text)
     if found is None:
-        raise _ItemError(
+        use = (
             f"use ports from {LOWEST_PORT} to {HIGHEST_PORT} or ranges of them, separated by commas, such as {EXAMPLE}"
         )
+        raise _ItemError(f"there is a comma too many; {use}" if not text else _odd_character(text) + use)
     first, last = int(found[1]), int(found[2] or found[1])
     if not (LOWEST_PORT <= first <= HIGHEST_PORT and LOWEST_PORT <= last <= HIGHEST_PORT):
         raise _ItemError(f"ports go from {LOWEST_PORT} to {HIGHEST_PORT}")
@@ -75,11 +77,20 @@ def _item(text: str, usual: Transport) -> ExposedPort:
     return ExposedPort(Ports(first, last), _transport(found[3]) if found[3] else usual)
 
 
+def _odd_character(text: str) -> str:
+    """Name the first character that no item has, as typed by an input method or pasted along; empty: there is none."""
+    odd = next((character for character in text if not (character.isascii() and character.isprintable())), "")
+    if not odd:
+        return ""
+    name = f"U+{ord(odd):04X} {unicodedata.name(odd, 'a control character')}"
+    return f"{visible(odd)} is {name}; " if visible(odd) == odd else f"it has an invisible character, {name}; "
+
+
 def _transport(text: str) -> Transport:
     try:
         return Transport(text.lower())
     except ValueError:
-        raise _ItemError(f"the protocol after a port is {PROTOCOLS}") from None
+        raise _ItemError(f"{_odd_character(text)}the protocol after a port is {PROTOCOLS}") from None
 
 
 def _overlapping(items: Sequence[tuple[ExposedPort, str]]) -> Iterator[tuple[str, str]]:
@@ -104,5 +115,10 @@ def brief(texts: Collection[str], *, quote: str = '"') -> str:
     return ", ".join(shown) if more <= 0 else f"{', '.join(shown)} and {more} more"
 
 
+def visible(text: str) -> str:
+    """Show what people can't see in a text: characters without width, controls, spaces other than the usual one."""
+    return "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in text)
+
+
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
+    return visible(text) if len(text) <= _LONGEST_QUOTE else f"{visible(text[:_LONGEST_QUOTE])}..."

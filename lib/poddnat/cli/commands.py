@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from poddnat import __version__
-from poddnat.cli import operate, views
-from poddnat.cli.terminal import ValuesOption, failure, progress_console, read_values, show
+from poddnat.cli import operate
+from poddnat.cli.simulate_command import simulate
+from poddnat.cli.terminal import ValuesOption, failure, read_values
 from poddnat.logs import LogFormat, log_to_stderr
 from poddnat.model import HIGHEST_PORT
 
@@ -159,39 +160,7 @@ def emulator(
         server.stop()
 
 
-@app.command()
-def simulate(
-    manifests: Annotated[list[Path], typer.Option("-f", "--filename", help="Pods, Deployments, StatefulSets.")],
-    values: ValuesOption,
-) -> None:
-    """Show what would come of manifests, without a cluster or a cloud."""
-    from poddnat.cli.simulate import ManifestsError, Simulation, read_workloads
-
-    read = read_values(values)
-    try:
-        workloads = read_workloads(manifests)
-    except ManifestsError as error:
-        raise failure(str(error)) from error
-    logging.basicConfig(level=logging.CRITICAL)
-    with Simulation(read) as simulation:
-        try:
-            with progress_console().status("Running the hooks …"):
-                pods = simulation.run(workloads)
-        except ManifestsError as error:
-            raise failure(str(error)) from error
-        show(views.pods(pods))
-        show(views.forward_table(simulation.entries()))
-        with progress_console().status("Replacing a pod …"):
-            replaced = simulation.replace_one()
-        if replaced is not None:
-            show(views.replaced(*replaced))
-        with progress_console().status("Deleting the workloads …"):
-            clean = simulation.clear()
-        show(views.what_is_left(len(simulation.entries()), clean=clean))
-    if not (clean and pods and all(pod.ready for pod in pods)):
-        sys.exit(1)
-
-
+app.command()(simulate)
 app.command("check-config")(operate.check_config)
 app.command("ports")(operate.ports)
 app.command("audit")(operate.audit)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import partial
 
 from poddnat.cli.site import retry_throttled
-from poddnat.cloud import NO_CREDENTIALS, CloudClient, CloudError, GatewayInfo, Meaning
+from poddnat.cloud import NO_ANSWER, NO_CREDENTIALS, CloudClient, CloudError, GatewayInfo, Meaning
 from poddnat.config import Values
 from poddnat.model import ForwardRule, Ports, Protocol
 
@@ -54,15 +54,35 @@ class ConfigCheck:
         try:
             infos = {info.gateway_id: info for info in retry_throttled(self._cloud.describe_nat_gateways)}
         except CloudError as error:
-            yield _credentials(error)
+            yield self._misplaced(error) or _credentials(error)
             if error.lacks_permission:
                 yield _permission("vpc:DescribeNatGateways", error)
             return
         yield Check("credentials", "", Result.OK, "the cloud accepts them")
+        if not infos:
+            text = f"it has no Internet NAT gateway in {self._values.region_id}: are vpcID and regionID right?"
+            yield Check("vpc", self._values.vpc_id, Result.WRONG, text)
         yield from self._permissions(infos)
         for gateway_id in self._values.gateway_ids:
             yield from self._gateway(gateway_id, infos)
         yield from self._routes()
+
+    def _misplaced(self, error: CloudError) -> Check | None:
+        """Tell from an error which of region, VPC and endpoint is wrong; None: it says nothing against them."""
+        values = self._values
+        if error.code.startswith("InvalidRegionId"):
+            text = f"the cloud knows no such region, or not at this endpoint ({error.code}); correct regionID"
+            return Check("region", values.region_id, Result.WRONG, text)
+        if error.code.startswith("InvalidVpcI"):
+            text = f"there is no such VPC in {values.region_id} ({error.code}); correct vpcID, or regionID"
+            return Check("vpc", values.vpc_id, Result.WRONG, text)
+        if error.code != NO_ANSWER:
+            return None
+        api = "ecs" if error.action == "DescribeNetworkInterfaces" else "vpc"
+        own = values.endpoints.ecs if api == "ecs" else values.endpoints.vpc
+        right = f"correct endpoints.{api}" if own else f"is regionID right ({values.region_id})?"
+        text = f"it gives no answer ({error.message}); {right}, or open the way there (DNS, proxy, firewall)"
+        return Check("endpoint", own or f"the cloud's own for {api}", Result.WRONG, text)
 
     def _permissions(self, infos: Mapping[str, GatewayInfo]) -> Iterator[Check]:
         cloud, gateway_id = self._cloud, next(iter(infos), self._values.gateway_ids[0])
@@ -84,7 +104,7 @@ class ConfigCheck:
             try:
                 retry_throttled(attempt)
             except CloudError as error:
-                yield _permission(action, error)
+                yield self._misplaced(error) or _permission(action, error)
             else:
                 yield Check("permission", action, Result.OK, "allowed")
 

@@ -159,7 +159,8 @@ def check_config(
     _quieten()
     if output is Output.TABLE:
         show(views.pool(read))
-    checks = [Check("file", str(values), Result.OK, "every key is as it should be")]
+    checks = [Check("file", str(values), Result.WARNING, text) for text in read.warnings]
+    checks = checks or [Check("file", str(values), Result.OK, "every key is as it should be")]
     if not offline:
         with progress_console().status("Asking the cloud …"):
             checks += ConfigCheck(read, CloudClient(read)).run()

@@ -7,25 +7,28 @@ cluster is an in-memory API server, with the stand-in for Metacontroller running
 import dataclasses
 import ipaddress
 import itertools
+import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import yaml
 
 from hooks.app import create_app
 from hooks.server import HookServer
-from metacontroller_standin.api import Api
+from metacontroller_standin.api import Api, ApiError
+from metacontroller_standin.kinds import ServedKind
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.manifests import point_at
 from metacontroller_standin.memory_api import MemoryApi
+from metacontroller_standin.memory_store import random_suffix
 from metacontroller_standin.standin import StandIn
 from metacontroller_standin.workloads import add_pods, create
-from poddnat.api import Fixed, annotations, pod_facts, stable_owner_of
+from poddnat.api import Fixed, annotations, pod_facts, stable_owner_of, working_ports
 from poddnat.cli.intervals import SIMULATION_POLL, SIMULATION_TIMEOUT
+from poddnat.cli.manifests import Manifests, ManifestsError, count_pods
 from poddnat.cloud import CloudClient
 from poddnat.config import AccessKey, Endpoints, Values
 from poddnat.files import MANIFESTS
@@ -35,59 +38,17 @@ from vpc_emulator import Emulator, EmulatorServer, ForwardEntry, World
 
 Manifest = dict[str, Any]
 
-WORKLOADS = ("Pod", "Deployment", "StatefulSet")
+_EXTRA_KINDS = (
+    ServedKind("apps", ("v1",), "daemonsets", "DaemonSet"),
+    ServedKind("batch", ("v1",), "jobs", "Job"),
+    ServedKind("batch", ("v1",), "cronjobs", "CronJob"),
+    ServedKind("apps.kruise.io", ("v1beta1", "v1alpha1"), "statefulsets", "StatefulSet"),
+)
 _KEY = AccessKey("simulated-key", "simulated-secret")
 _NETWORK = ipaddress.IPv4Network("172.16.0.0/12")
 _EMULATED_SETTLE_SECONDS = 0.2
 _FIRST_ADDRESS = 10
 _PODS_PER_GATEWAY = 2000
-
-
-class ManifestsError(ValueError):
-    """The manifests to try can't be used; the text says which and why."""
-
-
-def read_workloads(paths: Iterable[Path]) -> list[Manifest]:
-    """Read the pods, Deployments and StatefulSets of YAML files; other kinds are passed over.
-
-    Raises:
-        ManifestsError: a file can't be read, or there is nothing in them to run.
-    """
-    found: list[Manifest] = []
-    for path in paths:
-        try:
-            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise ManifestsError(f"{path} can't be read: {error.strerror}") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ManifestsError(f"{path}: {' '.join(str(error).split())}") from error
-        workloads = [d for d in documents if isinstance(d, dict) and d.get("kind") in WORKLOADS]
-        for workload in workloads:
-            if (problem := _problem(workload)) is not None:
-                raise ManifestsError(f"{path}: {workload['kind']} {problem}")
-        found += workloads
-    if not found:
-        raise ManifestsError(f"there is no {', '.join(WORKLOADS)} in the manifests")
-    return found
-
-
-def _problem(workload: Manifest) -> str | None:
-    """Tell what an API server would refuse a workload for."""
-    needed = ["apiVersion", "metadata.name", "spec"]
-    if workload["kind"] != "Pod":
-        needed += ["spec.selector", "spec.template"]
-    for path in needed:
-        value: object = workload
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if not value:
-            return f"without {path}"
-        if path.startswith("spec") and not isinstance(value, dict):
-            return f"whose {path} is not a mapping of keys to values"
-    replicas = workload["spec"].get("replicas", 1)
-    if not isinstance(replicas, int) or replicas < 0:
-        return f"whose spec.replicas is {replicas!r}, not a number of pods"
-    return None
 
 
 def world_of(values: Values) -> World:
@@ -157,10 +118,6 @@ def _pod_addresses(values: Values) -> Iterator[str]:
         yield from (str(part[offset]) for part in ranges)
 
 
-def _count_pods(workloads: Iterable[Manifest]) -> int:
-    return sum(1 if workload["kind"] == "Pod" else workload["spec"].get("replicas", 1) for workload in workloads)
-
-
 @dataclass(frozen=True)
 class Exposed:
     """One pod as it came out."""
@@ -175,6 +132,26 @@ class Exposed:
     def ready(self) -> bool:
         """Whether it can be reached."""
         return self.status == annotations.READY
+
+    def as_dict(self) -> Manifest:
+        """Write it for programs."""
+        addresses = working_ports(self.poddnat.get("status") or {}) if self.poddnat else ()
+        result = json.loads(annotations.format_result(addresses))
+        return {
+            "namespace": self.namespace,
+            "name": self.name,
+            "podIP": self.ip,
+            "status": self.status,
+            "addresses": result,
+        }
+
+
+class Event(NamedTuple):
+    """A warning, as it is attached to an object in a cluster."""
+
+    about: str
+    reason: str
+    message: str
 
 
 class Simulation:
@@ -191,6 +168,8 @@ class Simulation:
             self.emulator = Emulator(world_of(self._values))
             cloud = enter(EmulatorServer(self.emulator))
             memory = enter(MemoryApi())
+            for kind in _EXTRA_KINDS:
+                memory.register(kind)
             memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
             endpoints = Endpoints(vpc=cloud.url, ecs=cloud.url)
             values = dataclasses.replace(self._values, credential=_KEY, endpoints=endpoints)
@@ -210,21 +189,38 @@ class Simulation:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def run(self, workloads: Sequence[Manifest]) -> list[Exposed]:
+    def run(self, manifests: Manifests) -> list[Exposed]:
         """Create workloads and wait until every annotated pod is Ready or refused.
 
         Raises:
-            ManifestsError: they ask for more pods than the simulated network has addresses for.
+            ManifestsError: they ask for more pods than the simulated network has addresses for, or for one twice.
         """
-        count, limit = _count_pods(workloads), _PODS_PER_GATEWAY * len(self._values.gateway_ids)
+        count, limit = sum(map(count_pods, manifests.workloads)), _PODS_PER_GATEWAY * len(self._values.gateway_ids)
         if count > limit:
             text = f"the simulated network of this pool has room for {limit}; lower the replicas"
             raise ManifestsError(f"the manifests ask for {count} pods, but {text}")
-        for workload in workloads:
-            create(self.api, workload)
-        self._workloads = list(workloads)
+        for manifest in (*manifests.namespaces, *manifests.workloads):
+            self._create(_named(manifest))
         self._wait(lambda: all(pod.status for pod in self.pods()))
         return self.pods()
+
+    def _create(self, manifest: Manifest) -> None:
+        try:
+            create(self.api, manifest)
+        except ApiError as error:
+            what = f"{manifest['kind']} {manifest['metadata']['name']}"
+            raise ManifestsError(f"{what} can't be created: {error}; give one of the two another name") from error
+        if manifest["kind"] != "Namespace":
+            self._workloads.append(manifest)
+
+    def events(self) -> list[Event]:
+        """Show the warnings that pods and PodDNATs have got."""
+        found = self._list("v1", "events")
+        return sorted(
+            (Event(f"{e['involvedObject']['kind']} {e['involvedObject']['name']}", e["reason"], e["message"]))
+            for e in found
+            if e["type"] == "Warning"
+        )
 
     def pods(self) -> list[Exposed]:
         """Show the annotated pods as they are now."""
@@ -251,9 +247,9 @@ class Simulation:
             return None
         pods = self.api.resource("v1", "pods")
         owner = stable_owner_of(self.api.get(pods, before.name, before.namespace))
-        if owner is None or owner.api_version != "apps/v1":
+        if owner is None or owner.kind != "StatefulSet":
             return None
-        workload = self.api.get(self.api.resource("apps/v1", "statefulsets"), owner.name, before.namespace)
+        workload = self.api.get(self.api.resource(owner.api_version, "statefulsets"), owner.name, before.namespace)
         self.api.delete(pods, before.name, before.namespace, grace_period=0)
         self._wait(lambda: before.ip not in {entry.internal_ip for entry in self.entries()})
         add_pods(self.api, workload, 1)
@@ -293,6 +289,13 @@ class Simulation:
         while not (reached := condition()) and time.monotonic() < deadline:
             time.sleep(SIMULATION_POLL)
         return reached
+
+
+def _named(manifest: Manifest) -> Manifest:
+    """Give an object a name that only says how its name begins."""
+    metadata = manifest["metadata"]
+    name = metadata.get("name") or f"{metadata['generateName']}{random_suffix()}"
+    return {**manifest, "metadata": {**metadata, "name": name}}
 
 
 def _name(manifest: Manifest) -> tuple[str, str]:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from poddnat.cli.audit import Finding
     from poddnat.cli.config_check import Check
     from poddnat.cli.ports_report import PortsReport
-    from poddnat.cli.simulate import Exposed
+    from poddnat.cli.simulate import Event, Exposed
     from vpc_emulator import ForwardEntry
 
 
-_WRAPPED = ("WHY", "STATUS", "EXTERNAL ADDRESSES", "DETAIL", "FOUND")
+_WRAPPED = ("WHY", "STATUS", "EXTERNAL ADDRESSES", "DETAIL", "FOUND", "MESSAGE")
 
 
 def pods(exposed: "Sequence[Exposed]") -> Table | Text:
@@ -53,6 +53,31 @@ def forward_table(entries: "Sequence[ForwardEntry]") -> Table | Text:
         outside = f"{entry.external_ip}:{entry.external_port}".replace("/", "-")
         inside = f"{entry.internal_ip}:{entry.internal_port}".replace("/", "-")
         table.add_row(entry.gateway_id, entry.id, outside, inside, entry.protocol, str(entry.status))
+    return table
+
+
+def entry_as_dict(entry: "ForwardEntry") -> dict[str, str]:
+    """Write a forward entry for programs."""
+    outside, inside = f"{entry.external_ip}:{entry.external_port}", f"{entry.internal_ip}:{entry.internal_port}"
+    return {
+        "gateway": entry.gateway_id,
+        "entry": entry.id,
+        "external": outside.replace("/", "-"),
+        "internal": inside.replace("/", "-"),
+        "protocol": entry.protocol,
+    }
+
+
+def note(text: str) -> Text:
+    """Show a sentence that is not to be missed."""
+    return Text(text, "yellow")
+
+
+def events(found: "Sequence[Event]") -> Table:
+    """Show warnings on pods and PodDNATs."""
+    table = _table("Events", "OBJECT", "REASON", "MESSAGE")
+    for event in found:
+        table.add_row(event.about, event.reason, event.message)
     return table
 
 

@@ -5,7 +5,7 @@ interfaces, but no PodDNATs and no pods.
 """
 
 from poddnat.cloud.client import ADDRESSES_PER_CALL, ENTRIES_PER_PAGE, CloudClient
-from poddnat.cloud.errors import NO_CREDENTIALS, CloudError, Meaning, Scope
+from poddnat.cloud.errors import NO_ANSWER, NO_CREDENTIALS, CloudError, Meaning, Scope
 from poddnat.cloud.problems import problem_of
 from poddnat.cloud.rate_limiter import RateLimiter
 from poddnat.cloud.responses import ALL_ENTRIES, Eip, EntryFilter, EntryPage, GatewayInfo
@@ -14,6 +14,7 @@ __all__ = [
     "ADDRESSES_PER_CALL",
     "ALL_ENTRIES",
     "ENTRIES_PER_PAGE",
+    "NO_ANSWER",
     "NO_CREDENTIALS",
     "CloudClient",
     "CloudError",

@@ -7,5 +7,19 @@ cluster says of the things that the file names.
 from poddnat.config.pool import NO_LIMITS, Limits, Policy
 from poddnat.config.values import AccessKey, Endpoints, Values, ValuesError, load
 from poddnat.config.values_file import ValuesFile
+from poddnat.config.yaml_text import Oddity, YamlError, load_documents
 
-__all__ = ["NO_LIMITS", "AccessKey", "Endpoints", "Limits", "Policy", "Values", "ValuesError", "ValuesFile", "load"]
+__all__ = [
+    "NO_LIMITS",
+    "AccessKey",
+    "Endpoints",
+    "Limits",
+    "Oddity",
+    "Policy",
+    "Values",
+    "ValuesError",
+    "ValuesFile",
+    "YamlError",
+    "load",
+    "load_documents",
+]

@@ -46,7 +46,7 @@ class PoolEntry:
             gateway_id=entry["natgwId"],
             zone_id=entry["zoneId"],
             ports=Ports.of(int(entry["portRangeStart"]), int(entry["portRangeEnd"])),
-            eips=tuple(entry.get("eips") or ()) or None,
+            eips=tuple(dict.fromkeys(entry.get("eips") or ())) or None,
             policy=Policy(entry.get("policy", Policy.UNIFORM)),
             quota=entry.get("quota"),
         )

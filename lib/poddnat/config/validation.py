@@ -18,10 +18,13 @@ from jsonschema.exceptions import ValidationError
 
 from poddnat.config.label_selector import Operator
 from poddnat.config.pool import PoolEntry
+from poddnat.config.yaml_text import Oddity
 from poddnat.files import schema_validator
 
 _NETWORK = "networkController"
 _POOL = (_NETWORK, "natGwPool")
+_ALIKE, _ALIKE_IN_POOL = 0.8, 0.6
+"""From when on an unknown key counts as a known one misspelt: nearer where other programs have keys of their own."""
 _SELECTOR = ("matchLabels", "matchExpressions")
 _PLACEHOLDER = re.compile(r"\s*<.*>\s*", re.DOTALL)
 
@@ -29,7 +32,7 @@ _PLACEHOLDER = re.compile(r"\s*<.*>\s*", re.DOTALL)
 def problems_of(content: object) -> list[str]:
     """List all that is wrong with the file's content (as YAML gives it), each in one sentence; none: it is fine."""
     errors = list(_validator().iter_errors(content))
-    problems = [text for error in errors for text in _explain(error)]
+    problems = [text for error in errors for text in (*_explain(error), *_misspelt(error))]
     problems += _range_problems(content)
     if isinstance(content, dict):
         problems += _choice_problems(content)
@@ -58,12 +61,8 @@ def _explain(error: ValidationError) -> Iterator[str]:
         for key in missing:
             description = schema["properties"].get(key, {}).get("description", "")
             yield f"{_join(path, key)}: missing; {_uncapitalised(description)}"
-    elif error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        known = list(schema["properties"])
-        for key in (str(key) for key in error.instance if key not in known):
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-            yield f"{_join(path, key)}: unknown key; {hint}"
+    elif error.validator == "additionalProperties":
+        return  # What becomes of unknown keys depends on where they are.
     elif isinstance(error.instance, str) and _PLACEHOLDER.fullmatch(error.instance):
         yield f"{path}: still the placeholder {error.instance!r}; put the real value: {_uncapitalised(right)}"
     elif error.validator == "enum" and isinstance(error.instance, str) and (meant := _closest(error.instance, schema)):
@@ -72,6 +71,92 @@ def _explain(error: ValidationError) -> Iterator[str]:
         yield f"{path}: it does not fit; {_uncapitalised(right)}"  # What is there may be the secret.
     else:
         yield f"{path}: {_observed(error.instance)} does not fit; {_uncapitalised(right) or error.message}"
+
+
+def _misspelt(error: ValidationError) -> Iterator[str]:
+    """Name the unknown keys that are a mistake: any in the pool, elsewhere those that nearly are one of ours.
+
+    Elsewhere other programs have keys of their own. But a limit that is misspelt would be no limit.
+    """
+    is_pools = tuple(error.absolute_path)[: len(_POOL)] == _POOL
+    for key, near, known in _unknown_keys(error):
+        if near or is_pools:
+            hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+            yield f"{_join(_path(error), key)}: unknown key; {hint}"
+
+
+def _foreign(error: ValidationError) -> Iterator[str]:
+    if tuple(error.absolute_path)[: len(_POOL)] != _POOL:
+        for key, near, _ in _unknown_keys(error):
+            if not near:
+                yield f"{_join(_path(error), key)}: poddnat doesn't know this key, and leaves it to others"
+
+
+def _unknown_keys(error: ValidationError) -> Iterator[tuple[str, str, list[str]]]:
+    """List unknown keys, with the known one that is much like it, if any, and all that are known there."""
+    if error.validator != "additionalProperties" or not isinstance(error.instance, Mapping):
+        return
+    known = list(dict(error.schema)["properties"])  # type: ignore[arg-type]
+    lower = {key.lower(): key for key in known}
+    cutoff = _ALIKE_IN_POOL if tuple(error.absolute_path)[: len(_POOL)] == _POOL else _ALIKE
+    for key in (str(key) for key in error.instance if key not in known):
+        near = difflib.get_close_matches(key.lower(), lower, n=1, cutoff=cutoff)
+        yield key, lower[near[0]] if near else "", known
+
+
+def warnings_of(content: Mapping[str, Any]) -> list[str]:
+    """List what is odd about content that has no problems, each in one sentence."""
+    errors = list(_validator().iter_errors(content))
+    found = [text for error in errors for text in _foreign(error)]
+    pool = list(_readable(content, errors))
+    found += [*_repeated_eips(content[_NETWORK]), *_shared_between_gateways(pool), *_zones(pool)]
+    found += _all_blocked(content[_NETWORK], pool)
+    return list(dict.fromkeys(found))
+
+
+def is_told(oddity: Oddity) -> bool:
+    """Whether what YAML takes otherwise than it looks matters here: numbers of others' keys don't."""
+    return " times, " in oddity.text or oddity.place.startswith(f"{_NETWORK}.")
+
+
+def _repeated_eips(network: Mapping[str, Any]) -> Iterator[str]:
+    for index, entry in enumerate(network["natGwPool"]):
+        eips = entry.get("eips") or []
+        for eip in sorted({eip for eip in eips if eips.count(eip) > 1}):
+            yield f"networkController.natGwPool[{index}].eips: {eip} is listed {eips.count(eip)} times; once is enough"
+
+
+def _shared_between_gateways(pool: Iterable[tuple[int, PoolEntry]]) -> Iterator[str]:
+    first: dict[str, tuple[int, str]] = {}
+    for index, entry in pool:
+        for eip in dict.fromkeys(entry.eips or ()):
+            other, gateway_id = first.setdefault(eip, (index, entry.gateway_id))
+            if gateway_id != entry.gateway_id:
+                yield (
+                    f"networkController.natGwPool[{index}].eips: {eip} is listed for {entry.gateway_id} and, in "
+                    f"natGwPool[{other}], for {gateway_id}; an EIP is on one gateway only, so take it out of the other"
+                )
+
+
+def _zones(pool: Iterable[tuple[int, PoolEntry]]) -> Iterator[str]:
+    first: dict[str, tuple[int, str]] = {}
+    for index, entry in pool:
+        other, zone = first.setdefault(entry.gateway_id, (index, entry.zone_id))
+        if zone != entry.zone_id:
+            yield (
+                f"networkController.natGwPool[{index}].zoneId: {entry.zone_id} differs from that of "
+                f"natGwPool[{other}], {zone}, though both are of {entry.gateway_id}; a gateway is in one zone, "
+                f"so give that in both"
+            )
+
+
+def _all_blocked(network: Mapping[str, Any], pool: Sequence[tuple[int, PoolEntry]]) -> Iterator[str]:
+    blocked = [ipaddress.IPv4Network(text) for text in network.get("blockedEips") or ()]
+    eips = [ipaddress.IPv4Address(eip) for _, entry in pool for eip in entry.eips or ()]
+    listed = all(entry.eips for _, entry in pool)
+    everything = any(not network.prefixlen for network in blocked)
+    if everything or (listed and all(any(eip in network for network in blocked) for eip in eips)):
+        yield "networkController.blockedEips: every EIP of the pool is blocked, so no pod gets ports; leave some open"
 
 
 def _closest(word: str, schema: Mapping[str, Any]) -> str:
@@ -133,7 +218,7 @@ def _choice_problems(content: dict[str, Any]) -> Iterator[str]:
         yield f"credential: only {given[0]} is set; set both, or neither to use the node's RAM role"
 
 
-def _readable(content: dict[str, Any], errors: Sequence[ValidationError]) -> Iterator[tuple[int, PoolEntry]]:
+def _readable(content: Mapping[str, Any], errors: Sequence[ValidationError]) -> Iterator[tuple[int, PoolEntry]]:
     """Read the pool's entries that the schema finds nothing wrong with, but for keys too many."""
     wrong = {tuple(error.absolute_path)[:3] for error in errors if error.validator != "additionalProperties"}
     network = content.get(_POOL[0])

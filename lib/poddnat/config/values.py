@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from poddnat.config.label_selector import LabelSelector, Operator, Requirement
 from poddnat.config.pool import NO_LIMITS, AllowedNamespaces, Limits, PoolEntry
-from poddnat.config.validation import problems_of
+from poddnat.config.validation import is_told, problems_of, warnings_of
+from poddnat.config.yaml_text import YamlError, load_documents
 from poddnat.model import Ports
 
 
@@ -57,6 +56,8 @@ class Values:
     namespaces: AllowedNamespaces | None = None
     """None: all."""
     limits: Limits = NO_LIMITS
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+    """What is odd about the file and yet no fault, each in one sentence."""
 
     @property
     def gateway_ids(self) -> tuple[str, ...]:
@@ -89,14 +90,20 @@ def load(path: Path) -> Values:
         ValuesError: it can't be read, or something in it is wrong.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        documents = load_documents(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValuesError(str(path), [f"it can't be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ValuesError(str(path), [f"it is not UTF-8 text: {error.reason} at byte {error.start}"]) from error
-    except yaml.YAMLError as error:
-        # The error quotes the line that it stumbled over, perhaps that of the secret.
-        raise ValuesError(str(path), [f"it is not YAML: {_without_quote(error)}"]) from None
+    except YamlError as error:
+        raise ValuesError(str(path), [f"it is not YAML: {error}"]) from None
+    if len(documents) > 1:
+        raise ValuesError(str(path), [f"it has {len(documents)} documents, parted by ---; leave one"])
+    if not documents or documents[0][0] is None:
+        raise ValuesError(str(path), ["it is empty; metacontroller/values.yaml shows what it has to say"])
+    content, oddities = documents[0]
+    if wrong := [str(oddity) for oddity in oddities if is_told(oddity)]:
+        raise ValuesError(str(path), sorted({*wrong, *problems_of(content)}))
     return parse(content, source=str(path))
 
 
@@ -109,13 +116,7 @@ def parse(content: object, *, source: str = "the values file") -> Values:
     problems = problems_of(content)
     if problems or not isinstance(content, dict):
         raise ValuesError(source, problems)
-    return _build(content)
-
-
-def _without_quote(error: yaml.YAMLError) -> str:
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "it has a character that YAML does not allow"
-    return f"{error.problem} in line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+    return replace(_build(content), warnings=tuple(warnings_of(content)))
 
 
 def _build(content: dict[str, Any]) -> Values:

@@ -31,6 +31,7 @@ class ValuesFile:
         self._interval = interval
         self._last_digest: str | None = None
         self._half_applied = False
+        self._warned: tuple[str, ...] = ()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="values-file", daemon=True)
 
@@ -67,8 +68,15 @@ class ValuesFile:
             self._apply(read)
             self._values, self._half_applied = read, False
             log.info("%s has changed, and is in force", self._path)
+        self._warn(read)
         self._last_digest = digest
         self.valid = True
+
+    def _warn(self, read: Values) -> None:
+        for text in read.warnings:
+            if text not in self._warned:
+                log.warning("%s: %s", self._path, text)
+        self._warned = read.warnings
 
     def _digest(self) -> str:
         try:

@@ -5,9 +5,10 @@ itself is read: it has to be the owner, have that IP, and ask for those ports; a
 configured pool.
 """
 
+import bisect
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,6 +17,7 @@ from poddnat.api import AnnotationError, Fixed, PodDNAT, Problem, Reference, ann
 from poddnat.config import Values
 from poddnat.controllers.intervals import PERMISSION_RETRY, PERMISSION_VALID
 from poddnat.kube import KubeClient
+from poddnat.model import HIGHEST_PORT, Ports, Protocol
 from poddnat.placement import Namespaces
 
 
@@ -144,12 +146,21 @@ def _check_pod(pod: Mapping[str, Any], name: str, desired: PodDNAT) -> Verdict |
         return _refusal(f"pod {name} asks for something impossible: {error}")
     if exposure is None:
         return Verdict.OPTED_OUT
-    asked = set(exposure.items)
+    asked = {
+        protocol: sorted(item.ports for item in exposure.items if protocol in item.transport.protocols)
+        for protocol in (Protocol.TCP, Protocol.UDP)
+    }
     for item in (mapping.item for mapping in desired.mappings):
         # Less than what is asked for is allowed too: the pod may have asked for more a moment ago.
-        if item not in asked and not any(one.covers(item) for one in exposure.items):
+        if not all(_is_within(item.ports, asked[protocol]) for protocol in item.transport.protocols):
             return _refusal(f"pod {name} does not ask for port {item}")
     return Verdict.LEAVING if pod_facts.is_terminating(pod) else Verdict.ALLOWED
+
+
+def _is_within(ports: Ports, asked: Sequence[Ports]) -> bool:
+    """Whether ports lie in one of these ranges, which are in order and don't overlap."""
+    index = bisect.bisect_right(asked, (ports.first, HIGHEST_PORT)) - 1
+    return index >= 0 and asked[index].contains(ports)
 
 
 def _owner(metadata: Mapping[str, Any]) -> tuple[Reference | None, Fixed | None]:

@@ -18,6 +18,7 @@ from poddnat.api import (
     annotations,
     belongs_to_ack,
     controller_of,
+    desired_by,
     fixed,
     is_reported,
     manifest,
@@ -99,7 +100,11 @@ class PodReconciler:
         if pod_facts.is_terminating(pod):
             # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
             self._refusals.answered(pod["metadata"]["uid"], "")
-            return PodAnswer([_as_desired(observed)] if observed else [])
+            desired = desired_by(observed) if observed is not None else None
+            metadata = pod["metadata"]
+            return PodAnswer([manifest(metadata["namespace"], metadata["name"], desired)] if desired else [])
+        for oddity in annotations.oddities(pod_facts.annotations_of(pod)):
+            self._cluster.warn(pod, "AnnotationIgnored", oddity)
         retained = self._retained.find(pod)
         try:
             answer = self._answer(pod, observed, retained)
@@ -269,7 +274,7 @@ class PodReconciler:
 
 def _resync_after(retained: Manifest) -> float:
     """Tell when to look again at a fixed pod's PodDNAT: soon, while what it says of itself will pass."""
-    condition = observed_condition(retained["status"]) if is_reported(retained) else None
+    condition = observed_condition(retained.get("status") or {}) if is_reported(retained) else None
     if condition is None or condition.reason == "Updating":
         return REQUEUE_SOON
     return FIXED_POD_RESYNC if condition.ready else FIXED_POD_NOT_READY_RESYNC
@@ -278,13 +283,3 @@ def _resync_after(retained: Manifest) -> float:
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:
     owner = controller_of(poddnat["metadata"])
     return owner is not None and owner.uid == pod_uid
-
-
-def _as_desired(observed: Manifest) -> Manifest:
-    metadata = observed["metadata"]
-    return {
-        "apiVersion": observed["apiVersion"],
-        "kind": observed["kind"],
-        "metadata": {"namespace": metadata["namespace"], "name": metadata["name"]},
-        "spec": spec_of(observed),
-    }

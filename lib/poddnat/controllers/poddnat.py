@@ -20,6 +20,7 @@ from poddnat.api import (
     desired_by,
     is_ready,
     is_terminating,
+    kept_status,
     parse_spec,
     pod_uid_of,
     ready_since,
@@ -254,7 +255,7 @@ class PodDNATReconciler:
         problem = self._fleet.problem(sync.desired.gateway_id)
         if problem is None:
             return RequeueAfter(REQUEUE_SOON)
-        return PodDNATAnswer(sync.poddnat["status"], resync_after=problem.retry_after)
+        return PodDNATAnswer(kept_status(sync.poddnat["status"]), resync_after=problem.retry_after)
 
     def _bring_about(self, sync: _Sync) -> Answer:
         """Ask the gateway for the entries, and tell how far it is."""
@@ -340,7 +341,7 @@ class PodDNATReconciler:
     def _finalize(self, poddnat: Manifest) -> Answer:
         self.recognize(poddnat)
         own_entries = self._evidence.own_entries(poddnat)
-        finalized = PodDNATAnswer(poddnat.get("status") or {}, finalized=True)
+        finalized = PodDNATAnswer(kept_status(poddnat.get("status") or {}), finalized=True)
         if belongs_to_ack(poddnat["metadata"]) and not self._fleet.has_any(own_entries):
             return finalized
         self._authorizer.forget(own_entries.uid)

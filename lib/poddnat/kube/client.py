@@ -1,4 +1,4 @@
-"""The calls of the API server; pods and PodDNATs are its JSON, as it is."""
+"""The calls of the API server; pods and PodDNATs are its JSON, brought down to what is read of them."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
 from poddnat import timestamps
-from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of
+from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of, poddnat_as_read, without_nulls
 from poddnat.error_texts import why_no_answer
 from poddnat.kube.intervals import EVENT_TTL, REQUEST_TIMEOUT, WATCH_TIMEOUT
 
@@ -73,7 +73,8 @@ class KubeClient:
             KubeError: the API server did not answer, or refused.
         """
         call = self._custom.get_namespaced_custom_object
-        return self._read(call, GROUP, _VERSION, namespace, PLURAL, name)
+        found = self._read(call, GROUP, _VERSION, namespace, PLURAL, name)
+        return None if found is None else poddnat_as_read(found)
 
     def node(self, name: str) -> Manifest | None:
         """Read a node; None: there is none.
@@ -97,7 +98,8 @@ class KubeClient:
         Raises:
             KubeError: the API server did not answer, or refused.
         """
-        return self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
+        items, version = self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
+        return list(map(poddnat_as_read, items)), version
 
     def pods_metadata(self) -> tuple[list[Manifest], str]:
         """List the metadata of all pods, with the resource version to watch from.
@@ -240,7 +242,11 @@ class KubeClient:
             KubeError: the connection broke.
         """
         listing = self._custom.list_cluster_custom_object
-        return _stream(watch.Watch(), on_event, resource_version, listing, GROUP, _VERSION, PLURAL)  # type: ignore[no-untyped-call]
+
+        def on_poddnat(kind: str, item: Manifest) -> None:
+            on_event(kind, poddnat_as_read(item))
+
+        return _stream(watch.Watch(), on_poddnat, resource_version, listing, GROUP, _VERSION, PLURAL)  # type: ignore[no-untyped-call]
 
     def watch_pods(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
         """Watch the metadata of pods, as ``watch_poddnats`` does PodDNATs.
@@ -266,7 +272,7 @@ class KubeClient:
         token: str | None = None
         while True:
             page = self._get(call, *args, limit=_PAGE, _continue=token, **options)
-            items.extend(page["items"] or [])  # an empty list of metadata comes as null
+            items.extend(page.get("items") or [])  # an empty list of metadata comes as null
             token = page["metadata"].get("continue")
             if not token:
                 return items, page["metadata"]["resourceVersion"]
@@ -275,7 +281,7 @@ class KubeClient:
         """Read the API server's own JSON, which the client's models would only take apart and rename."""
 
         def read(*args: object, **options: object) -> Any:
-            return json.loads(call(*args, _preload_content=False, **options).data)
+            return without_nulls(json.loads(call(*args, _preload_content=False, **options).data))
 
         content: Manifest = self._call(read, *args, **options)
         return content
@@ -323,7 +329,7 @@ def _stream(
         ):
             resource_version = event["object"]["metadata"]["resourceVersion"]
             if event["type"] != "BOOKMARK":
-                on_event(event["type"], event["object"])
+                on_event(event["type"], without_nulls(event["object"]))
     except ApiException as error:
         if error.status == 410:  # noqa: PLR2004  # Gone: the version is too old to go on from
             return ""

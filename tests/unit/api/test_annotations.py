@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from poddnat.api import FIXED, POD_DNAT, AnnotationError
-from poddnat.api.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, format_result, format_status, parse
+from poddnat.api.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, format_result, format_status, oddities, parse
 from poddnat.model import ExposedPort, Exposure, Ports, Transport
 from tests.unit.samples import items, working
 
@@ -188,3 +188,42 @@ def test_result_without_entries_is_an_empty_list() -> None:
 
 def test_status_is_a_reason_and_a_sentence() -> None:
     assert format_status("NoFreePorts", "No port is free.") == "NoFreePorts: No port is free."
+
+
+ASKING = {"k8s.aliyun.com/pod-dnat": "true", "k8s.aliyun.com/pod-dnat-expose-port": "80"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        pytest.param(
+            "pod-dnat-expose-protocal", "udp", "did you mean k8s.aliyun.com/pod-dnat-expose-protocol?", id="1"
+        ),
+        pytest.param("pod-dnat-expose-ports", "80", "did you mean k8s.aliyun.com/pod-dnat-expose-port?", id="2"),
+        pytest.param("pod-dnat-protocol", "udp", "did you mean k8s.aliyun.com/pod-dnat-expose-protocol?", id="3"),
+        pytest.param("pod-dnat-Fixed", "true", "did you mean k8s.aliyun.com/pod-dnat-fixed?", id="4"),
+        pytest.param(
+            "pod-dnat-release-strategy", "Never", 'set k8s.aliyun.com/pod-dnat-fixed: "true".', id="not fixed"
+        ),
+    ],
+)
+def test_annotation_without_effect_is_told_with_what_may_be_meant(key: str, value: str, told: str) -> None:
+    (oddity,) = oddities({**ASKING, f"k8s.aliyun.com/{key}": value})
+    assert f"k8s.aliyun.com/{key}" in oddity
+    assert told in oddity
+    assert "the user has to" in oddity
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        ASKING,
+        {**ASKING, "k8s.aliyun.com/pod-dnat-status": "Ready", "k8s.aliyun.com/pod-dnat-result": "[]", "other": "x"},
+        {**ASKING, "k8s.aliyun.com/pod-dnat-fixed": "True", "k8s.aliyun.com/pod-dnat-release-strategy": "Never"},
+        {"k8s.aliyun.com/pod-dnat": "false", "k8s.aliyun.com/pod-dnat-expose-ports": "80"},
+        {"k8s.aliyun.com/pod-dnat-expose-ports": "80"},
+    ],
+    ids=["usual", "told", "fixed", "off", "not asking"],
+)
+def test_annotations_that_have_their_effect_are_not_odd(found: dict[str, str]) -> None:
+    assert oddities(found) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -106,7 +107,32 @@ def some_mappings(draw: st.DrawFn) -> PortMapping:
     return PortMapping(external, Ports.of(first, first + external.size - 1), transport)
 
 
-@given(st.lists(some_mappings(), min_size=1, max_size=4))
+def apart(mappings: list[PortMapping]) -> bool:
+    """Whether no port is mapped twice for the same protocol."""
+    return not any(
+        set(one.transport.protocols) & set(other.transport.protocols)
+        and (one.external.overlaps(other.external) or one.internal.overlaps(other.internal))
+        for one, other in itertools.combinations(mappings, 2)
+    )
+
+
+@given(st.lists(some_mappings(), min_size=1, max_size=2))
+def test_spec_that_maps_a_port_twice_is_refused(mappings: list[PortMapping]) -> None:
+    poddnat = replace(asking(), mappings=tuple(mappings))
+    if apart(mappings):
+        assert parse_spec(poddnat.spec()) == poddnat
+    else:
+        with pytest.raises(SpecError, match="which overlap; each port may be there once for"):
+            parse_spec(poddnat.spec())
+
+
+def test_thousand_mappings_of_all_ports_ask_for_nothing() -> None:
+    everything = {"externalPort": "1/65535", "internalPort": "1/65535", "protocol": "tcpudp"}
+    with pytest.raises(SpecError, match="lists 1-65535 and 1-65535 of externalPort, which overlap"):
+        parse_spec(spec(portMapping=[everything] * MOST_ITEMS))
+
+
+@given(st.lists(some_mappings(), min_size=1, max_size=3).filter(apart))
 def test_spec_is_read_back_as_written(mappings: list[PortMapping]) -> None:
     poddnat = replace(asking(), mappings=tuple(mappings), eni="eni-1", vswitch="vsw-1", zone="z")
     assert parse_spec(poddnat.spec()) == poddnat
@@ -322,7 +348,7 @@ def test_status_without_entries_has_no_ids_and_no_ports(observed: Json) -> None:
 
 
 def test_spec_with_more_items_than_a_pod_may_list_is_refused() -> None:
-    mappings = [{"externalPort": "512", "internalPort": str(port)} for port in range(1, MOST_ITEMS + 2)]
+    mappings = [{"externalPort": str(1000 + port), "internalPort": str(port)} for port in range(1, MOST_ITEMS + 2)]
     assert len(parse_spec(spec(portMapping=mappings[:-1])).mappings) == MOST_ITEMS
     with pytest.raises(SpecError, match="has 1001 items; it may have 1000"):
         parse_spec(spec(portMapping=mappings))

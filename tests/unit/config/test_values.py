@@ -307,7 +307,14 @@ def test_pool_without_eips_allows_any_address_of_its_gateway() -> None:
         pytest.param(changed((("vpcID",), ...)), "vpcID: missing", "such as vpc-", id="missing at the top"),
         pytest.param(changed((POOL, [])), "networkController.natGwPool: []", "at least one", id="empty pool"),
         pytest.param(changed((POOL, None)), "networkController.natGwPool: nothing", "a list", id="no pool"),
-        pytest.param(content() | {"zone": 1}, "zone: unknown key", "known here: clusterID", id="unknown key"),
+        pytest.param(pool({"zone": 1}), f"{POOL_0}.zone: unknown key", "did you mean zoneId?", id="unknown key"),
+        pytest.param(pool({"ram": 1}), f"{POOL_0}.ram: unknown key", "known here: natgwId", id="key of nobody"),
+        pytest.param(
+            network(allowedNamespace={"names": ["games"]}),
+            "networkController.allowedNamespace: unknown key",
+            "did you mean allowedNamespaces?",
+            id="misspelt restriction",
+        ),
         pytest.param(
             content() | {"regionId": "x"}, "regionId: unknown key", "did you mean regionID?", id="misspelt key"
         ),
@@ -463,7 +470,7 @@ def test_all_problems_are_told_at_once() -> None:
             (("clusterID",), ...),
             (("enableControllers",), []),
             (("credential", "accessKey"), ""),
-            (("zone",), 1),
+            (("vpcid",), 1),
             of=wrong,
         )
     )
@@ -476,8 +483,109 @@ def test_all_problems_are_told_at_once() -> None:
         "networkController.natGwPool[1].eip",
         "networkController.natGwPool[2]",
         "networkController.natGwPool[3].portRangeEnd",
-        "zone",
+        "vpcid",
     ]
+
+
+@pytest.mark.parametrize(
+    ("of", "where", "right"),
+    [
+        pytest.param(
+            content() | {"image": "registry/controller"},
+            "image: poddnat doesn't know this key",
+            "leaves it to others",
+            id="a chart's key",
+        ),
+        pytest.param(
+            network(ipv6GatewayController={"enable": False}),
+            "networkController.ipv6GatewayController: poddnat doesn't know this key",
+            "leaves it to others",
+            id="another controller's key",
+        ),
+        pytest.param(
+            pool({"eips": ["203.0.113.10", "203.0.113.10"]}),
+            f"{POOL_0}.eips: 203.0.113.10 is listed 2 times",
+            "once is enough",
+            id="EIP twice",
+        ),
+        pytest.param(
+            pool({}, {"natgwId": "ngw-other", "portRangeStart": 2000, "portRangeEnd": 3000, "eips": ["203.0.113.11"]}),
+            f"networkController.natGwPool[1].eips: 203.0.113.11 is listed for ngw-other and, in natGwPool[0], "
+            f"for {GATEWAY}",
+            "take it out of the other",
+            id="one EIP under two gateways",
+        ),
+        pytest.param(
+            pool({}, {"zoneId": "cn-hangzhou-k", "portRangeStart": 2000, "portRangeEnd": 3000}),
+            "networkController.natGwPool[1].zoneId: cn-hangzhou-k differs from that of natGwPool[0], cn-hangzhou-j",
+            "a gateway is in one zone",
+            id="one gateway in two zones",
+        ),
+        pytest.param(
+            network(blockedEips=["203.0.113.0/24"]),
+            "networkController.blockedEips: every EIP of the pool is blocked",
+            "leave some open",
+            id="all blocked",
+        ),
+    ],
+)
+def test_what_is_odd_but_no_fault_is_a_warning(of: object, where: str, right: str) -> None:
+    (warning,) = parse(of).warnings
+    assert warning.startswith(where)
+    assert right in warning
+
+
+@pytest.mark.parametrize("of", [content(), network(blockedEips=["203.0.113.10"])], ids=["usual", "one blocked"])
+def test_usual_file_has_no_warnings(of: object) -> None:
+    assert parse(of).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        pytest.param(
+            FILE + "networkController: {natGwPool: []}\n",
+            "networkController: given 2 times, in lines 8 and 21; keep one",
+            id="section",
+        ),
+        pytest.param(
+            FILE.replace("portRangeEnd: 1024", "portRangeEnd: 1024\n      portRangeEnd: 512"),
+            f"{POOL_0}.portRangeEnd: given 2 times, in lines 13 and 14; keep one",
+            id="key of the pool",
+        ),
+        pytest.param(
+            FILE + 'image: "a"\nimage: "b"\n', "image: given 2 times, in lines 21 and 22; keep one", id="others' key"
+        ),
+        pytest.param(
+            FILE.replace("portRangeStart: 512", "portRangeStart: 0512"),
+            f"{POOL_0}.portRangeStart: 0512 in line 12 is 330 to YAML; write 512, or 330 if that is meant",
+            id="octal",
+        ),
+        pytest.param(
+            FILE.replace("portRangeEnd: 1024", "portRangeEnd: 0x400"),
+            f'{POOL_0}.portRangeEnd: 0x400 in line 13 is 1024 to YAML; write 1024, or "0x400" for the text',
+            id="hexadecimal",
+        ),
+        pytest.param("", "it is empty", id="empty"),
+        pytest.param("# Nothing yet.\n", "it is empty", id="comment"),
+        pytest.param(FILE + "---\n" + FILE, "it has 2 documents, parted by ---; leave one", id="two documents"),
+        pytest.param("a: 2026-02-30\n", "it is not YAML: it has a value that can't be read", id="no such day"),
+    ],
+)
+def test_what_yaml_would_take_otherwise_than_it_looks_is_named_with_its_line(
+    tmp_path: Path, written: str, complaint: str
+) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text(written, encoding="utf-8")
+    with pytest.raises(ValuesError) as caught:
+        load(path)
+    assert any(problem.startswith(complaint) for problem in caught.value.problems)
+
+
+def test_numbers_of_others_keys_and_anchors_are_nobodys_fault(tmp_path: Path) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text(FILE + "mode: &mode {bits: 0644}\nother: {<<: *mode, more: *mode}\n", encoding="utf-8")
+    assert len(load(path).warnings) == 2
 
 
 def test_error_names_the_file_and_every_problem(tmp_path: Path) -> None:
@@ -496,7 +604,7 @@ def test_error_names_the_file_and_every_problem(tmp_path: Path) -> None:
         pytest.param(b"clusterID: [", "it is not YAML: ", id="broken YAML"),
         pytest.param(b"a: \x00", "it is not YAML: ", id="a character that YAML does not allow"),
         pytest.param(b"a: \xff", "it is not UTF-8 text: ", id="not UTF-8"),
-        pytest.param(b"", "the file: ", id="empty"),
+        pytest.param(b"", "it is empty", id="empty"),
     ],
 )
 def test_file_that_is_no_values_file_is_refused(tmp_path: Path, written: bytes, complaint: str) -> None:

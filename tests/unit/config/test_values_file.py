@@ -158,3 +158,19 @@ def test_secret_that_kubelet_swaps_is_noticed(tmp_path: Path) -> None:
     wait_until(lambda: applied, 10, "the change to be applied")
     polled.stop()
     assert [values.pool[0].ports.last for values in applied] == [2048]
+
+
+def test_key_given_twice_changes_nothing_and_is_named_with_its_lines(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.change("portRangeEnd: 1024", "portRangeEnd: 2048\n      portRangeEnd: 600")
+    assert watched.applied == []
+    assert not watched.file.valid
+    assert "portRangeEnd: given 2 times, in lines 13 and 14; keep one" in caplog.text
+
+
+def test_what_is_odd_is_logged_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    watched.change("clusterID:", "image: one\nclusterID:")
+    watched.change("clusterID:", "image: two\nclusterID:")
+    assert watched.file.valid
+    assert caplog.text.count("image: poddnat doesn't know this key") == 1

@@ -250,7 +250,7 @@ def test_pod_has_the_ports_of_one_poddnat_only() -> None:
 
 def test_ports_named_by_hand_are_left_to_others() -> None:
     with running(last_port=513) as world:
-        mapping = [{"externalPort": str(port), "internalPort": "80"} for port in (512, 513)]
+        mapping = [{"externalPort": str(port), "internalPort": str(port)} for port in (512, 513)]
         spec = {"tableId": GATEWAY, "externalIP": EIP, "internalIP": VICTIM_IP, "portMapping": mapping}
         assert verdict(world, world.make_poddnat(spec, name="greedy"))[0] == "NotAllowed"
         assert world.expose(world.make_pod(EXPOSE_80))["spec"]["externalIP"] == EIP

@@ -325,6 +325,36 @@ def test_credentials_that_the_cloud_does_not_know_are_told(terminal: Terminal) -
     assert "InvalidAccessKeyId" in text
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "what", "right"),
+    [
+        pytest.param("vpcID", "vpc-wrong", "vpc", "correct vpcID, or regionID", id="VPC"),
+        pytest.param("regionID", "cn-beijing", "region", "correct regionID", id="region"),
+        pytest.param("endpoints", {"vpc": "http://127.0.0.1:9"}, "endpoint", "correct endpoints.vpc", id="endpoint"),
+    ],
+)
+def test_wrong_place_is_told_as_that_and_credentials_are_not_blamed(
+    terminal: Terminal, key: str, value: object, what: str, right: str
+) -> None:
+    content = yaml.safe_load(terminal.values.read_text(encoding="utf-8"))
+    terminal.values.write_text(yaml.safe_dump({**content, key: value}), encoding="utf-8")
+    found = checks(terminal)
+    ((subject, (result, text)),) = [(of, found[check, of]) for check, of in found if check == what]
+    assert result == "wrong"
+    assert right in text
+    assert subject
+    assert ("credentials", "") not in found
+
+
+def test_ecs_endpoint_that_does_not_answer_is_told(terminal: Terminal) -> None:
+    content = yaml.safe_load(terminal.values.read_text(encoding="utf-8"))
+    content["endpoints"]["ecs"] = "http://127.0.0.1:9"
+    terminal.values.write_text(yaml.safe_dump(content), encoding="utf-8")
+    result, text = checks(terminal)["endpoint", "http://127.0.0.1:9"]
+    assert result == "wrong"
+    assert "correct endpoints.ecs" in text
+
+
 def test_gateway_that_is_not_there_is_told_with_those_that_are(terminal: Terminal) -> None:
     terminal.change_values(natgwId="ngw-typo")
     result, text = checks(terminal)["gateway", "ngw-typo"]

@@ -344,3 +344,9 @@ def test_opting_out_twice_is_fine(world: World) -> None:
     pod = world.make_pod({STATUS: "Ready"})
     first = answer(lambda: world.opt_out(pod))
     assert answer(lambda: world.opt_out(pod)) == first
+
+
+def test_misspelt_annotation_is_told_as_an_event_and_the_pod_gets_its_ports(world: World) -> None:
+    pod = world.make_pod({**EXPOSE_80, "k8s.aliyun.com/pod-dnat-expose-protocal": "udp"})
+    assert world.attachment(pod)["spec"]["protocol"] == "tcp"
+    assert world.warnings() == [("Pod", "AnnotationIgnored")]
