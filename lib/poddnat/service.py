@@ -158,7 +158,8 @@ class Service:
         self.poddnats = PodDNATInformer(kube, on_update=self._events.poddnat_seen, on_delete=self._events.poddnat_gone)
         self.live = LiveReader(kube, self.poddnats)
         self._namespaces = Namespaces(values, kube, clock=clock)
-        self._locator = PodLocator(cloud, clock=clock)
+        self._nodes = Nodes(kube, clock=clock)
+        self._locator = PodLocator(cloud, self._nodes.instance_of, clock=clock)
         ownership = Ownership(values.cluster_id)
         self.fleet = Fleet(values, cloud, ownership, self.poddnats, self._events, may_write=may_write, clock=clock)
         self._running_fixed_pods = FixedPodInformer(kube, self._events.fixed_pod_gone)
@@ -182,7 +183,7 @@ class Service:
             self.poddnats,
             self._retained,
             Assignments(self.fleet, self._locator, self._registry, exposure_timer),
-            Nodes(kube, clock=self._clock),
+            self._nodes,
             self._namespaces,
             self._refusals,
             wall_clock=self._wall_clock,

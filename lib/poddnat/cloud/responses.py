@@ -1,7 +1,8 @@
 """What the API's answers hold, and how their rows are read: a form that isn't known must not stop the reading."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from poddnat.model import ALL_PORTS, Address, EntryStatus, ForwardEntry, ForwardRule, Ports, Protocol
@@ -24,6 +25,22 @@ class GatewayInfo:
     zone: str
     vpc_id: str
     eips: tuple[Eip, ...]
+
+
+@dataclass(frozen=True)
+class NetworkInterface:
+    """A network interface, and the private addresses that it has."""
+
+    eni: str
+    vswitch: str
+    zone: str
+    ips: frozenset[str]
+    prefixes: tuple[IPv4Network, ...]
+    """Whole blocks of addresses: those that Terway gives to pods out of one are not among ``ips``."""
+
+    def covers(self, ip: str) -> bool:
+        """Whether an address lies in one of the prefixes."""
+        return any(IPv4Address(ip) in prefix for prefix in self.prefixes)
 
 
 @dataclass(frozen=True)
@@ -109,8 +126,25 @@ def nat_gateway(row: Any) -> GatewayInfo:
     )
 
 
-def private_addresses(row: Any) -> Iterator[Address]:
-    """Read the addresses of one network interface, a row of DescribeNetworkInterfaces: the primary one first."""
+def network_interface(row: Any) -> NetworkInterface:
+    """Read a row of DescribeNetworkInterfaces."""
     secondary = (str(ip.private_ip_address) for ip in rows_of(row.private_ip_sets, "private_ip_set"))
-    for ip in dict.fromkeys([str(row.private_ip_address), *secondary]):
-        yield Address(ip=ip, eni=str(row.network_interface_id), vswitch=str(row.v_switch_id), zone=str(row.zone_id))
+    prefixes = (str(prefix.ipv_4prefix) for prefix in rows_of(row.ipv_4prefix_sets, "ipv_4prefix_set"))
+    return NetworkInterface(
+        eni=str(row.network_interface_id),
+        vswitch=str(row.v_switch_id),
+        zone=str(row.zone_id),
+        ips=frozenset([str(row.private_ip_address), *secondary]),
+        prefixes=tuple(IPv4Network(prefix, strict=False) for prefix in prefixes),
+    )
+
+
+def addresses_on(interfaces: Iterable[NetworkInterface], ips: Iterable[str]) -> dict[str, Address]:
+    """Find which of these addresses are on network interfaces: by themselves, or in a prefix."""
+    there = list(interfaces)
+    found = {}
+    for ip in ips:
+        on = next((one for one in there if ip in one.ips), None) or next((one for one in there if one.covers(ip)), None)
+        if on is not None:
+            found[ip] = Address(ip=ip, eni=on.eni, vswitch=on.vswitch, zone=on.zone)
+    return found

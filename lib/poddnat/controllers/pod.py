@@ -124,6 +124,9 @@ class PodReconciler:
         if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
             self._assignments.reserve(pod["metadata"]["uid"], observed)
             raise ProblemError(problem)
+        if ipv6 := pod_facts.ipv6_only(pod):
+            text = f"The pod has only an IPv6 address, {ipv6}, and NAT gateways translate IPv4 alone"
+            raise ProblemError(Problem("NoIPv4Address", f"{text}; the user has to run it with an IPv4 address.", 0.0))
         ip = pod_facts.address_of(pod)
         owner = self._retained.owner_for(pod, exposure, retained)
         if ip is None:

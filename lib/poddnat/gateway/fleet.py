@@ -15,7 +15,7 @@ from typing import Protocol
 
 from poddnat.api import Problem
 from poddnat.backoff import Backoff
-from poddnat.cloud import CloudClient, CloudError, Eip, GatewayInfo, RateLimiter, problem_of
+from poddnat.cloud import CloudClient, CloudError, Eip, GatewayInfo, Outage, RateLimiter
 from poddnat.config import Values
 from poddnat.gateway.driver import GatewayDriver, GatewayListener, Liveness
 from poddnat.gateway.intervals import (
@@ -87,7 +87,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._drivers: dict[str, GatewayDriver] = {}
         self._infos: dict[str, GatewayInfo] | None = None
-        self._problem: Problem | None = None
+        self._outage = Outage(clock)
         self._missing_since: dict[str, float] = {}
         # Gateways and addresses that the last answers did not show any more.
         self._stopping = threading.Event()
@@ -159,7 +159,7 @@ class Fleet:
     def problem(self, gateway_id: str) -> Problem | None:
         """Tell what is the matter with a gateway, or with asking about gateways at all."""
         if self._infos is None:
-            return self._problem
+            return self._outage.problem
         return None if gateway_id in self._infos else gateway_missing(gateway_id)
 
     def candidates(self) -> list[Candidate]:
@@ -256,7 +256,7 @@ class Fleet:
                 backoff.reset()
             except CloudError as error:
                 attempts.failed(error)
-                self._problem = problem_of(error)
+                self._outage.failed(error)
                 wait = error.retry_after or backoff.failed()
             except Exception as error:  # noqa: BLE001  # asked again whatever it answers: all else rests on this picture
                 attempts.failed(error, expected=False)
@@ -278,7 +278,7 @@ class Fleet:
                 log.error("%s", gateway_missing(gateway_id).message)
         with self._lock:
             self._infos = infos
-            self._problem = None
+            self._outage.worked()
         self._drop_gone()
         for gateway in self.gateways():
             gateway.update(infos.get(gateway.gateway_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,8 +23,12 @@ from tests.unit.hooks.world import (
     World,
     answer,
     running,
+    says_who_acts,
 )
 from vpc_emulator import Fault
+
+if TYPE_CHECKING:
+    from tests.unit.hooks.world import Json
 
 
 def test_pod_with_an_ip_gets_a_poddnat_of_its_name(world: World) -> None:
@@ -305,9 +310,41 @@ def test_pod_on_a_virtual_node_by_label_is_refused(world: World) -> None:
     assert world.refusal(pod).startswith("VirtualNode: ")
 
 
-def test_pod_whose_ip_nobody_in_the_vpc_has_is_refused(world: World) -> None:
+def test_pod_whose_ip_nobody_in_the_vpc_has_is_refused_once_it_was_looked_for_several_times(world: World) -> None:
     pod = world.make_pod(EXPOSE_80, ip="10.0.0.1")
     assert world.refusal(pod).startswith("NoNetworkInterface: ")
+    assert world.emulator.calls.count("DescribeNetworkInterfaces") >= 3
+
+
+def set_addresses(world: World, *ips: str) -> Json:
+    """Make a pod with these addresses, the first one as its main one."""
+    world.make_pod(EXPOSE_80, ip="")
+    patch = {"status": {"phase": "Running", "podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}}
+    return world.api.patch(world.api.resource("v1", "pods"), "web-1", patch, "default", "status")
+
+
+@pytest.mark.parametrize("ips", [("172.16.1.7", "2408:4005::7"), ("2408:4005::7", "172.16.1.7")])
+def test_pod_with_dual_stack_is_exposed_by_its_ipv4_address(world: World, ips: tuple[str, str]) -> None:
+    pod = set_addresses(world, *ips)
+    poddnat = world.expose(pod)
+    assert poddnat["spec"]["internalIP"] == "172.16.1.7"
+    assert [entry.internal_ip for entry in world.entries()] == ["172.16.1.7"]
+
+
+def test_pod_with_ipv6_only_is_told_so_without_a_call(world: World) -> None:
+    pod = set_addresses(world, "2408:4005::7")
+    told = world.refusal(pod)
+    assert told.startswith("NoIPv4Address: The pod has only an IPv6 address, 2408:4005::7, and")
+    assert says_who_acts(told)
+    assert world.emulator.calls.count("DescribeNetworkInterfaces") == 0
+
+
+def test_pod_whose_ip_lies_in_a_prefix_of_its_nodes_interface_is_exposed(world: World) -> None:
+    spec = {"providerID": "cn-hangzhou.i-9"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-9"}, "spec": spec}
+    world.api.create(world.api.resource("v1", "nodes"), node)
+    pod = world.make_pod(EXPOSE_80, ip="172.16.2.17", nodeName="node-9")
+    assert world.expose(pod)["spec"]["eni"] == "eni-9"
 
 
 def test_pod_that_switches_off_should_have_nothing(world: World) -> None:
