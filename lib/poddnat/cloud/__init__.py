@@ -15,6 +15,7 @@ from poddnat.cloud.responses import (
     EntryPage,
     GatewayInfo,
     NetworkInterface,
+    RouteTables,
     addresses_on,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "NetworkInterface",
     "Outage",
     "RateLimiter",
+    "RouteTables",
     "Scope",
     "addresses_on",
     "problem_of",

@@ -30,10 +30,12 @@ from poddnat.cloud.responses import (
     EntryPage,
     GatewayInfo,
     NetworkInterface,
+    RouteTables,
     addresses_on,
     forward_entry,
     nat_gateway,
     network_interface,
+    route_tables,
     rows_of,
 )
 from poddnat.config import Values
@@ -166,10 +168,10 @@ class CloudClient:
 
         return _all_pages(page)
 
-    def describe_route_table_list(self) -> dict[str, str]:
-        """Read which route table each vSwitch of the VPC uses: vSwitch id to route table id."""
+    def describe_route_table_list(self) -> RouteTables:
+        """Read which route table each vSwitch of the VPC uses."""
 
-        def page(number: int) -> tuple[list[tuple[str, list[str]]], int]:
+        def page(number: int) -> tuple[list[Any], int]:
             request = vpc_models.DescribeRouteTableListRequest(
                 region_id=self._region,
                 vpc_id=self._vpc_id,
@@ -178,11 +180,9 @@ class CloudClient:
             )
             call = self._vpc.describe_route_table_list_with_options
             answer = self._call("DescribeRouteTableList", call, request)
-            rows = rows_of(answer.router_table_list, "router_table_list_type")
-            tables = [(str(row.route_table_id), rows_of(row.v_switch_ids, "v_switch_id")) for row in rows]
-            return tables, int(answer.total_count or 0)
+            return rows_of(answer.router_table_list, "router_table_list_type"), int(answer.total_count or 0)
 
-        return {vswitch: table for table, vswitches in _all_pages(page) for vswitch in vswitches}
+        return route_tables(_all_pages(page))
 
     def describe_default_route(self, route_table_id: str) -> tuple[str, str] | None:
         """Read where a route table's default route points, as (type, id) of the next hop; None: it has none."""

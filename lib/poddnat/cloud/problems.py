@@ -30,6 +30,9 @@ def problem_of(error: CloudError, gateway_id: str = "the pool's gateways") -> Pr
         case _ if error.passes:
             text = f"The cloud does not answer as it should: {quote}; nobody has to act, it is tried again"
             return Problem(CLOUD, f"{text}.", retry_after=CLOUD_RETRY_AFTER)
+        case Meaning.UNUSABLE if error.code == "Forbidden.FinancialLocked":
+            text = f"NAT gateway {gateway_id} is locked for an unpaid bill: {quote}"
+            return Problem(GATEWAY, f"{text}; an operator has to pay it.")
         case Meaning.UNUSABLE:
             text = f"The values file does not fit {gateway_id} as the cloud has it: {quote}"
             return Problem(GATEWAY, f"{text}; an operator has to correct one of them.")

@@ -1,6 +1,6 @@
 """What the API's answers hold, and how their rows are read: a form that isn't known must not stop the reading."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -23,8 +23,29 @@ class GatewayInfo:
     table_ids: tuple[str, ...]
     status: str
     zone: str
+    """Empty for one of a whole region."""
     vpc_id: str
     eips: tuple[Eip, ...]
+    locked: bool = False
+    """Whether it has not been paid for: it forwards nothing and takes no writes."""
+
+
+@dataclass(frozen=True)
+class RouteTables:
+    """Which route table each vSwitch of a VPC uses."""
+
+    by_vswitch: Mapping[str, str]
+    system: str = ""
+    """The VPC's own table: that of all vSwitches that no table lists."""
+
+    @property
+    def ids(self) -> list[str]:
+        """All tables that some vSwitch may use."""
+        return sorted({*self.by_vswitch.values(), self.system} - {""})
+
+    def of(self, vswitch: str) -> str:
+        """Give the table of a vSwitch; empty: not known."""
+        return self.by_vswitch.get(vswitch, self.system)
 
 
 @dataclass(frozen=True)
@@ -76,6 +97,8 @@ class EntryFilter:
         return all(value in (None, actual) for value, actual in pairs)
 
 
+_LOCKED = frozenset({"FinancialLocked", "SecurityLocked"})
+
 ALL_ENTRIES = EntryFilter()
 
 
@@ -123,7 +146,19 @@ def nat_gateway(row: Any) -> GatewayInfo:
         zone=str(getattr(row.nat_gateway_private_info, "iz_no", "") or ""),
         vpc_id=str(row.vpc_id),
         eips=tuple(Eip(str(ip.ip_address)) for ip in rows_of(row.ip_lists, "ip_list")),
+        locked=str(row.business_status or "") in _LOCKED,
     )
+
+
+def route_tables(rows: Iterable[Any]) -> RouteTables:
+    """Read all rows of DescribeRouteTableList."""
+    by_vswitch, system = {}, ""
+    for row in rows:
+        table = str(row.route_table_id)
+        by_vswitch.update({str(vswitch): table for vswitch in rows_of(row.v_switch_ids, "v_switch_id")})
+        if row.route_table_type == "System":
+            system = table
+    return RouteTables(by_vswitch, system)
 
 
 def network_interface(row: Any) -> NetworkInterface:

@@ -156,6 +156,11 @@ class Fleet:
         """Whether the cloud knows a gateway, as far as it has told."""
         return self._infos is None or gateway_id in self._infos
 
+    def is_locked(self, gateway_id: str) -> bool:
+        """Whether the cloud has locked a gateway, such as for an unpaid bill: its entries forward nothing."""
+        info = (self._infos or {}).get(gateway_id)
+        return info is not None and info.locked
+
     def problem(self, gateway_id: str) -> Problem | None:
         """Tell what is the matter with a gateway, or with asking about gateways at all."""
         if self._infos is None:
@@ -223,7 +228,9 @@ class Fleet:
                 if ip in there:
                     places.setdefault(ip, Place(gateway_id, ip, entry.policy, capacity))
         usable = tuple(place for place in places.values() if not self._values.is_blocked(place.external_ip))
-        return Candidate(gateway_id, info.zone if info is not None else "", usable, len(places) - len(usable))
+        zone, locked = (info.zone, info.locked) if info is not None else ("", False)
+        offered = () if locked else usable
+        return Candidate(gateway_id, zone, offered, len(places) - len(usable), locked)
 
     def _add(self, gateway_id: str) -> GatewayDriver:
         with self._lock:

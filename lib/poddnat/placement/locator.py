@@ -15,7 +15,7 @@ from cachetools import LRUCache, TTLCache
 
 from poddnat.api import CLOUD, Problem
 from poddnat.backoff import Backoff
-from poddnat.cloud import ADDRESSES_PER_CALL, CloudClient, CloudError, Outage
+from poddnat.cloud import ADDRESSES_PER_CALL, CloudClient, CloudError, Outage, RouteTables
 from poddnat.kube import KubeError
 from poddnat.logs import Attempts
 from poddnat.model import Address
@@ -88,7 +88,7 @@ class PodLocator:
         self._outage = Outage(clock)
         self._most_at_once = ADDRESSES_PER_CALL
         self._refused_in_a_row = 0
-        self._tables: dict[str, str] = {}
+        self._tables = RouteTables({})
         self._hops: dict[str, tuple[str, str] | None] = {}
         self._routes_until = float("-inf")
         self._routes_known = False
@@ -129,7 +129,7 @@ class PodLocator:
     def _route(self, address: Address) -> Route | None:
         if not self._routes_known:
             return None
-        table = self._tables.get(address.vswitch, "")
+        table = self._tables.of(address.vswitch)
         hop_type, hop_id = self._hops.get(table) or (None, None)
         return Route(table, hop_type, hop_id)
 
@@ -259,7 +259,7 @@ class PodLocator:
             return
         try:
             tables = self._cloud.describe_route_table_list()
-            hops = {table: self._cloud.describe_default_route(table) for table in sorted(set(tables.values()))}
+            hops = {table: self._cloud.describe_default_route(table) for table in tables.ids}
         except CloudError as error:
             if not error.lacks_permission:
                 raise  # Credentials that are not accepted say nothing about what they allow.

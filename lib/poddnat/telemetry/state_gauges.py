@@ -131,7 +131,9 @@ def _gateways(fleet: Fleet) -> Iterator[GaugeMetricFamily]:
         "gateway",
     )
     usable = _gauge(
-        "poddnat_gateway_usable", "1 when the cloud knows the gateway and its table has been listed, else 0.", "gateway"
+        "poddnat_gateway_usable",
+        "1 when the cloud knows the gateway, has not locked it, and its table has been listed, else 0.",
+        "gateway",
     )
     for gateway in fleet.gateways():
         name, stats = gateway.gateway_id, gateway.stats()
@@ -144,7 +146,7 @@ def _gateways(fleet: Fleet) -> Iterator[GaugeMetricFamily]:
         entries.add_metric([name], stats.entries)
         if stats.quota is not None:
             quota.add_metric([name], stats.quota)
-        usable.add_metric([name], float(stats.loaded and fleet.exists(name)))
+        usable.add_metric([name], float(stats.loaded and fleet.exists(name) and not fleet.is_locked(name)))
     yield from (waiting, oldest, in_flight, unsettled, limit, entries, quota, usable)
 
 
