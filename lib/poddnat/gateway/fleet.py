@@ -56,6 +56,9 @@ class SilentListener:
     def garbage_collected(self, gateway_id: str) -> None:
         """Do nothing."""
 
+    def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
+        """Do nothing."""
+
     def places_left(self) -> None:
         """Do nothing."""
 
@@ -191,7 +194,7 @@ class Fleet:
     def orphan(self, own: OwnEntries) -> None:
         """Release what a PodDNAT has left behind that went without a finalize call."""
         for gateway in self.gateways():
-            gateway.orphan(own)
+            gateway.gone(own)
 
     def leave_others(self, own: OwnEntries, gateway_id: str) -> None:
         """Give up what a PodDNAT had on gateways before it was moved to this one."""

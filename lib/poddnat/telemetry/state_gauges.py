@@ -135,6 +135,11 @@ def _gateways(fleet: Fleet) -> Iterator[GaugeMetricFamily]:
         "1 when the cloud knows the gateway, has not locked it, and its table has been listed, else 0.",
         "gateway",
     )
+    orphans = _gauge(
+        "poddnat_gateway_orphans",
+        "PodDNATs that are gone and whose entries are kept, as they are too many to be believed.",
+        "gateway",
+    )
     for gateway in fleet.gateways():
         name, stats = gateway.gateway_id, gateway.stats()
         for kind, count in stats.waiting.items():
@@ -146,8 +151,9 @@ def _gateways(fleet: Fleet) -> Iterator[GaugeMetricFamily]:
         entries.add_metric([name], stats.entries)
         if stats.quota is not None:
             quota.add_metric([name], stats.quota)
+        orphans.add_metric([name], gateway.orphans)
         usable.add_metric([name], float(stats.loaded and fleet.exists(name) and not fleet.is_locked(name)))
-    yield from (waiting, oldest, in_flight, unsettled, limit, entries, quota, usable)
+    yield from (waiting, oldest, in_flight, unsettled, limit, entries, quota, usable, orphans)
 
 
 def _ports(fleet: Fleet, registry: PortRegistry) -> Iterator[GaugeMetricFamily]:

@@ -135,6 +135,11 @@ class World:
     connection: LossyClient
     """The service's, to the API server."""
 
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """Return the reasons and sentences that operators were told."""
+        return self.connection.told
+
     def change_values(self, *, last_port: int = 1024, entry: Json | None = None, network: Json | None = None) -> None:
         """Let other values be in force, as when the file has changed."""
         url = self.values.endpoints.vpc
@@ -389,6 +394,7 @@ def _serving(
         read,
         KubeClient(connection),
         CloudClient(read),
+        tell_operators=lambda reason, message: connection.told.append((reason, message)),
         clock=lambda: time.monotonic() * haste,
     )
     try:
