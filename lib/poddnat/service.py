@@ -195,7 +195,8 @@ class Service:
         )
         self._events.connect(self.poddnats, self.poddnat_reconciler, self.drift, self._fixed_pods)
         self.metrics.expect_gateways(values.gateway_ids)
-        self.metrics.watch(StateGauges(self, self.poddnats, self.fleet, self._registry, self._refusals))
+        gauges = StateGauges(self, self.poddnats, self.fleet, self._registry, self._refusals, wall_clock=wall_clock)
+        self.metrics.watch(gauges)
 
     def _make_pod_reconciler(self, kube: KubeClient, exposure_timer: ExposureTimer) -> PodReconciler:
         return PodReconciler(
