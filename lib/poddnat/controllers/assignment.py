@@ -27,7 +27,7 @@ from poddnat.controllers.exposure_timer import ExposureTimer
 from poddnat.controllers.intervals import NO_FREE_PORTS_RETRY
 from poddnat.controllers.requeue import RequeueError
 from poddnat.gateway import Fleet
-from poddnat.model import Address, ExposedPort, PortMapping
+from poddnat.model import Address, ExposedPort, Exposure, PortMapping
 from poddnat.placement import AddressKey, Located, NoGatewayError, Place, PodLocator, eligible_tiers
 from poddnat.ports import Allocation, PortRegistry, PortRequest
 
@@ -79,7 +79,7 @@ class Assignments:
         self._registry = registry
         self._exposure_timer = exposure_timer
 
-    def assign(self, pod: Manifest, ip: str, items: Sequence[ExposedPort], observed: Manifest | None) -> Assignment:
+    def assign(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> Assignment:
         """Tell what a pod should have; what can't be had now doesn't cost what it has already and still asks for.
 
         Raises:
@@ -88,7 +88,7 @@ class Assignments:
         """
         metadata, current = pod["metadata"], _Current.read(observed)
         poddnat_uid = observed["metadata"]["uid"] if observed else ""
-        request = PortRequest(metadata["uid"], tuple(items), metadata["namespace"], poddnat_uid)
+        request = PortRequest(metadata["uid"], exposure.items, metadata["namespace"], poddnat_uid, exposure.prefer_own)
         try:
             avoid = self.must_move_from(observed)
             return Assignment(self._assign_all(request, ip, pod["spec"].get("nodeName") or "", current, avoid))

@@ -381,3 +381,47 @@ def test_opting_out_twice_is_fine(world: World) -> None:
     pod = world.make_pod({STATUS: "Ready"})
     first = answer(lambda: world.opt_out(pod))
     assert answer(lambda: world.opt_out(pod)) == first
+
+
+# Public ports equal to the pod's own
+
+OWN = {**EXPOSE_80, "poddnat.alibabacloud.com/prefer-own-ports": "true"}
+
+
+def ports_of(poddnat: Json) -> list[str]:
+    return [mapping["externalPort"] for mapping in poddnat["spec"]["portMapping"]]
+
+
+def test_pod_that_prefers_its_own_ports_gets_them_where_they_are_free_and_in_the_pool(world: World) -> None:
+    pod = world.make_pod({**OWN, PORTS: "700,80,800-802/udp,900/tcpudp"})
+    assert ports_of(world.attachment(pod)) == ["700", "512", "800/802", "900"]
+    events = world.api.list(world.api.resource("v1", "events"))["items"]
+    (told,) = [event["message"] for event in events if event["reason"] == "OtherPorts"]
+    assert told == (
+        f"Public ports equal to the pod's own are not free on {EIP}, or not in the pool: it has 512 for 80/tcp; "
+        "nobody has to act."
+    )
+
+
+def test_own_ports_that_another_pod_has_are_not_given_twice_and_stay_with_the_first(world: World) -> None:
+    first = world.make_pod({**OWN, PORTS: "700"})
+    poddnat = world.expose(first)
+    second = world.make_pod({**OWN, PORTS: "700"}, name="web-2", ip="172.16.1.8")
+    assert ports_of(world.attachment(second)) == ["512"]
+    assert ports_of(world.attachment(first, poddnat)) == ["700"]
+
+
+def test_pod_keeps_the_ports_that_it_has_when_it_begins_to_prefer_its_own(world: World) -> None:
+    pod = world.make_pod({**EXPOSE_80, PORTS: "700"})
+    poddnat = world.expose(pod)
+    pod = world.annotate(pod, {"poddnat.alibabacloud.com/prefer-own-ports": "true"})
+    assert ports_of(world.attachment(pod, poddnat)) == ports_of(poddnat) == ["512"]
+
+
+def test_address_that_has_the_pods_own_ports_free_is_preferred() -> None:
+    with running(entry={"eips": [EIP, "203.0.113.99"]}) as world:
+        world.expose(world.make_pod({**OWN, PORTS: "700"}))
+        for number in (2, 3, 4):
+            world.expose(world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}"))
+        pod = world.make_pod({**OWN, PORTS: "700"}, name="web-5", ip="172.16.1.5")
+        assert ports_of(world.attachment(pod)) == ["700"]
