@@ -134,6 +134,7 @@ class GatewayDriver:
         self._clock = clock
         self._foreign: list[ForwardEntry] = []
         self._guard = OrphanGuard(liveness.is_alive)
+        self._told_held: frozenset[str] = frozenset()
         self._gone: dict[str, OwnEntries] = {}
         self._gone_due = math.inf
         # PodDNATs that went and left something behind, until it is known how many they are.
@@ -476,18 +477,14 @@ class GatewayDriver:
 
     def _collect(self, left: dict[str, OwnEntries]) -> None:
         """Release what PodDNATs left behind that are gone, unless they are too many to be believed."""
-        if not self._may_write():
-            return
-        gone = self._liveness.gone_of(left) if left else set()
+        gone, active = self._liveness.gone_of(left) if left else set(), self._may_write()
         with self._wake:
-            held = self._guard.held
-            released = self._guard.judge(gone, self._owners())
-            if self._guard.held != held:
-                log.error(
-                    "gateway %s: PodDNATs gone whose entries are kept: %d", self.gateway_id, len(self._guard.held)
-                )
-        if self._guard.held != held:
-            self._listener.orphans_held(self.gateway_id, len(self._guard.held), shared=self._guard.shared)
+            released = self._guard.judge(gone, self._owners(), may_delete=active)
+            held, shared = self._guard.held, self._guard.shared
+            news, self._told_held = active and held != self._told_held, held if active else self._told_held
+        if news:
+            log.warning("gateway %s: entries are kept of %d PodDNATs that are gone", self.gateway_id, len(held))
+            self._listener.orphans_held(self.gateway_id, len(held), shared=shared)
         for uid in sorted(released):
             self._listener.garbage_collected(self.gateway_id)
             log.warning("gateway %s: deleting the entries of PodDNAT %s, which is gone", self.gateway_id, uid)

@@ -37,8 +37,11 @@ class OrphanGuard:
         for uid in list(self._deleted):
             self._deleted[uid] = self._deleted[uid] or uid not in owners
 
-    def judge(self, gone: Collection[str], owners: Collection[str]) -> frozenset[str]:
-        """Choose whose entries to delete, of those that are gone; ``owners`` are all that have entries."""
+    def judge(self, gone: Collection[str], owners: Collection[str], *, may_delete: bool = True) -> frozenset[str]:
+        """Choose whose entries to delete, of those that are gone; ``owners`` are all that have entries.
+
+        Who may not delete knows at least what is held, before it may.
+        """
         still_held = {uid for uid in self.held if uid in owners and not self._is_alive(uid)}
         everybody = frozenset(gone) | still_held
         self.shared = self.shared or any(self._deleted.get(uid) for uid in everybody)
@@ -46,6 +49,8 @@ class OrphanGuard:
             self.held = everybody
             return frozenset()
         self.held = frozenset()
+        if not may_delete:
+            return frozenset()
         for uid in gone:
             self._deleted.setdefault(uid, False)
         return frozenset(gone)

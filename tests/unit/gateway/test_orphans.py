@@ -62,3 +62,14 @@ def test_entries_that_come_back_after_they_were_deleted_are_another_clusters() -
     assert judge.judge({"theirs"}, {"theirs"}) == set()
     assert judge.shared
     assert judge.judge({"other"}, {"theirs", "other"}) == set()
+
+
+def test_who_may_not_delete_knows_what_is_held_and_takes_nothing_for_deleted() -> None:
+    judge = guard()
+    assert judge.judge(uids(7), uids(7), may_delete=False) == set()
+    assert judge.held == uids(7)
+    standby = guard()
+    assert standby.judge(uids(2), uids(2), may_delete=False) == set()
+    standby.seen(set())
+    standby.seen(uids(2))
+    assert standby.judge(uids(2), uids(2)) == uids(2)
