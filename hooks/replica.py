@@ -81,8 +81,19 @@ class Replica:
         self._lost = False
         self._ended_thread = ""
         self._stopping = threading.Event()
+        kube = KubeClient(api)
+
+        def tell_operators(reason: str, message: str) -> None:
+            if lease is not None:
+                kube.warn_on_lease(lease.namespace, lease.name, reason, message)
+
         self.service = Service(
-            values, KubeClient(api), CloudClient(values), values_path=values_path, may_write=self._may_write
+            values,
+            kube,
+            CloudClient(values),
+            values_path=values_path,
+            tell_operators=tell_operators,
+            may_write=self._may_write,
         )
         self._election = None if lease is None else self._make_election(api, lease, port)
         app = create_app(self.service, active=self._active, ended_thread=lambda: self._ended_thread, tokens=tokens)

@@ -230,6 +230,8 @@ class Exposure:
     fixed: bool = False
     release: str = "Follow"
     """When the external side of a fixed pod that is away is given up: see ``poddnat.api.release_strategy``."""
+    prefer_own: bool = False
+    """Whether public ports equal to the pod's own are wanted, where they are free."""
 
 
 @dataclass(frozen=True)

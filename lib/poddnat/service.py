@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from poddnat.api import is_terminating, spec_of
+from poddnat.api import Problem, is_terminating, spec_of
 from poddnat.cloud import CloudClient
 from poddnat.config import Values, ValuesFile
 from poddnat.controllers import (
@@ -51,9 +51,10 @@ class _Events(ControllersListener):
     _drift: DriftDetector
     _fixed_pods: FixedPodController
 
-    def __init__(self, registry: PortRegistry, metrics: Metrics) -> None:
+    def __init__(self, registry: PortRegistry, metrics: Metrics, tell_operators: Callable[[str, str], None]) -> None:
         self._registry = registry
         self._metrics = metrics
+        self._tell_operators = tell_operators
 
     def connect(
         self,
@@ -108,6 +109,12 @@ class _Events(ControllersListener):
         """Count a PodDNAT that no longer exists and whose entries are deleted."""
         self._metrics.garbage_collected(gateway_id)
 
+    def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
+        """Tell operators that the entries of PodDNATs that are gone are left to them."""
+        if count:
+            problem = _held(gateway_id, count, shared=shared)
+            self._tell_operators(problem.reason, problem.message)
+
     def places_left(self) -> None:
         """Have PodDNATs synced that are on a gateway or an address that has gone."""
         self._drift.resync_misplaced(self._reconciler.is_misplaced)
@@ -127,6 +134,17 @@ class _Events(ControllersListener):
         self._fixed_pods.repair(poddnat)
 
 
+def _held(gateway_id: str, count: int, *, shared: bool) -> Problem:
+    """Say that so many PodDNATs are gone whose entries are kept."""
+    if shared:
+        text = f"Another cluster makes forward entries on {gateway_id} under this cluster's clusterID"
+        act = "an operator has to give each cluster a clusterID of its own in its values; until then none is collected"
+        return Problem("ClusterIdShared", f"{text}; {act}.")
+    text = f"{count} PodDNATs with forward entries on {gateway_id} are gone at once, so the entries are kept"
+    act = 'an operator has to see why ("poddnat audit" lists them), and may delete them by "poddnat audit --fix"'
+    return Problem("ManyOrphans", f"{text}; {act}.")
+
+
 class Service:
     """What the hooks call, and what runs behind them."""
 
@@ -138,6 +156,7 @@ class Service:
         *,
         may_write: Callable[[], bool] = lambda: True,
         values_path: Path | None = None,
+        tell_operators: Callable[[str, str], None] = lambda _reason, _message: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
@@ -145,6 +164,7 @@ class Service:
 
         ``may_write`` tells whether this process is the active one: others answer no hook and write nothing.
         ``values_path``: the file that the values come from, to follow its changes.
+        ``tell_operators`` gets a reason and a sentence about what concerns no pod and no PodDNAT.
         ``clock`` measures spans, in seconds; ``wall_clock`` gives times that others read.
         """
         self._may_write = may_write
@@ -152,13 +172,14 @@ class Service:
         self._values_file = ValuesFile(values_path, values, self.apply) if values_path is not None else None
         self.metrics = Metrics()
         self._registry = PortRegistry(values, clock=clock)
-        self._events = _Events(self._registry, self.metrics)
+        self._events = _Events(self._registry, self.metrics, tell_operators)
         self._cloud = cloud
         cloud.observe(self.metrics.cloud_called)
         self.poddnats = PodDNATInformer(kube, on_update=self._events.poddnat_seen, on_delete=self._events.poddnat_gone)
         self.live = LiveReader(kube, self.poddnats)
         self._namespaces = Namespaces(values, kube, clock=clock)
-        self._locator = PodLocator(cloud, clock=clock)
+        self._nodes = Nodes(kube, clock=clock)
+        self._locator = PodLocator(cloud, self._nodes.instance_of, clock=clock)
         ownership = Ownership(values.cluster_id)
         self.fleet = Fleet(values, cloud, ownership, self.poddnats, self._events, may_write=may_write, clock=clock)
         self._running_fixed_pods = FixedPodInformer(kube, self._events.fixed_pod_gone)
@@ -174,7 +195,8 @@ class Service:
         )
         self._events.connect(self.poddnats, self.poddnat_reconciler, self.drift, self._fixed_pods)
         self.metrics.expect_gateways(values.gateway_ids)
-        self.metrics.watch(StateGauges(self, self.poddnats, self.fleet, self._registry, self._refusals))
+        gauges = StateGauges(self, self.poddnats, self.fleet, self._registry, self._refusals, wall_clock=wall_clock)
+        self.metrics.watch(gauges)
 
     def _make_pod_reconciler(self, kube: KubeClient, exposure_timer: ExposureTimer) -> PodReconciler:
         return PodReconciler(
@@ -182,7 +204,7 @@ class Service:
             self.poddnats,
             self._retained,
             Assignments(self.fleet, self._locator, self._registry, exposure_timer),
-            Nodes(kube, clock=self._clock),
+            self._nodes,
             self._namespaces,
             self._refusals,
             wall_clock=self._wall_clock,

@@ -29,8 +29,8 @@ _EARLY = dt.timedelta(minutes=15)
 class Internet:
     """The proxy, and all that is behind it."""
 
-    def __init__(self, certificate: ssl.SSLContext) -> None:
-        """``certificate`` is that of STS."""
+    def __init__(self, certificate: ssl.SSLContext, sts: str = STS) -> None:
+        """``certificate`` is that of STS, which has the name ``sts``."""
         self.key_id = "sts-1"
         """Of the temporary key that is given out now; its secret and its token are always the same."""
         self.fresh_seconds = 3600.0
@@ -43,7 +43,7 @@ class Internet:
 
         class Proxy(_Handler):
             def do_CONNECT(self) -> None:
-                if self.path != f"{STS}:443" or not internet.oidc_token:
+                if self.path != f"{sts}:443" or not internet.oidc_token:
                     self.send_error(502)
                     return
                 self.send_response(200)

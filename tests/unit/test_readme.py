@@ -13,7 +13,16 @@ import yaml
 from typer.main import get_command
 
 from poddnat.api import FIXED, POD_DNAT, AnnotationError
-from poddnat.api.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, RELEASE_STRATEGY, RESULT, STATUS, format_result, parse
+from poddnat.api.annotations import (
+    EXPOSE_PORT,
+    EXPOSE_PROTOCOL,
+    PREFER_OWN_PORTS,
+    RELEASE_STRATEGY,
+    RESULT,
+    STATUS,
+    format_result,
+    parse,
+)
 from poddnat.api.readiness import has_gate
 from poddnat.cli.commands import app
 from poddnat.config import Limits, Policy
@@ -70,6 +79,7 @@ def targets() -> set[str]:
 def test_annotations_are_those_of_the_code() -> None:
     known = {POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY, STATUS, RESULT}
     assert {name for name in TOLD if name.startswith("k8s.aliyun.com/")} == known
+    assert PREFER_OWN_PORTS in TOLD
 
 
 @pytest.mark.parametrize(
@@ -78,6 +88,7 @@ def test_annotations_are_those_of_the_code() -> None:
         (POD_DNAT, ["true", "", "false"]),
         (EXPOSE_PROTOCOL, ["tcp", "udp", "tcpudp"]),
         (FIXED, ["true", "false"]),
+        (PREFER_OWN_PORTS, ["true", "false"]),
         (RELEASE_STRATEGY, ["Follow", "Never", "5m30s"]),
     ],
 )
@@ -135,7 +146,7 @@ def test_values_keys_are_all_told() -> None:
 def test_reasons_are_those_of_the_code() -> None:
     found = set(reasons())
     assert {"Ready", "InvalidAnnotation", "QuotaExceeded", "NoGateway", "Updating"} <= found
-    told = {name for name in TOLD if re.fullmatch(r"([A-Z][a-z]+)+", name)}
+    told = {name for name in TOLD if re.fullmatch(r"(IPv4|[A-Z][a-z]+)+", name)}
     assert {name for name in told if not name.startswith("Poddnat")} == found  # Those are alerts.
 
 

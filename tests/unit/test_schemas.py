@@ -307,6 +307,7 @@ GATEWAY = ("networkController", "natGwPool", 0)
         pytest.param((*GATEWAY, "portRangeStart"), "512", id="digits"),
         pytest.param((*GATEWAY, "zoneId"), "ap-southeast-1a", id="zone-without-dash"),
         pytest.param(("endpoints",), {"vpc": "http://127.0.0.1:9090"}, id="other-server"),
+        pytest.param(("endpoints",), {"vpc": "vpc-vpc.cn-hangzhou.aliyuncs.com"}, id="server-by-its-name"),
     ],
 )
 def test_values_of_this_form_pass(place: Place, value: object) -> None:
@@ -333,7 +334,7 @@ def test_values_of_this_form_pass(place: Place, value: object) -> None:
         pytest.param((*GATEWAY, "eips", 0), 203, id="eip-is-text"),
         pytest.param(("credential", "accessKey"), "<your key>", id="placeholder-key"),
         pytest.param(("credential", "accessSecret"), "<your secret>", id="placeholder-secret"),
-        pytest.param(("endpoints",), {"vpc": "127.0.0.1:9090"}, id="address-without-scheme"),
+        pytest.param(("endpoints",), {"vpc": "ftp://127.0.0.1:9090"}, id="another-scheme"),
     ],
 )
 def test_values_of_another_form_are_refused(place: Place, value: object) -> None:

@@ -17,6 +17,9 @@ EXPOSE_PORT = "k8s.aliyun.com/pod-dnat-expose-port"
 EXPOSE_PROTOCOL = "k8s.aliyun.com/pod-dnat-expose-protocol"
 FIXED = "k8s.aliyun.com/pod-dnat-fixed"
 RELEASE_STRATEGY = "k8s.aliyun.com/pod-dnat-release-strategy"
+PREFER_OWN_PORTS = "poddnat.alibabacloud.com/prefer-own-ports"
+"""No annotation of ACK's: its controller doesn't know it."""
+
 STATUS = "k8s.aliyun.com/pod-dnat-status"
 RESULT = "k8s.aliyun.com/pod-dnat-result"
 
@@ -48,12 +51,13 @@ def parse(annotations: Mapping[str, str]) -> Exposure | None:
     if not is_on and not problems:
         return None
     fixed = _switch(annotations, FIXED, problems) if annotations.get(FIXED, "").strip() else False
+    prefer_own = _switch(annotations, PREFER_OWN_PORTS, problems) if PREFER_OWN_PORTS in annotations else False
     strategy = _release(annotations.get(RELEASE_STRATEGY, ""), problems)
     usual = _transport(annotations.get(EXPOSE_PROTOCOL, ""), problems)
     items = _items(annotations.get(EXPOSE_PORT, ""), usual, problems)
     if problems:
         raise AnnotationError(problems)
-    return Exposure(items, fixed, strategy)
+    return Exposure(items, fixed, strategy, prefer_own)
 
 
 def oddities(annotations: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The facts of a pod's manifest that matter here, read in one place for the pod's own sync and for authorization."""
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from typing import Any
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
@@ -14,9 +15,30 @@ def annotations_of(pod: Pod) -> Mapping[str, str]:
 
 
 def address_of(pod: Pod) -> str | None:
-    """Read a pod's IP; None when it has none: not yet, or no more because it has finished."""
+    """Read a pod's IPv4 address; None when it has none: not yet, no more because it has finished, or IPv6 only."""
+    return next((ip for ip in _addresses_of(pod) if _is_ipv4(ip)), None)
+
+
+def ipv6_only(pod: Pod) -> str:
+    """Give the address of a pod that has one, but no IPv4 address; else empty."""
+    addresses = _addresses_of(pod)
+    return addresses[0] if addresses and not any(map(_is_ipv4, addresses)) else ""
+
+
+def _addresses_of(pod: Pod) -> list[str]:
+    """List a pod's addresses; with dual stack, the cluster says which family comes first."""
     status = pod.get("status") or {}
-    return None if status.get("phase") in _FINISHED else status.get("podIP") or None
+    if status.get("phase") in _FINISHED:
+        return []
+    return [ip for ip in [status.get("podIP"), *((one or {}).get("ip") for one in status.get("podIPs") or ())] if ip]
+
+
+def _is_ipv4(ip: str) -> bool:
+    try:
+        IPv4Address(ip)
+    except ValueError:
+        return False
+    return True
 
 
 def is_terminating(pod: Pod) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from poddnat.api import CHECK_ASKED_AT, claimed_entries, desired_by, is_ready, is_terminating, key_of, spec_of
 from poddnat.cli.site import Site, Snapshot, run_tasks
 from poddnat.config import Values
-from poddnat.gateway import Fleet, OwnEntries, Ownership
+from poddnat.gateway import Fleet, OwnEntries, Ownership, is_mass
 from poddnat.kube import KubeClient, KubeError
 from poddnat.model import ForwardEntry, ForwardRule
 from poddnat.timestamps import now, rfc3339
@@ -122,6 +122,9 @@ def _of_tables(snapshot: Snapshot, values: Values, ownership: Ownership) -> Iter
     alive = {poddnat["metadata"]["uid"] for poddnat in snapshot.poddnats}
     claims = snapshot.claims()
     for gateway_id, table in snapshot.tables.items():
+        owners = {owner for entry in table if (owner := ownership.owner_in(entry.name)) is not None}
+        many = len(owners - alive) if is_mass(len(owners - alive), len(owners)) else 0
+        kept = f" with {many - 1} others, too many for the server to delete by itself" if many else ""
         for entry in table:
             owner = ownership.owner_in(entry.name)
             if entry.entry_id in claims or owner in alive:
@@ -130,7 +133,7 @@ def _of_tables(snapshot: Snapshot, values: Values, ownership: Ownership) -> Iter
                 named = f"named {entry.name}" if entry.name else _unnamed(gateway_id, entry.rule, values)
                 yield Finding(Kind.FOREIGN, gateway_id, entry.entry_id, str(entry.rule), "", "", named)
             else:
-                gone = f"PodDNAT {owner} is gone"
+                gone = f"PodDNAT {owner} is gone{kept}"
                 yield Finding(Kind.LEFTOVER, gateway_id, entry.entry_id, str(entry.rule), "", owner, gone)
 
 

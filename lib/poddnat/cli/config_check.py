@@ -116,7 +116,9 @@ class ConfigCheck:
             yield Check("gateway", gateway_id, Result.WRONG, text)
             return
         zones = {entry.zone_id for entry in self._values.entries_of(gateway_id)}
-        if info.status != "Available":
+        if info.locked:
+            yield Check("gateway", gateway_id, Result.WRONG, "it is locked: pay what is due, nothing works until then")
+        elif info.status != "Available":
             yield Check("gateway", gateway_id, Result.WARNING, f"it is {info.status}, not Available")
         elif not info.table_ids:
             yield Check("gateway", gateway_id, Result.WRONG, "it has no forward table: is it an Internet NAT gateway?")
@@ -124,7 +126,9 @@ class ConfigCheck:
             text = f"it is in zone {info.zone}; zoneId says {', '.join(sorted(zones))}"
             yield Check("gateway", gateway_id, Result.WARNING, text)
         else:
-            yield Check("gateway", gateway_id, Result.OK, f"Available in zone {info.zone or '?'}")
+            yield Check(
+                "gateway", gateway_id, Result.OK, f"Available in {f'zone {info.zone}' if info.zone else 'all zones'}"
+            )
         yield from self._eips(info)
 
     def _eips(self, info: GatewayInfo) -> Iterator[Check]:
@@ -145,15 +149,15 @@ class ConfigCheck:
     def _routes(self) -> Iterator[Check]:
         try:
             tables = retry_throttled(self._cloud.describe_route_table_list)
-            vswitches = {table: sorted(v for v, t in tables.items() if t == table) for table in set(tables.values())}
-            hops = {table: retry_throttled(partial(self._cloud.describe_default_route, table)) for table in vswitches}
+            hops = {table: retry_throttled(partial(self._cloud.describe_default_route, table)) for table in tables.ids}
         except CloudError as error:
             text = f"can't be read, so gateways are chosen by zone alone: {error}"
             yield Check("route", self._values.vpc_id, Result.WARNING, text)
             return
         served = set()
         for table, hop in sorted(hops.items()):
-            names = ", ".join(vswitches[table])
+            listed = sorted(vswitch for vswitch, used in tables.by_vswitch.items() if used == table)
+            names = ", ".join(listed) or "all vSwitches that no route table lists"
             if hop is not None and hop[1] in self._values.gateway_ids:
                 served.add(hop[1])
                 yield Check("route", table, Result.OK, f"the default route of {names} leads to {hop[1]}")

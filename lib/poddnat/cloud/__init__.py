@@ -6,9 +6,18 @@ interfaces, but no PodDNATs and no pods.
 
 from poddnat.cloud.client import ADDRESSES_PER_CALL, ENTRIES_PER_PAGE, CloudClient
 from poddnat.cloud.errors import NO_ANSWER, NO_CREDENTIALS, CloudError, Meaning, Scope
-from poddnat.cloud.problems import problem_of
+from poddnat.cloud.problems import Outage, problem_of
 from poddnat.cloud.rate_limiter import RateLimiter
-from poddnat.cloud.responses import ALL_ENTRIES, Eip, EntryFilter, EntryPage, GatewayInfo
+from poddnat.cloud.responses import (
+    ALL_ENTRIES,
+    Eip,
+    EntryFilter,
+    EntryPage,
+    GatewayInfo,
+    NetworkInterface,
+    RouteTables,
+    addresses_on,
+)
 
 __all__ = [
     "ADDRESSES_PER_CALL",
@@ -23,7 +32,11 @@ __all__ = [
     "EntryPage",
     "GatewayInfo",
     "Meaning",
+    "NetworkInterface",
+    "Outage",
     "RateLimiter",
+    "RouteTables",
     "Scope",
+    "addresses_on",
     "problem_of",
 ]

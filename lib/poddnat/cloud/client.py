@@ -29,9 +29,13 @@ from poddnat.cloud.responses import (
     EntryFilter,
     EntryPage,
     GatewayInfo,
+    NetworkInterface,
+    RouteTables,
+    addresses_on,
     forward_entry,
     nat_gateway,
-    private_addresses,
+    network_interface,
+    route_tables,
     rows_of,
 )
 from poddnat.config import Values
@@ -164,10 +168,10 @@ class CloudClient:
 
         return _all_pages(page)
 
-    def describe_route_table_list(self) -> dict[str, str]:
-        """Read which route table each vSwitch of the VPC uses: vSwitch id to route table id."""
+    def describe_route_table_list(self) -> RouteTables:
+        """Read which route table each vSwitch of the VPC uses."""
 
-        def page(number: int) -> tuple[list[tuple[str, list[str]]], int]:
+        def page(number: int) -> tuple[list[Any], int]:
             request = vpc_models.DescribeRouteTableListRequest(
                 region_id=self._region,
                 vpc_id=self._vpc_id,
@@ -176,11 +180,9 @@ class CloudClient:
             )
             call = self._vpc.describe_route_table_list_with_options
             answer = self._call("DescribeRouteTableList", call, request)
-            rows = rows_of(answer.router_table_list, "router_table_list_type")
-            tables = [(str(row.route_table_id), rows_of(row.v_switch_ids, "v_switch_id")) for row in rows]
-            return tables, int(answer.total_count or 0)
+            return rows_of(answer.router_table_list, "router_table_list_type"), int(answer.total_count or 0)
 
-        return {vswitch: table for table, vswitches in _all_pages(page) for vswitch in vswitches}
+        return route_tables(_all_pages(page))
 
     def describe_default_route(self, route_table_id: str) -> tuple[str, str] | None:
         """Read where a route table's default route points, as (type, id) of the next hop; None: it has none."""
@@ -195,22 +197,45 @@ class CloudClient:
         return None
 
     def describe_network_interfaces(self, ips: Sequence[str]) -> dict[str, Address]:
-        """Read which network interfaces hold these private addresses (at most 100); those of nobody are left out."""
-        asked = set(ips)
+        """Read which network interfaces have these private addresses (at most 100); those of nobody are left out.
+
+        An address that lies only in a prefix of an interface may be left out as well: the API doesn't say whether its
+        filter finds it.
+        """
         request = ecs_models.DescribeNetworkInterfacesRequest(
             region_id=self._region,
             vpc_id=self._vpc_id,
             private_ip_address=list(ips),
             max_results=ADDRESSES_PER_CALL,
         )
+        interfaces, _ = self._network_interfaces(request)
+        return addresses_on(interfaces, ips)
+
+    def describe_network_interfaces_of(self, instance_id: str) -> list[NetworkInterface]:
+        """Read the network interfaces of an ECS instance."""
+        found: list[NetworkInterface] = []
+        token: str | None = None
+        while True:
+            request = ecs_models.DescribeNetworkInterfacesRequest(
+                region_id=self._region,
+                vpc_id=self._vpc_id,
+                instance_id=instance_id,
+                max_results=ADDRESSES_PER_CALL,
+                next_token=token,
+            )
+            interfaces, token = self._network_interfaces(request)
+            found += interfaces
+            if not token or not interfaces:
+                return found
+
+    def _network_interfaces(
+        self, request: ecs_models.DescribeNetworkInterfacesRequest
+    ) -> tuple[list[NetworkInterface], str | None]:
+        """Read one page, and the token of the next one; none: there is none."""
         call = self._ecs.describe_network_interfaces_with_options
         answer = self._call("DescribeNetworkInterfaces", call, request)
-        return {
-            address.ip: address
-            for row in rows_of(answer.network_interface_sets, "network_interface_set")
-            for address in private_addresses(row)
-            if address.ip in asked
-        }
+        rows = rows_of(answer.network_interface_sets, "network_interface_set")
+        return [network_interface(row) for row in rows], answer.next_token or None
 
     def _call(self, action: str, call: Callable[[Any, Any], Any], request: object) -> Any:
         started_at = time.perf_counter()

@@ -189,6 +189,11 @@ class CloudError(Exception):
         return self.meaning in _PASSES
 
     @property
+    def refuses_request(self) -> bool:
+        """Whether it may be about what this one request asks for: another one may pass."""
+        return self.meaning in (Meaning.WRONG, Meaning.UNLISTED)
+
+    @property
     def lacks_permission(self) -> bool:
         """Whether the credentials are accepted, but don't allow this call."""
         return self.code in _NO_PERMISSION

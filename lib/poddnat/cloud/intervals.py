@@ -12,6 +12,9 @@ DENIED_RETRY_AFTER = 30.0
 ADDRESS_RETRY_AFTER = 30.0
 """When to ask again for an external address that can't serve: another one may be free by then."""
 
+TOLD_AFTER = 30.0
+"""How long a read has to fail, in a way that usually passes, before pods are told, where few tries fit in."""
+
 CLOUD_RETRY_AFTER = 15.0
 """When to ask again after the cloud has not answered as it should: that passes by itself."""
 

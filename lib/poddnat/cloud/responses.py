@@ -1,7 +1,8 @@
 """What the API's answers hold, and how their rows are read: a form that isn't known must not stop the reading."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from poddnat.model import ALL_PORTS, Address, EntryStatus, ForwardEntry, ForwardRule, Ports, Protocol
@@ -22,8 +23,45 @@ class GatewayInfo:
     table_ids: tuple[str, ...]
     status: str
     zone: str
+    """Empty for one of a whole region."""
     vpc_id: str
     eips: tuple[Eip, ...]
+    locked: bool = False
+    """Whether it has not been paid for: it forwards nothing and takes no writes."""
+
+
+@dataclass(frozen=True)
+class RouteTables:
+    """Which route table each vSwitch of a VPC uses."""
+
+    by_vswitch: Mapping[str, str]
+    system: str = ""
+    """The VPC's own table: that of all vSwitches that no table lists."""
+
+    @property
+    def ids(self) -> list[str]:
+        """All tables that some vSwitch may use."""
+        return sorted({*self.by_vswitch.values(), self.system} - {""})
+
+    def of(self, vswitch: str) -> str:
+        """Give the table of a vSwitch; empty: not known."""
+        return self.by_vswitch.get(vswitch, self.system)
+
+
+@dataclass(frozen=True)
+class NetworkInterface:
+    """A network interface, and the private addresses that it has."""
+
+    eni: str
+    vswitch: str
+    zone: str
+    ips: frozenset[str]
+    prefixes: tuple[IPv4Network, ...]
+    """Whole blocks of addresses: those that Terway gives to pods out of one are not among ``ips``."""
+
+    def covers(self, ip: str) -> bool:
+        """Whether an address lies in one of the prefixes."""
+        return any(IPv4Address(ip) in prefix for prefix in self.prefixes)
 
 
 @dataclass(frozen=True)
@@ -58,6 +96,8 @@ class EntryFilter:
         )
         return all(value in (None, actual) for value, actual in pairs)
 
+
+_LOCKED = frozenset({"FinancialLocked", "SecurityLocked"})
 
 ALL_ENTRIES = EntryFilter()
 
@@ -106,11 +146,40 @@ def nat_gateway(row: Any) -> GatewayInfo:
         zone=str(getattr(row.nat_gateway_private_info, "iz_no", "") or ""),
         vpc_id=str(row.vpc_id),
         eips=tuple(Eip(str(ip.ip_address)) for ip in rows_of(row.ip_lists, "ip_list")),
+        locked=str(row.business_status or "") in _LOCKED,
     )
 
 
-def private_addresses(row: Any) -> Iterator[Address]:
-    """Read the addresses of one network interface, a row of DescribeNetworkInterfaces: the primary one first."""
+def route_tables(rows: Iterable[Any]) -> RouteTables:
+    """Read all rows of DescribeRouteTableList."""
+    by_vswitch, system = {}, ""
+    for row in rows:
+        table = str(row.route_table_id)
+        by_vswitch.update({str(vswitch): table for vswitch in rows_of(row.v_switch_ids, "v_switch_id")})
+        if row.route_table_type == "System":
+            system = table
+    return RouteTables(by_vswitch, system)
+
+
+def network_interface(row: Any) -> NetworkInterface:
+    """Read a row of DescribeNetworkInterfaces."""
     secondary = (str(ip.private_ip_address) for ip in rows_of(row.private_ip_sets, "private_ip_set"))
-    for ip in dict.fromkeys([str(row.private_ip_address), *secondary]):
-        yield Address(ip=ip, eni=str(row.network_interface_id), vswitch=str(row.v_switch_id), zone=str(row.zone_id))
+    prefixes = (str(prefix.ipv_4prefix) for prefix in rows_of(row.ipv_4prefix_sets, "ipv_4prefix_set"))
+    return NetworkInterface(
+        eni=str(row.network_interface_id),
+        vswitch=str(row.v_switch_id),
+        zone=str(row.zone_id),
+        ips=frozenset([str(row.private_ip_address), *secondary]),
+        prefixes=tuple(IPv4Network(prefix, strict=False) for prefix in prefixes),
+    )
+
+
+def addresses_on(interfaces: Iterable[NetworkInterface], ips: Iterable[str]) -> dict[str, Address]:
+    """Find which of these addresses are on network interfaces: by themselves, or in a prefix."""
+    there = list(interfaces)
+    found = {}
+    for ip in ips:
+        on = next((one for one in there if ip in one.ips), None) or next((one for one in there if one.covers(ip)), None)
+        if on is not None:
+            found[ip] = Address(ip=ip, eni=on.eni, vswitch=on.vswitch, zone=on.zone)
+    return found

@@ -32,7 +32,7 @@ class AccessKey:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Other servers than the cloud's own, as URLs: the emulator, or a proxy."""
+    """Other servers than the public endpoints, as URLs: those inside the VPC, the emulator, or a proxy."""
 
     vpc: str | None = None
     ecs: str | None = None
@@ -130,12 +130,17 @@ def _build(content: dict[str, Any]) -> Values:
         vpc_id=content["vpcID"],
         pool=tuple(map(PoolEntry.read, network["natGwPool"])),
         credential=AccessKey(key["accessKey"], key["accessSecret"]) if key.get("accessKey") else None,
-        endpoints=Endpoints(vpc=endpoints.get("vpc"), ecs=endpoints.get("ecs")),
+        endpoints=Endpoints(vpc=_url(endpoints.get("vpc")), ecs=_url(endpoints.get("ecs"))),
         blocked=tuple(map(IPv4Network, network.get("blockedEips") or ())),
         move_from_blocked=network.get("moveFromBlockedEips", False),
         namespaces=_namespaces(network.get("allowedNamespaces")),
         limits=Limits(limits.get("portsPerPod"), limits.get("portsPerNamespace")),
     )
+
+
+def _url(server: str | None) -> str | None:
+    """Make a URL of a host name, as the cloud's documents give their endpoints."""
+    return server if server is None or "://" in server else f"https://{server}"
 
 
 def _namespaces(allowed: dict[str, Any] | None) -> AllowedNamespaces | None:

@@ -27,7 +27,7 @@ from poddnat.controllers.exposure_timer import ExposureTimer
 from poddnat.controllers.intervals import NO_FREE_PORTS_RETRY
 from poddnat.controllers.requeue import RequeueError
 from poddnat.gateway import Fleet
-from poddnat.model import Address, ExposedPort, PortMapping
+from poddnat.model import Address, ExposedPort, Exposure, PortMapping
 from poddnat.placement import AddressKey, Located, NoGatewayError, Place, PodLocator, eligible_tiers
 from poddnat.ports import Allocation, PortRegistry, PortRequest
 
@@ -79,7 +79,7 @@ class Assignments:
         self._registry = registry
         self._exposure_timer = exposure_timer
 
-    def assign(self, pod: Manifest, ip: str, items: Sequence[ExposedPort], observed: Manifest | None) -> Assignment:
+    def assign(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> Assignment:
         """Tell what a pod should have; what can't be had now doesn't cost what it has already and still asks for.
 
         Raises:
@@ -88,9 +88,10 @@ class Assignments:
         """
         metadata, current = pod["metadata"], _Current.read(observed)
         poddnat_uid = observed["metadata"]["uid"] if observed else ""
-        request = PortRequest(metadata["uid"], tuple(items), metadata["namespace"], poddnat_uid)
+        request = PortRequest(metadata["uid"], exposure.items, metadata["namespace"], poddnat_uid, exposure.prefer_own)
         try:
-            return Assignment(self._assign_all(request, ip, current, avoid=self.must_move_from(observed)))
+            avoid = self.must_move_from(observed)
+            return Assignment(self._assign_all(request, ip, pod["spec"].get("nodeName") or "", current, avoid))
         except ProblemError as error:
             remainder = self._remainder(request, ip, current)
             if remainder is None:
@@ -108,13 +109,13 @@ class Assignments:
         if (current := _Current.read(observed)) is not None:
             self._registry.reserve(pod_uid, current.poddnat, outlives=current.uid)
 
-    def _assign_all(self, request: PortRequest, ip: str, current: _Current | None, avoid: str) -> PodDNAT:
+    def _assign_all(self, request: PortRequest, ip: str, node: str, current: _Current | None, avoid: str) -> PodDNAT:
         """Find all that a pod asks for: in what it has, in what is reserved for it, or in free ports."""
         reusable = self._reusable(request.pod_uid, request.items, current) if current is not None else []
         if current is not None and not avoid and (same := _unchanged(current.poddnat, ip, reusable)) is not None:
             return same
         reserved = self._registry.reserved(request.pod_uid, request.items)
-        located = self._network.locate(request.pod_uid, ip)
+        located = self._network.locate(request.pod_uid, ip, node)
         if not isinstance(located, Located):
             raise _unknown(located.problem)
         if reserved is not None and avoid not in reserved.key:

@@ -24,12 +24,13 @@ from poddnat.api import (
     manifest,
     observed_condition,
     pod_facts,
+    port_list,
     readiness,
     reported,
     spec_of,
     status_annotations,
 )
-from poddnat.controllers.assignment import Assignments
+from poddnat.controllers.assignment import Assignment, Assignments
 from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.intervals import (
     FIXED_POD_NOT_READY_RESYNC,
@@ -129,6 +130,9 @@ class PodReconciler:
         if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
             self._assignments.reserve(pod["metadata"]["uid"], observed)
             raise ProblemError(problem)
+        if ipv6 := pod_facts.ipv6_only(pod):
+            text = f"The pod has only an IPv6 address, {ipv6}, and NAT gateways translate IPv4 alone"
+            raise ProblemError(Problem("NoIPv4Address", f"{text}; the user has to run it with an IPv4 address.", 0.0))
         ip = pod_facts.address_of(pod)
         owner = self._retained.owner_for(pod, exposure, retained)
         if ip is None:
@@ -184,7 +188,7 @@ class PodReconciler:
         if observed is not None and pod_facts.is_terminating(observed):
             # Somebody has deleted it: it comes back with the same ones.
             self._assignments.reserve(metadata["uid"], observed)
-        assigned = self._assignments.assign(pod, ip, exposure.items, observed)
+        assigned = self._assign(pod, ip, exposure, observed)
         attachment = manifest(metadata["namespace"], metadata["name"], assigned.poddnat)
         if assigned.problem is not None:
             return replace(self._refused(pod, assigned.problem), attachments=[attachment])
@@ -213,7 +217,7 @@ class PodReconciler:
         if retained is not None and pod_facts.is_terminating(retained):
             self._assignments.reserve(metadata["uid"], retained)
             raise RequeueError
-        assigned = self._assignments.assign(pod, ip, exposure.items, retained)
+        assigned = self._assign(pod, ip, exposure, retained)
         desired = assigned.poddnat
         orphaned = fixed.owner_of(pod) is None
         record = fixed.Fixed(
@@ -234,6 +238,16 @@ class PodReconciler:
         if not annotations_due and not is_reported(retained):
             raise RequeueError
         return PodAnswer(annotations=annotations_due, resync_after=_resync_after(retained))
+
+    def _assign(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> Assignment:
+        """Assign ports, and tell when they are others than the pod would rather have."""
+        assigned = self._assignments.assign(pod, ip, exposure, observed)
+        if exposure.prefer_own and (others := [m for m in assigned.poddnat.mappings if m.external != m.internal]):
+            given = port_list.brief([f"{mapping.external.shown} for {mapping.item}" for mapping in others], quote="")
+            where = f"not free on {assigned.poddnat.external_ip}, or not in the pool"
+            text = f"Public ports equal to the pod's own are {where}"
+            self._cluster.warn(pod, "OtherPorts", f"{text}: it has {given}; nobody has to act.")
+        return assigned
 
     def _in_the_way(self, namesake: Manifest) -> Exception:
         """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""

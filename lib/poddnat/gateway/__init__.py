@@ -6,6 +6,7 @@ rules only, and nothing of Kubernetes. What happens is told to one listener.
 
 from poddnat.gateway.driver import GatewayDriver, Liveness
 from poddnat.gateway.fleet import Fleet, FleetListener, SilentListener
+from poddnat.gateway.orphans import is_mass
 from poddnat.gateway.problems import address_left, gateway_missing
 from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
 from poddnat.gateway.reading import read_pages
@@ -25,6 +26,7 @@ __all__ = [
     "Waiting",
     "address_left",
     "gateway_missing",
+    "is_mass",
     "names_nobody",
     "read_pages",
 ]

@@ -23,6 +23,8 @@ from poddnat.cloud import (
     Meaning,
     RateLimiter,
 )
+from poddnat.gateway.intervals import GONE_GATHER
+from poddnat.gateway.orphans import OrphanGuard
 from poddnat.gateway.progress import Done, Progress
 from poddnat.gateway.read_budget import ReadBudget
 from poddnat.gateway.reading import read_pages
@@ -73,6 +75,12 @@ class GatewayListener(Protocol):
 
     def garbage_collected(self, gateway_id: str) -> None:
         """Take notice of a PodDNAT that is found to be gone, and whose entries are deleted."""
+
+    def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
+        """Take notice that the entries of so many PodDNATs that are gone are left to an operator.
+
+        ``shared``: another cluster makes entries under this one's clusterID.
+        """
 
 
 class _StoppedError(Exception):
@@ -125,6 +133,11 @@ class GatewayDriver:
         self._may_write = may_write
         self._clock = clock
         self._foreign: list[ForwardEntry] = []
+        self._guard = OrphanGuard(liveness.is_alive)
+        self._told_held: frozenset[str] = frozenset()
+        self._gone: dict[str, OwnEntries] = {}
+        self._gone_due = math.inf
+        # PodDNATs that went and left something behind, until it is known how many they are.
         self._reconciler = Reconciler(gateway_id, ownership, liveness.is_alive)
         self._gates = _Gates(rate_limiter, budget)
         self._wake = threading.Condition()
@@ -164,11 +177,24 @@ class GatewayDriver:
             return self._reconciler.set_desired(own, (), self._clock(), release=True)
 
     def orphan(self, own: OwnEntries) -> None:
-        """Release what a PodDNAT has left behind that went without a finalize call."""
+        """Release what a PodDNAT has left behind, whose going is beyond doubt."""
         with self._wake:
             self._wake.notify()
             if self._may_write() and self._reconciler.has_any(own):
                 self._reconciler.orphan(own, self._clock())
+
+    def gone(self, own: OwnEntries) -> None:
+        """Take notice that a PodDNAT went; what it left behind is released, unless too many go at once."""
+        with self._wake:
+            if self._may_write() and self._reconciler.has_any(own):
+                self._gone_due = min(self._gone_due, self._clock() + GONE_GATHER)
+                self._gone[own.uid] = own
+                self._wake.notify()
+
+    @property
+    def orphans(self) -> int:
+        """How many PodDNATs are gone whose entries are left to an operator."""
+        return len(self._guard.held)
 
     def working(self, own: OwnEntries, rules: tuple[ForwardRule, ...]) -> Done | None:
         """Tell whether a PodDNAT has exactly these rules, without desiring anything; None: not so, or not known."""
@@ -250,6 +276,10 @@ class GatewayDriver:
                 call, wait = None, math.inf
                 if self.info is not None and self.info.table_ids:
                     call, wait = self._reconciler.next(self._clock(), self._gates, may_write=self._may_write())
+                if (due := self._gone_due - self._clock()) <= 0:
+                    gone, self._gone, self._gone_due, due = self._gone, {}, math.inf, math.inf
+                    self._pool.submit(self._collect_safely, gone)
+                wait = min(wait, due)
                 if call is None:
                     self._wake.wait(None if math.isinf(wait) else max(wait, 0.001))
                     continue
@@ -316,7 +346,9 @@ class GatewayDriver:
         return entry_id
 
     def _delete(self, call: Delete) -> bool:
-        """Delete an entry, unless it is a leftover of a PodDNAT that lives after all: then return True."""
+        """Delete an entry, unless it is a leftover of a PodDNAT that lives, here or elsewhere: then return True."""
+        if call.leftover_of is not None and self._guard.shared:
+            return True
         if call.leftover_of is not None and call.leftover_of not in self._liveness.gone_of([call.leftover_of]):
             return True
         table_id = call.entry.table_id or self._table_id()
@@ -417,16 +449,46 @@ class GatewayDriver:
     def _after_listing(self) -> None:
         """Tell what the table shows, and collect the entries of PodDNATs that are gone. Nobody waits for this."""
         with self._wake:
-            foreign = [entry for entry in self._reconciler.table if self._ownership.owner_in(entry.name) is None]
-            unclaimed = self._reconciler.unclaimed()
+            unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in self._reconciler.unclaimed()}
+            self._guard.seen(self._owners())
+        self._collect(unclaimed)
+        with self._wake:
+            foreign = [entry for entry in self._reconciler.table if not self._is_ours(entry)]
         if foreign != self._foreign:
             self._foreign = foreign
             self._listener.foreign_changed(self.gateway_id, foreign)
-        for uid in sorted(self._liveness.gone_of(unclaimed)) if unclaimed and self._may_write() else ():
+        self._listener.table_listed(self.gateway_id)
+
+    def _owners(self) -> set[str]:
+        """Name all PodDNATs that have entries here, by their names."""
+        owners = map(self._ownership.owner_in, self._reconciler.table.names())
+        return {uid for uid in owners if uid is not None}
+
+    def _is_ours(self, entry: ForwardEntry) -> bool:
+        """Whether an entry is this cluster's; what is left to an operator may be another's, and has its port."""
+        owner = self._ownership.owner_in(entry.name)
+        return owner is not None and owner not in self._guard.held
+
+    def _collect_safely(self, left: dict[str, OwnEntries]) -> None:
+        try:
+            self._collect(left)
+        except Exception:  # the next listing does it again
+            log.exception("gateway %s: collecting entries of PodDNATs that are gone", self.gateway_id)
+
+    def _collect(self, left: dict[str, OwnEntries]) -> None:
+        """Release what PodDNATs left behind that are gone, unless they are too many to be believed."""
+        gone, active = self._liveness.gone_of(left) if left else set(), self._may_write()
+        with self._wake:
+            released = self._guard.judge(gone, self._owners(), may_delete=active)
+            held, shared = self._guard.held, self._guard.shared
+            news, self._told_held = active and held != self._told_held, held if active else self._told_held
+        if news:
+            log.warning("gateway %s: entries are kept of %d PodDNATs that are gone", self.gateway_id, len(held))
+            self._listener.orphans_held(self.gateway_id, len(held), shared=shared)
+        for uid in sorted(released):
             self._listener.garbage_collected(self.gateway_id)
             log.warning("gateway %s: deleting the entries of PodDNAT %s, which is gone", self.gateway_id, uid)
-            self.orphan(OwnEntries(uid, self._ownership.name_of(uid)))
-        self._listener.table_listed(self.gateway_id)
+            self.orphan(left[uid])
 
 
 def _unexpected(call: Call, error: Exception | None) -> CloudError:

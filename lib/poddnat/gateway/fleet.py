@@ -15,7 +15,7 @@ from typing import Protocol
 
 from poddnat.api import Problem
 from poddnat.backoff import Backoff
-from poddnat.cloud import CloudClient, CloudError, Eip, GatewayInfo, RateLimiter, problem_of
+from poddnat.cloud import CloudClient, CloudError, Eip, GatewayInfo, Outage, RateLimiter
 from poddnat.config import Values
 from poddnat.gateway.driver import GatewayDriver, GatewayListener, Liveness
 from poddnat.gateway.intervals import (
@@ -56,6 +56,9 @@ class SilentListener:
     def garbage_collected(self, gateway_id: str) -> None:
         """Do nothing."""
 
+    def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
+        """Do nothing."""
+
     def places_left(self) -> None:
         """Do nothing."""
 
@@ -87,7 +90,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._drivers: dict[str, GatewayDriver] = {}
         self._infos: dict[str, GatewayInfo] | None = None
-        self._problem: Problem | None = None
+        self._outage = Outage(clock)
         self._missing_since: dict[str, float] = {}
         # Gateways and addresses that the last answers did not show any more.
         self._stopping = threading.Event()
@@ -156,10 +159,15 @@ class Fleet:
         """Whether the cloud knows a gateway, as far as it has told."""
         return self._infos is None or gateway_id in self._infos
 
+    def is_locked(self, gateway_id: str) -> bool:
+        """Whether the cloud has locked a gateway, such as for an unpaid bill: its entries forward nothing."""
+        info = (self._infos or {}).get(gateway_id)
+        return info is not None and info.locked
+
     def problem(self, gateway_id: str) -> Problem | None:
         """Tell what is the matter with a gateway, or with asking about gateways at all."""
         if self._infos is None:
-            return self._problem
+            return self._outage.problem
         return None if gateway_id in self._infos else gateway_missing(gateway_id)
 
     def candidates(self) -> list[Candidate]:
@@ -186,7 +194,7 @@ class Fleet:
     def orphan(self, own: OwnEntries) -> None:
         """Release what a PodDNAT has left behind that went without a finalize call."""
         for gateway in self.gateways():
-            gateway.orphan(own)
+            gateway.gone(own)
 
     def leave_others(self, own: OwnEntries, gateway_id: str) -> None:
         """Give up what a PodDNAT had on gateways before it was moved to this one."""
@@ -223,7 +231,9 @@ class Fleet:
                 if ip in there:
                     places.setdefault(ip, Place(gateway_id, ip, entry.policy, capacity))
         usable = tuple(place for place in places.values() if not self._values.is_blocked(place.external_ip))
-        return Candidate(gateway_id, info.zone if info is not None else "", usable, len(places) - len(usable))
+        zone, locked = (info.zone, info.locked) if info is not None else ("", False)
+        offered = () if locked else usable
+        return Candidate(gateway_id, zone, offered, len(places) - len(usable), locked)
 
     def _add(self, gateway_id: str) -> GatewayDriver:
         with self._lock:
@@ -256,7 +266,7 @@ class Fleet:
                 backoff.reset()
             except CloudError as error:
                 attempts.failed(error)
-                self._problem = problem_of(error)
+                self._outage.failed(error)
                 wait = error.retry_after or backoff.failed()
             except Exception as error:  # noqa: BLE001  # asked again whatever it answers: all else rests on this picture
                 attempts.failed(error, expected=False)
@@ -278,7 +288,7 @@ class Fleet:
                 log.error("%s", gateway_missing(gateway_id).message)
         with self._lock:
             self._infos = infos
-            self._problem = None
+            self._outage.worked()
         self._drop_gone()
         for gateway in self.gateways():
             gateway.update(infos.get(gateway.gateway_id))

@@ -47,6 +47,9 @@ ADDRESS_LEFT_RETRY_AFTER = 30.0
 STUCK_RETRY_AFTER = 15.0
 """When a hook asks again about an entry that doesn't move."""
 
+GONE_GATHER = 2.0
+"""How long PodDNATs that go and leave entries behind are counted before those are deleted: a mass is not."""
+
 # The gateways themselves: DescribeNatGateways.
 GATEWAYS_EVERY = 60.0
 """Between two readings of what gateways and addresses there are: people change them, and pods are moved then."""

@@ -54,6 +54,7 @@ class KubeClient:
         """``component`` is named as the source of events."""
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
+        self._coordination = client.CoordinationV1Api(api)
         self._component = component
         self._lock = threading.Lock()
         self._warned: TTLCache[str, None, float] = TTLCache(_MOST_EVENTS, EVENT_TTL, timer=clock)
@@ -211,6 +212,16 @@ class KubeClient:
             return
         with self._lock:
             self._warned[digest] = None
+
+    def warn_on_lease(self, namespace: str, name: str, reason: str, message: str) -> None:
+        """Attach a Warning event to a Lease: for what concerns no other object; failing to do so is only logged."""
+        try:
+            lease = self._read(self._coordination.read_namespaced_lease, name, namespace)
+        except KubeError as error:
+            log.warning("no event for Lease %s/%s: %s", namespace, name, error)
+            return
+        if lease is not None:
+            self.warn({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease}, reason, message)
 
     def _warning(self, regarding: Mapping[str, Any], name: str, reason: str, message: str) -> client.CoreV1Event:
         metadata, now = regarding["metadata"], timestamps.now()

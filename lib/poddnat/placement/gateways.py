@@ -63,10 +63,13 @@ class Candidate:
 
     gateway_id: str
     zone: str
+    """Empty for one of a whole region, which is near to all zones."""
     places: tuple[Place, ...]
     """Its addresses that pods may get, in the pool's order; none when the cloud knows no such gateway."""
     blocked: int = 0
     """How many more addresses it has that are out of service."""
+    locked: bool = False
+    """Whether it has not been paid for: then it offers no addresses."""
 
 
 def eligible_tiers(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> list[tuple[Place, ...]]:
@@ -80,8 +83,8 @@ def eligible_tiers(address: Address, route: Route | None, candidates: Sequence[C
         raise NoGatewayError("NoGateway", _no_route(address, route, candidates))
     if not any(candidate.places for candidate in fitting):
         raise NoGatewayError("GatewayUnusable", _no_address(fitting))
-    near = tuple(place for one in fitting if one.zone == address.zone for place in one.places)
-    far = tuple(place for one in fitting if one.zone != address.zone for place in one.places)
+    near = tuple(place for one in fitting if one.zone in ("", address.zone) for place in one.places)
+    far = tuple(place for one in fitting if one.zone not in ("", address.zone) for place in one.places)
     return [tier for tier in (near, far) if tier]
 
 
@@ -126,6 +129,9 @@ def _no_route(address: Address, route: Route | None, candidates: Sequence[Candid
 
 def _no_address(fitting: Sequence[Candidate]) -> str:
     names = ", ".join(candidate.gateway_id for candidate in fitting)
+    if any(candidate.locked for candidate in fitting):
+        text = f"NAT gateway {names} is locked for an unpaid bill, or by the cloud's security"
+        return f"{text}; an operator has to settle that with the cloud."
     if any(candidate.blocked for candidate in fitting):
         text = f"All external addresses of NAT gateway {names} are blocked"
         return f"{text}; an operator has to unblock one (blockedEips in the values) or add one."

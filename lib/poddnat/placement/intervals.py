@@ -3,9 +3,15 @@
 ROUTES_TTL = 300.0
 """How long the VPC's routes are taken to be as they were read: people change them, and seldom."""
 
-MISSING_ADDRESS_TTL = 5.0
+MISSING_ADDRESS_FIRST, MISSING_ADDRESS_LONGEST = 5.0, 60.0
 """When to look again for an address that no network interface has: Terway attaches it before the pod runs, but the API
-may show it a moment later."""
+may show it a moment later. If it doesn't, each look costs a call for each node."""
+
+REQUEST_TTL = 90.0
+"""How long an address is looked up that nobody asks for any more: a pod that is still there asks at least each 60 s."""
+
+PREFIXES_TTL = 300.0
+"""How long a node's IP prefixes are taken to be as they were read; an address in none of them has them read again."""
 
 MISSING_ADDRESS_RETRY_AFTER = 10.0
 """When a pod without a network interface is synced again: most often an operator has to act first."""

@@ -1,28 +1,32 @@
 """Where pods' addresses are in the VPC: network interface, vSwitch, and the route of replies.
 
 A hook never waits for the cloud: an address not known yet is looked up in the background, together with all others
-that are requested meanwhile (up to 100 a call), and the hook is called again in a second.
+that are requested meanwhile (up to 100 a call), and the hook is called again in a second. A call that is refused is
+split, so that one address doesn't keep the others from being found.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cachetools import LRUCache, TTLCache
 
-from poddnat.api import Problem
+from poddnat.api import CLOUD, Problem
 from poddnat.backoff import Backoff
-from poddnat.cloud import ADDRESSES_PER_CALL, CloudClient, CloudError, problem_of
+from poddnat.cloud import ADDRESSES_PER_CALL, CloudClient, CloudError, Outage, RouteTables
+from poddnat.kube import KubeError
 from poddnat.logs import Attempts
 from poddnat.model import Address
 from poddnat.placement import intervals
 from poddnat.placement.gateways import Route
+from poddnat.placement.node_prefixes import NodePrefixes
 
 log = logging.getLogger(__name__)
 
 _MOST_CACHED = 20_000
+_LOOKS_TO_TELL = 3
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,47 @@ class NotLocated:
 _Key = tuple[str, str]
 
 
+@dataclass
+class _Request:
+    """An address that a hook has asked for."""
+
+    node: str
+    asked_at: float
+
+
+@dataclass(frozen=True)
+class _Miss:
+    """An address that was looked up and not found."""
+
+    looks: int
+    until: float
+    """When to look again."""
+    problem: Problem | None
+
+
 class PodLocator:
     """Answers from a cache, and looks up the rest in the background. Safe to use from several threads."""
 
-    def __init__(self, cloud: CloudClient, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        cloud: CloudClient,
+        instance_of: Callable[[str], str | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``instance_of`` gives a node's ECS instance id, and None where there is none."""
         self._cloud = cloud
         self._clock = clock
+        self._node_prefixes = NodePrefixes(cloud, instance_of, clock)
         self._wake = threading.Condition()
         self._stopping = False
-        self._requested: dict[_Key, None] = {}
+        self._requested: dict[_Key, _Request] = {}
         self._found: LRUCache[_Key, Address] = LRUCache(_MOST_CACHED)
-        self._missing: TTLCache[_Key, None, float] = TTLCache(_MOST_CACHED, intervals.MISSING_ADDRESS_TTL, timer=clock)
-        self._problem: Problem | None = None
-        self._tables: dict[str, str] = {}
+        self._missed: TTLCache[_Key, _Miss, float] = TTLCache(_MOST_CACHED, intervals.REQUEST_TTL, timer=clock)
+        self._outage = Outage(clock)
+        self._most_at_once = ADDRESSES_PER_CALL
+        self._refused_in_a_row = 0
+        self._tables = RouteTables({})
         self._hops: dict[str, tuple[str, str] | None] = {}
         self._routes_until = float("-inf")
         self._routes_known = False
@@ -81,23 +113,23 @@ class PodLocator:
             tried = self._routes_known or self._denied
             return (self._denied and not self._routes_known) if tried else None
 
-    def locate(self, pod_uid: str, ip: str) -> Located | NotLocated:
-        """Give where a pod's IP is in the VPC, as far as it is known by now."""
+    def locate(self, pod_uid: str, ip: str, node: str = "") -> Located | NotLocated:
+        """Give where a pod's IPv4 address is in the VPC, as far as it is known by now; ``node`` is the pod's."""
         key = (pod_uid, ip)
         with self._wake:
-            address = self._found.get(key)
-            if address is not None and self._clock() < self._routes_until:
+            address, now = self._found.get(key), self._clock()
+            if address is not None and now < self._routes_until:
                 return Located(address, self._route(address))
-            if key in self._missing:
-                return NotLocated(_no_interface(ip))
-            self._requested[key] = None
-            self._wake.notify()
-            return NotLocated(self._problem)
+            miss = self._missed.get(key)
+            if miss is None or now >= miss.until:
+                self._requested[key] = _Request(node, now)
+                self._wake.notify()
+            return NotLocated(miss.problem if miss is not None and miss.problem is not None else self._outage.problem)
 
     def _route(self, address: Address) -> Route | None:
         if not self._routes_known:
             return None
-        table = self._tables.get(address.vswitch, "")
+        table = self._tables.of(address.vswitch)
         hop_type, hop_id = self._hops.get(table) or (None, None)
         return Route(table, hop_type, hop_id)
 
@@ -112,50 +144,122 @@ class PodLocator:
             with self._wake:
                 if self._stopping:
                     return
-                keys = list(self._requested)[:ADDRESSES_PER_CALL]
+                keys = self._next_keys()
             pause = self._try_to_look_up(keys, backoff, attempts)
             with self._wake:
                 self._wake.wait_for(lambda: self._stopping, pause)
 
-    def _try_to_look_up(self, keys: list[_Key], backoff: Backoff, attempts: Attempts) -> float:
+    def _next_keys(self) -> dict[_Key, str]:
+        """Choose what to look up now, each with its node; what no pod has asked for lately is given up."""
+        since = self._clock() - intervals.REQUEST_TTL
+        self._requested = {key: request for key, request in self._requested.items() if request.asked_at >= since}
+        return {key: self._requested[key].node for key in list(self._requested)[: self._most_at_once]}
+
+    def _try_to_look_up(self, keys: dict[_Key, str], backoff: Backoff, attempts: Attempts) -> float:
         """Look up addresses; what can't be stays requested. Gives the seconds to wait before the next call."""
         try:
+            self._read_routes()
             self._look_up(keys)
         except CloudError as error:
+            if error.action == "DescribeNetworkInterfaces" and error.refuses_request:
+                if len(keys) > 1:
+                    self._most_at_once = len(keys) // 2
+                    return 0.0
+                self._note_refused(keys, error)
+            else:
+                self._note_failed(error)
             attempts.failed(error)
-            with self._wake:
-                self._problem = problem_of(error)
             delay = backoff.failed()
             return error.retry_after or delay
+        except KubeError as error:
+            attempts.failed(error)
+            return backoff.failed()
         except Exception as error:  # noqa: BLE001  # asked again whatever it answers: no pod gets on without
             attempts.failed(error, expected=False)
             return backoff.failed()
+        self._note_worked()
         attempts.worked()
         backoff.reset()
         return 0.0
 
-    def _look_up(self, keys: list[_Key]) -> None:
+    def _look_up(self, keys: dict[_Key, str]) -> None:
         with self._wake:
-            unknown = [key for key in keys if key not in self._found]
+            unknown = {key: node for key, node in keys.items() if key not in self._found}
         ips = list(dict.fromkeys(ip for _, ip in unknown))
         addresses = self._cloud.describe_network_interfaces(ips) if ips else {}
-        self._read_routes()
+        self._take(key for key in keys if key not in unknown or key[1] in addresses)
+        self._keep(addresses, unknown)
+        by_node: dict[str, list[_Key]] = {}
+        for key, node in unknown.items():
+            if key[1] not in addresses:
+                by_node.setdefault(node, []).append(key)
+        for node, missing in by_node.items():
+            on_node = self._on_node(node, [ip for _, ip in missing])
+            self._keep(on_node, missing)
+            self._take(missing)
+            for key in missing:
+                if key[1] not in on_node:
+                    self._note_missed(key, _no_interface(key[1]))
+
+    def _on_node(self, node: str, ips: list[str]) -> dict[str, Address]:
+        """Find addresses in the prefixes of a node's network interfaces."""
+        if not node:
+            return {}
+        try:
+            return self._node_prefixes.find(node, ips)
+        except CloudError as error:
+            if not error.refuses_request:
+                raise
+            log.warning("the network interfaces of node %s can't be read: %s", node, error)
+            return {}
+
+    def _keep(self, addresses: dict[str, Address], keys: Iterable[_Key]) -> None:
         with self._wake:
-            self._problem = None
             for key in keys:
-                self._requested.pop(key, None)
-            for key in unknown:
                 if (address := addresses.get(key[1])) is not None:
                     self._found[key] = address
-                else:
-                    self._missing[key] = None
+                    self._missed.pop(key, None)
+
+    def _take(self, keys: Iterable[_Key]) -> None:
+        """Take requests off the list: they are answered."""
+        with self._wake:
+            for key in keys:
+                self._requested.pop(key, None)
+
+    def _note_missed(self, key: _Key, problem: Problem, *, at_once: bool = False) -> None:
+        """Note that an address was not found; that is told once it has lasted for several looks, or ``at_once``."""
+        with self._wake:
+            before = self._missed.get(key)
+            looks = before.looks + 1 if before is not None else 1
+            wait = min(intervals.MISSING_ADDRESS_FIRST * 2 ** (looks - 1), intervals.MISSING_ADDRESS_LONGEST)
+            told = problem if at_once or looks >= _LOOKS_TO_TELL else None
+            self._missed[key] = _Miss(looks, self._clock() + wait, told)
+
+    def _note_refused(self, keys: Iterable[_Key], error: CloudError) -> None:
+        """Note that a call for one address alone is refused; where that goes on, it is not about the address."""
+        self._take(keys)
+        for key in keys:
+            self._note_missed(key, _refused(key[1], error), at_once=True)
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row > 1:
+            self._note_failed(error)
+
+    def _note_failed(self, error: CloudError) -> None:
+        with self._wake:
+            self._outage.failed(error)
+
+    def _note_worked(self) -> None:
+        with self._wake:
+            self._outage.worked()
+            self._refused_in_a_row = 0
+            self._most_at_once = min(2 * self._most_at_once, ADDRESSES_PER_CALL)
 
     def _read_routes(self) -> None:
         if self._clock() < self._routes_until:
             return
         try:
             tables = self._cloud.describe_route_table_list()
-            hops = {table: self._cloud.describe_default_route(table) for table in sorted(set(tables.values()))}
+            hops = {table: self._cloud.describe_default_route(table) for table in tables.ids}
         except CloudError as error:
             if not error.lacks_permission:
                 raise  # Credentials that are not accepted say nothing about what they allow.
@@ -183,3 +287,8 @@ def _no_interface(ip: str) -> Problem:
         f"{text}; an operator has to check Terway, and vpcID and regionID in the values.",
         intervals.MISSING_ADDRESS_RETRY_AFTER,
     )
+
+
+def _refused(ip: str, error: CloudError) -> Problem:
+    text = f"The cloud refuses to tell where the pod's IP {ip} is: {error.quote}"
+    return Problem(CLOUD, f"{text}; an operator has to see why.", intervals.MISSING_ADDRESS_RETRY_AFTER)

@@ -1,5 +1,6 @@
-"""Which nodes are virtual: their pods run as ECI instances, which DNAT does not support."""
+"""What pods' nodes are: ECS instances, or virtual ones, whose pods (ECI) DNAT does not support."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from poddnat.placement.intervals import NODE_TTL
 _VIRTUAL_PREFIX = "virtual-kubelet-"
 _VIRTUAL_LABEL = ("type", "virtual-kubelet")
 _MOST_CACHED = 10_000
+
+# As the cloud controller manager writes spec.providerID: cn-hangzhou.i-bp1...
+_INSTANCE = re.compile(r"(?:.*[./])?(i-[A-Za-z0-9-]+)")
 
 
 class Nodes:
@@ -34,3 +38,13 @@ class Nodes:
         node = self._kube.node(name) or {}
         labels = node.get("metadata", {}).get("labels") or {}
         return bool(labels.get(_VIRTUAL_LABEL[0]) == _VIRTUAL_LABEL[1])
+
+    def instance_of(self, name: str) -> str | None:
+        """Read a node's ECS instance id; None: it is none, or nothing says which.
+
+        Raises:
+            KubeError: the API server did not answer, or refused.
+        """
+        node = self._kube.node(name) or {}
+        found = _INSTANCE.fullmatch(str((node.get("spec") or {}).get("providerID") or ""))
+        return found[1] if found is not None else None

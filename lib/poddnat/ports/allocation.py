@@ -20,6 +20,8 @@ class PortRequest:
     namespace: str = ""
     poddnat_uid: str = ""
     """Of the PodDNAT that it has; empty: none yet."""
+    prefer_own: bool = False
+    """Whether public ports equal to its own come first."""
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -53,6 +55,11 @@ class Allocation:
     def items(self) -> tuple[ExposedPort, ...]:
         """What the pod asks for."""
         return tuple(mapping.item for mapping in self.mappings)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether all public ports are equal to the pod's."""
+        return all(mapping.external == mapping.internal for mapping in self.mappings)
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:

@@ -54,14 +54,24 @@ class PortAllocator:
         for claimant, slots in (claims or {}).items():
             self.claim(claimant, slots)
 
-    def choose(self, items: Sequence[ExposedPort], *, excluding: Iterable[Slot] = ()) -> tuple[Ports, ...] | None:
+    def choose(
+        self, items: Sequence[ExposedPort], *, excluding: Iterable[Slot] = (), prefer_own: bool = False
+    ) -> tuple[Ports, ...] | None:
         """Choose free ports for all items, without claiming them; None when they don't all fit.
 
         ``excluding``: slots that are to be claimed together with them, and so are not chosen.
+        ``prefer_own``: the ports of an item itself come first, where they are free.
         """
         if self._whole_address:
             return None
         excluded = [slot for slot in excluding if slot[1] is not Protocol.ANY]
+        own = self._own(items, excluded) if prefer_own else {}
+        if own:
+            others = [item for index, item in enumerate(items) if index not in own]
+            taken = [(ports, kind) for index, ports in own.items() for kind in items[index].transport.protocols]
+            if (found := self.choose(others, excluding=[*excluded, *taken])) is not None:
+                rest = iter(found)
+                return tuple(own[index] if index in own else next(rest) for index in range(len(items)))
         # The longest free may lie so that one item takes the only ports that fit another; the lowest may do then.
         return self._choose(items, excluded, iter) or self._choose(items, excluded, FreeWindows.by_place)
 
@@ -120,6 +130,18 @@ class PortAllocator:
     def free_ports(self, protocol: Protocol) -> int:
         """Count the ports that could be given out for a protocol."""
         return 0 if self._whole_address else self._free_count[protocol]
+
+    def _own(self, items: Sequence[ExposedPort], excluded: Iterable[Slot]) -> dict[int, Ports]:
+        """Find the items whose own ports are free, and can be had together."""
+        taken = list(excluded)
+        found = {}
+        for index, (ports, transport) in enumerate(items):
+            slots = [(ports, protocol) for protocol in transport.protocols]
+            clashes = any(ports.overlaps(part) and kind in transport.protocols for part, kind in taken)
+            if not clashes and any(part.contains(ports) for part in self.offered) and all(map(self.is_free, slots)):
+                found[index] = ports
+                taken += slots
+        return found
 
     def _choose(
         self, items: Sequence[ExposedPort], excluded: Iterable[Slot], order: _Order

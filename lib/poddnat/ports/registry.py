@@ -102,7 +102,7 @@ class PortRegistry:
         with self._lock:
             self._drop_expired()
             self._check_limits(request)
-            found = self._extend(stay_at, request.items, reuse) if stay_at is not None else None
+            found = self._extend(stay_at, request, reuse) if stay_at is not None else None
             found = found or self._find_in_turn(request, tiers)
             if found is not None:
                 self._queue.leave(request.pod_uid)
@@ -111,13 +111,11 @@ class PortRegistry:
                 self._queue.join(request, tiers, self._clock())
             return found
 
-    def _extend(
-        self, key: AddressKey, items: Sequence[ExposedPort], reuse: Sequence[PortMapping | None]
-    ) -> Allocation | None:
+    def _extend(self, key: AddressKey, request: PortRequest, reuse: Sequence[PortMapping | None]) -> Allocation | None:
         """Find ports on the same address for those items that can't reuse theirs."""
-        needed = [item for item, mapping in zip(items, reuse, strict=True) if mapping is None]
+        needed = [item for item, mapping in zip(request.items, reuse, strict=True) if mapping is None]
         reused = slots_of(mapping for mapping in reuse if mapping is not None)
-        found = self._addresses[key].choose(needed, excluding=reused)
+        found = self._addresses[key].choose(needed, excluding=reused, prefer_own=request.prefer_own)
         if found is None:
             return None
         fresh = iter(map(mapping_to, found, needed))
@@ -150,11 +148,15 @@ class PortRegistry:
         places = [place for tier in tiers for place in order_by_policy(tier, usage, request.pod_uid)]
         entries = request.entries
         # Gateways that have quota left come first; both kinds keep their order.
-        for place in sorted(places, key=lambda place: not self._has_quota(place, entries)):
-            ports = self._addresses[place.key].choose(request.items)
-            if ports is not None:
-                return Allocation(place.key, tuple(map(mapping_to, ports, request.items)))
-        return None
+        options = (
+            (place, Allocation(place.key, tuple(map(mapping_to, ports, request.items))))
+            for place in sorted(places, key=lambda place: not self._has_quota(place, entries))
+            if (ports := self._addresses[place.key].choose(request.items, prefer_own=request.prefer_own)) is not None
+        )
+        if request.prefer_own:  # Another address may have all of the pod's own ports free.
+            best = sorted(options, key=lambda option: (not self._has_quota(option[0], entries), not option[1].is_own))
+            return best[0][1] if best else None
+        return next((allocation for _, allocation in options), None)
 
     def _has_quota(self, place: Place, entries: int) -> bool:
         if place.entry_quota is None:

@@ -12,6 +12,7 @@ from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -27,6 +28,7 @@ _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,80}")
 _CALL_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _HOOK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _USUAL_ANSWERS = (200, 400, 401, 429, 500)
+_NOT_METACONTROLLER = (400, 401)
 _EXPOSURE_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
 
 # Otherwise each counter has a second metric with the time at which it was created.
@@ -59,6 +61,12 @@ class Metrics:
             ["hook", "code"],
             registry=self._registry,
         )
+        self._last_call = Gauge(
+            "poddnat_hook_last_call_timestamp_seconds",
+            "When Metacontroller last called a hook, in Unix time; before its first call, when this process started.",
+            registry=self._registry,
+        )
+        self._last_call.set_to_current_time()
         self._hook_seconds = Histogram(
             "poddnat_hook_duration_seconds",
             "How long a hook took to answer.",
@@ -105,6 +113,8 @@ class Metrics:
     def hook_called(self, hook: str, status: int, seconds: float) -> None:
         """Count a call of a hook."""
         self._hooks.labels(hook, str(status)).inc()
+        if status not in _NOT_METACONTROLLER:
+            self._last_call.set_to_current_time()
         self._hook_seconds.labels(hook).observe(seconds)
 
     def exposed(self, seconds: float) -> None:

@@ -1,18 +1,20 @@
 """The gauges: read off the informer, the gateways and the port registry whenever Prometheus scrapes."""
 
+import datetime as dt
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from poddnat.api import observed_condition
+from poddnat.api import Fixed, SpecError, observed_condition, parse_spec, spec_of
 from poddnat.controllers import Refusals
 from poddnat.gateway import Fleet
 from poddnat.kube import PodDNATInformer
 from poddnat.model import Protocol as TransportProtocol
-from poddnat.ports import PortRegistry
+from poddnat.ports import Allocation, PortRegistry
+from poddnat.timestamps import now, parse
 
 
 class ProcessState(Protocol):
@@ -41,7 +43,11 @@ class StateGauges(Collector):
         fleet: Fleet,
         registry: PortRegistry,
         refusals: Refusals,
+        *,
+        wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
+        """``wall_clock`` is for the age of what is being deleted."""
+        self._wall_clock = wall_clock
         self._process = process
         self._poddnats = poddnats
         self._fleet = fleet
@@ -56,6 +62,8 @@ class StateGauges(Collector):
         """Read all gauges."""
         yield from _process(self._process)
         yield from _poddnats(self._poddnats)
+        yield from _terminating(self._poddnats, self._wall_clock())
+        yield _namespaces(self._poddnats)
         # What a standby knows of the cloud may be minutes old, and would stand beside the truth.
         if self._process.ready:
             yield from _refusals(self._refusals)
@@ -96,6 +104,39 @@ def _poddnats(poddnats: PodDNATInformer) -> Iterator[GaugeMetricFamily]:
     yield gauge
 
 
+def _terminating(poddnats: PodDNATInformer, time: dt.datetime) -> Iterator[GaugeMetricFamily]:
+    times = [poddnat["metadata"].get("deletionTimestamp") for poddnat in poddnats.all()]
+    ages = [(time - parse(text)).total_seconds() for text in times if text]
+    yield GaugeMetricFamily("poddnat_terminating", "PodDNATs that are deleted and not gone yet.", len(ages))
+    yield GaugeMetricFamily(
+        "poddnat_oldest_terminating_seconds",
+        "How long ago the PodDNAT was deleted that has been Terminating longest; 0 when none is.",
+        max(ages, default=0.0),
+    )
+
+
+def _namespaces(poddnats: PodDNATInformer) -> GaugeMetricFamily:
+    counts: Counter[tuple[str, str]] = Counter()
+    for poddnat in poddnats.all():
+        metadata = poddnat["metadata"]
+        try:
+            ports = Allocation.of(parse_spec(spec_of(poddnat), absent=True)).ports
+        except SpecError:
+            continue  # Written by hand beyond recognition: it has none.
+        record = Fixed.read(metadata)
+        kept = record is not None and bool(record.absent_since)
+        counts[metadata["namespace"], "kept" if kept else "used"] += ports
+    gauge = _gauge(
+        "poddnat_namespace_ports",
+        "Public ports by namespace; used by pods, or kept for fixed pods that are away.",
+        "namespace",
+        "state",
+    )
+    for labels, count in counts.items():
+        gauge.add_metric(labels, count)
+    return gauge
+
+
 def _refusals(refusals: Refusals) -> Iterator[GaugeMetricFamily]:
     gauge = _gauge(
         "poddnat_pods_refused",
@@ -131,7 +172,14 @@ def _gateways(fleet: Fleet) -> Iterator[GaugeMetricFamily]:
         "gateway",
     )
     usable = _gauge(
-        "poddnat_gateway_usable", "1 when the cloud knows the gateway and its table has been listed, else 0.", "gateway"
+        "poddnat_gateway_usable",
+        "1 when the cloud knows the gateway, has not locked it, and its table has been listed, else 0.",
+        "gateway",
+    )
+    orphans = _gauge(
+        "poddnat_gateway_orphans",
+        "PodDNATs that are gone and whose entries are kept, as they are too many to be believed.",
+        "gateway",
     )
     for gateway in fleet.gateways():
         name, stats = gateway.gateway_id, gateway.stats()
@@ -144,8 +192,9 @@ def _gateways(fleet: Fleet) -> Iterator[GaugeMetricFamily]:
         entries.add_metric([name], stats.entries)
         if stats.quota is not None:
             quota.add_metric([name], stats.quota)
-        usable.add_metric([name], float(stats.loaded and fleet.exists(name)))
-    yield from (waiting, oldest, in_flight, unsettled, limit, entries, quota, usable)
+        orphans.add_metric([name], gateway.orphans)
+        usable.add_metric([name], float(stats.loaded and fleet.exists(name) and not fleet.is_locked(name)))
+    yield from (waiting, oldest, in_flight, unsettled, limit, entries, quota, usable, orphans)
 
 
 def _ports(fleet: Fleet, registry: PortRegistry) -> Iterator[GaugeMetricFamily]:

@@ -12,9 +12,9 @@ from poddnat.config import Values
 from poddnat.config.values import parse
 from poddnat.gateway import Fleet, Ownership, SilentListener
 from poddnat.model import ALL_PORTS, Protocol
-from tests.unit.hooks.world import EIP, GATEWAY, cloud, values
+from tests.unit.hooks.world import EIP, GATEWAY, KEY, SECRET, cloud, values
 from tests.unit.odd_server import odd_server
-from vpc_emulator import Emulator, EmulatorServer, Fault
+from vpc_emulator import Emulator, EmulatorServer, Fault, World
 
 
 @pytest.fixture
@@ -62,7 +62,31 @@ def test_eips_of_a_gateway_can_be_asked_for(read: Values) -> None:
 
 def test_default_route_of_a_vswitch_is_found(read: Values) -> None:
     client = CloudClient(read)
-    assert client.describe_default_route(client.describe_route_table_list()["vsw-1"]) == ("NatGateway", GATEWAY)
+    assert client.describe_default_route(client.describe_route_table_list().of("vsw-1")) == ("NatGateway", GATEWAY)
+
+
+def test_vswitch_that_no_table_lists_uses_the_system_table() -> None:
+    world = {
+        "vpcs": [{"id": "vpc-1", "cidr": "172.16.0.0/12"}],
+        "credentials": [{"access_key_id": KEY, "access_key_secret": SECRET}],
+        "route_tables": [
+            {"id": "vtb-own", "vpc": "vpc-1"},
+            {"id": "vtb-system", "vpc": "vpc-1", "type": "System", "lists_vswitches": False},
+        ],
+        "vswitches": [
+            {"id": "vsw-1", "vpc": "vpc-1", "zone": "cn-hangzhou-j", "cidr": "172.16.0.0/20", "route_table": "vtb-own"},
+            {"id": "vsw-2", "vpc": "vpc-1", "zone": "cn-hangzhou-j", "cidr": "172.16.16.0/20"},
+        ],
+    }
+    with EmulatorServer(Emulator(World.from_dict(world))) as server:
+        tables = CloudClient(parse(values(server.url))).describe_route_table_list()
+    assert [tables.of("vsw-1"), tables.of("vsw-2")] == ["vtb-own", "vtb-system"]
+    assert tables.ids == ["vtb-own", "vtb-system"]
+
+
+def test_gateway_that_is_not_paid_for_offers_no_addresses(emulator: Emulator, read: Values) -> None:
+    emulator.set_business_status(GATEWAY, "FinancialLocked")
+    assert addresses(read) == []
 
 
 def test_wrong_secret_is_told_as_denied(read: Values) -> None:

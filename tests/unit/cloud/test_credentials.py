@@ -128,3 +128,25 @@ def test_ram_role_of_the_service_account_is_used_and_renewed_with_the_mounted_to
         wait_until(lambda: program.ask() == refused, 10, "the key to be renewed", interval=0.1)
         mounted.write_text(f"{OIDC_TOKEN}-2")
         assert program.ask() == GATEWAY
+
+
+def test_sts_inside_the_vpc_is_asked_where_the_environment_says_so(emulator: Emulator, tmp_path: Path) -> None:
+    host = "sts-vpc.cn-hangzhou.aliyuncs.com"
+    files = certificates.make(tmp_path, host=host)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.cert, files.key)
+    (tmp_path / "token").write_text(OIDC_TOKEN)
+    environment = {
+        "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1:role/poddnat",
+        "ALIBABA_CLOUD_OIDC_PROVIDER_ARN": "acs:ram::1:oidc-provider/ack-rrsa-c-test",
+        "ALIBABA_CLOUD_OIDC_TOKEN_FILE": str(tmp_path / "token"),
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true",
+        "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED": "true",
+        "ALIBABA_CLOUD_STS_REGION": "cn-hangzhou",
+    }
+    # The one server that is behind the proxy has this name: another one's would be refused.
+    with Internet(context, host) as internet:
+        internet.oidc_token = OIDC_TOKEN
+        with running(emulator, files, HTTPS_PROXY=internet.url, **environment) as program:
+            assert program.ask() == GATEWAY
+        assert internet.assumed

@@ -153,6 +153,18 @@ def test_other_controllers_may_be_enabled_beside_ours(controllers: object) -> No
     assert parse(changed((("enableControllers",), controllers))) == parse(content())
 
 
+@pytest.mark.parametrize(
+    ("server", "url"),
+    [
+        ("vpc-vpc.cn-hangzhou.aliyuncs.com", "https://vpc-vpc.cn-hangzhou.aliyuncs.com"),
+        ("https://vpc-vpc.cn-hangzhou.aliyuncs.com", "https://vpc-vpc.cn-hangzhou.aliyuncs.com"),
+        ("127.0.0.1:9090", "https://127.0.0.1:9090"),
+    ],
+)
+def test_endpoint_may_be_a_host_name_or_a_url(server: str, url: str) -> None:
+    assert parse(content() | {"endpoints": {"vpc": server, "ecs": server}}).endpoints == Endpoints(vpc=url, ecs=url)
+
+
 def test_endpoints_lead_to_other_servers() -> None:
     url = "http://127.0.0.1:9090"
     assert parse(content() | {"endpoints": {"vpc": url}}).endpoints == Endpoints(vpc=url, ecs=None)

@@ -10,7 +10,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.api import RESYNC_TRIGGERED_AT
 from poddnat.gateway import Ownership
 from poddnat.kube import KubeError
-from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_IP, World, cluster, running
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_IP, World, cluster, running, says_who_acts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +91,49 @@ def test_orphaned_entry_is_collected_counted_and_logged_once(world: World, caplo
     wait_until(lambda: not world.entries(), 10, "the orphan to be collected")
     assert len([record for record in caplog.records if "deleting the entries of" in record.getMessage()]) == 1
     assert f'poddnat_swept_total{{gateway="{GATEWAY}"}} 1.0' in world.client.get("/metrics").text
+
+
+def leave_behind(world: World, count: int, *, first_port: int = 512, who: str = "gone") -> None:
+    """Put entries into the table whose PodDNATs are gone."""
+    for number in range(count):
+        world.emulator.add_entry(
+            GATEWAY,
+            external_ip=EIP,
+            external_port=first_port + number,
+            internal_ip="172.16.1.9",
+            internal_port=first_port + number,
+            name=Ownership("c-test").name_of(f"{who}-{number}"),
+        )
+
+
+def held(world: World) -> str:
+    """Read the metric of what is left to operators."""
+    text = world.client.get("/metrics").text
+    return next(line.split()[1] for line in text.splitlines() if line.startswith("poddnat_gateway_orphans{"))
+
+
+def test_mass_of_orphans_is_kept_and_told_and_its_ports_are_given_to_nobody(world: World) -> None:
+    leave_behind(world, 8)
+    wait_until(lambda: held(world) == "8.0", 10, "the mass to be noticed")
+    pod = world.make_pod(EXPOSE_80)
+    wait_until(lambda: world.attachment(pod)["spec"]["portMapping"][0]["externalPort"] == "520", 10, "a port besides")
+    assert len(world.entries()) == 8
+    (told,) = world.told
+    assert told[0] == "ManyOrphans"
+    assert told[1].startswith(f"8 PodDNATs with forward entries on {GATEWAY} are gone at once, so the entries are kept")
+    assert says_who_acts(told[1])
+
+
+def test_another_cluster_with_the_same_cluster_id_is_noticed_and_named(world: World) -> None:
+    leave_behind(world, 1, who="theirs")
+    wait_until(lambda: not world.entries(), 10, "the orphan to be collected")
+    reads = world.emulator.calls.count("DescribeForwardTableEntries")
+    wait_until(lambda: world.emulator.calls.count("DescribeForwardTableEntries") > reads + 2, 10, "listings without it")
+    leave_behind(world, 1, who="theirs")
+    wait_until(lambda: world.told, 10, "the other cluster to be told")
+    assert world.told[0][0] == "ClusterIdShared"
+    assert says_who_acts(world.told[0][1])
+    assert len(world.entries()) == 1
 
 
 def test_api_server_that_is_away_is_asked_once_what_other_values_mean(world: World) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.api import fixed, parse_spec, release_strategy
 from poddnat.files import ROOT
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, World, answer, running
 
@@ -94,6 +96,39 @@ def test_free_ports_are_told_for_each_address_and_protocol(world: World) -> None
     assert metric(world, "poddnat_eip_free_ports", **labels, protocol="udp") == 513
 
 
+def test_ports_are_counted_by_namespace_and_those_kept_for_absent_pods_apart(world: World) -> None:
+    world.expose(world.make_pod({**EXPOSE_80, PORTS: "80,9000-9002/udp"}))
+    wait_for(world, 4, "poddnat_namespace_ports", namespace="default", state="used")
+    poddnat = world.poddnat("web-1")
+    assert poddnat is not None
+    owner = fixed.Owner("apps/v1", "StatefulSet", "arena", "uid-of-arena")
+    away = fixed.Fixed(owner, release_strategy.parse("Never"), "arena-0", "", "2026-11-26T00:00:00Z")
+    spec = parse_spec({**poddnat["spec"], "portMapping": [{"externalPort": "700", "internalPort": "80"}]})
+    world.api.create(world.poddnats, fixed.new_poddnat("default", away, spec))
+    wait_for(world, 1, "poddnat_namespace_ports", namespace="default", state="kept")
+    assert metric(world, "poddnat_namespace_ports", namespace="default", state="used") == 4
+
+
+def test_poddnat_that_hangs_in_terminating_is_told_with_its_age(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    assert metric(world, "poddnat_terminating") == metric(world, "poddnat_oldest_terminating_seconds") == 0
+    world.api.patch(world.poddnats, "web-1", {"metadata": {"finalizers": ["somebody.else/holds-it"]}}, "default")
+    world.api.delete(world.poddnats, poddnat["metadata"]["name"], "default")
+    wait_for(world, 1, "poddnat_terminating")
+    wait_until(lambda: (metric(world, "poddnat_oldest_terminating_seconds") or 0) > 0.5, 10, "time to pass")
+
+
+def test_time_of_the_last_call_is_told_and_strangers_do_not_count(world: World) -> None:
+    name = "poddnat_hook_last_call_timestamp_seconds"
+    started = metric(world, name) or 0
+    assert abs(started - time.time()) < 60
+    world.client.post("/pod/sync", json={})
+    assert metric(world, name) == started
+    pod = world.make_pod(EXPOSE_80)
+    answer(lambda: world.sync_pod(pod))
+    assert (metric(world, name) or 0) > started
+
+
 def test_poddnats_are_counted_by_reason(world: World) -> None:
     world.expose(world.make_pod(EXPOSE_80))
     wait_for(world, 1, "poddnat_poddnats", ready="true", reason="Ready")
@@ -153,6 +188,8 @@ def test_no_pod_is_named_and_every_name_follows_the_conventions(world: World) ->
         "ready",
         "reason",
         "le",
+        "namespace",
+        "state",
     }
 
 

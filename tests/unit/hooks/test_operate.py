@@ -204,6 +204,19 @@ def test_fix_says_what_it_would_do_and_does_nothing_without_yes_where_nobody_can
     assert len(terminal.world.entries()) == 1
 
 
+def test_audit_names_a_mass_that_the_server_leaves_alone_and_fix_deletes_it(terminal: Terminal) -> None:
+    ownership = Ownership("c-test")
+    for number in range(8):
+        add_entry(terminal.world, ownership.name_of(f"gone-{number}"), 600 + number)
+    result = terminal.run("audit", "--output", "json")
+    details = {finding["detail"] for finding in json.loads(result.stdout)["findings"]}
+    assert details == {
+        f"PodDNAT gone-{n} is gone with 7 others, too many for the server to delete by itself" for n in range(8)
+    }
+    assert terminal.run("audit", "--fix", "--yes").exit_code == 0
+    assert terminal.world.entries() == []
+
+
 def test_fix_deletes_leftovers_and_no_foreign_entry(terminal: Terminal) -> None:
     add_entry(terminal.world, GONE, port=600)
     add_entry(terminal.world, GONE, port=601)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,8 +23,12 @@ from tests.unit.hooks.world import (
     World,
     answer,
     running,
+    says_who_acts,
 )
 from vpc_emulator import Fault
+
+if TYPE_CHECKING:
+    from tests.unit.hooks.world import Json
 
 
 def test_pod_with_an_ip_gets_a_poddnat_of_its_name(world: World) -> None:
@@ -305,9 +310,41 @@ def test_pod_on_a_virtual_node_by_label_is_refused(world: World) -> None:
     assert world.refusal(pod).startswith("VirtualNode: ")
 
 
-def test_pod_whose_ip_nobody_in_the_vpc_has_is_refused(world: World) -> None:
+def test_pod_whose_ip_nobody_in_the_vpc_has_is_refused_once_it_was_looked_for_several_times(world: World) -> None:
     pod = world.make_pod(EXPOSE_80, ip="10.0.0.1")
     assert world.refusal(pod).startswith("NoNetworkInterface: ")
+    assert world.emulator.calls.count("DescribeNetworkInterfaces") >= 3
+
+
+def set_addresses(world: World, *ips: str) -> Json:
+    """Make a pod with these addresses, the first one as its main one."""
+    world.make_pod(EXPOSE_80, ip="")
+    patch = {"status": {"phase": "Running", "podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}}
+    return world.api.patch(world.api.resource("v1", "pods"), "web-1", patch, "default", "status")
+
+
+@pytest.mark.parametrize("ips", [("172.16.1.7", "2408:4005::7"), ("2408:4005::7", "172.16.1.7")])
+def test_pod_with_dual_stack_is_exposed_by_its_ipv4_address(world: World, ips: tuple[str, str]) -> None:
+    pod = set_addresses(world, *ips)
+    poddnat = world.expose(pod)
+    assert poddnat["spec"]["internalIP"] == "172.16.1.7"
+    assert [entry.internal_ip for entry in world.entries()] == ["172.16.1.7"]
+
+
+def test_pod_with_ipv6_only_is_told_so_without_a_call(world: World) -> None:
+    pod = set_addresses(world, "2408:4005::7")
+    told = world.refusal(pod)
+    assert told.startswith("NoIPv4Address: The pod has only an IPv6 address, 2408:4005::7, and")
+    assert says_who_acts(told)
+    assert world.emulator.calls.count("DescribeNetworkInterfaces") == 0
+
+
+def test_pod_whose_ip_lies_in_a_prefix_of_its_nodes_interface_is_exposed(world: World) -> None:
+    spec = {"providerID": "cn-hangzhou.i-9"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-9"}, "spec": spec}
+    world.api.create(world.api.resource("v1", "nodes"), node)
+    pod = world.make_pod(EXPOSE_80, ip="172.16.2.17", nodeName="node-9")
+    assert world.expose(pod)["spec"]["eni"] == "eni-9"
 
 
 def test_pod_that_switches_off_should_have_nothing(world: World) -> None:
@@ -350,3 +387,47 @@ def test_misspelt_annotation_is_told_as_an_event_and_the_pod_gets_its_ports(worl
     pod = world.make_pod({**EXPOSE_80, "k8s.aliyun.com/pod-dnat-expose-protocal": "udp"})
     assert world.attachment(pod)["spec"]["protocol"] == "tcp"
     assert world.warnings() == [("Pod", "AnnotationIgnored")]
+
+
+# Public ports equal to the pod's own
+
+OWN = {**EXPOSE_80, "poddnat.alibabacloud.com/prefer-own-ports": "true"}
+
+
+def ports_of(poddnat: Json) -> list[str]:
+    return [mapping["externalPort"] for mapping in poddnat["spec"]["portMapping"]]
+
+
+def test_pod_that_prefers_its_own_ports_gets_them_where_they_are_free_and_in_the_pool(world: World) -> None:
+    pod = world.make_pod({**OWN, PORTS: "700,80,800-802/udp,900/tcpudp"})
+    assert ports_of(world.attachment(pod)) == ["700", "512", "800/802", "900"]
+    events = world.api.list(world.api.resource("v1", "events"))["items"]
+    (told,) = [event["message"] for event in events if event["reason"] == "OtherPorts"]
+    assert told == (
+        f"Public ports equal to the pod's own are not free on {EIP}, or not in the pool: it has 512 for 80/tcp; "
+        "nobody has to act."
+    )
+
+
+def test_own_ports_that_another_pod_has_are_not_given_twice_and_stay_with_the_first(world: World) -> None:
+    first = world.make_pod({**OWN, PORTS: "700"})
+    poddnat = world.expose(first)
+    second = world.make_pod({**OWN, PORTS: "700"}, name="web-2", ip="172.16.1.8")
+    assert ports_of(world.attachment(second)) == ["512"]
+    assert ports_of(world.attachment(first, poddnat)) == ["700"]
+
+
+def test_pod_keeps_the_ports_that_it_has_when_it_begins_to_prefer_its_own(world: World) -> None:
+    pod = world.make_pod({**EXPOSE_80, PORTS: "700"})
+    poddnat = world.expose(pod)
+    pod = world.annotate(pod, {"poddnat.alibabacloud.com/prefer-own-ports": "true"})
+    assert ports_of(world.attachment(pod, poddnat)) == ports_of(poddnat) == ["512"]
+
+
+def test_address_that_has_the_pods_own_ports_free_is_preferred() -> None:
+    with running(entry={"eips": [EIP, "203.0.113.99"]}) as world:
+        world.expose(world.make_pod({**OWN, PORTS: "700"}))
+        for number in (2, 3, 4):
+            world.expose(world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}"))
+        pod = world.make_pod({**OWN, PORTS: "700"}, name="web-5", ip="172.16.1.5")
+        assert ports_of(world.attachment(pod)) == ["700"]

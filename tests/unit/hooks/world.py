@@ -108,7 +108,16 @@ def cloud(*, settle_seconds: float = 0.0) -> Emulator:
         "route_tables": [{"id": "vtb-1", "vpc": "vpc-1", "default_route": {"type": "NatGateway", "id": GATEWAY}}],
         "vswitches": [vswitch],
         "nat_gateways": [gateway],
-        "network_interfaces": [{"id": "eni-1", "vswitch": "vsw-1", "private_ips": "172.16.1.0/28"}],
+        "network_interfaces": [
+            {"id": "eni-1", "vswitch": "vsw-1", "private_ips": "172.16.1.0/28"},
+            {
+                "id": "eni-9",
+                "vswitch": "vsw-1",
+                "instance": "i-9",
+                "private_ips": "172.16.2.1",
+                "ipv4_prefixes": ["172.16.2.16/28"],
+            },
+        ],
     }
     return Emulator(EmulatedWorld.from_dict(world), seed=1)
 
@@ -125,6 +134,11 @@ class World:
     client: FlaskClient
     connection: LossyClient
     """The service's, to the API server."""
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """Return the reasons and sentences that operators were told."""
+        return self.connection.told
 
     def change_values(self, *, last_port: int = 1024, entry: Json | None = None, network: Json | None = None) -> None:
         """Let other values be in force, as when the file has changed."""
@@ -156,7 +170,7 @@ class World:
     def set_pod_status(self, pod: Json, phase: str, ip: str) -> Json:
         """Let a pod reach a phase."""
         pods = self.api.resource("v1", "pods")
-        patch = {"status": {"phase": phase, "podIP": ip}}
+        patch = {"status": {"phase": phase, "podIP": ip, "podIPs": [{"ip": ip}]}}
         return self.api.patch(pods, name_of(pod), patch, namespace_of(pod), "status")
 
     def annotate(self, pod: Json, annotations: dict[str, str | None]) -> Json:
@@ -380,6 +394,7 @@ def _serving(
         read,
         KubeClient(connection),
         CloudClient(read),
+        tell_operators=lambda reason, message: connection.told.append((reason, message)),
         clock=lambda: time.monotonic() * haste,
     )
     try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from metacontroller_standin.api import Api
+from metacontroller_standin.memory_api import MemoryApi
 from poddnat.kube import KubeClient, KubeError, connect_to
 from tests.unit.odd_server import OddServer, odd_server
 
@@ -51,3 +53,20 @@ def test_list_tells_what_there_is_and_where_to_watch_from(
     kube: KubeClient, read: Callable[[KubeClient], object]
 ) -> None:
     assert read(kube) == (LIST["items"], "7")
+
+
+def test_what_concerns_no_object_is_told_on_the_lease_once() -> None:
+    with MemoryApi() as memory, Api(memory.url) as api:
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "poddnat", "namespace": "here"},
+        }
+        made = api.create(api.resource("coordination.k8s.io/v1", "leases"), lease)
+        kube = KubeClient(connect_to(memory.url))
+        for name in ("poddnat", "poddnat", "another"):
+            kube.warn_on_lease("here", name, "ManyOrphans", "Many are gone.")
+        (event,) = api.list(api.resource("v1", "events"))["items"]
+    assert event["involvedObject"]["kind"] == "Lease"
+    assert event["involvedObject"]["uid"] == made["metadata"]["uid"]
+    assert (event["metadata"]["namespace"], event["reason"]) == ("here", "ManyOrphans")

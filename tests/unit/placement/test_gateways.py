@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -57,6 +58,9 @@ def test_gateway_on_the_route_of_replies_is_the_only_one(on_route: Candidate) ->
         pytest.param([candidate("ngw-b"), candidate("ngw-a")], [["ngw-b", "ngw-a"]], id="else all alike"),
         pytest.param([candidate("ngw-a", usable=False), candidate("ngw-b")], [["ngw-b"]], id="unusable ones never"),
         pytest.param([candidate("ngw-a", THERE)], [["ngw-a"]], id="another zone rather than none"),
+        pytest.param(
+            [candidate("ngw-a", THERE), candidate("ngw-b", "")], [["ngw-b"], ["ngw-a"]], id="a region's is in each zone"
+        ),
     ],
 )
 def test_where_the_route_is_not_known_the_tiers_are(candidates: list[Candidate], expected: list[list[str]]) -> None:
@@ -146,3 +150,9 @@ def test_gateway_whose_addresses_are_all_blocked_is_not_explained_like_one_that_
     error = refusal(to("ngw-a"), candidate("ngw-a", usable=False, blocked=2))
     assert error.reason == "GatewayUnusable"
     assert error.message.startswith("All external addresses of NAT gateway ngw-a are blocked; an operator has to")
+
+
+def test_gateway_that_is_locked_is_explained() -> None:
+    error = refusal(to("ngw-a"), replace(candidate("ngw-a", usable=False), locked=True))
+    assert error.reason == "GatewayUnusable"
+    assert error.message.startswith("NAT gateway ngw-a is locked for an unpaid bill, or by the cloud's security; an")

@@ -44,3 +44,21 @@ def test_name_of_a_virtual_node_tells_enough() -> None:
     kube = FakeKube()
     assert Nodes(kube).is_virtual("virtual-kubelet-cn-hangzhou-k")
     assert kube.asked == []
+
+
+@pytest.mark.parametrize(
+    ("provider_id", "expected"),
+    [
+        pytest.param("cn-hangzhou.i-bp1abc", "i-bp1abc", id="the cloud controller manager's"),
+        pytest.param("alicloud://cn-hangzhou.i-bp1abc", "i-bp1abc", id="with a scheme"),
+        pytest.param("i-bp1abc", "i-bp1abc", id="bare"),
+        pytest.param("cn-hangzhou.eci-bp1abc", None, id="no ECS instance"),
+        pytest.param(None, None, id="none yet"),
+    ],
+)
+def test_node_names_its_instance(provider_id: str | None, expected: str | None) -> None:
+    class Kube(FakeKube):
+        def node(self, name: str) -> dict[str, Any] | None:
+            return {"metadata": {"name": name}, "spec": {"providerID": provider_id}}
+
+    assert Nodes(Kube()).instance_of("node-1") == expected
