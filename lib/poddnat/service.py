@@ -24,11 +24,12 @@ from poddnat.controllers import (
     PodDNATReconciler,
     PodReconciler,
     Refusals,
+    Reminder,
     RetainedPodDNATs,
     StatusReporter,
 )
 from poddnat.gateway import Fleet, Ownership
-from poddnat.kube import FixedPodInformer, KubeClient, KubeError, LiveReader, PodDNATInformer
+from poddnat.kube import KubeClient, KubeError, LiveReader, PodDNATInformer, PodInformer
 from poddnat.model import ForwardEntry
 from poddnat.placement import Namespaces, Nodes, PodLocator
 from poddnat.ports import PortRegistry
@@ -83,7 +84,7 @@ class _Events(ControllersListener):
         self._drift.gone(poddnat)
         self._fixed_pods.repair(poddnat)
 
-    def fixed_pod_gone(self, namespace: str, name: str, uid: str) -> None:
+    def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Withdraw the entries of a fixed pod that has gone: its IP may soon be another pod's."""
         self._fixed_pods.pod_gone(namespace, name, uid)
 
@@ -161,7 +162,7 @@ class Service:
         self._locator = PodLocator(cloud, clock=clock)
         ownership = Ownership(values.cluster_id)
         self.fleet = Fleet(values, cloud, ownership, self.poddnats, self._events, may_write=may_write, clock=clock)
-        self._running_fixed_pods = FixedPodInformer(kube, self._events.fixed_pod_gone)
+        self._pods = PodInformer(kube, self._events.pod_gone)
         self._retained = RetainedPodDNATs(kube, self.poddnats, wall_clock=wall_clock)
         exposure_timer = ExposureTimer(self._events, clock=clock)
         self._refusals = Refusals(clock=clock)
@@ -171,6 +172,9 @@ class Service:
         self._fixed_pods = self._make_fixed_pod_controller(kube)
         self.drift = DriftDetector(
             kube, self.poddnats, self.fleet, self._events, may_write=may_write, wall_clock=wall_clock
+        )
+        self.reminder = Reminder(
+            kube, self.poddnats, self._pods, may_write=may_write, clock=clock, wall_clock=wall_clock
         )
         self._events.connect(self.poddnats, self.poddnat_reconciler, self.drift, self._fixed_pods)
         self.metrics.expect_gateways(values.gateway_ids)
@@ -195,7 +199,7 @@ class Service:
             OwnershipEvidence(ownership),
             kube,
             self.poddnats,
-            self._running_fixed_pods,
+            self._pods,
             self.fleet,
             self._registry,
             self._authorizer,
@@ -210,7 +214,7 @@ class Service:
         return FixedPodController(
             kube,
             self.poddnats,
-            self._running_fixed_pods,
+            self._pods,
             self._retained,
             self.pod_reconciler.sync,
             self.poddnat_reconciler.withdraw,
@@ -255,6 +259,7 @@ class Service:
         """Start everything that runs in the background."""
         self.poddnats.start()
         self._fixed_pods.start()
+        self.reminder.start()
         self.fleet.start()
         self._locator.start()
         if self._values_file is not None:
@@ -270,6 +275,7 @@ class Service:
         """Stop; calls to the cloud that are under way are waited for."""
         if self._values_file is not None:
             self._values_file.stop()
+        self.reminder.stop()
         self._fixed_pods.stop()
         self.poddnats.stop()
         self._locator.stop()

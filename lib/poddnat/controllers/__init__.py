@@ -16,6 +16,7 @@ from poddnat.controllers.pod import PodAnswer, PodReconciler
 from poddnat.controllers.poddnat import PodDNATReconciler
 from poddnat.controllers.poddnat_status import PodDNATAnswer, StatusReporter
 from poddnat.controllers.refusals import Refusals
+from poddnat.controllers.reminder import Reminder
 from poddnat.controllers.requeue import RequeueAfter
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PodDNATReconciler",
     "PodReconciler",
     "Refusals",
+    "Reminder",
     "RequeueAfter",
     "RetainedPodDNATs",
     "StatusReporter",

@@ -41,6 +41,15 @@ FIXED_POD_RETRY = (1.0, 10.0)
 REPAIR_TIMEOUT = 60.0
 """After which a fixed pod's PodDNAT is repaired no more: by then Metacontroller has called the pod's hook."""
 
+REMIND_AFTER = 2.0
+"""After the hooks are back: until an object that waits gets a write, because nobody has asked about it."""
+REMIND_TOLD_AFTER = 10.0
+"""The same where the user has been told why it waits; most of these are asked about by themselves till then."""
+REMIND_EVERY = 1.0
+"""Between two lots of such writes, of a hundred each."""
+SILENCE = POD_REFUSED_RESYNC + 10.0
+"""After so long without any call of a hook, the next one may be the first after an outage: what waits asks sooner."""
+
 PERMISSION_VALID = 30.0
 """How long a pod's word for its PodDNAT holds, so that one exposure doesn't cost several reads of the pod."""
 PERMISSION_RETRY = 60.0

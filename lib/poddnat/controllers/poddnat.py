@@ -45,7 +45,7 @@ from poddnat.gateway import (
     address_left,
     gateway_missing,
 )
-from poddnat.kube import FixedPodInformer, KubeClient, PodDNATInformer
+from poddnat.kube import KubeClient, PodDNATInformer, PodInformer
 from poddnat.ports import PortRegistry
 from poddnat.timestamps import now, rfc3339
 
@@ -89,7 +89,7 @@ class PodDNATReconciler:
         evidence: OwnershipEvidence,
         cluster: KubeClient,
         poddnats: PodDNATInformer,
-        fixed_pods: FixedPodInformer,
+        fixed_pods: PodInformer,
         fleet: Fleet,
         registry: PortRegistry,
         authorizer: Authorizer,

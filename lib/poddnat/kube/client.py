@@ -194,6 +194,22 @@ class KubeClient:
         call = self._custom.patch_namespaced_custom_object
         return self._call_unless((_NOT_FOUND,), call, GROUP, _VERSION, namespace, PLURAL, name, patch)
 
+    def trigger_pod_resync(self, namespace: str, name: str, now: str) -> bool:
+        """Have a pod synced at once, as ``trigger_resync`` does a PodDNAT; its status is all that may be written.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        return self._call_unless(
+            (_NOT_FOUND,),
+            self._core.patch_namespaced_pod_status,
+            name,
+            namespace,
+            {"metadata": {"annotations": {RESYNC_TRIGGERED_AT: now}}},
+            _content_type="application/merge-patch+json",
+            _preload_content=False,
+        )
+
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
         """Attach a Warning event to an object, unless it has one of the same text; failing to do so is only logged."""
         metadata = regarding["metadata"]

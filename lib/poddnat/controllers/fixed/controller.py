@@ -20,7 +20,7 @@ from poddnat.controllers.intervals import (
     REPAIR_TIMEOUT,
 )
 from poddnat.controllers.requeue import RequeueAfter
-from poddnat.kube import FixedPodInformer, KubeClient, KubeError, PodDNATInformer
+from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class FixedPodController:
         self,
         cluster: KubeClient,
         poddnats: PodDNATInformer,
-        pods: FixedPodInformer,
+        pods: PodInformer,
         retained: RetainedPodDNATs,
         sync_pod: Callable[[Manifest], object],
         withdraw: Callable[[Manifest], None],
@@ -78,10 +78,12 @@ class FixedPodController:
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Withdraw the entries of a pod that is gone, at once: its IP may be another pod's in a moment."""
+        poddnat = self._poddnats.get(namespace, name)
+        record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
+        if poddnat is None or record is None or record.pod_uid != uid:
+            return
         try:
-            poddnat = self._poddnats.get(namespace, name)
-            record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
-            if poddnat is not None and record is not None and record.pod_uid == uid and self._may_write():
+            if self._may_write():
                 self._withdraw(poddnat)
         finally:
             self._wake()
