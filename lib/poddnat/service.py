@@ -76,6 +76,7 @@ class _Events(ControllersListener):
         self._reconciler.seen(poddnat)
         self._drift.seen(poddnat)
         if is_terminating(poddnat):
+            self._fixed_pods.leaving(poddnat)
             self._fixed_pods.repair(poddnat)
 
     def poddnat_gone(self, poddnat: Manifest) -> None:
@@ -124,7 +125,7 @@ class _Events(ControllersListener):
         self._metrics.drifted(gateway_id)
 
     def poddnat_spoilt(self, poddnat: Manifest) -> None:
-        """Repair a fixed pod's PodDNAT that asks for what it may not have."""
+        """Repair a fixed pod's PodDNAT that asks for what it may not have, or that should be elsewhere."""
         self._fixed_pods.repair(poddnat)
 
 
@@ -220,6 +221,7 @@ class Service:
             self.poddnat_reconciler.withdraw,
             may_write=self._may_write,
             clock=self._clock,
+            wall_clock=self._wall_clock,
         )
 
     def _routes_denied(self) -> bool | None:

@@ -183,6 +183,8 @@ class PodDNATReconciler:
         if sync.fixed is None or sync.desired.internal_ip:
             return None
         self._fleet.withdraw(sync.own_entries)
+        if self._retained.tie(sync.poddnat, sync.fixed):
+            return RequeueAfter(REQUEUE_SOON)
         absence = self._retained.check_absence(sync.poddnat, sync.fixed)
         if isinstance(absence, ReleaseDue):
             self._retained.release(sync.poddnat, absence.message)

@@ -5,13 +5,15 @@ the cloud.
 """
 
 from poddnat.kube.active_endpoint import ActiveEndpoint
-from poddnat.kube.client import KubeClient, KubeError
+from poddnat.kube.client import KubeClient, KubeError, RefusedError
 from poddnat.kube.connection import connect, connect_as_user, connect_to
 from poddnat.kube.informer import PodDNATInformer, PodInformer
 from poddnat.kube.leader_election import LeaderElector, request_timeout
 from poddnat.kube.live_read import LiveReader, NoSuchObjectError
+from poddnat.kube.uninstaller import SHOWN, Uninstaller
 
 __all__ = [
+    "SHOWN",
     "ActiveEndpoint",
     "KubeClient",
     "KubeError",
@@ -20,6 +22,8 @@ __all__ = [
     "NoSuchObjectError",
     "PodDNATInformer",
     "PodInformer",
+    "RefusedError",
+    "Uninstaller",
     "connect",
     "connect_as_user",
     "connect_to",

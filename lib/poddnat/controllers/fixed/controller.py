@@ -1,8 +1,12 @@
-"""What is done for fixed pods beside Metacontroller, on one thread: gone ones are suspended, spoilt ones repaired.
+"""What is done beside Metacontroller, on one thread: fixed pods that are gone are suspended, spoilt ones repaired.
+
+PodDNATs that are being deleted, of whatever pods, lose their entries at once: the pod's IP may soon be another's, and
+Metacontroller may be away.
 
 That a pod is gone is learned from a watch, and found out by asking where the watch may have missed it.
 """
 
+import datetime as dt
 import logging
 import threading
 import time
@@ -10,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from poddnat.api import Fixed, is_terminating, key_of, spec_of
+from poddnat.api import DRAINED, Fixed, annotations_of, belongs_to_ack, is_terminating, key_of, spec_of
 from poddnat.backoff import Backoff
 from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.intervals import (
@@ -19,8 +23,10 @@ from poddnat.controllers.intervals import (
     FIXED_POD_RETRY,
     REPAIR_TIMEOUT,
 )
+from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.requeue import RequeueAfter
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
+from poddnat.timestamps import now, rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +47,7 @@ class FixedPodController:
         *,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
         """Both reconcilers stand below: ``sync_pod`` is the pods', ``withdraw`` the PodDNATs'.
 
@@ -54,6 +61,7 @@ class FixedPodController:
         self._withdraw = withdraw
         self._may_write = may_write
         self._clock = clock
+        self._wall_clock = wall_clock
         self._changed = threading.Condition()
         self._due = False
         self._stopping = False
@@ -88,10 +96,18 @@ class FixedPodController:
         finally:
             self._wake()
 
+    def leaving(self, poddnat: Manifest) -> None:
+        """Withdraw the entries of a PodDNAT that is being deleted, at once; its finalize hook sees to the rest."""
+        self._wake()
+        if self._may_write() and not belongs_to_ack(poddnat["metadata"]):
+            self._withdraw(poddnat)
+
     def repair(self, poddnat: Manifest) -> None:
         """Have the pod of this PodDNAT synced soon, if it is a fixed pod that is there."""
         record = Fixed.read(poddnat["metadata"])
-        if record is None or not self._may_write() or not self._pods.is_alive(record.pod_uid):
+        if record is None or DRAINED in annotations_of(poddnat):
+            return
+        if not self._may_write() or not self._pods.is_alive(record.pod_uid):
             return
         with self._changed:
             self._repairs[poddnat["metadata"]["namespace"], record.pod_name] = self._clock() + REPAIR_TIMEOUT
@@ -115,10 +131,23 @@ class FixedPodController:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._pods.has_synced and self._poddnats.has_synced):
             return FIXED_POD_NOT_SYNCED_RETRY
-        if not self._suspend_gone() & self._repair_spoilt():
+        if not self._withdraw_leaving() & self._suspend_gone() & self._repair_spoilt():
             return backoff.failed()
         backoff.reset()
         return FIXED_POD_CHECK
+
+    def _withdraw_leaving(self) -> bool:
+        """Withdraw those that were being deleted before this process became the active one, or could not be then."""
+        tried = [
+            self._attempt(f"withdrawing PodDNAT {key_of(poddnat)}", partial(self._withdraw_one, poddnat))
+            for poddnat in self._poddnats.all()
+            if is_terminating(poddnat) and not belongs_to_ack(poddnat["metadata"])
+        ]
+        return all(tried)
+
+    def _withdraw_one(self, poddnat: Manifest) -> bool:
+        self._withdraw(poddnat)
+        return True
 
     def _suspend_gone(self) -> bool:
         """Suspend all whose pods have gone; False: some could not be, and have to be tried again."""
@@ -156,7 +185,13 @@ class FixedPodController:
 
     def _repair(self, namespace: str, name: str) -> bool:
         pod = self._cluster.pod(namespace, name)
-        return pod is None or not isinstance(self._sync_pod(pod), RequeueAfter)
+        if pod is None:
+            return True
+        answer = self._sync_pod(pod)
+        if isinstance(answer, PodAnswer) and answer.annotations:
+            # Its PodDNAT is put right; what the pod is to show of that, Metacontroller alone writes.
+            self._cluster.trigger_pod_resync(namespace, name, rfc3339(self._wall_clock()))
+        return not isinstance(answer, RequeueAfter)
 
     def _attempt(self, what: str, step: Callable[[], bool]) -> bool:
         """Take a step for one pod; one that fails must not hold up the others, nor end the thread."""
