@@ -9,13 +9,15 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from poddnat.api import (
     POD_DNAT,
+    AnnotationError,
     annotations,
     annotations_of,
+    desired_by,
     is_current,
     is_ready,
     is_terminating,
@@ -25,6 +27,7 @@ from poddnat.api import (
 from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_TOLD_AFTER, SILENCE
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
 from poddnat.logs import Attempts
+from poddnat.model import ExposedPort, PortMapping
 from poddnat.timestamps import now, rfc3339
 
 log = logging.getLogger(__name__)
@@ -144,7 +147,13 @@ class Reminder:
     def _has_ports(self, pod: Manifest) -> bool:
         metadata = pod["metadata"]
         poddnat = self._poddnats.get(metadata["namespace"], metadata["name"])
-        return poddnat is not None and pod_uid_of(poddnat["metadata"]) == metadata["uid"]
+        if poddnat is None or pod_uid_of(poddnat["metadata"]) != metadata["uid"]:
+            return False
+        try:
+            exposure, desired = annotations.parse(annotations_of(pod)), desired_by(poddnat)
+        except AnnotationError:
+            return False
+        return exposure is not None and desired is not None and _are_mapped(exposure.items, desired.mappings)
 
     def _remind(self, thing: Manifest) -> bool:
         """Write to it; False: the API server doesn't do it now."""
@@ -158,3 +167,12 @@ class Reminder:
             return False
         self._attempts.worked()
         return True
+
+
+def _are_mapped(asked: Sequence[ExposedPort], mappings: Sequence[PortMapping]) -> bool:
+    mapped = {mapping.item for mapping in mappings}
+    if mapped == set(asked):
+        return True
+    # ACK's own controller writes two mappings for a port of both protocols.
+    whose = {item: [one for one in asked if one.covers(item)] for item in mapped}
+    return all(whose.values()) and {one for covering in whose.values() for one in covering} == set(asked)

@@ -27,7 +27,16 @@ log = logging.getLogger(__name__)
 _MOST_DELETED = 10_000
 
 _KEPT = ("namespace", "name", "uid", "deletionTimestamp")
-_TELLING = frozenset({POD_DNAT, FIXED, annotations.STATUS})
+_TELLING = frozenset(
+    {
+        POD_DNAT,
+        FIXED,
+        annotations.EXPOSE_PORT,
+        annotations.EXPOSE_PROTOCOL,
+        annotations.RELEASE_STRATEGY,
+        annotations.STATUS,
+    }
+)
 """What is kept of a pod's metadata, and of its annotations."""
 
 Manifest = dict[str, Any]

@@ -12,11 +12,18 @@ from vpc_emulator.clock import ManualClock
 
 Json = dict[str, Any]
 
+SPEC = {
+    "tableId": "ngw-1",
+    "externalIP": "203.0.113.10",
+    "internalIP": "172.16.1.7",
+    "protocol": "tcp",
+    "portMapping": [{"externalPort": "512", "internalPort": "80"}],
+}
 STATUS = "k8s.aliyun.com/pod-dnat-status"
 
 
 def pod(name: str, status: str | None = None, **annotations: str) -> Json:
-    asked = {"k8s.aliyun.com/pod-dnat": "true", **annotations}
+    asked = {"k8s.aliyun.com/pod-dnat": "true", "k8s.aliyun.com/pod-dnat-expose-port": "80", **annotations}
     shown = {} if status is None else {STATUS: status}
     return {"metadata": {"namespace": "default", "name": name, "uid": f"pod-{name}", "annotations": asked | shown}}
 
@@ -28,7 +35,7 @@ def poddnat(name: str, reason: str | None = "Ready", *, leaving: bool = False) -
     condition = {"type": "Ready", "status": str(reason == "Ready"), "reason": reason, "message": "."}
     condition["lastTransitionTime"] = "2026-11-01T00:00:00Z"
     status = {"observedGeneration": 1, "conditions": [condition]} if reason else {}
-    return {"metadata": metadata, "spec": {}, "status": status}
+    return {"metadata": metadata, "spec": SPEC, "status": status}
 
 
 class Around:
@@ -78,20 +85,29 @@ def test_what_waits_without_a_word_is_reminded_of_first_and_what_was_told_why_la
         pod("silent"),
         pod("refused", "NoFreePorts: no port."),
         pod("ready", "Ready"),
+        pod("changed", "Ready", **{"k8s.aliyun.com/pod-dnat-expose-port": "80,81"}),
         shown,
         pod("going"),
         {"metadata": {"namespace": "default", "name": "opted-out", "uid": "pod-o", "annotations": {STATUS: "Ready"}}},
         poddnats=(
             poddnat("ready"),
+            poddnat("changed"),
             poddnat("made", None),
             poddnat("waits", "QuotaExceeded"),
             poddnat("leaving", leaving=True),
             poddnat("away", "PodAway"),
         ),
     )
-    around.pods[4]["metadata"]["deletionTimestamp"] = "2026-11-01T00:00:00Z"
+    around.pods[5]["metadata"]["deletionTimestamp"] = "2026-11-01T00:00:00Z"
     assert around.look_after(REMIND_AFTER - 0.1) == []
-    assert set(around.look_after(0.1)) == {"pod-silent", "pod-shown", "pod-opted-out", "dnat-made", "dnat-leaving"}
+    assert set(around.look_after(0.1)) == {
+        "pod-silent",
+        "pod-shown",
+        "pod-changed",
+        "pod-opted-out",
+        "dnat-made",
+        "dnat-leaving",
+    }
     assert set(around.look_after(REMIND_TOLD_AFTER)) == {"pod-refused", "dnat-waits"}
     assert around.look_after(1000) == []
 
