@@ -98,7 +98,6 @@ class FixedPodController:
 
     def leaving(self, poddnat: Manifest) -> None:
         """Withdraw the entries of a PodDNAT that is being deleted, at once; its finalize hook sees to the rest."""
-        self._wake()
         if self._may_write() and not belongs_to_ack(poddnat["metadata"]):
             self._withdraw(poddnat)
 
