@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
-_AT_ONCE = 100
+_AT_ONCE = 50
 
 
 class Reminder:
