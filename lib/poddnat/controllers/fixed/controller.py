@@ -65,6 +65,8 @@ class FixedPodController:
         self._changed = threading.Condition()
         self._due = False
         self._stopping = False
+        self._withdrawn: set[str] = set()
+        """By uid, PodDNATs being deleted whose entries were withdrawn; to ask again would undo a back-off."""
         self._repairs: dict[tuple[str, str], float] = {}
         """By namespace and name of a pod, until when it is tried."""
 
@@ -98,8 +100,10 @@ class FixedPodController:
 
     def leaving(self, poddnat: Manifest) -> None:
         """Withdraw the entries of a PodDNAT that is being deleted, at once; its finalize hook sees to the rest."""
-        if self._may_write() and not belongs_to_ack(poddnat["metadata"]):
+        uid = poddnat["metadata"]["uid"]
+        if self._may_write() and uid not in self._withdrawn and not belongs_to_ack(poddnat["metadata"]):
             self._withdraw(poddnat)
+            self._withdrawn.add(uid)
 
     def repair(self, poddnat: Manifest) -> None:
         """Have the pod of this PodDNAT synced soon, if it is a fixed pod that is there."""
@@ -137,15 +141,16 @@ class FixedPodController:
 
     def _withdraw_leaving(self) -> bool:
         """Withdraw those that were being deleted before this process became the active one, or could not be then."""
+        leaving = [poddnat for poddnat in self._poddnats.all() if is_terminating(poddnat)]
+        self._withdrawn &= {poddnat["metadata"]["uid"] for poddnat in leaving}
         tried = [
             self._attempt(f"withdrawing PodDNAT {key_of(poddnat)}", partial(self._withdraw_one, poddnat))
-            for poddnat in self._poddnats.all()
-            if is_terminating(poddnat) and not belongs_to_ack(poddnat["metadata"])
+            for poddnat in leaving
         ]
         return all(tried)
 
     def _withdraw_one(self, poddnat: Manifest) -> bool:
-        self._withdraw(poddnat)
+        self.leaving(poddnat)
         return True
 
     def _suspend_gone(self) -> bool:
