@@ -38,11 +38,12 @@ def create_app(
     app = Flask("poddnat")
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     pods, poddnats, live = service.pod_reconciler, service.poddnat_reconciler, service.live
+    called = service.reminder.called
     hooks = {
-        "/pod/sync": ValidatedHook("pod-sync", partial(pod_sync, pods, live)),
-        "/pod/opt-out": ValidatedHook("pod-opt-out", partial(pod_opt_out, pods, live)),
-        "/poddnat/sync": ValidatedHook("poddnat-sync", partial(poddnat_sync, poddnats, live)),
-        "/poddnat/finalize": ValidatedHook("poddnat-finalize", partial(poddnat_finalize, poddnats, live)),
+        "/pod/sync": ValidatedHook("pod-sync", partial(pod_sync, pods, live), called),
+        "/pod/opt-out": ValidatedHook("pod-opt-out", partial(pod_opt_out, pods, live), called),
+        "/poddnat/sync": ValidatedHook("poddnat-sync", partial(poddnat_sync, poddnats, live), called),
+        "/poddnat/finalize": ValidatedHook("poddnat-finalize", partial(poddnat_finalize, poddnats, live), called),
     }
     for path, hook in hooks.items():
         app.add_url_rule(path, endpoint=path, view_func=partial(_when_ready, service, hook), methods=["POST"])

@@ -26,10 +26,14 @@ class BadRequestError(Exception):
 class ValidatedHook:
     """A view for Flask: validates the request, calls the hook, validates the answer."""
 
-    def __init__(self, name: str, hook: Hook) -> None:
-        """``name`` is that of the hook's schemas: ``<name>-request.json`` and ``<name>-answer.json``."""
+    def __init__(self, name: str, hook: Hook, called: Callable[[str], None] = lambda _uid: None) -> None:
+        """``name`` is that of the hook's schemas: ``<name>-request.json`` and ``<name>-answer.json``.
+
+        ``called`` gets the uid of each object that the hook is called for.
+        """
         self.name = name
         self._hook = hook
+        self._called = called
         self._request = schema_validator(f"{name}-request.json")
         self._answer = schema_validator(f"{name}-answer.json")
 
@@ -43,6 +47,7 @@ class ValidatedHook:
         body = self._body()
         metadata = (body.get("object") or body.get("parent") or {}).get("metadata", {})
         logs.add(pod=f"{metadata.get('namespace', '')}/{metadata.get('name', '')}")
+        self._called(metadata.get("uid", ""))
         answer = self._hook(body)
         if isinstance(answer, RequeueAfter):
             # A whole number: Metacontroller reads a fraction as 0, and would call again at once.

@@ -167,7 +167,7 @@ class Store:
         with self.changed:
             old = self.get(kind, key)
             _check_expectations(kind, old, body)
-            new = _with_status(old, body) if status else _without_status(kind, old, body)
+            new = _with_status(kind, old, body) if status else _without_status(kind, old, body)
             if kind is PODS:
                 _show_unset_times(new)
             _check_finalizers(kind, old, new)
@@ -299,8 +299,10 @@ def _spec(obj: Json) -> Json:
     return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
 
 
-def _with_status(old: Json, body: Json) -> Json:
+def _with_status(kind: ServedKind, old: Json, body: Json) -> Json:
     new = {**old, "metadata": dict(old["metadata"])}
+    if kind is PODS:  # With a pod's status its labels and annotations may be written; with other objects' they may not.
+        new["metadata"] |= {k: v for k, v in body.get("metadata", {}).items() if k in ("labels", "annotations")}
     new.pop("status", None)
     if "status" in body:
         new["status"] = copy.deepcopy(body["status"])

@@ -24,11 +24,12 @@ from poddnat.controllers import (
     PodDNATReconciler,
     PodReconciler,
     Refusals,
+    Reminder,
     RetainedPodDNATs,
     StatusReporter,
 )
 from poddnat.gateway import Fleet, Ownership
-from poddnat.kube import FixedPodInformer, KubeClient, KubeError, LiveReader, PodDNATInformer
+from poddnat.kube import KubeClient, KubeError, LiveReader, PodDNATInformer, PodInformer
 from poddnat.model import ForwardEntry
 from poddnat.placement import Namespaces, Nodes, PodLocator
 from poddnat.ports import PortRegistry
@@ -76,6 +77,7 @@ class _Events(ControllersListener):
         self._reconciler.seen(poddnat)
         self._drift.seen(poddnat)
         if is_terminating(poddnat):
+            self._fixed_pods.leaving(poddnat)
             self._fixed_pods.repair(poddnat)
 
     def poddnat_gone(self, poddnat: Manifest) -> None:
@@ -84,7 +86,7 @@ class _Events(ControllersListener):
         self._drift.gone(poddnat)
         self._fixed_pods.repair(poddnat)
 
-    def fixed_pod_gone(self, namespace: str, name: str, uid: str) -> None:
+    def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Withdraw the entries of a fixed pod that has gone: its IP may soon be another pod's."""
         self._fixed_pods.pod_gone(namespace, name, uid)
 
@@ -130,7 +132,7 @@ class _Events(ControllersListener):
         self._metrics.drifted(gateway_id)
 
     def poddnat_spoilt(self, poddnat: Manifest) -> None:
-        """Repair a fixed pod's PodDNAT that asks for what it may not have."""
+        """Repair a fixed pod's PodDNAT that asks for what it may not have, or that should be elsewhere."""
         self._fixed_pods.repair(poddnat)
 
 
@@ -182,7 +184,7 @@ class Service:
         self._locator = PodLocator(cloud, self._nodes.instance_of, clock=clock)
         ownership = Ownership(values.cluster_id)
         self.fleet = Fleet(values, cloud, ownership, self.poddnats, self._events, may_write=may_write, clock=clock)
-        self._running_fixed_pods = FixedPodInformer(kube, self._events.fixed_pod_gone)
+        self._pods = PodInformer(kube, self._events.pod_gone)
         self._retained = RetainedPodDNATs(kube, self.poddnats, wall_clock=wall_clock)
         exposure_timer = ExposureTimer(self._events, clock=clock)
         self._refusals = Refusals(clock=clock)
@@ -192,6 +194,9 @@ class Service:
         self._fixed_pods = self._make_fixed_pod_controller(kube)
         self.drift = DriftDetector(
             kube, self.poddnats, self.fleet, self._events, may_write=may_write, wall_clock=wall_clock
+        )
+        self.reminder = Reminder(
+            kube, self.poddnats, self._pods, may_write=may_write, clock=clock, wall_clock=wall_clock
         )
         self._events.connect(self.poddnats, self.poddnat_reconciler, self.drift, self._fixed_pods)
         self.metrics.expect_gateways(values.gateway_ids)
@@ -217,7 +222,7 @@ class Service:
             OwnershipEvidence(ownership),
             kube,
             self.poddnats,
-            self._running_fixed_pods,
+            self._pods,
             self.fleet,
             self._registry,
             self._authorizer,
@@ -232,12 +237,13 @@ class Service:
         return FixedPodController(
             kube,
             self.poddnats,
-            self._running_fixed_pods,
+            self._pods,
             self._retained,
             self.pod_reconciler.sync,
             self.poddnat_reconciler.withdraw,
             may_write=self._may_write,
             clock=self._clock,
+            wall_clock=self._wall_clock,
         )
 
     def _routes_denied(self) -> bool | None:
@@ -277,6 +283,7 @@ class Service:
         """Start everything that runs in the background."""
         self.poddnats.start()
         self._fixed_pods.start()
+        self.reminder.start()
         self.fleet.start()
         self._locator.start()
         if self._values_file is not None:
@@ -292,6 +299,7 @@ class Service:
         """Stop; calls to the cloud that are under way are waited for."""
         if self._values_file is not None:
             self._values_file.stop()
+        self.reminder.stop()
         self._fixed_pods.stop()
         self.poddnats.stop()
         self._locator.stop()

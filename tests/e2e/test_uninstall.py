@@ -6,6 +6,10 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,18 +31,35 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(240)]
 
 README = MANIFESTS.parent / "README.md"
 
 
+THINKING = 12.0
+"""How long a person looks at what a command wrote before the next one; longer than anything is repaired after."""
+
+
 def documented(section: str) -> list[list[str]]:
-    """Return the arguments of the `kubectl` commands in a section of the README."""
+    """Return the commands in a section of the README."""
     (text,) = re.findall(rf"^## {section}\n(.*?)^## ", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     (block,) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     commands = [shlex.split(line, comments=True) for line in block.splitlines()]
-    assert all(command[0] == "kubectl" for command in commands if command)
-    return [command[1:] for command in commands if command]
+    return [command for command in commands if command]
+
+
+def carry_out(plane: ControlPlane, command: list[str]) -> str:
+    """Run a documented command as an admin of the cluster, with `--yes` where it would ask."""
+    program, *arguments = command
+    if program == "kubectl":
+        return plane.kubectl(*[str(MANIFESTS) if word == "metacontroller/" else word for word in arguments])
+    assert program == ".venv/bin/poddnat"
+    options = ["--yes", "--timeout=60", f"--kubeconfig={plane.kubeconfig}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "poddnat", *arguments, *options], capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class FollowingStandIn:
@@ -50,8 +71,15 @@ class FollowingStandIn:
         self._manifests = {manifest["metadata"]["name"]: plane.put(manifest) for manifest in manifests}
         for one in self._running.values():
             one.start()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow)
+        self._thread.start()
 
-    def follow(self) -> None:
+    def _follow(self) -> None:
+        while not self._stopping.wait(0.1):
+            self._stop_deleted()
+
+    def _stop_deleted(self) -> None:
         for name, manifest in self._manifests.items():
             if name in self._running and not self._exists(manifest):
                 self._running.pop(name).stop()
@@ -61,6 +89,8 @@ class FollowingStandIn:
         return self._plane.api.exists(resource, manifest["metadata"]["name"])
 
     def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
         while self._running:
             self._running.popitem()[1].stop()
 
@@ -70,9 +100,6 @@ class FollowingMetacontroller:
 
     def __init__(self, plane: ControlPlane, program: str, manifests: list[Json]) -> None:
         MetacontrollerRunner(plane, program).apply(manifests)
-
-    def follow(self) -> None:
-        pass
 
     def stop(self) -> None:
         pass  # It ends with the control plane.
@@ -124,8 +151,13 @@ def test_uninstalling_in_the_documented_order_leaves_nothing(plane: ControlPlane
             cluster = exposed(plane, server, sky.emulator)
             assert len(cluster.entries()) == 5
             for command in documented("Uninstall"):
-                plane.kubectl(*[str(MANIFESTS) if word == "metacontroller/" else word for word in command])
-                following.follow()
+                told = carry_out(plane, command)
+                if "drain" in command:
+                    assert "it is safe to uninstall" in told
+                    assert sky.emulator.forward_entries("ngw-1") == []
+                time.sleep(THINKING)
+                if "drain" in command:
+                    assert json.loads(plane.kubectl("get", "poddnats", "-A", "--output=json"))["items"] == []
         finally:
             following.stop()
             server.stop()

@@ -97,6 +97,10 @@ class SmallCluster(KubeClient):
     def trigger_resync(self, namespace: str, name: str, now: str, annotation: str = "nudged-at") -> bool:
         return self.patch_poddnat(namespace, name, {"metadata": {"annotations": {annotation: now}}})
 
+    def trigger_pod_resync(self, namespace: str, name: str, now: str) -> bool:  # noqa: ARG002
+        self._ask_nothing_away()
+        return name in self.pods
+
     def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:  # noqa: ARG002
         self._ask_nothing_away()
         dnat = self.dnats.get(name)
@@ -312,6 +316,7 @@ class Metacontroller:
             return 0.0
         existing = self._cluster.dnats.get(name)
         mine = existing is not None and _belongs_to(existing, pod)
+        service.reminder.called(pod["metadata"]["uid"])
         answer = service.pod_reconciler.sync(copied(pod), copied(existing) if mine else None)
         if isinstance(answer, RequeueAfter):
             return answer.seconds
@@ -352,6 +357,7 @@ class Metacontroller:
         if dnat is None:
             return 0.0
         finalizing = "deletionTimestamp" in dnat["metadata"]
+        service.reminder.called(dnat["metadata"]["uid"])
         ask = service.poddnat_reconciler.finalize if finalizing else service.poddnat_reconciler.sync
         answer: PodDNATAnswer | RequeueAfter = ask(copied(dnat))
         if isinstance(answer, RequeueAfter):

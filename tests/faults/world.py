@@ -57,6 +57,7 @@ _MODULES = (
     "poddnat.kube.client",
     "poddnat.kube.informer",
     "poddnat.controllers.fixed.controller",
+    "poddnat.controllers.reminder",
 )
 
 

@@ -3,16 +3,22 @@
 from typing import Any
 
 from poddnat.api import annotations, pod_facts
-from poddnat.api.poddnat import PodDNAT, is_current, observed_condition, spec_of, working_ports
+from poddnat.api.poddnat import RESYNC_TRIGGERED_AT, PodDNAT, is_current, observed_condition, spec_of, working_ports
 
 Manifest = dict[str, Any]
 
 
 def status_annotations(pod: Manifest, status: str | None, result: str | None) -> dict[str, str | None]:
-    """Give the annotations that differ from those of the pod; None: to be removed."""
+    """Give the annotations that differ from those of the pod; None: to be removed.
+
+    With them goes what had the pod synced at once; alone, it is not worth a write.
+    """
     observed = pod_facts.annotations_of(pod)
     desired = {annotations.STATUS: status, annotations.RESULT: result}
-    return {key: value for key, value in desired.items() if observed.get(key) != value}
+    changes = {key: value for key, value in desired.items() if observed.get(key) != value}
+    if changes and RESYNC_TRIGGERED_AT in observed:
+        changes[RESYNC_TRIGGERED_AT] = None
+    return changes
 
 
 def reported(pod: Manifest, desired: PodDNAT | None, observed: Manifest | None) -> dict[str, str | None]:

@@ -25,8 +25,10 @@ ACK_FINALIZER = "natgw-controller"
 
 CHECK_ASKED_AT = f"poddnat.{GROUP}/check-asked-at"
 """Annotation of a PodDNAT: when somebody asked for the gateway's table to be read again."""
+DRAINED = f"poddnat.{GROUP}/drained"
+"""Annotation of a PodDNAT that is to go for good: the server makes it anew for no pod."""
 RESYNC_TRIGGERED_AT = f"poddnat.{GROUP}/nudged-at"
-"""Annotation of a PodDNAT: when a resync was last triggered although nothing else of it had changed."""
+"""Annotation of a PodDNAT or a pod: when a resync was last triggered although nothing else of it had changed."""
 
 
 class SpecError(ValueError):

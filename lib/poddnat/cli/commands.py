@@ -165,6 +165,7 @@ app.command("check-config")(operate.check_config)
 app.command("ports")(operate.ports)
 app.command("audit")(operate.audit)
 app.command("adopt")(operate.adopt)
+app.command("drain")(operate.drain)
 
 
 def _address(listen: str) -> tuple[str, int]:

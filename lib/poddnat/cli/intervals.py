@@ -12,6 +12,15 @@ THROTTLED_CALLS = 6
 AUDIT_PAUSE = 2.0
 """Between the two comparisons that both have to show a finding: work in progress passes in that time."""
 
+DRAIN_LOOK = 1.0
+"""Between two looks at which PodDNATs a drain has left."""
+
+DRAIN_SURE_AFTER = 5.0
+"""How long no PodDNAT may have been there before that is believed: what makes them anew does so within seconds."""
+
+DRAIN_TIMEOUT = 600.0
+"""How long a drain takes at most, unless it is told otherwise."""
+
 TASK_POLL = 0.1
 """Between two looks at whether one-off tasks are done."""
 

@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from poddnat.cli import views
-from poddnat.cli.intervals import AUDIT_PAUSE
+from poddnat.cli.intervals import AUDIT_PAUSE, DRAIN_TIMEOUT
 from poddnat.cli.terminal import (
     ContextOption,
     KubeconfigOption,
@@ -141,6 +141,41 @@ def _only(names: list[str], found: "list[Move]") -> "list[Move]":
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
+def drain(
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Give up after so many seconds.")] = DRAIN_TIMEOUT,
+) -> None:
+    """Take all public ports away, before poddnat is uninstalled: says when that is safe.
+
+    Deletes the DecoratorController pod-dnat, so that no pod is given ports any more, and all PodDNATs but those of
+    ACK's own controller; waits until the running server has removed their entries; then takes our annotations off pods.
+    May be interrupted and run again. Ends with 0 when it is safe to uninstall, 1 when something is left, 2 when the API
+    server doesn't answer or refuses.
+    """
+    from poddnat.cli.draining import Drain, why_left
+    from poddnat.kube import KubeError, Uninstaller, connect_as_user
+
+    _quieten()
+    try:
+        draining = Drain(Uninstaller(connect_as_user(kubeconfig, context)))
+        found = len(draining.found())
+        typer.echo(f"All {found} PodDNATs go, and the pods' public ports with them.", err=True)
+        if not yes and not _agreed("Do it?"):
+            raise typer.Exit(code=1)
+        with progress_console().status("Draining …") as status:
+            left = draining.run(timeout, lambda left: status.update(f"{len(left)} of {found} PodDNATs are left …"))
+        if left:
+            typer.echo(f"It is not safe to uninstall: {why_left(left)}.", err=True)
+            raise typer.Exit(code=1)
+        cleared = draining.clear_pods()
+    except KubeError as error:
+        raise failure(f"the API server did not do it: {error}") from error
+    console().print(f"No PodDNAT is left, and {cleared} pods no longer show an address: it is safe to uninstall.")
+
+
 def check_config(
     values: ValuesOption,
     output: OutputOption = Output.TABLE,
@@ -232,7 +267,7 @@ def _fix(site: "Site", faults: "list[Finding]", *, quiet: bool, yes: bool) -> bo
     if not quiet or not yes:
         for step in steps:
             progress_console().print(f"would {step.text}" if not yes else step.text, soft_wrap=True)
-    if not yes and not _agreed(len(steps)):
+    if not yes and not _agreed(f"Do these {len(steps)}?"):
         return False
     results = _repair(site, steps)
     if not quiet:
@@ -259,11 +294,11 @@ def _repair(site: "Site", steps: "list[Step]") -> list[bool]:
     return results
 
 
-def _agreed(steps: int) -> bool:
+def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         typer.echo("nothing was changed: there is no terminal to ask at; use --yes", err=True)
         return False
-    return typer.confirm(f"Do these {steps}?", err=True)
+    return typer.confirm(question, err=True)
 
 
 def _quieten() -> None:

@@ -12,10 +12,12 @@ from poddnat.controllers.fixed.controller import FixedPodController
 from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.ownership_evidence import OwnershipEvidence
-from poddnat.controllers.pod import PodAnswer, PodReconciler
+from poddnat.controllers.pod import PodReconciler
+from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.poddnat import PodDNATReconciler
 from poddnat.controllers.poddnat_status import PodDNATAnswer, StatusReporter
 from poddnat.controllers.refusals import Refusals
+from poddnat.controllers.reminder import Reminder
 from poddnat.controllers.requeue import RequeueAfter
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "PodDNATReconciler",
     "PodReconciler",
     "Refusals",
+    "Reminder",
     "RequeueAfter",
     "RetainedPodDNATs",
     "StatusReporter",

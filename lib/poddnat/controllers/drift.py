@@ -85,6 +85,7 @@ class DriftDetector:
             try:
                 if not is_terminating(poddnat) and is_misplaced(poddnat):
                     self._trigger_resync(poddnat)
+                    self._listener.poddnat_spoilt(poddnat)  # A fixed pod is not asked about for its PodDNAT's sake.
             except KubeError as error:
                 # With the API server away, each of thousands would take as long as this one.
                 log.warning("other values take effect as PodDNATs are synced, not at once: %s", error)

@@ -18,6 +18,8 @@ POD_LEAVE_RETRY = 30.0
 """Until a pod that should leave its gateway or address is asked about again: no event tells that there is room."""
 POD_REFUSED_RESYNC = 120.0
 """Until a pod is asked about again that only a change of its own can help: so it still counts as refused."""
+WRITE_REFUSED_RETRY = 30.0
+"""Until a fixed pod is asked about again whose PodDNAT the API server refuses: a quota may have been raised."""
 NAME_TAKEN_RETRY = 10.0
 """Until a pod is asked about again whose PodDNAT's name is taken: no event of the pod tells that it is free."""
 NAME_TAKEN_GRACE = 30.0
@@ -40,6 +42,15 @@ FIXED_POD_RETRY = (1.0, 10.0)
 """First and longest pause after a look that failed for some."""
 REPAIR_TIMEOUT = 60.0
 """After which a fixed pod's PodDNAT is repaired no more: by then Metacontroller has called the pod's hook."""
+
+REMIND_AFTER = 2.0
+"""After the hooks are back: until an object that waits gets a write, because nobody has asked about it."""
+REMIND_TOLD_AFTER = 10.0
+"""The same where the user has been told why it waits; most of these are asked about by themselves till then."""
+REMIND_EVERY = 0.5
+"""Between two lots of such writes, of fifty each."""
+SILENCE = POD_REFUSED_RESYNC + 10.0
+"""After so long without any call of a hook, the next one may be the first after an outage: what waits asks sooner."""
 
 PERMISSION_VALID = 30.0
 """How long a pod's word for its PodDNAT holds, so that one exposure doesn't cost several reads of the pod."""

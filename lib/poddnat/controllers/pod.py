@@ -7,7 +7,7 @@ answer. Nothing here is exposed: that is the PodDNAT's own sync, which trusts no
 import datetime as dt
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from poddnat.api import (
@@ -41,11 +41,13 @@ from poddnat.controllers.intervals import (
     POD_REFUSED_RESYNC,
     REQUEUE_AFTER_ERROR,
     REQUEUE_SOON,
+    WRITE_REFUSED_RETRY,
 )
+from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.problems import not_adopted
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter, RequeueError
-from poddnat.kube import KubeClient, KubeError, PodDNATInformer
+from poddnat.kube import KubeClient, KubeError, PodDNATInformer, RefusedError
 from poddnat.model import Exposure
 from poddnat.placement import Namespaces, Nodes
 from poddnat.timestamps import now, rfc3339
@@ -53,18 +55,6 @@ from poddnat.timestamps import now, rfc3339
 log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class PodAnswer:
-    """What a pod should have: attachments, and annotations to set (None: to remove)."""
-
-    attachments: list[Manifest] = field(default_factory=list)
-    annotations: dict[str, str | None] = field(default_factory=dict)
-    resync_after: float = 0.0
-    """Seconds after which to ask again although nothing has changed in the cluster; 0: never."""
-    refused: str = ""
-    """Why the pod is refused all or some of what it asks for, as a reason; empty: it isn't."""
 
 
 class PodReconciler:
@@ -224,20 +214,34 @@ class PodReconciler:
             owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned
         )
         if retained is None:
-            self._cluster.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
-            raise RequeueError
+            return self._written(
+                pod, lambda: self._cluster.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
+            )
         if spec_of(retained) != desired.spec() or not record.is_written(retained["metadata"]):
             self._retained.announce_move(pod, retained, desired)
-            self._cluster.patch_poddnat(
-                metadata["namespace"], metadata["name"], fixed.update_patch(retained, record, desired)
+            patch = fixed.update_patch(retained, record, desired)
+            return self._written(
+                pod, lambda: self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch)
             )
-            raise RequeueError
         if assigned.problem is not None:
             return self._refused(pod, assigned.problem)
         annotations_due = reported(pod, desired, retained)
         if not annotations_due and not is_reported(retained):
             raise RequeueError
-        return PodAnswer(annotations=annotations_due, resync_after=_resync_after(retained))
+        again = _resync_after(retained)
+        if self._assignments.must_move_from(retained):
+            again = min(again, POD_LEAVE_RETRY)
+        return PodAnswer(annotations=annotations_due, resync_after=again)
+
+    def _written(self, pod: Manifest, write: Callable[[], object]) -> PodAnswer:
+        """Write a fixed pod's PodDNAT, or tell that the API server lets nobody do that."""
+        try:
+            write()
+        except RefusedError as error:
+            text = f"The API server refuses the pod's PodDNAT ({str(error).rstrip('.')})"
+            act = "an operator has to raise the quota, or to change the policy, that it names"
+            return self._refused(pod, Problem("WriteRefused", f"{text}; {act}.", WRITE_REFUSED_RETRY))
+        raise RequeueError
 
     def _assign(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> Assignment:
         """Assign ports, and tell when they are others than the pod would rather have."""

@@ -46,7 +46,7 @@ from poddnat.gateway import (
     address_left,
     gateway_missing,
 )
-from poddnat.kube import FixedPodInformer, KubeClient, PodDNATInformer
+from poddnat.kube import KubeClient, PodDNATInformer, PodInformer
 from poddnat.ports import PortRegistry
 from poddnat.timestamps import now, rfc3339
 
@@ -90,7 +90,7 @@ class PodDNATReconciler:
         evidence: OwnershipEvidence,
         cluster: KubeClient,
         poddnats: PodDNATInformer,
-        fixed_pods: FixedPodInformer,
+        fixed_pods: PodInformer,
         fleet: Fleet,
         registry: PortRegistry,
         authorizer: Authorizer,
@@ -184,6 +184,8 @@ class PodDNATReconciler:
         if sync.fixed is None or sync.desired.internal_ip:
             return None
         self._fleet.withdraw(sync.own_entries)
+        if self._retained.tie(sync.poddnat, sync.fixed):
+            return RequeueAfter(REQUEUE_SOON)
         absence = self._retained.check_absence(sync.poddnat, sync.fixed)
         if isinstance(absence, ReleaseDue):
             self._retained.release(sync.poddnat, absence.message)

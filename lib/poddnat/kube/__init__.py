@@ -5,21 +5,25 @@ the cloud.
 """
 
 from poddnat.kube.active_endpoint import ActiveEndpoint
-from poddnat.kube.client import KubeClient, KubeError
+from poddnat.kube.client import KubeClient, KubeError, RefusedError
 from poddnat.kube.connection import connect, connect_as_user, connect_to
-from poddnat.kube.informer import FixedPodInformer, PodDNATInformer
+from poddnat.kube.informer import PodDNATInformer, PodInformer
 from poddnat.kube.leader_election import LeaderElector, request_timeout
 from poddnat.kube.live_read import LiveReader, NoSuchObjectError
+from poddnat.kube.uninstaller import SHOWN, Uninstaller
 
 __all__ = [
+    "SHOWN",
     "ActiveEndpoint",
-    "FixedPodInformer",
     "KubeClient",
     "KubeError",
     "LeaderElector",
     "LiveReader",
     "NoSuchObjectError",
     "PodDNATInformer",
+    "PodInformer",
+    "RefusedError",
+    "Uninstaller",
     "connect",
     "connect_as_user",
     "connect_to",

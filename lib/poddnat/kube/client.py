@@ -1,11 +1,12 @@
 """The calls of the API server; pods and PodDNATs are its JSON, brought down to what is read of them."""
 
 import hashlib
+import itertools
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import urllib3.exceptions
@@ -24,6 +25,7 @@ _VERSION = "v1"
 _PAGE = 500
 _NOT_FOUND = 404
 _CONFLICT = 409
+_REFUSALS = (403, 422)
 
 _MOST_EVENTS = 4096
 
@@ -45,6 +47,14 @@ class KubeError(Exception):
     """The API server could not be asked, or refused."""
 
 
+class RefusedError(KubeError):
+    """The API server refused for what was asked: a quota, a policy, or a right that is missing."""
+
+
+class _NoSuchPathError(KubeError):
+    """The API server serves no such kind, or not in this version."""
+
+
 class KubeClient:
     """Reads and writes through the API server. Safe to use from several threads."""
 
@@ -55,6 +65,7 @@ class KubeClient:
         self._core = client.CoreV1Api(api)
         self._custom = client.CustomObjectsApi(api)
         self._coordination = client.CoordinationV1Api(api)
+        self._apis = client.ApisApi(api)
         self._component = component
         self._lock = threading.Lock()
         self._warned: TTLCache[str, None, float] = TTLCache(_MOST_EVENTS, EVENT_TTL, timer=clock)
@@ -111,15 +122,25 @@ class KubeClient:
         return self._list(self._core.list_pod_for_all_namespaces, _headers={"Accept": _METADATA_OF_LIST})
 
     def workload(self, api_version: str, kind: str, namespace: str, name: str) -> Manifest | None:
-        """Read a StatefulSet or its like; None: there is none.
+        """Read a StatefulSet or its like, in this API version or, where it is no longer served, another; None: gone.
 
         Raises:
             KubeError: the API server did not answer, or refused.
-            KeyError: such a kind can't be asked.
+            KeyError: such a kind can't be asked, or isn't served at present.
         """
-        group, _, version = api_version.rpartition("/")
+        group, _, known = api_version.rpartition("/")
         plural = _WORKLOADS[group, kind]
-        return self._read(self._custom.get_namespaced_custom_object, group, version, namespace, plural, name)
+        for version in itertools.chain([known], self._served_versions(group)):
+            try:
+                return self._read(self._custom.get_namespaced_custom_object, group, version, namespace, plural, name)
+            except _NoSuchPathError:
+                continue
+        raise KeyError(f"{kind} of {group}")
+
+    def _served_versions(self, group: str) -> Iterator[str]:
+        for served in self._get(self._apis.get_api_versions)["groups"]:
+            if served["name"] == group:
+                yield from (version["version"] for version in served["versions"])
 
     def create_poddnat(self, manifest: Mapping[str, Any]) -> bool:
         """Create a PodDNAT; False: there is one of that name.
@@ -197,6 +218,22 @@ class KubeClient:
         call = self._custom.patch_namespaced_custom_object
         return self._call_unless((_NOT_FOUND,), call, GROUP, _VERSION, namespace, PLURAL, name, patch)
 
+    def trigger_pod_resync(self, namespace: str, name: str, now: str) -> bool:
+        """Have a pod synced at once, as ``trigger_resync`` does a PodDNAT; its status is all that may be written.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        return self._call_unless(
+            (_NOT_FOUND,),
+            self._core.patch_namespaced_pod_status,
+            name,
+            namespace,
+            {"metadata": {"annotations": {RESYNC_TRIGGERED_AT: now}}},
+            _content_type="application/merge-patch+json",
+            _preload_content=False,
+        )
+
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
         """Attach a Warning event to an object, unless it has one of the same text; failing to do so is only logged."""
         metadata = regarding["metadata"]
@@ -273,9 +310,11 @@ class KubeClient:
         try:
             return self._get(call, *args)
         except KubeError as error:
-            if isinstance(error.__cause__, ApiException) and error.__cause__.status == _NOT_FOUND:
-                return None
-            raise
+            if not isinstance(error.__cause__, ApiException) or error.__cause__.status != _NOT_FOUND:
+                raise
+            if not _names_object(error.__cause__):
+                raise _NoSuchPathError(f"{error}: the kind, or this version of it, is not served") from error
+            return None
 
     def _list(self, call: Callable[..., Any], *args: str, **options: object) -> tuple[list[Manifest], str]:
         """List in pages; gives the resource version to watch from, too."""
@@ -313,7 +352,8 @@ class KubeClient:
         try:
             return call(*args, _request_timeout=REQUEST_TIMEOUT, **options)
         except ApiException as error:
-            raise KubeError(_message(error)) from error
+            kind = RefusedError if error.status in _REFUSALS else KubeError
+            raise kind(_message(error)) from error
         except (urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError) as error:
             host = self._core.api_client.configuration.host
             raise KubeError(f"{host} gives no answer ({why_no_answer(str(error))})") from error
@@ -348,6 +388,14 @@ def _stream(
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise KubeError(f"no more answer ({why_no_answer(str(error))})") from error
     return resource_version
+
+
+def _names_object(error: ApiException) -> bool:
+    """Whether an answer is about an object: that a path is not served says nothing about whether an object is there."""
+    try:
+        return bool(json.loads(error.body or "")["details"]["name"])
+    except (TypeError, ValueError, KeyError):
+        return False
 
 
 def _message(error: ApiException) -> str:

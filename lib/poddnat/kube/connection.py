@@ -8,6 +8,9 @@ from kubernetes import client, config
 
 from poddnat.kube.client import KubeError
 
+MOST_CONNECTIONS = 64
+"""That are kept open: one for each thread that may ask at once. The library's own default is five for each core."""
+
 
 def connect(kubeconfig: Path | None) -> client.ApiClient:
     """Connect with a kubeconfig file, or with the pod's service account when there is none.
@@ -19,6 +22,7 @@ def connect(kubeconfig: Path | None) -> client.ApiClient:
     configuration = client.Configuration()
     # Whoever calls has a time-out, and decides about the next try.
     configuration.retries = False
+    configuration.connection_pool_maxsize = MOST_CONNECTIONS
     try:
         if kubeconfig is not None:
             config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]

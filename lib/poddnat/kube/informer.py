@@ -1,7 +1,7 @@
 """Informers: objects of the cluster kept in memory by a list and a watch, each on a thread of its own.
 
-All PodDNATs, because ports in use have to be known before one is given out; and which pods with a fixed address exist,
-because their addresses may be given to other pods as soon as they are deleted.
+All PodDNATs, because ports in use have to be known before one is given out; and which pods ask for ports, because the
+addresses of those that go may be given to other pods at once, and those that lack their ports may have to be recalled.
 
 The Kubernetes client has an informer too (kubernetes.informer.SharedInformer). Version 37.0.2 can't be used: it lists
 without pages, makes a broken watch again without a pause, and gives requests no time-out, so that it never notices a
@@ -16,7 +16,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from poddnat.api import FIXED, is_current
+from poddnat.api import FIXED, POD_DNAT, annotations, is_current
 from poddnat.backoff import Backoff
 from poddnat.kube.client import KubeClient, KubeError
 from poddnat.kube.intervals import INFORMER_FIRST_RETRY, INFORMER_LONGEST_RETRY
@@ -25,6 +25,19 @@ from poddnat.logs import Attempts
 log = logging.getLogger(__name__)
 
 _MOST_DELETED = 10_000
+
+_KEPT = ("namespace", "name", "uid", "deletionTimestamp")
+_TELLING = frozenset(
+    {
+        POD_DNAT,
+        FIXED,
+        annotations.EXPOSE_PORT,
+        annotations.EXPOSE_PROTOCOL,
+        annotations.RELEASE_STRATEGY,
+        annotations.STATUS,
+    }
+)
+"""What is kept of a pod's metadata, and of its annotations."""
 
 Manifest = dict[str, Any]
 
@@ -191,36 +204,42 @@ class PodDNATInformer(Informer):
             log.exception("PodDNAT %s/%s could not be handled", *name)
 
 
-class FixedPodInformer(Informer):
-    """Which pods that ask for a fixed address are alive. Safe to use from several threads.
+class PodInformer(Informer):
+    """Which pods there are that ask for public ports, or show some. Safe to use from several threads.
 
-    Only their names and uids are kept.
+    Of each, only name, uid, deletion time and the annotations that tell this are kept.
     """
 
     def __init__(self, kube: KubeClient, on_delete: Callable[[str, str, str], None]) -> None:
-        """``on_delete`` gets namespace, name and uid of every pod that is no longer there."""
+        """``on_delete`` gets namespace, name and uid of every such pod that is no longer there."""
         super().__init__("pods", kube.pods_metadata, kube.watch_pods)
         self._on_delete = on_delete
-        self._store: dict[str, tuple[str, str]] = {}
+        self._store: dict[str, Manifest] = {}
 
     def is_alive(self, uid: str) -> bool:
-        """Whether a pod is there and asks for a fixed address, as far as is known."""
+        """Whether a pod is there and has asked for public ports, as far as is known."""
         with self._lock:
             return uid in self._store
 
-    def _stored(self) -> list[Manifest]:
+    def all(self) -> list[Manifest]:
+        """List them, as last seen: what is kept of their metadata, as a manifest."""
         with self._lock:
-            alive = list(self._store.items())
-        return [{"metadata": {"uid": uid, "namespace": namespace, "name": name}} for uid, (namespace, name) in alive]
+            return list(self._store.values())
+
+    def _stored(self) -> list[Manifest]:
+        return self.all()
 
     def _apply(self, kind: str, item: Manifest) -> None:
         metadata = item["metadata"]
-        uid, namespace, name = metadata["uid"], metadata["namespace"], metadata["name"]
+        uid = metadata["uid"]
         if kind == "DELETED":
-            self._forget(uid, namespace, name)
-        elif FIXED in (metadata.get("annotations") or {}):
-            with self._lock:
-                self._store[uid] = (namespace, name)
+            self._forget(uid, metadata["namespace"], metadata["name"])
+            return
+        kept: Manifest = {key: metadata[key] for key in _KEPT if metadata.get(key)}
+        kept["annotations"] = {k: v for k, v in (metadata.get("annotations") or {}).items() if k in _TELLING}
+        with self._lock:
+            if kept["annotations"] or uid in self._store:  # Ports last a moment longer than the request for them.
+                self._store[uid] = {"metadata": kept}
 
     def _forget(self, uid: str, namespace: str, name: str) -> None:
         with self._lock:

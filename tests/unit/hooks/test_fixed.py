@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
@@ -18,9 +19,9 @@ from poddnat.api import FIXED
 from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.readiness import CONDITION
 from poddnat.controllers import PodAnswer, RetainedPodDNATs
-from poddnat.kube import KubeError
+from poddnat.kube import KubeClient, KubeError, RefusedError
 from tests.unit.hooks.test_cluster import pod_report, wait_ready
-from tests.unit.hooks.test_placement import OTHER
+from tests.unit.hooks.test_placement import BOTH, OTHER
 from tests.unit.hooks.test_standby import standing_by
 from tests.unit.hooks.world import (
     ADDRESSES,
@@ -29,6 +30,7 @@ from tests.unit.hooks.world import (
     GATEWAY,
     POD_IP,
     PORTS,
+    RESULT,
     STATUS,
     Cluster,
     World,
@@ -401,8 +403,8 @@ def test_pod_with_a_random_name_is_exposed_and_told_that_it_can_not_be_fixed(bus
     (pod,) = world.api.list(world.api.resource(*PODS), "default")["items"]
     if kind == "Job":
         reference = {**owner_reference(owner), "apiVersion": "batch/v1", "kind": "Job"}
-        patch = {"metadata": {"ownerReferences": [reference]}}
-        world.api.patch(world.api.resource(*PODS), pod["metadata"]["name"], patch, "default")
+        of_job = {"metadata": {"ownerReferences": [reference]}}
+        world.api.patch(world.api.resource(*PODS), pod["metadata"]["name"], of_job, "default")
     wait_ready(world, pod["metadata"]["name"])
     wait_until(lambda: ("Pod", "FixedNotPossible") in world.warnings(), 10, "the event")
 
@@ -414,6 +416,68 @@ def test_pod_whose_name_is_retained_for_another_owner_is_told_what_to_do(busy: C
     wait_away(world)
     world.make_pod(EXPOSE_80, name="arena-0", ip="")
     wait_until(lambda: pod_report(world, "arena-0").get(STATUS, "").startswith("NameTaken: "), 10, "the pod to be told")
+
+
+def test_pod_is_told_by_which_quota_its_poddnat_is_refused(world: World) -> None:
+    make_owner(world, FIXED_80)
+    pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
+    text = 'poddnats.alibabacloud.com "arena-0" is forbidden: exceeded quota: few'
+    with patch.object(KubeClient, "create_poddnat", side_effect=RefusedError(text)):
+        told = world.refusal(pod)
+    assert told.startswith(f"WriteRefused: The API server refuses the pod's PodDNAT ({text}); an operator has to ")
+    assert ("Pod", "WriteRefused") in world.warnings()
+
+
+def test_never_written_on_the_poddnat_of_an_absent_pod_outlasts_its_owner(busy: Cluster) -> None:
+    world = busy.world
+    expose(world)
+    delete_pod(world)
+    wait_away(world)
+    strategy = "poddnat.alibabacloud.com/release-strategy"
+    world.api.patch(world.poddnats, "arena-0", {"metadata": {"annotations": {strategy: "Never"}}}, "default")
+    wait_until(lambda: not metadata(world).get("ownerReferences"), 10, "the PodDNAT to be nobody's")
+    delete_owner(world)
+    world.api.patch(world.poddnats, "arena-0", {"metadata": {"annotations": {strategy: "Follow"}}}, "default")
+    wait_released(world)
+
+
+def test_owner_whose_api_version_is_no_longer_served_is_asked_in_another(busy: Cluster) -> None:
+    world = busy.world
+    before = expose(world)
+    record = metadata(world)["annotations"]["poddnat.alibabacloud.com/owner"]
+    delete_pod(world)
+    wait_away(world)
+    old = {"poddnat.alibabacloud.com/owner": record.replace("apps/v1 ", "apps/v1beta2 ")}
+    world.api.patch(world.poddnats, "arena-0", {"metadata": {"annotations": old}}, "default")
+    kube = KubeClient(world.connection)
+    assert kube.workload("apps/v1beta2", "StatefulSet", "default", "arena") is not None
+    assert kube.workload("apps/v1beta2", "StatefulSet", "default", "none") is None
+    with pytest.raises(KeyError):
+        kube.workload("game.kruise.io/v1alpha1", "GameServerSet", "default", "arena")
+    let_it_be_away_since(world, 1)
+    assert outside(world) == before
+
+
+@pytest.mark.parametrize("annotations", [EXPOSE_80, FIXED_80], ids=["not-fixed", "fixed"])
+def test_entries_of_a_poddnat_being_deleted_go_though_nobody_calls_its_hook(
+    world: World, annotations: dict[str, str]
+) -> None:
+    with cluster(world):
+        expose(world, annotations)
+    assert world.entries()
+    delete_pod(world)
+    world.api.delete(world.poddnats, "arena-0", "default")
+    wait_until(lambda: not world.entries(), 10, "the entries to be withdrawn")
+    assert metadata(world)["finalizers"]
+
+
+def test_fixed_pod_leaves_a_blocked_address_at_once() -> None:
+    with running(entry=BOTH) as world, cluster(world, patient=True):
+        address, _ = expose(world)
+        world.change_values(entry=BOTH, network={"blockedEips": [address], "moveFromBlockedEips": True})
+        wait_until(lambda: outside(world)[0] != address, 8, "the pod to move")
+        moved = outside(world)[0]
+        wait_until(lambda: moved in pod_report(world, "arena-0").get(RESULT, ""), 8, "the pod to be told")
 
 
 # Restarts, other replicas, and calls of which nobody knows what became

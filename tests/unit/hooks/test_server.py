@@ -12,12 +12,14 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from flask import Flask, request
 
 from hooks.app import create_app
 from hooks.certificate import Certificate, CertificateError
-from hooks.server import LARGEST_REQUEST, HookServer
+from hooks.server import _THREADS, LARGEST_REQUEST, HookServer
 from metacontroller_standin.waiting import wait_until
+from poddnat.kube import connect
 from tests.unit.hooks import certificates
 from tests.unit.hooks.test_validation import HOOKS, ONE_OF_EACH, PATHS, request_about
 from tests.unit.hooks.world import World, running
@@ -268,3 +270,20 @@ def test_no_path_tells_what_failed_inside(shared: World, path: str) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.splitlines()[0] in {b"HTTP/1.1 500 INTERNAL SERVER ERROR", b"HTTP/1.0 500 INTERNAL SERVER ERROR"}
     assert body == b"poddnat failed unexpectedly; its log has the details\n"
+
+
+def test_each_thread_that_may_ask_the_api_server_keeps_its_connection(tmp_path: Path) -> None:
+    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:6443"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
+    config = {
+        "clusters": [cluster],
+        "contexts": [context],
+        "current-context": "c",
+        "users": [{"name": "c", "user": {}}],
+    }
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **config}))
+    api = connect(file)
+    watches_and_other_threads = 16
+    assert api.configuration.connection_pool_maxsize >= _THREADS + watches_and_other_threads
+    assert api.rest_client.pool_manager.connection_pool_kw["maxsize"] == api.configuration.connection_pool_maxsize

@@ -1,8 +1,12 @@
-"""What is done for fixed pods beside Metacontroller, on one thread: gone ones are suspended, spoilt ones repaired.
+"""What is done beside Metacontroller, on one thread: fixed pods that are gone are suspended, spoilt ones repaired.
+
+PodDNATs that are being deleted, of whatever pods, lose their entries at once: the pod's IP may soon be another's, and
+Metacontroller may be away.
 
 That a pod is gone is learned from a watch, and found out by asking where the watch may have missed it.
 """
 
+import datetime as dt
 import logging
 import threading
 import time
@@ -10,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from poddnat.api import Fixed, is_terminating, key_of, spec_of
+from poddnat.api import DRAINED, Fixed, annotations_of, belongs_to_ack, is_terminating, key_of, spec_of
 from poddnat.backoff import Backoff
 from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.intervals import (
@@ -19,8 +23,10 @@ from poddnat.controllers.intervals import (
     FIXED_POD_RETRY,
     REPAIR_TIMEOUT,
 )
+from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.requeue import RequeueAfter
-from poddnat.kube import FixedPodInformer, KubeClient, KubeError, PodDNATInformer
+from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
+from poddnat.timestamps import now, rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +40,14 @@ class FixedPodController:
         self,
         cluster: KubeClient,
         poddnats: PodDNATInformer,
-        pods: FixedPodInformer,
+        pods: PodInformer,
         retained: RetainedPodDNATs,
         sync_pod: Callable[[Manifest], object],
         withdraw: Callable[[Manifest], None],
         *,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
         """Both reconcilers stand below: ``sync_pod`` is the pods', ``withdraw`` the PodDNATs'.
 
@@ -54,9 +61,12 @@ class FixedPodController:
         self._withdraw = withdraw
         self._may_write = may_write
         self._clock = clock
+        self._wall_clock = wall_clock
         self._changed = threading.Condition()
         self._due = False
         self._stopping = False
+        self._withdrawn: set[str] = set()
+        """By uid, PodDNATs being deleted whose entries were withdrawn; to ask again would undo a back-off."""
         self._repairs: dict[tuple[str, str], float] = {}
         """By namespace and name of a pod, until when it is tried."""
 
@@ -78,18 +88,29 @@ class FixedPodController:
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Withdraw the entries of a pod that is gone, at once: its IP may be another pod's in a moment."""
+        poddnat = self._poddnats.get(namespace, name)
+        record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
+        if poddnat is None or record is None or record.pod_uid != uid:
+            return
         try:
-            poddnat = self._poddnats.get(namespace, name)
-            record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
-            if poddnat is not None and record is not None and record.pod_uid == uid and self._may_write():
+            if self._may_write():
                 self._withdraw(poddnat)
         finally:
             self._wake()
 
+    def leaving(self, poddnat: Manifest) -> None:
+        """Withdraw the entries of a PodDNAT that is being deleted, at once; its finalize hook sees to the rest."""
+        uid = poddnat["metadata"]["uid"]
+        if self._may_write() and uid not in self._withdrawn and not belongs_to_ack(poddnat["metadata"]):
+            self._withdraw(poddnat)
+            self._withdrawn.add(uid)
+
     def repair(self, poddnat: Manifest) -> None:
         """Have the pod of this PodDNAT synced soon, if it is a fixed pod that is there."""
         record = Fixed.read(poddnat["metadata"])
-        if record is None or not self._may_write() or not self._pods.is_alive(record.pod_uid):
+        if record is None or DRAINED in annotations_of(poddnat):
+            return
+        if not self._may_write() or not self._pods.is_alive(record.pod_uid):
             return
         with self._changed:
             self._repairs[poddnat["metadata"]["namespace"], record.pod_name] = self._clock() + REPAIR_TIMEOUT
@@ -113,10 +134,24 @@ class FixedPodController:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._pods.has_synced and self._poddnats.has_synced):
             return FIXED_POD_NOT_SYNCED_RETRY
-        if not self._suspend_gone() & self._repair_spoilt():
+        if not self._withdraw_leaving() & self._suspend_gone() & self._repair_spoilt():
             return backoff.failed()
         backoff.reset()
         return FIXED_POD_CHECK
+
+    def _withdraw_leaving(self) -> bool:
+        """Withdraw those that were being deleted before this process became the active one, or could not be then."""
+        leaving = [poddnat for poddnat in self._poddnats.all() if is_terminating(poddnat)]
+        self._withdrawn &= {poddnat["metadata"]["uid"] for poddnat in leaving}
+        tried = [
+            self._attempt(f"withdrawing PodDNAT {key_of(poddnat)}", partial(self._withdraw_one, poddnat))
+            for poddnat in leaving
+        ]
+        return all(tried)
+
+    def _withdraw_one(self, poddnat: Manifest) -> bool:
+        self.leaving(poddnat)
+        return True
 
     def _suspend_gone(self) -> bool:
         """Suspend all whose pods have gone; False: some could not be, and have to be tried again."""
@@ -154,7 +189,13 @@ class FixedPodController:
 
     def _repair(self, namespace: str, name: str) -> bool:
         pod = self._cluster.pod(namespace, name)
-        return pod is None or not isinstance(self._sync_pod(pod), RequeueAfter)
+        if pod is None:
+            return True
+        answer = self._sync_pod(pod)
+        if isinstance(answer, PodAnswer) and answer.annotations:
+            # Its PodDNAT is put right; what the pod is to show of that, Metacontroller alone writes.
+            self._cluster.trigger_pod_resync(namespace, name, rfc3339(self._wall_clock()))
+        return not isinstance(answer, RequeueAfter)
 
     def _attempt(self, what: str, step: Callable[[], bool]) -> bool:
         """Take a step for one pod; one that fails must not hold up the others, nor end the thread."""

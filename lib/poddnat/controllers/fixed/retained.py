@@ -133,6 +133,22 @@ class RetainedPodDNATs:
             text = f"The pod's fixed address {before} can't serve it here any more, and {now}"
             self._cluster.warn(pod, "FixedAddressChanged", f"{text}; the user has to let its clients know.")
 
+    def tie(self, poddnat: Manifest, record: Fixed) -> bool:
+        """Have the PodDNAT of an absent pod belong to whom its release strategy says; False: it does already.
+
+        Somebody may have changed the strategy, and Kubernetes goes by the owner references alone.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        owners = record.metadata()["ownerReferences"]
+        metadata = poddnat["metadata"]
+        if (metadata.get("ownerReferences") or []) == owners:
+            return False
+        patch = {"metadata": {"ownerReferences": owners, "resourceVersion": metadata["resourceVersion"]}}
+        self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch)
+        return True
+
     def check_absence(self, poddnat: Manifest, record: Fixed) -> Retained | ReleaseDue:
         """Tell whether the external side of a pod that is away is still retained.
 

@@ -1,0 +1,88 @@
+"""What `drain` does: all PodDNATs go with their entries, and none comes again.
+
+The running server removes the entries, by each PodDNAT's finalizer. Whatever is made anew meanwhile is deleted too, and
+told: somebody works against it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from poddnat.api import annotations_of, belongs_to_ack, is_terminating, key_of, observed_condition
+from poddnat.cli.intervals import DRAIN_LOOK, DRAIN_SURE_AFTER
+from poddnat.kube import SHOWN, Uninstaller
+
+Manifest = dict[str, Any]
+
+
+class Drain:
+    """Takes all PodDNATs out of a cluster but those of ACK's own controller."""
+
+    def __init__(
+        self,
+        cluster: Uninstaller,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """``clock`` and ``sleep`` count seconds."""
+        self._cluster = cluster
+        self._clock = clock
+        self._sleep = sleep
+
+    def found(self) -> list[Manifest]:
+        """List the PodDNATs that are there and have to go.
+
+        Raises:
+            KubeError: the API server did not tell.
+        """
+        return [poddnat for poddnat in self._cluster.poddnats()[0] if not belongs_to_ack(poddnat["metadata"])]
+
+    def run(self, timeout: float, show: Callable[[list[Manifest]], None]) -> list[Manifest]:
+        """Drain, and show what is left at each look; return what is left after so many seconds: nothing, if all went.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        deadline = self._clock() + timeout
+        empty_since: float | None = None
+        while True:
+            self._cluster.stop_giving_ports()  # Each time: what keeps a cluster as a repository says brings it back.
+            left = self.found()
+            show(left)
+            for poddnat in left:
+                if not is_terminating(poddnat):
+                    self._cluster.drain_poddnat(poddnat)
+            present = self._clock()
+            empty_since = None if left else present if empty_since is None else empty_since
+            if empty_since is not None and present - empty_since >= DRAIN_SURE_AFTER:
+                return []
+            if present >= deadline:
+                return left
+            self._sleep(DRAIN_LOOK)
+
+    def clear_pods(self) -> int:
+        """Take from all pods what they show of their ports; return of how many.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        pods = [pod for pod in self._cluster.pods_metadata()[0] if set(SHOWN) & set(annotations_of(pod))]
+        for pod in pods:
+            self._cluster.clear_pod(pod)
+        return len(pods)
+
+
+def why_left(left: list[Manifest]) -> str:
+    """Say in a sentence what is left, and why, as far as it is known."""
+    reasons = Counter(
+        f"{condition.reason}: {condition.message}"
+        for poddnat in left
+        if (condition := observed_condition(poddnat.get("status") or {})) is not None and not condition.ready
+    )
+    some = ", ".join(key_of(poddnat) for poddnat in left[:3]) + (", …" if len(left) > 3 else "")  # noqa: PLR2004
+    text = f"{len(left)} PodDNATs are left ({some})"
+    if reasons:
+        return f"{text}; of {reasons.most_common(1)[0][1]} of them the server says {reasons.most_common(1)[0][0]}"
+    return f"{text}; is the server running, and Metacontroller? An operator has to see to that, and drain again"

@@ -1,0 +1,178 @@
+"""Reminders: after the hooks were away, Metacontroller is brought to ask about every object that waits.
+
+Metacontroller backs off each object whose hook failed, up to a quarter of an hour, and goes on waiting when the hooks
+are back; only an event of the object itself has it ask at once. So what waits, and isn't asked about soon, gets one
+small write. At rest, and where hooks were never away, nothing is written.
+"""
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from poddnat.api import (
+    POD_DNAT,
+    AnnotationError,
+    annotations,
+    annotations_of,
+    desired_by,
+    is_current,
+    is_ready,
+    is_terminating,
+    observed_condition,
+    pod_uid_of,
+)
+from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_TOLD_AFTER, SILENCE
+from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
+from poddnat.logs import Attempts
+from poddnat.model import ExposedPort, PortMapping
+from poddnat.timestamps import now, rfc3339
+
+log = logging.getLogger(__name__)
+
+Manifest = dict[str, Any]
+
+_AT_ONCE = 50
+
+
+class Reminder:
+    """Reminds Metacontroller once each time that this replica begins to answer hooks. Safe to use from several threads.
+
+    That is when it becomes the active one, and when hooks are called again after a silence: the way to it was barred.
+    """
+
+    def __init__(
+        self,
+        cluster: KubeClient,
+        poddnats: PodDNATInformer,
+        pods: PodInformer,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], dt.datetime] = now,
+    ) -> None:
+        """``may_write`` tells whether this process is the active one."""
+        self._cluster = cluster
+        self._poddnats = poddnats
+        self._pods = pods
+        self._may_write = may_write
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._attempts = Attempts(log, "having Metacontroller ask about what waits")
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._began: float | None = None
+        """When this replica began to answer; None: it doesn't, or it has to look anew."""
+        self._waiting: dict[str, tuple[Manifest, float]] = {}
+        """By uid, what waited then, and has not been asked about since; and when to remind of it."""
+        self._last_call = clock()
+
+    def start(self) -> None:
+        """Start to remind."""
+        threading.Thread(target=self._run, name="reminder", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop; a write that is under way is not waited for."""
+        self._stopping.set()
+
+    def called(self, uid: str) -> None:
+        """Note that a hook was called for an object."""
+        with self._lock:
+            called_at = self._clock()
+            if called_at - self._last_call > SILENCE:
+                self._began = None
+            self._last_call = called_at
+            self._waiting.pop(uid, None)
+
+    def look(self) -> None:
+        """Remind of what is due, of so many at most."""
+        if not (self._may_write() and self._poddnats.has_synced and self._pods.has_synced):
+            self._began = None
+            return
+        if self._began is None:
+            self._begin()
+        for uid, thing in self._due():
+            if not self._remind(thing):
+                return
+            with self._lock:
+                self._waiting.pop(uid, None)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            began = self._clock()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001  # one odd object must not end the thread
+                self._attempts.failed(error, expected=False)
+            self._stopping.wait(max(0.0, REMIND_EVERY - (self._clock() - began)))
+
+    def _begin(self) -> None:
+        began = self._clock()
+        waiting = {
+            thing["metadata"]["uid"]: (thing, began + (REMIND_TOLD_AFTER if told else REMIND_AFTER))
+            for thing, told in [*self._waiting_poddnats(), *self._waiting_pods()]
+        }
+        with self._lock:
+            self._began, self._waiting = began, waiting
+
+    def _due(self) -> list[tuple[str, Manifest]]:
+        present = self._clock()
+        with self._lock:
+            due = [(uid, thing) for uid, (thing, at) in self._waiting.items() if at <= present]
+        return due[:_AT_ONCE]
+
+    def _waiting_poddnats(self) -> Iterator[tuple[Manifest, bool]]:
+        """Give those that are to change, and whether their users have been told why they wait."""
+        for poddnat in self._poddnats.all():
+            condition = observed_condition(poddnat.get("status") or {})
+            if is_terminating(poddnat):
+                yield poddnat, False
+            elif not is_ready(poddnat) and (condition is None or condition.reason != "PodAway"):
+                yield poddnat, condition is not None and is_current(poddnat)
+
+    def _waiting_pods(self) -> Iterator[tuple[Manifest, bool]]:
+        """Give those that lack their ports, or show some though they opted out; and whether they have been told why."""
+        for pod in self._pods.all():
+            if is_terminating(pod):
+                continue
+            shown = annotations_of(pod).get(annotations.STATUS)
+            if POD_DNAT not in annotations_of(pod):
+                if shown is not None:
+                    yield pod, False
+            elif shown != annotations.READY or not self._has_ports(pod):
+                yield pod, shown is not None and shown != annotations.READY
+
+    def _has_ports(self, pod: Manifest) -> bool:
+        metadata = pod["metadata"]
+        poddnat = self._poddnats.get(metadata["namespace"], metadata["name"])
+        if poddnat is None or pod_uid_of(poddnat["metadata"]) != metadata["uid"]:
+            return False
+        try:
+            exposure, desired = annotations.parse(annotations_of(pod)), desired_by(poddnat)
+        except AnnotationError:
+            return False
+        return exposure is not None and desired is not None and _are_mapped(exposure.items, desired.mappings)
+
+    def _remind(self, thing: Manifest) -> bool:
+        """Write to it; False: the API server doesn't do it now."""
+        metadata = thing["metadata"]
+        is_poddnat = "spec" in thing
+        trigger = self._cluster.trigger_resync if is_poddnat else self._cluster.trigger_pod_resync
+        try:
+            trigger(metadata["namespace"], metadata["name"], rfc3339(self._wall_clock()))
+        except KubeError as error:
+            self._attempts.failed(error)
+            return False
+        self._attempts.worked()
+        return True
+
+
+def _are_mapped(asked: Sequence[ExposedPort], mappings: Sequence[PortMapping]) -> bool:
+    mapped = {mapping.item for mapping in mappings}
+    if mapped == set(asked):
+        return True
+    # ACK's own controller writes two mappings for a port of both protocols.
+    whose = {item: [one for one in asked if one.covers(item)] for item in mapped}
+    return all(whose.values()) and {one for covering in whose.values() for one in covering} == set(asked)

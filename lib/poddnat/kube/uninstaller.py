@@ -1,0 +1,54 @@
+"""The calls of the API server that only taking poddnat out of a cluster needs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from poddnat.api import DRAINED, RESYNC_TRIGGERED_AT, annotations
+from poddnat.kube.client import KubeClient
+
+_NOT_FOUND = 404
+_CONFLICT = 409
+_CONTROLLER = ("metacontroller.k8s.io", "v1alpha1", "decoratorcontrollers", "pod-dnat")
+SHOWN = (annotations.STATUS, annotations.RESULT, RESYNC_TRIGGERED_AT)
+"""The annotations of ours that pods carry."""
+
+
+class Uninstaller(KubeClient):
+    """Writes with the rights of the person who takes poddnat out."""
+
+    def stop_giving_ports(self) -> bool:
+        """Delete the DecoratorController by which pods are given ports; False: there was none.
+
+        Raises:
+            KubeError: the API server did not do it, or it is not known whether.
+        """
+        return self._call_unless((_NOT_FOUND,), self._custom.delete_cluster_custom_object, *_CONTROLLER)
+
+    def drain_poddnat(self, poddnat: Mapping[str, Any]) -> None:
+        """Delete a PodDNAT for good: it is marked first, so that the server doesn't make it anew for a fixed pod.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        metadata = poddnat["metadata"]
+        mark = {"metadata": {"uid": metadata["uid"], "annotations": {DRAINED: "true"}}}
+        self.patch_poddnat(metadata["namespace"], metadata["name"], mark)
+        self.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+
+    def clear_pod(self, pod: Mapping[str, Any]) -> None:
+        """Take our annotations off a pod.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        metadata = pod["metadata"]
+        patch = {"metadata": {"uid": metadata["uid"], "annotations": dict.fromkeys(SHOWN)}}
+        self._call_unless(
+            (_NOT_FOUND, _CONFLICT),
+            self._core.patch_namespaced_pod,
+            metadata["name"],
+            metadata["namespace"],
+            patch,
+            _content_type="application/merge-patch+json",
+            _preload_content=False,
+        )

@@ -1,0 +1,109 @@
+"""Draining: everything goes, nothing comes again, and people are told when it is safe to go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+from typer.testing import CliRunner
+
+from poddnat.api import ACK_FINALIZER
+from poddnat.cli.commands import app
+from poddnat.cli.draining import Drain, why_left
+from poddnat.cli.intervals import DRAIN_SURE_AFTER
+from tests.unit.hooks.test_cluster import pod_report
+from tests.unit.hooks.test_fixed import FIXED_80, expose
+from tests.unit.hooks.world import RESULT, STATUS, cluster, running
+from vpc_emulator.clock import ManualClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Json = dict[str, Any]
+
+
+def poddnat(name: str, **metadata: Any) -> Json:
+    return {"metadata": {"namespace": "default", "name": name, "uid": f"uid-of-{name}", **metadata}, "spec": {}}
+
+
+class FakeCluster:
+    """A cluster that lets go of each PodDNAT as soon as it is deleted; `comes_again` are made anew once each."""
+
+    def __init__(self, *poddnats: Json, comes_again: tuple[Json, ...] = (), stuck: bool = False) -> None:
+        self.there = list(poddnats)
+        self.comes_again = list(comes_again)
+        self.stuck = stuck
+        self.drained: list[str] = []
+        self.stopped = 0
+
+    def poddnats(self) -> tuple[list[Json], str]:
+        return list(self.there), "1"
+
+    def stop_giving_ports(self) -> bool:
+        self.stopped += 1
+        return True
+
+    def drain_poddnat(self, poddnat: Json) -> None:
+        self.drained.append(poddnat["metadata"]["name"])
+        if self.stuck:
+            poddnat["metadata"]["deletionTimestamp"] = "2026-11-01T00:00:00Z"
+            return
+        self.there.remove(poddnat)
+        if self.comes_again:
+            self.there.append(self.comes_again.pop())
+
+
+def drained(fake: FakeCluster, timeout: float = 60) -> tuple[list[Json], list[int], float]:
+    """Drain; return what is left, how many were shown at each look, and how long it took."""
+    clock, shown = ManualClock(), list[int]()
+    draining = Drain(cast("Any", fake), clock=clock, sleep=clock.advance)
+    left = draining.run(timeout, lambda left: shown.append(len(left)))
+    return left, shown, clock()
+
+
+def test_what_is_made_anew_is_deleted_too_and_nothing_is_believed_gone_at_once() -> None:
+    fake = FakeCluster(poddnat("arena-0"), poddnat("web"), comes_again=(poddnat("arena-0"),))
+    left, shown, seconds = drained(fake)
+    assert left == []
+    assert shown[:3] == [2, 1, 0]
+    assert sorted(fake.drained) == ["arena-0", "arena-0", "web"]
+    assert seconds >= DRAIN_SURE_AFTER
+    assert fake.stopped == len(shown)  # A repository that is synced meanwhile may bring the controller back.
+
+
+def test_objects_of_acks_own_controller_are_left_alone() -> None:
+    fake = FakeCluster(poddnat("ack", finalizers=[ACK_FINALIZER]))
+    assert drained(fake)[0] == []
+    assert fake.drained == []
+
+
+def test_what_does_not_go_is_told_with_the_servers_reason() -> None:
+    stuck = poddnat("web")
+    condition = {"type": "Ready", "status": "False", "reason": "AccessDenied", "message": "an operator has to act."}
+    stuck["status"] = {"conditions": [condition]}
+    left, _, _ = drained(FakeCluster(stuck, stuck=True), timeout=10)
+    assert why_left(left) == (
+        "1 PodDNATs are left (default/web); of 1 of them the server says AccessDenied: an operator has to act."
+    )
+    assert "is the server running, and Metacontroller?" in why_left([poddnat("web")])
+
+
+def test_fixed_pods_ports_go_for_good_while_the_pods_live(tmp_path: Path) -> None:
+    with running() as world, cluster(world):
+        expose(world, FIXED_80)
+        kubeconfig = tmp_path / "kubeconfig"
+        where = {"name": "a", "cluster": {"server": world.memory.url}}
+        contexts = [{"name": "a", "context": {"cluster": "a", "user": "a"}}]
+        content: Json = {"clusters": [where], "users": [{"name": "a", "user": {}}], "contexts": contexts}
+        content |= {"apiVersion": "v1", "kind": "Config", "current-context": "a"}
+        kubeconfig.write_text(yaml.safe_dump(content))
+        command = ["drain", "--kubeconfig", str(kubeconfig), "--timeout", "30"]
+        asked = CliRunner().invoke(app, command)
+        assert (asked.exit_code, world.poddnat("arena-0") is None) == (1, False)
+        done = CliRunner().invoke(app, [*command, "--yes"])
+        assert done.exit_code == 0, done.output
+        assert "No PodDNAT is left" in done.output
+        assert "it is safe to uninstall" in done.output
+        assert world.poddnat("arena-0") is None
+        assert world.entries() == []
+        assert not {STATUS, RESULT} & set(pod_report(world, "arena-0"))

@@ -1,0 +1,150 @@
+"""After the hooks were away, whatever waits is asked about soon, and nothing else is written to."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from poddnat.controllers import Reminder
+from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_TOLD_AFTER, SILENCE
+from poddnat.kube import KubeError
+from vpc_emulator.clock import ManualClock
+
+Json = dict[str, Any]
+
+SPEC = {
+    "tableId": "ngw-1",
+    "externalIP": "203.0.113.10",
+    "internalIP": "172.16.1.7",
+    "protocol": "tcp",
+    "portMapping": [{"externalPort": "512", "internalPort": "80"}],
+}
+STATUS = "k8s.aliyun.com/pod-dnat-status"
+
+
+def pod(name: str, status: str | None = None, **annotations: str) -> Json:
+    asked = {"k8s.aliyun.com/pod-dnat": "true", "k8s.aliyun.com/pod-dnat-expose-port": "80", **annotations}
+    shown = {} if status is None else {STATUS: status}
+    return {"metadata": {"namespace": "default", "name": name, "uid": f"pod-{name}", "annotations": asked | shown}}
+
+
+def poddnat(name: str, reason: str | None = "Ready", *, leaving: bool = False) -> Json:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": f"pod-{name}", "controller": True}
+    metadata: Json = {"namespace": "default", "name": name, "uid": f"dnat-{name}", "ownerReferences": [owner]}
+    metadata |= {"generation": 1} | ({"deletionTimestamp": "2026-11-01T00:00:00Z"} if leaving else {})
+    condition = {"type": "Ready", "status": str(reason == "Ready"), "reason": reason, "message": "."}
+    condition["lastTransitionTime"] = "2026-11-01T00:00:00Z"
+    status = {"observedGeneration": 1, "conditions": [condition]} if reason else {}
+    return {"metadata": metadata, "spec": SPEC, "status": status}
+
+
+class Around:
+    """A cluster, as the reminder sees it."""
+
+    def __init__(self, *pods: Json, poddnats: tuple[Json, ...] = ()) -> None:
+        self.clock = ManualClock()
+        self.active = True
+        self.away = False
+        self.pods = list(pods)
+        self.reminded: list[str] = []
+        self.reminder_is_new = True
+        by_name = {item["metadata"]["name"]: item for item in poddnats}
+        cluster = SimpleNamespace(trigger_resync=self.remind("dnat"), trigger_pod_resync=self.remind("pod"))
+        dnats = SimpleNamespace(has_synced=True, all=lambda: poddnats, get=lambda _, name: by_name.get(name))
+        self.reminder = Reminder(
+            cast("Any", cluster),
+            cast("Any", dnats),
+            cast("Any", SimpleNamespace(has_synced=True, all=lambda: self.pods)),
+            may_write=lambda: self.active,
+            clock=self.clock,
+        )
+
+    def remind(self, kind: str) -> Any:
+        def note(_namespace: str, name: str, _now: str) -> bool:
+            if self.away:
+                raise KubeError("the API server is away")
+            self.reminded.append(f"{kind}-{name}")
+            return True
+
+        return note
+
+    def look_after(self, seconds: float) -> list[str]:
+        """Let so much time pass, and return what it reminds of then."""
+        if self.reminder_is_new:
+            self.reminder.look()
+            self.reminder_is_new = False
+        self.clock.advance(seconds)
+        before = len(self.reminded)
+        self.reminder.look()
+        return self.reminded[before:]
+
+
+def test_what_waits_without_a_word_is_reminded_of_first_and_what_was_told_why_later() -> None:
+    shown = pod("shown", "Ready")
+    around = Around(
+        pod("silent"),
+        pod("refused", "NoFreePorts: no port."),
+        pod("ready", "Ready"),
+        pod("changed", "Ready", **{"k8s.aliyun.com/pod-dnat-expose-port": "80,81"}),
+        shown,
+        pod("going"),
+        {"metadata": {"namespace": "default", "name": "opted-out", "uid": "pod-o", "annotations": {STATUS: "Ready"}}},
+        poddnats=(
+            poddnat("ready"),
+            poddnat("changed"),
+            poddnat("made", None),
+            poddnat("waits", "QuotaExceeded"),
+            poddnat("leaving", leaving=True),
+            poddnat("away", "PodAway"),
+        ),
+    )
+    around.pods[5]["metadata"]["deletionTimestamp"] = "2026-11-01T00:00:00Z"
+    assert around.look_after(REMIND_AFTER - 0.1) == []
+    pods = {"pod-silent", "pod-shown", "pod-changed", "pod-opted-out"}
+    assert set(around.look_after(0.1)) == {*pods, "dnat-made", "dnat-leaving"}
+    assert set(around.look_after(REMIND_TOLD_AFTER)) == {"pod-refused", "dnat-waits"}
+    assert around.look_after(1000) == []
+
+
+def test_what_is_asked_about_in_time_is_left_alone() -> None:
+    around = Around(pod("web-1"), pod("web-2"))
+    around.reminder.look()
+    around.reminder.called("pod-web-1")
+    assert around.look_after(REMIND_AFTER) == ["pod-web-2"]
+
+
+def test_a_thousand_are_reminded_of_within_fifteen_seconds_a_hundred_a_second() -> None:
+    around = Around(*(pod(f"web-{number}") for number in range(1000)))
+    assert len(around.look_after(REMIND_AFTER)) == 50
+    for _ in range(19):
+        assert len(around.look_after(REMIND_EVERY)) == 50
+    assert around.clock() < 15
+    assert len(set(around.reminded)) == 1000
+
+
+def test_standby_reminds_of_nothing_until_it_is_active() -> None:
+    around = Around(pod("web-1"))
+    around.active = False
+    assert around.look_after(60) == []
+    around.active = True
+    around.reminder.look()
+    assert around.look_after(REMIND_AFTER) == ["pod-web-1"]
+
+
+def test_first_call_after_a_silence_is_taken_for_the_end_of_an_outage() -> None:
+    around = Around()
+    around.reminder.look()
+    around.pods.append(pod("web-1"))
+    around.reminder.called("other")
+    assert around.look_after(SILENCE + 1) == []
+    around.reminder.called("other")
+    around.reminder.look()
+    assert around.look_after(REMIND_AFTER) == ["pod-web-1"]
+
+
+def test_what_the_api_server_refuses_is_tried_again() -> None:
+    around = Around(pod("web-1"))
+    around.away = True
+    assert around.look_after(REMIND_AFTER) == []
+    around.away = False
+    assert around.look_after(0) == ["pod-web-1"]
