@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from poddnat.cloud import EntryFilter
     from poddnat.gateway.reconciler import Call
+    from poddnat.gateway.reconciler.writes import Gates
 
 OWNERSHIP = Ownership("cluster")
 LATENCY = 0.02
@@ -55,10 +56,18 @@ class ModelGateway:
         self.settle = settle
         self.calls: Counter[str] = Counter()
         self.limits: list[tuple[float, int]] = []
-        self.gates = OpenGates()
+        self.gates: Gates = OpenGates()
+        self.ask_every = HOOKS_ASK_EVERY
+        """Seconds after which hooks ask about one that waits."""
         self.reconciler = Reconciler("ngw-1", OWNERSHIP, lambda _uid: True)
         self.done_at: dict[str, float] = {}
+        self.first_done_at: dict[str, float] = {}
         self.problems: dict[str, str] = {}
+        self.problems_at: dict[str, float] = {}
+        """Seconds after it was wanted at which a PodDNAT's problem was told."""
+        self.last_gone_at = 0.0
+        """When the last entry of ours went."""
+        self.on_read: Callable[[Call, int], None] = lambda _call, _pages: None
         self.stuck: set[str] = set()
         """External ports whose entries stay Pending."""
         self.refused: dict[str, CloudError] = {}
@@ -71,6 +80,8 @@ class ModelGateway:
         self._answers: list[tuple[float, int, Callable[[], None]]] = []
         self._wanted: dict[str, tuple[OwnEntries, tuple[ForwardRule, ...], bool]] = {}
         self._ask_at: dict[str, float] = {}
+        self._wanted_at: dict[str, float] = {}
+        self._when_pending: dict[str, Callable[[], None]] = {}
         self._foreign = itertools.count()
         for _ in range(foreign):
             self._add_foreign()
@@ -101,15 +112,30 @@ class ModelGateway:
         own = OwnEntries(uid, OWNERSHIP.name_of(uid))
         self.done_at.pop(uid, None)
         self._wanted[uid] = (own, () if release else rules or (rule(number),), release)
+        self._wanted_at[uid] = self.now
         self._ask(uid)
 
-    def run(self, *, until: Callable[[], bool] = lambda: False, limit: float = 1e5) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many PodDNATs have not got what they want."""
+        return len(self._wanted)
+
+    def when_pending(self, number: int, what: Callable[[], None]) -> None:
+        """Do something as soon as a PodDNAT's entry is accepted."""
+        self._when_pending[OWNERSHIP.name_of(f"uid-{number}")] = what
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, whether or not somebody waits."""
+        end = self.now + seconds
+        self.run(until=lambda: self.now >= end, limit=seconds, stay=True)
+
+    def run(self, *, until: Callable[[], bool] = lambda: False, limit: float = 1e5, stay: bool = False) -> None:
         """Go on until everybody has what they want, or a condition holds."""
         end = self.now + limit
         while not until() and self.now < end:
             self._settle()
             self._poll()
-            if not self._wanted:
+            if not self._wanted and not stay:
                 return
             call, wait = self.reconciler.next(self.now, self.gates)
             if call is not None:
@@ -141,18 +167,21 @@ class ModelGateway:
 
     def _poll(self) -> None:
         """Ask as the hooks do: those that don't wait for their turn at once, others now and then."""
+        often = self.ask_every <= HOOKS_ASK_EVERY
         queued = {uid for kind in Kind for uid in self.reconciler._state.queue.uids(kind)}
-        for uid in [uid for uid in self._wanted if uid not in queued or self._ask_at[uid] <= self.now]:
+        for uid in [uid for uid in self._wanted if (often and uid not in queued) or self._ask_at[uid] <= self.now]:
             self._ask(uid)
 
     def _ask(self, uid: str) -> None:
         own, rules, release = self._wanted[uid]
         progress = self.reconciler.set_desired(own, rules, self.now, release=release)
-        self._ask_at[uid] = self.now + HOOKS_ASK_EVERY
+        self._ask_at[uid] = self.now + self.ask_every
         if isinstance(progress, Blocked):
             self.problems[uid] = progress.problem.message
+            self.problems_at.setdefault(uid, self.now - self._wanted_at[uid])
         if isinstance(progress, Done):
             self.done_at[uid] = self.now
+            self.first_done_at.setdefault(uid, self.now)
             del self._wanted[uid], self._ask_at[uid]
 
     def _settle(self) -> None:
@@ -164,6 +193,7 @@ class ModelGateway:
                 self._entries[entry.entry_id] = (done, at)
             elif entry.status is EntryStatus.DELETING:
                 del self._entries[entry.entry_id]
+                self.last_gone_at = at
 
     def _send(self, call: Call) -> None:
         if isinstance(call, Create | Delete):
@@ -186,7 +216,13 @@ class ModelGateway:
         if isinstance(call, Create):
             entry_id = f"fwd-{next(self._ids):06}"
             self._entries[entry_id] = (ForwardEntry(entry_id, call.name, call.rule, EntryStatus.PENDING), settles)
-            return lambda: self._noted(lambda: reconciler.writes.created(call, entry_id, "ftb-1", self.now))
+
+            def created() -> None:
+                self._noted(lambda: reconciler.writes.created(call, entry_id, "ftb-1", self.now))
+                if (what := self._when_pending.pop(call.name, None)) is not None:
+                    what()
+
+            return created
         old = call.entry
         leaving = ForwardEntry(old.entry_id, old.name, old.rule, EntryStatus.DELETING)
         self._entries[old.entry_id] = (leaving, settles)
@@ -217,7 +253,7 @@ class ModelGateway:
             since, started_at = self.reconciler.table.now(), self.now
 
             def arrive() -> None:
-                page = self._page(where, number)
+                page = self._page(call, where, number)
                 self._later(LATENCY / 2, lambda: answer(page))
 
             def answer(page: EntryPage) -> None:
@@ -231,8 +267,9 @@ class ModelGateway:
 
         ask()
 
-    def _page(self, where: EntryFilter | None, number: int) -> EntryPage:
+    def _page(self, call: Find | ReadPage, where: EntryFilter | None, number: int) -> EntryPage:
         self.calls["read"] += 1
+        self.on_read(call, 1)
         rows: Iterable[ForwardEntry] = self.entries()
         found = [entry for entry in rows if where is None or where.matches(entry)]
         first = (number - 1) * ENTRIES_PER_PAGE
