@@ -206,6 +206,15 @@ def status(
     }
 
 
+def releasing_status(observed: Mapping[str, Any], condition: Condition, now: str) -> dict[str, Any]:
+    """Write the ``status`` of a PodDNAT whose entries are being deleted: none is shown as working any more.
+
+    Their ids stay, apart from what works: of entries without a name they are the only proof.
+    """
+    ids = entry_ids(observed)
+    return {**status(observed, (), condition, now), **({"releasing": list(ids)} if ids else {})}
+
+
 def _entry(port: WorkingPort) -> dict[str, str]:
     return {
         "externalIP": port.external_ip,
@@ -262,8 +271,9 @@ def is_ready(poddnat: Mapping[str, Any]) -> bool:
 
 
 def entry_ids(status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the ids of the forward entries that a status holds."""
-    return tuple(entry_id for entry in status.get("entries") or [] for entry_id in _ids(entry))
+    """Read the ids of the forward entries that a status holds: of those that work, and of those being deleted."""
+    working = (entry_id for entry in status.get("entries") or [] for entry_id in _ids(entry))
+    return tuple(dict.fromkeys([*working, *(status.get("releasing") or [])]))
 
 
 def _ids(entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.ownership_evidence import OwnershipEvidence
 from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusReporter
 from poddnat.controllers.problems import claimed_earlier, not_adopted
-from poddnat.controllers.requeue import RequeueAfter, requeue_after
+from poddnat.controllers.requeue import RequeueAfter
 from poddnat.gateway import (
     Blocked,
     Fleet,
@@ -345,13 +345,11 @@ class PodDNATReconciler:
             return finalized
         self._authorizer.forget(own_entries.uid)
         outcomes = self._fleet.release(own_entries, spec_of(poddnat).get("tableId"))
-        for outcome in outcomes:
-            if isinstance(outcome, Blocked):
-                desired = desired_by(poddnat)
-                working = desired.working(outcome.entries) if desired is not None else ()
-                return self._reporter.blocked(poddnat, outcome.problem, working)
+        problem = next((outcome.problem for outcome in outcomes if isinstance(outcome, Blocked)), None)
         waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
-        return requeue_after(max(waits)) if waits else finalized
+        if problem is None and not waits:
+            return finalized
+        return self._reporter.releasing(poddnat, problem=problem, resync_after=max(waits, default=0.0))
 
     def seen(self, poddnat: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""

@@ -29,6 +29,7 @@ from tests.unit.hooks.world import (
     condition,
     restarted,
 )
+from vpc_emulator import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,7 @@ def test_poddnat_of_acks_controller_keeps_its_entries_and_is_told_to_be_adopted(
 
 
 def test_poddnat_of_acks_controller_that_is_deleted_is_let_go_without_a_touch(ack: Ack) -> None:
-    assert answer(lambda: ack.world.finalize(ack.poddnat))["finalized"] is True
+    assert ack.world.finalized(ack.poddnat)["finalized"] is True
     assert ack.entries() == [ack.entry]
 
 
@@ -214,7 +215,22 @@ def test_adopted_poddnat_takes_its_entry_with_it(ack: Ack) -> None:
     adopted = ack.world.poddnat()
     assert adopted is not None
     with restarted(ack.world) as again:
-        assert answer(lambda: again.finalize(adopted))["finalized"] is True
+        assert again.finalized(adopted)["finalized"] is True
+    assert ack.entries() == []
+
+
+def test_entry_without_a_name_is_not_lost_by_what_is_told_while_it_is_deleted(ack: Ack) -> None:
+    ack.run()
+    adopted = ack.world.poddnat()
+    assert adopted is not None
+    ack.world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=1))
+    with restarted(ack.world) as first:
+        first.set_status(adopted, answer(lambda: first.finalize(adopted))["status"])
+    with restarted(ack.world) as second:
+        shown = second.poddnat()
+        assert shown is not None
+        assert (shown["status"]["entries"], shown["status"]["releasing"]) == ([], [ack.entry.id])
+        assert second.finalized(shown)["finalized"] is True
     assert ack.entries() == []
 
 

@@ -182,7 +182,7 @@ def test_entry_does_not_outlive_the_pod_when_a_finalizer_holds_the_poddnat(world
     poddnat = world.expose(pod)
     world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": ["attack/er", FINALIZER]}}, "default")
     world.api.delete(world.poddnats, "attacker", "default")
-    answer(lambda: world.finalize(poddnat))
+    world.finalized(poddnat)
     held = world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": ["attack/er"]}}, "default")
     reason, _ = verdict(world, held)
     assert reason == "Leaving"
@@ -201,7 +201,7 @@ def test_entry_does_not_outlive_the_pod_when_the_poddnat_is_passed_off_as_acks(w
     answer(lambda: world.sync_poddnat(poddnat))
     world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": [ACK_FINALIZER, FINALIZER]}}, "default")
     world.api.delete(world.poddnats, "attacker", "default")
-    answer(lambda: world.finalize(poddnat))
+    world.finalized(poddnat)
     assert world.entries() == []
 
 
@@ -280,7 +280,7 @@ def test_foreign_entry_named_in_the_status_is_not_touched(world: World, name: st
 def test_entry_of_another_poddnat_named_in_the_status_is_not_touched(world: World, victim: Json) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80, name="attacker"))
     poddnat["status"]["entries"] += victim["status"]["entries"]
-    answer(lambda: world.finalize(world.stored(poddnat)))
+    world.finalized(world.stored(poddnat))
     wait_until(lambda: len(world.entries()) == 1, 5, "the own entry alone to go")
     assert works(world, victim)
 
@@ -295,7 +295,7 @@ def test_poddnat_copied_from_another_cluster_gets_entries_of_its_own(world: Worl
     reported = answer(lambda: world.sync_poddnat(copied))
     assert condition(reported)[1] == "Ready"
     assert theirs.id not in {entry["forwardEntryId"] for entry in reported["status"]["entries"]}
-    answer(lambda: world.finalize(copied))
+    world.finalized(copied)
     assert world.entries() == [theirs]
 
 
@@ -318,7 +318,7 @@ def test_renamed_entry_that_leads_to_the_pod_is_still_its_own(world: World) -> N
     with restarted(world) as again:
         reported = answer(lambda: again.sync_poddnat(poddnat))
         assert [each["forwardEntryId"] for each in reported["status"]["entries"]] == [entry.id]
-        answer(lambda: again.finalize(poddnat))
+        again.finalized(poddnat)
         assert again.entries() == []
 
 

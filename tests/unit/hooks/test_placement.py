@@ -283,7 +283,7 @@ def test_pods_that_wait_for_quota_get_it_in_order_and_learn_how_much_is_missing(
         assert message.startswith(f"NAT gateway {GATEWAY} has reached its quota of 1 forward entries; an operator has")
         assert message.endswith("2 pods wait for 2 more entries there.")
         # The last one asks first, and often.
-        answer(lambda: world.finalize(first))
+        world.finalized(first)
         wait_until(lambda: world.sync_poddnat(waiting[1]) and world.entries(), 10, "the quota to be used")
         assert [entry.internal_ip for entry in world.entries()] == ["172.16.1.2"]
 

@@ -227,7 +227,7 @@ def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(worl
 def test_pod_is_told_why_the_poddnat_of_an_earlier_pod_does_not_go(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=None))
-    world.set_status(poddnat, answer(lambda: world.finalize(poddnat))["status"])
+    world.set_status(poddnat, world.finalized(poddnat)["status"])
     world.api.delete(world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
     again = world.make_pod(EXPOSE_80)
     world.service.pod_reconciler._wall_clock = lambda: now() + dt.timedelta(minutes=1)

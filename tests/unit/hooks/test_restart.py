@@ -50,7 +50,7 @@ def test_restarted_server_keeps_a_pods_ports(world: World) -> None:
 def test_restarted_server_finalizes_what_its_predecessor_created(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     with restarted(world) as again:
-        assert answer(lambda: again.finalize(poddnat))["finalized"] is True
+        assert again.finalized(poddnat)["finalized"] is True
     assert world.entries() == []
 
 

@@ -221,6 +221,14 @@ class World:
         shown = self.poddnat(name_of(poddnat)) or poddnat
         return self.client.post("/poddnat/finalize", json=poddnat_request(shown, finalizing=True))
 
+    def finalized(self, poddnat: Json) -> Json:
+        """Ask whether a PodDNAT may go, and write what is told meanwhile, until it may or can't; return the answer."""
+        while True:
+            last = answer(lambda: self.finalize(poddnat))
+            if last["finalized"] or condition(last)[1] != "Leaving":
+                return last
+            self.set_status(poddnat, last["status"])
+
     def stored(self, poddnat: Json) -> Json:
         """Let the API server have a PodDNAT as it is here: what a caller alone says counts for nothing."""
         there = self.poddnat(name_of(poddnat))
