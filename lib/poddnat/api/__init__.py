@@ -6,12 +6,21 @@ manifests only: it does no I/O and knows no clock.
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
 from poddnat.api.annotations import FIXED, POD_DNAT, AnnotationError
-from poddnat.api.fixed import Fixed, absence_patch, desired_by, owner_of, pod_uid_of, stable_owner_of, suspension_patch
+from poddnat.api.fixed import (
+    Fixed,
+    absence_patch,
+    desired_by,
+    made_by_another,
+    owner_of,
+    pod_uid_of,
+    stable_owner_of,
+    suspension_patch,
+)
 from poddnat.api.pod_facts import annotations_of, is_terminating
 from poddnat.api.pod_status import is_reported, reported, status_annotations
 from poddnat.api.poddnat import (
-    ACK_FINALIZER,
     API_VERSION,
+    ATTACHED_BY,
     CHECK_ASKED_AT,
     GROUP,
     KIND,
@@ -21,13 +30,13 @@ from poddnat.api.poddnat import (
     PodDNAT,
     Reference,
     SpecError,
-    belongs_to_ack,
     claimed_entries,
     controller_of,
     entry_ids,
     is_current,
     is_ready,
     key_of,
+    left_alone_status,
     manifest,
     observed_condition,
     parse_spec,
@@ -53,9 +62,9 @@ from poddnat.api.reasons import (
 from poddnat.api.release_strategy import ReleaseStrategy, has_replica, ordinal_of
 
 __all__ = [
-    "ACK_FINALIZER",
     "ADDRESS",
     "API_VERSION",
+    "ATTACHED_BY",
     "CHECK_ASKED_AT",
     "CLOUD",
     "DENIED",
@@ -83,7 +92,6 @@ __all__ = [
     "absence_patch",
     "annotations",
     "annotations_of",
-    "belongs_to_ack",
     "claimed_entries",
     "controller_of",
     "desired_by",
@@ -95,6 +103,8 @@ __all__ = [
     "is_reported",
     "is_terminating",
     "key_of",
+    "left_alone_status",
+    "made_by_another",
     "manifest",
     "observed_condition",
     "ordinal_of",

@@ -16,10 +16,10 @@ from poddnat.api import (
     ProblemError,
     ReleaseStrategy,
     annotations,
-    belongs_to_ack,
     controller_of,
     fixed,
     is_reported,
+    made_by_another,
     manifest,
     observed_condition,
     pod_facts,
@@ -233,7 +233,7 @@ class PodReconciler:
     def _in_the_way(self, namesake: Manifest) -> Exception:
         """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
         metadata = namesake["metadata"]
-        if belongs_to_ack(metadata):
+        if made_by_another(metadata):
             return ProblemError(not_adopted(metadata["name"]))
         owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
         will_go = record.release_strategy.follows if record is not None else owner is not None and owner.kind == "Pod"

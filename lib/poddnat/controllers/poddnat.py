@@ -16,15 +16,14 @@ from poddnat.api import (
     PodDNAT,
     Problem,
     SpecError,
-    belongs_to_ack,
     desired_by,
     is_ready,
     is_terminating,
+    made_by_another,
     parse_spec,
     pod_uid_of,
     ready_since,
     spec_of,
-    working_ports,
 )
 from poddnat.controllers.authorization import Authorizer, Verdict
 from poddnat.controllers.exposure_timer import ExposureTimer
@@ -137,8 +136,8 @@ class PodDNATReconciler:
 
     def _sync(self, poddnat: Manifest) -> Answer:
         own_entries = self._evidence.own_entries(poddnat)
-        if belongs_to_ack(poddnat["metadata"]):
-            return self._leave_to_ack(poddnat, own_entries)
+        if made_by_another(poddnat["metadata"]):
+            return self._leave_alone(poddnat, own_entries)
         if is_terminating(poddnat):
             # Somebody's finalizer holds it though ours has gone: nobody would tell when its pod goes.
             self._fleet.withdraw(own_entries)
@@ -159,12 +158,10 @@ class PodDNATReconciler:
 
     # Where the spec says nothing.
 
-    def _leave_to_ack(self, poddnat: Manifest, own_entries: OwnEntries) -> Answer:
-        # Anybody may have put that finalizer there, so nothing of ours stays behind it.
+    def _leave_alone(self, poddnat: Manifest, own_entries: OwnEntries) -> Answer:
+        # Anybody may have taken our mark off it, so nothing of ours stays behind it.
         self._fleet.withdraw(own_entries)
-        self.seen(poddnat)
-        working = working_ports(poddnat.get("status") or {})
-        return self._reporter.blocked(poddnat, not_adopted(poddnat["metadata"]["name"]), working)
+        return self._reporter.left_alone(poddnat, not_adopted(poddnat["metadata"]["name"]))
 
     def _refuse_spec(self, poddnat: Manifest, own_entries: OwnEntries, error: SpecError) -> Answer:
         self._fleet.withdraw(own_entries)
@@ -320,7 +317,7 @@ class PodDNATReconciler:
         Raises:
             KubeError: the API server could not be asked about the pod.
         """
-        desired = None if belongs_to_ack(poddnat["metadata"]) else desired_by(poddnat)
+        desired = None if made_by_another(poddnat["metadata"]) else desired_by(poddnat)
         gateway = self._fleet.get(desired.gateway_id) if desired is not None else None
         if desired is None or gateway is None or not self._evidence.unproven(poddnat, desired, gateway):
             return
@@ -341,7 +338,7 @@ class PodDNATReconciler:
         self.recognize(poddnat)
         own_entries = self._evidence.own_entries(poddnat)
         finalized = PodDNATAnswer(poddnat.get("status") or {}, finalized=True)
-        if belongs_to_ack(poddnat["metadata"]) and not self._fleet.has_any(own_entries):
+        if made_by_another(poddnat["metadata"]) and not self._fleet.has_any(own_entries):
             return finalized
         self._authorizer.forget(own_entries.uid)
         outcomes = self._fleet.release(own_entries, spec_of(poddnat).get("tableId"))
@@ -354,7 +351,9 @@ class PodDNATReconciler:
     def seen(self, poddnat: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
         desired, metadata = desired_by(poddnat), poddnat["metadata"]
-        if desired is not None:
+        if made_by_another(metadata):
+            self._registry.poddnat_gone(metadata["uid"])  # Its entries keep their ports, as anybody's do.
+        elif desired is not None:
             pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
             self._registry.poddnat_seen(metadata["uid"], pod_uid, desired, namespace=namespace)
 

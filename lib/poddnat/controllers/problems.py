@@ -5,8 +5,8 @@ from poddnat.controllers.intervals import CLAIMED_EARLIER_RETRY, NOT_ADOPTED_RET
 
 
 def not_adopted(name: str) -> Problem:
-    """Tell that a PodDNAT belongs to ACK's own controller."""
-    text = f"PodDNAT {name} is that of ACK's natgw controller and is left alone"
+    """Tell that a PodDNAT was made by somebody else, such as ACK's own controller."""
+    text = f"PodDNAT {name} was not made by poddnat but by ACK's natgw controller or by hand, and is left alone"
     return Problem("NotAdopted", f'{text}; an operator has to run "poddnat adopt".', NOT_ADOPTED_RETRY)
 
 

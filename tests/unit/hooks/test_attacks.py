@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from metacontroller_standin.api import name_of
-from metacontroller_standin.apply import owner_reference
+from metacontroller_standin.apply import DECORATOR, owner_reference
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import ACK_FINALIZER
 from poddnat.api.fixed import OWNER, POD_UID, STRATEGY
 from tests.unit.hooks.world import (
     EIP,
@@ -192,14 +191,13 @@ def test_entry_does_not_outlive_the_pod_when_a_finalizer_holds_the_poddnat(world
 def test_entry_does_not_outlive_the_pod_when_the_poddnat_is_passed_off_as_acks(world: World) -> None:
     pod = world.make_pod(EXPOSE_80, name="attacker")
     poddnat = world.expose(pod)
-    passed_off = world.api.patch(
-        world.poddnats, "attacker", {"metadata": {"finalizers": [ACK_FINALIZER, FINALIZER]}}, "default"
-    )
+    without_mark = {"metadata": {"annotations": {DECORATOR: None}}}
+    passed_off = world.api.patch(world.poddnats, "attacker", without_mark, "default")
     answer(lambda: world.sync_poddnat(passed_off))
     wait_until(lambda: not world.entries(), 5, "the entry to go")
-    world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": [FINALIZER]}}, "default")
-    answer(lambda: world.sync_poddnat(poddnat))
-    world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": [ACK_FINALIZER, FINALIZER]}}, "default")
+    marked = {"metadata": {"annotations": {DECORATOR: "pod-dnat"}, "finalizers": [FINALIZER]}}
+    answer(lambda: world.sync_poddnat(world.api.patch(world.poddnats, "attacker", marked, "default")))
+    world.api.patch(world.poddnats, "attacker", without_mark, "default")
     world.api.delete(world.poddnats, "attacker", "default")
     world.finalized(poddnat)
     assert world.entries() == []

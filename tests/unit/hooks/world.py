@@ -18,7 +18,7 @@ import yaml
 from hooks.app import create_app
 from hooks.server import HookServer
 from metacontroller_standin.api import Api, ApiError, name_of, namespace_of
-from metacontroller_standin.apply import owner_reference
+from metacontroller_standin.apply import DECORATOR, owner_reference
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.manifests import point_at
 from metacontroller_standin.memory_api import MemoryApi
@@ -165,8 +165,8 @@ class World:
         return self.api.patch(pods, name_of(pod), {"metadata": {"annotations": annotations}}, namespace_of(pod))
 
     def make_poddnat(self, spec: Json, *, owner: Json | None = None, name: str = "web-1") -> Json:
-        """Create a PodDNAT, as Metacontroller does for a pod, or as anybody may do by hand."""
-        metadata: Json = {"name": name, "namespace": "default"}
+        """Create a PodDNAT, as Metacontroller does for a pod, or as anybody may do by hand who knows the mark."""
+        metadata: Json = {"name": name, "namespace": "default", "annotations": {DECORATOR: "pod-dnat"}}
         if owner is not None:
             metadata["ownerReferences"] = [owner_reference(owner)]
         poddnat = {"apiVersion": "alibabacloud.com/v1", "kind": "PodDNAT", "metadata": metadata, "spec": spec}
