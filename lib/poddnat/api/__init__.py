@@ -5,7 +5,7 @@ manifests only: it does no I/O and knows no clock.
 """
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
-from poddnat.api.annotations import FIXED, POD_DNAT, AnnotationError
+from poddnat.api.annotations import FIXED, POD_DNAT, STATUS, AnnotationError
 from poddnat.api.fixed import (
     Fixed,
     absence_patch,
@@ -17,7 +17,7 @@ from poddnat.api.fixed import (
     suspension_patch,
 )
 from poddnat.api.pod_facts import annotations_of, is_terminating
-from poddnat.api.pod_status import is_reported, reported, status_annotations
+from poddnat.api.pod_status import is_exposed, is_reported, reported, status_annotations
 from poddnat.api.poddnat import (
     API_VERSION,
     ATTACHED_BY,
@@ -80,6 +80,7 @@ __all__ = [
     "QUOTA",
     "REJECTED",
     "RESYNC_TRIGGERED_AT",
+    "STATUS",
     "AnnotationError",
     "Condition",
     "Fixed",
@@ -99,6 +100,7 @@ __all__ = [
     "fixed",
     "has_replica",
     "is_current",
+    "is_exposed",
     "is_ready",
     "is_reported",
     "is_terminating",

@@ -15,8 +15,12 @@ def annotations_of(pod: Pod) -> Mapping[str, str]:
 
 def address_of(pod: Pod) -> str | None:
     """Read a pod's IP; None when it has none: not yet, or no more because it has finished."""
-    status = pod.get("status") or {}
-    return None if status.get("phase") in _FINISHED else status.get("podIP") or None
+    return None if has_finished(pod) else (pod.get("status") or {}).get("podIP") or None
+
+
+def has_finished(pod: Pod) -> bool:
+    """Whether a pod has ended for good."""
+    return (pod.get("status") or {}).get("phase") in _FINISHED
 
 
 def is_terminating(pod: Pod) -> bool:

@@ -18,6 +18,7 @@ from poddnat.api import (
     annotations,
     controller_of,
     fixed,
+    is_exposed,
     is_reported,
     made_by_another,
     manifest,
@@ -37,6 +38,7 @@ from poddnat.controllers.intervals import (
     NAME_TAKEN_RETRY,
     POD_LEAVE_RETRY,
     POD_REFUSED_RESYNC,
+    POD_WITHOUT_IP_RESYNC,
     REQUEUE_AFTER_ERROR,
     REQUEUE_SOON,
 )
@@ -61,6 +63,10 @@ class PodAnswer:
     annotations: dict[str, str | None] = field(default_factory=dict)
     resync_after: float = 0.0
     """Seconds after which to ask again although nothing has changed in the cluster; 0: never."""
+    opted_out: bool = False
+    """Whether the pod asks for nothing."""
+    exposed: bool = False
+    """Whether its PodDNAT says that all it asks for works."""
     refused: str = ""
     """Why the pod is refused all or some of what it asks for, as a reason; empty: it isn't."""
 
@@ -104,10 +110,11 @@ class PodReconciler:
         try:
             answer = self._answer(pod, observed, retained)
         except AnnotationError as error:
-            self._assignments.reserve(pod["metadata"]["uid"], observed)
+            self._reserve(pod, observed)
             self._retained.suspend(retained)
             answer = self._refused(pod, Problem("InvalidAnnotation", f"{error}.", retry_after=0.0))
         except ProblemError as error:
+            self._reserve(pod, observed)
             self._retained.suspend(retained)
             answer = self._refused(pod, error.problem)
         except RequeueError:
@@ -118,17 +125,20 @@ class PodReconciler:
     def _answer(self, pod: Manifest, observed: Manifest | None, retained: Manifest | None) -> PodAnswer:
         exposure = annotations.parse(pod_facts.annotations_of(pod))
         if exposure is None:
+            if (had := observed or retained) is not None:
+                self._assignments.reserve_for_now(pod["metadata"]["uid"], had)
             self._retained.delete(retained)
-            return PodAnswer(annotations=status_annotations(pod, None, None))
+            return PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
         self._check(pod)
         if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
-            self._assignments.reserve(pod["metadata"]["uid"], observed)
             raise ProblemError(problem)
         ip = pod_facts.address_of(pod)
         owner = self._retained.owner_for(pod, exposure, retained)
         if ip is None:
             self._retained.suspend(retained)
-            return PodAnswer(annotations=status_annotations(pod, None, None))
+            lost = self._reserve(pod, observed)
+            again = POD_WITHOUT_IP_RESYNC if lost else 0.0
+            return PodAnswer(annotations=status_annotations(pod, None, None), resync_after=again)
         if owner is not None:
             return self._fixed(pod, ip, exposure, owner, retained, observed)
         if retained is not None:
@@ -138,15 +148,27 @@ class PodReconciler:
             raise RequeueError
         return self._exposed(pod, ip, exposure, observed)
 
+    def _reserve(self, pod: Manifest, observed: Manifest | None) -> bool:
+        """Reserve what a living pod has, or had a moment ago, while it can't have it; False: that is nothing."""
+        return not pod_facts.has_finished(pod) and self._assignments.reserve(pod["metadata"]["uid"], observed)
+
     def _with_readiness(self, pod: Manifest, answer: PodAnswer) -> PodAnswer:
         """Set the pod's readiness, once its annotations say the same: two writers at once would only collide."""
-        if answer.annotations or not readiness.has_gate(pod):
-            return answer
-        status = pod_facts.annotations_of(pod).get(annotations.STATUS)
-        condition = readiness.changed_condition(pod, status, rfc3339(self._wall_clock()))
-        if condition is not None:
-            self._cluster.set_pod_condition(pod, condition)
+        if not answer.annotations:
+            self._set_readiness(pod, answer)
         return answer
+
+    def _set_readiness(self, pod: Manifest, answer: PodAnswer) -> bool:
+        """Let the pod's readiness be what its PodDNAT says, whatever annotations the pod has brought along.
+
+        False: there is nothing to change.
+        """
+        if not readiness.has_gate(pod):
+            return False
+        status = readiness.NOT_ASKED if answer.opted_out else pod_facts.annotations_of(pod).get(annotations.STATUS)
+        now = rfc3339(self._wall_clock())
+        condition = readiness.changed_condition(pod, status, now, exposed=answer.exposed)
+        return condition is not None and self._cluster.set_pod_condition(pod, condition)
 
     def opt_out(self, pod: Manifest) -> PodAnswer | RequeueAfter:
         """Take back what a pod was given that no longer asks for anything."""
@@ -154,12 +176,15 @@ class PodReconciler:
         self._refusals.answered(metadata["uid"], "")
         known = self._poddnats.get(metadata["namespace"], metadata["name"])
         if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.belongs_to(known, metadata["uid"])):
+            self._assignments.reserve_for_now(metadata["uid"], known)
             try:
                 self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
             except KubeError as error:
                 log.warning("deleting PodDNAT %s/%s: %s", metadata["namespace"], metadata["name"], error)
                 return RequeueAfter(REQUEUE_AFTER_ERROR)
-        return self._with_readiness(pod, PodAnswer(annotations=status_annotations(pod, None, None)))
+        answer = PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
+        # First of all: without its annotations, nobody asks about this pod any more.
+        return RequeueAfter(REQUEUE_SOON) if self._set_readiness(pod, answer) else answer
 
     def _check(self, pod: Manifest) -> None:
         """Refuse pods whose address isn't their own in the VPC."""
@@ -185,7 +210,8 @@ class PodReconciler:
             return replace(self._refused(pod, assigned.problem), attachments=[attachment])
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
         again = POD_LEAVE_RETRY if self._assignments.must_move_from(observed) else 0.0
-        return PodAnswer([attachment], reported(pod, assigned.poddnat, observed), again)
+        exposed = is_exposed(assigned.poddnat, observed)
+        return PodAnswer([attachment], reported(pod, assigned.poddnat, observed), again, exposed=exposed)
 
     def _fixed(
         self,
@@ -228,7 +254,8 @@ class PodReconciler:
         annotations_due = reported(pod, desired, retained)
         if not annotations_due and not is_reported(retained):
             raise RequeueError
-        return PodAnswer(annotations=annotations_due, resync_after=_resync_after(retained))
+        exposed = is_exposed(desired, retained)
+        return PodAnswer(annotations=annotations_due, resync_after=_resync_after(retained), exposed=exposed)
 
     def _in_the_way(self, namesake: Manifest) -> Exception:
         """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""

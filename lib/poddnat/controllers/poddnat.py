@@ -32,7 +32,7 @@ from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
 from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.ownership_evidence import OwnershipEvidence
 from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusReporter
-from poddnat.controllers.problems import claimed_earlier, not_adopted
+from poddnat.controllers.problems import claimed_earlier, not_adopted, was_refused
 from poddnat.controllers.requeue import RequeueAfter
 from poddnat.gateway import (
     Blocked,
@@ -215,6 +215,8 @@ class PodDNATReconciler:
             return None
         if sync.fixed is not None and not self._fixed_pods.is_alive(sync.fixed.pod_uid):
             return None
+        if self._fixed_pods.has_opted_out(pod_uid_of(sync.metadata)):
+            return None  # Its own hook notices that only where it still shows the result.
         since = ready_since(sync.poddnat.get("status") or {})
         if since is None or since >= rfc3339(self._wall_clock() - dt.timedelta(seconds=PROBATION)):
             return None
@@ -319,7 +321,11 @@ class PodDNATReconciler:
         """
         desired = None if made_by_another(poddnat["metadata"]) else desired_by(poddnat)
         gateway = self._fleet.get(desired.gateway_id) if desired is not None else None
-        if desired is None or gateway is None or not self._evidence.unproven(poddnat, desired, gateway):
+        if desired is None or gateway is None:
+            return
+        own_entries = self._evidence.own_entries(poddnat)
+        self._registry.entries_seen(own_entries.uid, desired.gateway_id, gateway.entries_of(own_entries))
+        if not self._evidence.unproven(poddnat, desired, gateway):
             return
         # A pod that no longer asks for anything has that address all the same.
         if self._authorizer.check(poddnat["metadata"], desired) in _POD_HAS_THAT_ADDRESS:
@@ -353,6 +359,8 @@ class PodDNATReconciler:
         desired, metadata = desired_by(poddnat), poddnat["metadata"]
         if made_by_another(metadata):
             self._registry.poddnat_gone(metadata["uid"])  # Its entries keep their ports, as anybody's do.
+        elif desired is not None and not self._registry.is_allowed(metadata["uid"]) and was_refused(poddnat):
+            self._registry.poddnat_refused(metadata["uid"], desired)
         elif desired is not None:
             pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
             self._registry.poddnat_seen(metadata["uid"], pod_uid, desired, namespace=namespace)

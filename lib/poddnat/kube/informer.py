@@ -16,7 +16,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from poddnat.api import FIXED, is_current
+from poddnat.api import FIXED, POD_DNAT, STATUS, is_current
 from poddnat.backoff import Backoff
 from poddnat.kube.client import KubeClient, KubeError
 from poddnat.kube.intervals import INFORMER_FIRST_RETRY, INFORMER_LONGEST_RETRY
@@ -192,42 +192,84 @@ class PodDNATInformer(Informer):
 
 
 class FixedPodInformer(Informer):
-    """Which pods that ask for a fixed address are alive. Safe to use from several threads.
+    """Which pods that ask for ports are alive, and which of them for a fixed address. Safe to use from several threads.
 
     Only their names and uids are kept.
     """
 
-    def __init__(self, kube: KubeClient, on_delete: Callable[[str, str, str], None]) -> None:
-        """``on_delete`` gets namespace, name and uid of every pod that is no longer there."""
+    def __init__(
+        self,
+        kube: KubeClient,
+        on_delete: Callable[[str, str, str], None],
+        *,
+        on_any_delete: Callable[[str], None] = lambda _uid: None,
+        on_opt_out: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
+    ) -> None:
+        """``on_delete`` gets namespace, name and uid of every fixed pod that is no longer there.
+
+        ``on_any_delete`` gets the uid of every pod that asked for ports and is no longer there; ``on_opt_out`` each pod
+        that has lost the request and all that is ours, so that no hook is called for it.
+        """
         super().__init__("pods", kube.pods_metadata, kube.watch_pods)
         self._on_delete = on_delete
+        self._on_any_delete = on_any_delete
+        self._on_opt_out = on_opt_out
         self._store: dict[str, tuple[str, str]] = {}
+        """The fixed ones."""
+        self._asking: dict[str, tuple[str, str]] = {}
+        self._opted_out: LRUCache[str, None] = LRUCache(_MOST_DELETED)
 
     def is_alive(self, uid: str) -> bool:
         """Whether a pod is there and asks for a fixed address, as far as is known."""
         with self._lock:
             return uid in self._store
 
+    def has_opted_out(self, uid: str) -> bool:
+        """Whether a pod was seen to ask for ports and then no more."""
+        with self._lock:
+            return uid in self._opted_out
+
     def _stored(self) -> list[Manifest]:
         with self._lock:
-            alive = list(self._store.items())
-        return [{"metadata": {"uid": uid, "namespace": namespace, "name": name}} for uid, (namespace, name) in alive]
+            alive = {**self._asking, **self._store}
+        return [
+            {"metadata": {"uid": uid, "namespace": namespace, "name": name}} for uid, (namespace, name) in alive.items()
+        ]
 
     def _apply(self, kind: str, item: Manifest) -> None:
         metadata = item["metadata"]
         uid, namespace, name = metadata["uid"], metadata["namespace"], metadata["name"]
         if kind == "DELETED":
             self._forget(uid, namespace, name)
-        elif FIXED in (metadata.get("annotations") or {}):
-            with self._lock:
+            return
+        annotations = metadata.get("annotations") or {}
+        with self._lock:
+            if FIXED in annotations:
                 self._store[uid] = (namespace, name)
+            if POD_DNAT in annotations:
+                self._asking[uid] = (namespace, name)
+                self._opted_out.pop(uid, None)
+                return
+            if self._asking.pop(uid, None) is None:
+                return
+            self._opted_out[uid] = None
+        if STATUS not in annotations:
+            self._tell(self._on_opt_out, namespace, name, uid)
 
     def _forget(self, uid: str, namespace: str, name: str) -> None:
         with self._lock:
-            if self._store.pop(uid, None) is None:
-                return
-            self._deleted[uid] = None
+            asked = self._asking.pop(uid, None) is not None
+            self._opted_out.pop(uid, None)
+            was_fixed = self._store.pop(uid, None) is not None
+            if was_fixed:
+                self._deleted[uid] = None
+        if asked:
+            self._tell(self._on_any_delete, uid)
+        if was_fixed:
+            self._tell(self._on_delete, namespace, name, uid)
+
+    def _tell(self, handler: Callable[..., None], *args: str) -> None:
         try:
-            self._on_delete(namespace, name, uid)
+            handler(*args)
         except Exception:  # one odd object must not end the watch
-            log.exception("the deletion of pod %s/%s could not be handled", namespace, name)
+            log.exception("a change of pod %s could not be handled", "/".join(args))

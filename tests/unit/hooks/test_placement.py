@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.api import RESYNC_TRIGGERED_AT
 from poddnat.config import AccessKey
 from tests.unit.hooks.world import (
     EIP,
@@ -176,7 +177,7 @@ def test_poddnats_in_the_wrong_place_are_synced_at_once_and_no_others() -> None:
             world.expose(world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}"))
         world.change_values(entry={"eips": [OTHER]})
         resynced = [world.poddnat(f"web-{number}")["metadata"].get("annotations") for number in (1, 2)]  # type: ignore[index]
-        assert [bool(annotations) for annotations in resynced] == [True, False]
+        assert [RESYNC_TRIGGERED_AT in annotations for annotations in resynced] == [True, False]
 
 
 def test_pod_moves_by_itself_when_its_address_has_left_the_pool() -> None:

@@ -45,6 +45,26 @@ def test_pod_that_asks_no_more_loses_its_turn(registry: PortRegistry, clock: Man
     assert asks(registry, "new")
 
 
+def test_port_promised_to_a_pod_that_is_deleted_goes_to_the_next_at_once(registry: PortRegistry) -> None:
+    filled(registry)
+    assert [asks(registry, pod_uid) for pod_uid in ("gone", "next")] == [False, False]
+    registry.poddnat_gone("of pod-1")
+    assert not asks(registry, "next")
+    registry.pod_gone("gone")
+    assert asks(registry, "next")
+
+
+def test_port_promised_to_a_pod_that_is_silent_goes_to_others_when_it_has_lost_its_turn(
+    registry: PortRegistry, clock: ManualClock
+) -> None:
+    filled(registry)
+    asks(registry, "gone")
+    registry.poddnat_gone("of pod-1")
+    assert not asks(registry, "new")
+    clock.now += 91
+    assert asks(registry, "new")
+
+
 def test_pod_that_asks_again_keeps_its_turn(registry: PortRegistry, clock: ManualClock) -> None:
     filled(registry)
     for order in [("first", "second"), *[("second", "first")] * 10]:
