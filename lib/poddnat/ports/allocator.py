@@ -121,6 +121,15 @@ class PortAllocator:
         """Count the ports that could be given out for a protocol."""
         return 0 if self._whole_address else self._free_count[protocol]
 
+    def is_short_of(self, items: Sequence[ExposedPort]) -> bool:
+        """Whether fewer ports are free than these items need, though as many are offered: some may become free."""
+        needed = Counter[Protocol]()
+        for item in items:
+            needed.update(dict.fromkeys(item.transport.protocols, item.ports.size))
+        offered = sum(ports.size for ports in self.offered)
+        short = any(self.free_ports(protocol) < count for protocol, count in needed.items())
+        return short and max(needed.values()) <= offered
+
     def _choose(
         self, items: Sequence[ExposedPort], excluded: Iterable[Slot], order: _Order
     ) -> tuple[Ports, ...] | None:

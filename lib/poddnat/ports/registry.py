@@ -54,8 +54,7 @@ class PortRegistry:
     foreign entry ``foreign_seen``     To take its ports while its gateway lists it. It can't reserve or wait for any.
     ============= ==================== ================================================================================
 
-    Where is a port chosen? ``allocate`` tries the addresses in their order, and ``PortAllocator.choose`` picks the
-    ports of one.
+    Where is a port chosen? ``allocate`` tries the addresses in their order, ``PortAllocator.choose`` picks the ports.
     """
 
     def __init__(self, values: Values, clock: Callable[[], float]) -> None:
@@ -121,7 +120,7 @@ class PortRegistry:
 
     def _find_in_turn(self, request: PortRequest, tiers: Tiers) -> Allocation | None:
         """Find ports for a pod, after those were served that have waited longer: they learn of it when they ask."""
-        in_vain = set[tuple[Shape, ...]]()
+        in_vain, kept = set[tuple[Shape, ...]](), frozenset[AddressKey]()
         for earlier in self._queue.ahead_of(request.pod_uid, tiers, self._clock()):
             if earlier.shapes in in_vain:
                 continue
@@ -129,22 +128,31 @@ class PortRegistry:
                 self._check_limits(earlier)
             except LimitError:
                 continue  # It learns so when it asks.
-            found = self._find(earlier, tiers)
+            found = self._find(earlier, tiers, kept)
             if found is None:
                 in_vain.add(earlier.shapes)
+                kept = kept or self._kept_for(earlier, tiers)
             else:
                 self._queue.leave(earlier.pod_uid)
                 # Promised for as long as it may be silent: then it has gone, and others wait for the same ports.
                 self._reserve(earlier.pod_uid, found, earlier.namespace, seconds=WAITING_TTL)
-        return None if request.shapes in in_vain else self._find(request, tiers)
+        return None if request.shapes in in_vain else self._find(request, tiers, kept)
 
-    def _find(self, request: PortRequest, tiers: Tiers) -> Allocation | None:
-        """Find the first address that has ports for all items free."""
+    def _kept_for(self, request: PortRequest, tiers: Tiers) -> frozenset[AddressKey]:
+        """Find the address whose ports are kept for a pod until it has as many as it needs; empty: there is none."""
+        if not self._queue.has_precedence(request.pod_uid, self._clock()):
+            return frozenset()
+        short = [place.key for tier in tiers for place in tier if self._addresses[place.key].is_short_of(request.items)]
+        return frozenset(short[:1])
+
+    def _find(self, request: PortRequest, tiers: Tiers, kept: Collection[AddressKey]) -> Allocation | None:
+        """Find the first address that has ports for all items free, but not one that is ``kept`` for another pod."""
 
         def usage(place: Place) -> int:
             return len(self._addresses[place.key].claims)
 
-        places = [place for tier in tiers for place in order_by_policy(tier, usage, request.pod_uid)]
+        ordered = (place for tier in tiers for place in order_by_policy(tier, usage, request.pod_uid))
+        places = [place for place in ordered if place.key not in kept]
         entries = request.entries
         # Gateways that have quota left come first; both kinds keep their order.
         for place in sorted(places, key=lambda place: not self._has_quota(place, entries)):
@@ -195,8 +203,10 @@ class PortRegistry:
             own = (_poddnat(outlives), claimant(pod_uid))
             if not self._is_given_out(allocation):
                 return False
-            free = all(self._addresses[allocation.key].is_free(slot, ignoring=own) for slot in allocation.slots)
-            if not free and not self._claims.is_first(outlives, allocation.key, allocation.slots):
+            allocator = self._addresses[allocation.key]
+            if not all(
+                allocator.is_free(slot, ignoring=own) for slot in allocation.slots
+            ) and not self._claims.is_first(outlives, allocation.key, allocation.slots):
                 return False
             namespace = seen.namespace if seen is not None else ""
             self._reserve(pod_uid, allocation, namespace, outlives, seconds=seconds)
@@ -308,8 +318,7 @@ class PortRegistry:
 
     def is_allowed(self, uid: str) -> bool:
         """Whether a PodDNAT was found to be allowed what it names, since the start."""
-        with self._lock:
-            return uid in self._allowed
+        return uid in self._allowed
 
     def entries_seen(self, uid: str, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
         """Note that these entries of a PodDNAT are there: who has working entries comes before all others."""
@@ -376,13 +385,7 @@ class PortRegistry:
         return all(self._values.allows(*allocation.key, mapping.external) for mapping in allocation.mappings)
 
     def _reserve(
-        self,
-        pod_uid: str,
-        allocation: Allocation,
-        namespace: str,
-        outlives: str = "",
-        *,
-        seconds: float = RESERVATION_TTL,
+        self, pod_uid: str, allocation: Allocation, namespace: str, outlives: str = "", seconds: float = RESERVATION_TTL
     ) -> None:
         expires_at = self._clock() + seconds
         self._reservations.add(pod_uid, Reservation(allocation, namespace, expires_at, outlives))
