@@ -20,6 +20,7 @@ from poddnat.api import (
     fixed,
     is_exposed,
     is_reported,
+    key_of,
     made_by_another,
     manifest,
     observed_condition,
@@ -263,6 +264,11 @@ class PodReconciler:
         if made_by_another(metadata):
             return ProblemError(not_adopted(metadata["name"]))
         owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
+        if record is None and not metadata.get("ownerReferences") and not pod_facts.is_terminating(namesake):
+            # Orphaned, or restored without its owner: it is of this pod's name, and nobody has it.
+            log.info("PodDNAT %s: deleted, because no pod owns it, and the pod of its name needs one", key_of(namesake))
+            self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+            return RequeueError()
         will_go = record.release_strategy.follows if record is not None else owner is not None and owner.kind == "Pod"
         if will_go or pod_facts.is_terminating(namesake):
             # That of an earlier pod of this name is still being cleaned up.
@@ -270,7 +276,8 @@ class PodReconciler:
         whose = "is not this pod's"
         if record is not None:
             whose = f"is kept for {record.owner} (release strategy {record.release_strategy.text})"
-        text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it, or to give the pod another name"
+        command = f"kubectl delete poddnat -n {metadata['namespace']} {metadata['name']}"
+        text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it ({command}), or to rename the pod"
         return ProblemError(Problem("NameTaken", f"{text}.", NAME_TAKEN_RETRY))
 
     def _stuck(self, namesake: Manifest) -> ProblemError | None:

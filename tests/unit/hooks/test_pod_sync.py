@@ -224,6 +224,25 @@ def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(worl
     assert world.sync_pod(again).status_code == 429
 
 
+def test_pod_takes_the_place_of_a_poddnat_of_its_name_that_nobody_owns(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    orphaned = world.make_poddnat(world.attachment(pod)["spec"])
+    uid = orphaned["metadata"]["uid"]
+    wait_until(lambda: world.service.poddnats.is_alive(uid), 5, "it to be seen")
+    assert world.sync_pod(pod).status_code == 429
+    assert world.poddnat() is None
+    wait_until(lambda: not world.service.poddnats.is_alive(uid), 5, "its end to be seen")
+    assert world.attachment(pod)["metadata"]["name"] == "web-1"
+
+
+def test_pod_is_told_by_which_command_to_delete_what_has_its_name(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    spec = world.attachment(pod)["spec"]
+    owned = world.make_poddnat(spec, owner={**world.make_pod({}, name="other", ip="172.16.1.8"), "kind": "Widget"})
+    wait_until(lambda: world.service.poddnats.is_alive(owned["metadata"]["uid"]), 5, "it to be seen")
+    assert "kubectl delete poddnat -n default web-1" in world.refusal(pod)
+
+
 def test_pod_is_told_why_the_poddnat_of_an_earlier_pod_does_not_go(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=None))
