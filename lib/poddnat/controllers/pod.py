@@ -43,7 +43,7 @@ from poddnat.controllers.intervals import (
     REQUEUE_AFTER_ERROR,
     REQUEUE_SOON,
 )
-from poddnat.controllers.problems import not_adopted
+from poddnat.controllers.problems import not_adopted, refused_by_api_server
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter, RequeueError
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer
@@ -118,6 +118,12 @@ class PodReconciler:
             self._reserve(pod, observed)
             self._retained.suspend(retained)
             answer = self._refused(pod, error.problem)
+        except KubeError as error:
+            if not error.refused:
+                raise
+            answer = self._refused(pod, refused_by_api_server(str(error)))
+            if observed is not None:
+                answer = replace(answer, attachments=[_as_desired(observed)])  # What it has is not what was refused.
         except RequeueError:
             return RequeueAfter(REQUEUE_SOON)
         self._refusals.answered(pod["metadata"]["uid"], answer.refused, answer.resync_after)

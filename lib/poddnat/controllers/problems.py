@@ -33,6 +33,12 @@ def not_adopted(name: str) -> Problem:
     return Problem("NotAdopted", f'{text}; an operator has to run "poddnat adopt".', NOT_ADOPTED_RETRY)
 
 
+def refused_by_api_server(why: str) -> Problem:
+    """Tell that the API server refused what has to be read or written for a pod, such as for a quota or a right."""
+    text = f"The API server refuses what poddnat has to do for this pod ({why.rstrip('.')})"
+    return Problem("ApiServerRefused", f"{text}; an operator has to allow it.")
+
+
 def claimed_earlier(external_ip: str, uid: str) -> Problem:
     """Explain that another PodDNAT asked for the same ports first, though it may have no entries now."""
     text = f"PodDNAT {uid} asked for some of these ports of {external_ip} first"

@@ -24,6 +24,7 @@ _VERSION = "v1"
 _PAGE = 500
 _NOT_FOUND = 404
 _CONFLICT = 409
+_REFUSALS = frozenset({400, 401, 403, 404, 405, 413, 422})
 
 _MOST_EVENTS = 4096
 
@@ -43,6 +44,12 @@ Manifest = dict[str, Any]
 
 class KubeError(Exception):
     """The API server could not be asked, or refused."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it answered, and refused what it was asked: asking again alone doesn't help."""
+        cause = self.__cause__
+        return isinstance(cause, ApiException) and cause.status in _REFUSALS
 
 
 class KubeClient:

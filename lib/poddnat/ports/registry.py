@@ -273,12 +273,8 @@ class PortRegistry:
             self._observed[uid] = _Observed(uid, pod_uid, namespace, named)
             self._addresses[named.key].claim(_poddnat(uid), named.slots)
             self._claims.claim(uid, named.key, named.slots)
-            reservation = self._reservations.by_pod.get(pod_uid)
-            if (
-                reservation is not None
-                and reservation.outlives != uid
-                and named.is_same_outside(reservation.allocation)
-            ):
+            kept = self._reservations.by_pod.get(pod_uid)
+            if kept is not None and kept.outlives != uid and named.is_same_outside(kept.allocation):
                 self._reservations.drop(pod_uid)
 
     def earlier_claimant(self, uid: str) -> str | None:

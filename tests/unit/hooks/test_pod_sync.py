@@ -6,8 +6,10 @@ import datetime as dt
 import json
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.kube import KubeError
 from poddnat.timestamps import now
 from tests.unit.hooks.world import (
     EIP,
@@ -363,3 +365,30 @@ def test_opting_out_twice_is_fine(world: World) -> None:
     pod = world.make_pod({STATUS: "Ready"})
     first = answer(lambda: world.opt_out(pod))
     assert answer(lambda: world.opt_out(pod)) == first
+
+
+def test_refusal_of_the_api_server_is_told_as_what_it_is_and_takes_nothing_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    refusal = KubeError("nodes is forbidden: no right")
+    refusal.__cause__ = ApiException(status=403)
+
+    def refuse(*_args: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr("poddnat.placement.Nodes.is_virtual", refuse)
+    told = answer(lambda: world.sync_pod(pod, poddnat))
+    assert told["annotations"][STATUS].startswith("ApiServerRefused: The API server refuses what poddnat has to do")
+    assert "nodes is forbidden: no right" in told["annotations"][STATUS]
+    assert told["attachments"][0]["spec"] == poddnat["spec"]
+
+
+def test_api_server_that_is_away_is_told_to_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise KubeError("no answer")
+
+    pod = world.make_pod(EXPOSE_80)
+    monkeypatch.setattr("poddnat.placement.Nodes.is_virtual", fail)
+    assert world.sync_pod(pod).status_code == 429
