@@ -108,7 +108,10 @@ def _bad_request(error: BadRequestError) -> Response:
 
 
 def _api_server_away(error: KubeError) -> Response:
-    log.warning("the API server can't be asked: %s", error)
+    if error.refused:
+        log.error("the API server refuses what it was asked for %s: %s", request.path, error)
+    else:
+        log.warning("the API server can't be asked: %s", error)
     return Response(status=429, headers={"Retry-After": str(API_SERVER_AWAY_RETRY)})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from poddnat.api import Problem, is_terminating, spec_of
+from poddnat.api import POD_DNAT, Problem, annotations_of, is_terminating, pod_uid_of, spec_of
 from poddnat.cloud import CloudClient
 from poddnat.config import Values, ValuesFile
 from poddnat.controllers import (
@@ -87,7 +87,8 @@ class _Events(ControllersListener):
         self._fixed_pods.repair(poddnat)
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        """Withdraw the entries of a fixed pod that has gone: its IP may soon be another pod's."""
+        """Let nothing wait for a pod that has gone, and lead no entries to it: its IP may soon be another pod's."""
+        self._registry.pod_gone(uid)
         self._fixed_pods.pod_gone(namespace, name, uid)
 
     # Of the gateways
@@ -169,6 +170,7 @@ class Service:
         ``tell_operators`` gets a reason and a sentence about what concerns no pod and no PodDNAT.
         ``clock`` measures spans, in seconds; ``wall_clock`` gives times that others read.
         """
+        self._kube = kube
         self._may_write = may_write
         self._clock, self._wall_clock = clock, wall_clock
         self._values_file = ValuesFile(values_path, values, self.apply) if values_path is not None else None
@@ -184,7 +186,7 @@ class Service:
         self._locator = PodLocator(cloud, self._nodes.instance_of, clock=clock)
         ownership = Ownership(values.cluster_id)
         self.fleet = Fleet(values, cloud, ownership, self.poddnats, self._events, may_write=may_write, clock=clock)
-        self._pods = PodInformer(kube, self._events.pod_gone)
+        self._pods = PodInformer(kube, self._events.pod_gone, self._on_silent_opt_out)
         self._retained = RetainedPodDNATs(kube, self.poddnats, wall_clock=wall_clock)
         exposure_timer = ExposureTimer(self._events, clock=clock)
         self._refusals = Refusals(clock=clock)
@@ -246,6 +248,19 @@ class Service:
             wall_clock=self._wall_clock,
         )
 
+    def _on_silent_opt_out(self, namespace: str, name: str, uid: str) -> None:
+        """Take back what a pod has that lost all annotations of ours and its request: no hook is called for it."""
+        poddnat = self.poddnats.get(namespace, name)
+        if poddnat is None or pod_uid_of(poddnat["metadata"]) != uid or not self._may_write():
+            return
+        try:
+            pod = self._kube.pod(namespace, name)
+            if pod is not None and pod["metadata"]["uid"] == uid and POD_DNAT not in annotations_of(pod):
+                self.poddnat_reconciler.withdraw(poddnat)
+                self.pod_reconciler.opt_out(pod)
+        except KubeError as error:
+            log.warning("pod %s/%s has opted out; its PodDNAT's next sync sees to that: %s", namespace, name, error)
+
     def _routes_denied(self) -> bool | None:
         return self._locator.routes_denied
 
@@ -274,6 +289,8 @@ class Service:
         self.metrics.expect_gateways(values.gateway_ids)
         self._cloud.update(values)
         self._registry.update(values)
+        for poddnat in self.poddnats.all():  # What is in the pool again counts again.
+            self.poddnat_reconciler.seen(poddnat)
         self._namespaces.update(values)
         self._authorizer.update(values)
         self.fleet.update(values)

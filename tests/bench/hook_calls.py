@@ -21,7 +21,7 @@ import yaml
 
 from metacontroller_standin.api import Api
 from metacontroller_standin.memory_api import MemoryApi
-from poddnat.api import POD_DNAT, Condition, PodDNAT, manifest, status
+from poddnat.api import ATTACHED_BY, POD_DNAT, Condition, PodDNAT, manifest, status
 from poddnat.api.annotations import EXPOSE_PORT, READY, RESULT, STATUS, format_result
 from poddnat.files import MANIFESTS, ROOT
 from poddnat.gateway import Ownership
@@ -96,6 +96,7 @@ def _create(api: Api, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
     asked = PodDNAT("ngw-bench0", rule.external_ip, rule.internal_ip, (mapping,), "eni-0", "vsw-0", "cn-hangzhou-j")
     wanted = manifest("default", name, asked)
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
+    wanted["metadata"]["annotations"] = dict([ATTACHED_BY])
     wanted["metadata"]["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": True}]
     resource = api.resource("alibabacloud.com/v1", "poddnats")
     poddnat = api.create(resource, wanted)

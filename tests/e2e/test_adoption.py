@@ -32,22 +32,24 @@ def adopt(cluster: Cluster, folder: Path, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def ack_pod(cluster: Cluster, name: str, port: int) -> str:
+def ack_pod(cluster: Cluster, name: str, port: int, finalizer: str = acks.FINALIZER) -> str:
     """Create a pod as ACK's controller leaves it, with an entry; return the entry's id."""
     spec = {"containers": [{"name": "web", "image": "nginx"}]}
     metadata = {"name": name, "namespace": cluster.namespace}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     cluster.api.create(cluster.api.resource("v1", "pods"), pod)
-    return acks_was_here(cluster, name, port, EXPOSE_80)
+    return acks_was_here(cluster, name, port, EXPOSE_80, finalizer)
 
 
-def acks_was_here(cluster: Cluster, name: str, port: int, annotations: dict[str, str]) -> str:
+def acks_was_here(
+    cluster: Cluster, name: str, port: int, annotations: dict[str, str], finalizer: str = acks.FINALIZER
+) -> str:
     """Leave a pod as ACK's controller does, with an entry; return the entry's id."""
     wait_until(lambda: cluster.pod(name)["status"].get("podIP"), 10, "the pod to have an IP")
     pod = cluster.pod(name)
     entry = acks.entry(cluster.emulator, ip=pod["status"]["podIP"], port=port)
     poddnats = cluster.api.resource("alibabacloud.com/v1", "poddnats")
-    cluster.api.create(poddnats, acks.poddnat(pod, entry))
+    cluster.api.create(poddnats, acks.poddnat(pod, entry, finalizer))
     cluster.api.patch(poddnats, name, {"status": acks.status(entry)}, cluster.namespace, "status")
     # Only now the annotations: here ACK's controller was first.
     pods = cluster.api.resource("v1", "pods")
@@ -59,12 +61,15 @@ def told(cluster: Cluster, name: str) -> str:
     return cluster.annotations(name).get(STATUS, "")
 
 
-def test_pods_of_acks_controller_keep_their_ports_when_they_are_adopted(cluster: Cluster, tmp_path: Path) -> None:
-    entry = ack_pod(cluster, "web", 700)
+@pytest.mark.parametrize("finalizer", [acks.FINALIZER, acks.OTHER_FINALIZER])
+def test_pods_of_acks_controller_keep_their_ports_when_they_are_adopted(
+    cluster: Cluster, tmp_path: Path, finalizer: str
+) -> None:
+    entry = ack_pod(cluster, "web", 700, finalizer)
     wait_until(lambda: told(cluster, "web").startswith("NotAdopted: "), 15, "the pod to be told")
     code, shown = adopt(cluster, tmp_path)
     assert (code, "adopt" in shown, "--yes" in shown) == (1, True, True)
-    assert acks.FINALIZER in (cluster.poddnat("web") or {})["metadata"]["finalizers"]
+    assert finalizer in (cluster.poddnat("web") or {})["metadata"]["finalizers"]
     assert adopt(cluster, tmp_path, "--yes")[0] == 0
     wait_until(lambda: told(cluster, "web") == "Ready", 70, "the adopted pod to be Ready")
     poddnat = cluster.poddnat("web")

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from poddnat.api import Fixed, controller_of, entry_ids
+from poddnat.api import ATTACHED_BY, Fixed, controller_of, entry_ids
 from poddnat.controllers import RequeueAfter
 from poddnat.kube import KubeClient, KubeError
 from tests.faults.virtual import Condition, Scheduler
@@ -343,6 +343,7 @@ class Metacontroller:
         if existing is None:
             owner = {"kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"], "controller": True}
             about = {"uid": self._cluster.new_uid(), "generation": 1, "ownerReferences": [owner]}
+            about["annotations"] = dict([ATTACHED_BY])
             self._cluster.put("ADDED", {**wanted, "metadata": {**wanted["metadata"], **about}})
         elif not mine:
             return False

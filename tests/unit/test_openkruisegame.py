@@ -76,6 +76,29 @@ def test_entries_stand_in_the_order_of_the_list(world: World) -> None:
     assert [entry["internalPort"] for entry in plugin.entries(shown)] == ["443", "80", "8080"]
 
 
+def test_replaced_pod_is_never_shown_with_the_address_of_the_one_before_it() -> None:
+    with running(settle_seconds=0.5) as world:
+        game, pods = plugin.Plugin(), world.api.resource("v1", "pods")
+        poddnat = world.expose(world.make_pod(plugin.asking("80")))
+        waiting = world.finalize(poddnat)
+        world.set_status(poddnat, waiting.get_json()["status"])
+        world.api.delete(pods, "web-1", "default", grace_period=0)
+        again = world.make_pod(plugin.asking("80"), ip="172.16.1.8")
+        game.pod_written(again, read(world))
+        assert (game.shown[again["metadata"]["uid"]], game.ready) == ([], set())
+        assert world.finalized(poddnat)["finalized"] is True
+
+
+def test_pod_that_has_shown_a_ready_network_goes_on_showing_the_addresses_that_work(world: World) -> None:
+    game, pod = plugin.Plugin(), world.make_pod(plugin.asking("80"))
+    poddnat = world.expose(pod)
+    game.pod_written(pod, read(world))
+    world.set_status(poddnat, {"conditions": poddnat["status"]["conditions"]})
+    game.pod_written(pod, read(world))
+    assert game.shown[pod["metadata"]["uid"]] == [f"{EIP}:512 TCP"]
+    assert game.ready == {pod["metadata"]["uid"]}
+
+
 def test_network_becomes_ready_follows_a_changed_list_and_goes_with_its_pod(busy: Cluster) -> None:
     world = busy.world
     pods = world.api.resource("v1", "pods")

@@ -5,14 +5,23 @@ manifests only: it does no I/O and knows no clock.
 """
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
-from poddnat.api.annotations import FIXED, POD_DNAT, AnnotationError
+from poddnat.api.annotations import FIXED, POD_DNAT, STATUS, AnnotationError
 from poddnat.api.as_read import kept_status, poddnat_as_read, without_nulls
-from poddnat.api.fixed import Fixed, absence_patch, desired_by, owner_of, pod_uid_of, stable_owner_of, suspension_patch
+from poddnat.api.fixed import (
+    Fixed,
+    absence_patch,
+    desired_by,
+    made_by_another,
+    owner_of,
+    pod_uid_of,
+    stable_owner_of,
+    suspension_patch,
+)
 from poddnat.api.pod_facts import annotations_of, is_terminating
-from poddnat.api.pod_status import is_reported, reported, status_annotations
+from poddnat.api.pod_status import is_exposed, is_reported, reported, status_annotations
 from poddnat.api.poddnat import (
-    ACK_FINALIZER,
     API_VERSION,
+    ATTACHED_BY,
     CHECK_ASKED_AT,
     DRAINED,
     GROUP,
@@ -23,17 +32,18 @@ from poddnat.api.poddnat import (
     PodDNAT,
     Reference,
     SpecError,
-    belongs_to_ack,
     claimed_entries,
     controller_of,
     entry_ids,
     is_current,
     is_ready,
     key_of,
+    left_alone_status,
     manifest,
     observed_condition,
     parse_spec,
     ready_since,
+    releasing_status,
     spec_of,
     status,
     working_ports,
@@ -54,9 +64,9 @@ from poddnat.api.reasons import (
 from poddnat.api.release_strategy import ReleaseStrategy, has_replica, ordinal_of
 
 __all__ = [
-    "ACK_FINALIZER",
     "ADDRESS",
     "API_VERSION",
+    "ATTACHED_BY",
     "CHECK_ASKED_AT",
     "CLOUD",
     "DENIED",
@@ -73,6 +83,7 @@ __all__ = [
     "QUOTA",
     "REJECTED",
     "RESYNC_TRIGGERED_AT",
+    "STATUS",
     "AnnotationError",
     "Condition",
     "Fixed",
@@ -85,7 +96,6 @@ __all__ = [
     "absence_patch",
     "annotations",
     "annotations_of",
-    "belongs_to_ack",
     "claimed_entries",
     "controller_of",
     "desired_by",
@@ -93,11 +103,14 @@ __all__ = [
     "fixed",
     "has_replica",
     "is_current",
+    "is_exposed",
     "is_ready",
     "is_reported",
     "is_terminating",
     "kept_status",
     "key_of",
+    "left_alone_status",
+    "made_by_another",
     "manifest",
     "observed_condition",
     "ordinal_of",
@@ -109,6 +122,7 @@ __all__ = [
     "port_list",
     "readiness",
     "ready_since",
+    "releasing_status",
     "reported",
     "spec_of",
     "stable_owner_of",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from poddnat.api.poddnat import PodDNAT, SpecError, controller_of, manifest, parse_spec, spec_of
+from poddnat.api.poddnat import ATTACHED_BY, PodDNAT, SpecError, controller_of, manifest, parse_spec, spec_of
 from poddnat.api.release_strategy import FOLLOW, ReleaseStrategy, ordinal_of, parse
 
 OWNER = "poddnat.alibabacloud.com/owner"
@@ -122,6 +122,15 @@ def stable_owner_of(pod: Mapping[str, Any]) -> Owner | None:
         return None
     named_by_chance = metadata.get("generateName") and ordinal_of(metadata["name"], owner.name) is None
     return None if named_by_chance else owner
+
+
+def made_by_another(metadata: Mapping[str, Any]) -> bool:
+    """Whether a PodDNAT was made by somebody else, such as ACK's own controller: our mark is absent.
+
+    Such a one is left alone until it is adopted; what finalizers it has tells nothing.
+    """
+    key, value = ATTACHED_BY
+    return (metadata.get("annotations") or {}).get(key) != value and Fixed.read(metadata) is None
 
 
 def pod_uid_of(metadata: Mapping[str, Any]) -> str:

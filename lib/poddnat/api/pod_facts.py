@@ -27,9 +27,9 @@ def ipv6_only(pod: Pod) -> str:
 
 def _addresses_of(pod: Pod) -> list[str]:
     """List a pod's addresses; with dual stack, the cluster says which family comes first."""
-    status = pod.get("status") or {}
-    if status.get("phase") in _FINISHED:
+    if has_finished(pod):
         return []
+    status = pod.get("status") or {}
     return [ip for ip in [status.get("podIP"), *((one or {}).get("ip") for one in status.get("podIPs") or ())] if ip]
 
 
@@ -39,6 +39,11 @@ def _is_ipv4(ip: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def has_finished(pod: Pod) -> bool:
+    """Whether a pod has ended for good."""
+    return (pod.get("status") or {}).get("phase") in _FINISHED
 
 
 def is_terminating(pod: Pod) -> bool:

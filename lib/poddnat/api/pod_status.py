@@ -3,7 +3,15 @@
 from typing import Any
 
 from poddnat.api import annotations, pod_facts
-from poddnat.api.poddnat import RESYNC_TRIGGERED_AT, PodDNAT, is_current, observed_condition, spec_of, working_ports
+from poddnat.api.poddnat import (
+    RESYNC_TRIGGERED_AT,
+    PodDNAT,
+    is_current,
+    is_ready,
+    observed_condition,
+    spec_of,
+    working_ports,
+)
 
 Manifest = dict[str, Any]
 
@@ -21,12 +29,20 @@ def status_annotations(pod: Manifest, status: str | None, result: str | None) ->
     return changes
 
 
+def is_exposed(desired: PodDNAT, observed: Manifest | None) -> bool:
+    """Whether a pod's PodDNAT is what is desired now, and says that all of it works."""
+    if observed is None or pod_facts.is_terminating(observed) or spec_of(observed) != desired.spec():
+        return False
+    return is_ready(observed)
+
+
 def reported(pod: Manifest, desired: PodDNAT | None, observed: Manifest | None) -> dict[str, str | None]:
     """Give the pod's annotations that report what its PodDNAT's status says of what is desired now."""
     leaving = observed is not None and pod_facts.is_terminating(observed)
     spec = desired.spec() if desired is not None else None
     if observed is None or leaving or spec_of(observed) != spec or not is_current(observed):
-        if annotations.RESULT not in pod_facts.annotations_of(pod):
+        found = pod_facts.annotations_of(pod)
+        if annotations.RESULT not in found and found.get(annotations.STATUS) != annotations.READY:
             return {}
         return status_annotations(
             pod, annotations.format_status("Updating", "The public address is being changed."), None

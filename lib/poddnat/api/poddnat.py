@@ -20,8 +20,11 @@ PLURAL = "poddnats"
 
 READY = "Ready"
 
-ACK_FINALIZER = "natgw-controller"
-"""ACK's own controller puts it on its PodDNATs: what carries it is that controller's, until it is adopted."""
+ATTACHED_BY = ("metacontroller.k8s.io/decorator-controller", "pod-dnat")
+"""The annotation that Metacontroller puts on the PodDNATs that it makes for us: our mark.
+
+Those of fixed pods have their record instead (``poddnat.api.fixed``). What has neither was made by somebody else.
+"""
 
 CHECK_ASKED_AT = f"poddnat.{GROUP}/check-asked-at"
 """Annotation of a PodDNAT: when somebody asked for the gateway's table to be read again."""
@@ -185,11 +188,6 @@ def manifest(namespace: str, name: str, poddnat: PodDNAT) -> dict[str, Any]:
     }
 
 
-def belongs_to_ack(metadata: Mapping[str, Any]) -> bool:
-    """Whether a PodDNAT belongs to ACK's own controller, by its metadata."""
-    return ACK_FINALIZER in (metadata.get("finalizers") or [])
-
-
 def controller_of(metadata: Mapping[str, Any]) -> Reference | None:
     """Find the owner that an object's metadata names as its controller."""
     for owner in metadata.get("ownerReferences") or []:
@@ -220,6 +218,21 @@ def status(
         "ports": ",".join(str(port.mapping) for port in working),
         "conditions": [_condition(observed, condition, now)],
     }
+
+
+def left_alone_status(observed: Mapping[str, Any], condition: Condition, now: str) -> dict[str, Any]:
+    """Write the ``status`` of a PodDNAT that isn't ours: all that is there stays as it is, beside our condition."""
+    others = [one for one in observed.get("conditions") or [] if one.get("type") != READY]
+    return {**observed, "conditions": [*others, _condition(observed, condition, now)]}
+
+
+def releasing_status(observed: Mapping[str, Any], condition: Condition, now: str) -> dict[str, Any]:
+    """Write the ``status`` of a PodDNAT whose entries are being deleted: none is shown as working any more.
+
+    Their ids stay, apart from what works: of entries without a name they are the only proof.
+    """
+    ids = entry_ids(observed)
+    return {**status(observed, (), condition, now), **({"releasing": list(ids)} if ids else {})}
 
 
 def _entry(port: WorkingPort) -> dict[str, str]:
@@ -278,8 +291,9 @@ def is_ready(poddnat: Mapping[str, Any]) -> bool:
 
 
 def entry_ids(status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the ids of the forward entries that a status holds."""
-    return tuple(entry_id for entry in status.get("entries") or [] for entry_id in _ids(entry))
+    """Read the ids of the forward entries that a status holds: of those that work, and of those being deleted."""
+    working = (entry_id for entry in status.get("entries") or [] for entry_id in _ids(entry))
+    return tuple(dict.fromkeys([*working, *(status.get("releasing") or [])]))
 
 
 def _ids(entry: Mapping[str, Any]) -> tuple[str, ...]:

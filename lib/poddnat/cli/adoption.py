@@ -11,17 +11,17 @@ from enum import StrEnum
 from typing import Any
 
 from poddnat.api import (
-    ACK_FINALIZER,
+    ATTACHED_BY,
     AnnotationError,
     Fixed,
     PodDNAT,
     ReleaseStrategy,
     SpecError,
     annotations,
-    belongs_to_ack,
     claimed_entries,
     fixed,
     key_of,
+    made_by_another,
     parse_spec,
     pod_facts,
     spec_of,
@@ -36,8 +36,8 @@ from poddnat.timestamps import now, rfc3339
 
 Manifest = dict[str, Any]
 
-DECORATOR = ("metacontroller.k8s.io/decorator-controller", "pod-dnat")
-"""The annotation by which Metacontroller knows the attachments of our DecoratorController."""
+_KEPT_FINALIZERS = ("metacontroller.io/", "foregroundDeletion", "orphan")
+"""How the finalizers begin that stay: ours, and those of Kubernetes' own deletion."""
 
 
 class Action(StrEnum):
@@ -92,7 +92,7 @@ def moves(
         KubeError: what ``pod_of`` raises.
     """
     decision = _Decision(snapshot, values, pod_of, release=release)
-    found = [decision.move(poddnat) for poddnat in snapshot.poddnats if belongs_to_ack(poddnat["metadata"])]
+    found = [decision.move(poddnat) for poddnat in snapshot.poddnats if made_by_another(poddnat["metadata"])]
     return sorted(found, key=lambda move: (move.poddnat["metadata"]["namespace"], move.poddnat["metadata"]["name"]))
 
 
@@ -231,16 +231,16 @@ class Adoption:
             "uid": metadata["uid"],
             # Whoever has changed it since it was read may have changed what was decided.
             "resourceVersion": metadata["resourceVersion"],
-            "finalizers": _without_acks(metadata),
+            "finalizers": _kept_finalizers(metadata),
         }
         return self._kube.patch_poddnat(metadata["namespace"], metadata["name"], {**suspended, "metadata": patch})
 
     def _release(self, move: Move) -> bool:
         metadata = move.poddnat["metadata"]
         namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
-        # Deleted first: without ACK's finalizer and not yet deleted, it would be taken for one written by hand.
+        # Deleted first: without its finalizers, ACK's controller switched on again would take it for a new one.
         self._kube.delete_poddnat(namespace, name, uid)
-        self._kube.patch_poddnat(namespace, name, {"metadata": {"uid": uid, "finalizers": _without_acks(metadata)}})
+        self._kube.patch_poddnat(namespace, name, {"metadata": {"uid": uid, "finalizers": _kept_finalizers(metadata)}})
         return True
 
     def _after_deletions(self, moves: Sequence[Move], timeout: float) -> Iterator[tuple[Move, bool]]:
@@ -268,8 +268,9 @@ class _AllAlive:
         return set()
 
 
-def _without_acks(metadata: Mapping[str, Any]) -> list[str]:
-    return [finalizer for finalizer in metadata.get("finalizers") or [] if finalizer != ACK_FINALIZER]
+def _kept_finalizers(metadata: Mapping[str, Any]) -> list[str]:
+    """Leave the finalizers out that ACK's controller may have put there, whatever it calls them: nobody would go on."""
+    return [one for one in metadata.get("finalizers") or [] if one.startswith(_KEPT_FINALIZERS)]
 
 
 def _owned_metadata(pod: Manifest) -> Manifest:
@@ -279,7 +280,7 @@ def _owned_metadata(pod: Manifest) -> Manifest:
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     owners = [{**owner, "controller": True, "blockOwnerDeletion": True}]
-    return {"ownerReferences": owners, "annotations": dict([DECORATOR])}
+    return {"ownerReferences": owners, "annotations": dict([ATTACHED_BY])}
 
 
 def _fixed(pod: Manifest) -> Fixed | None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from poddnat.api import annotations_of, belongs_to_ack, is_terminating, key_of, observed_condition
+from poddnat.api import annotations_of, is_terminating, key_of, made_by_another, observed_condition
 from poddnat.cli.intervals import DRAIN_LOOK, DRAIN_SURE_AFTER
 from poddnat.kube import SHOWN, Uninstaller
 
@@ -37,7 +37,7 @@ class Drain:
         Raises:
             KubeError: the API server did not tell.
         """
-        return [poddnat for poddnat in self._cluster.poddnats()[0] if not belongs_to_ack(poddnat["metadata"])]
+        return [poddnat for poddnat in self._cluster.poddnats()[0] if not made_by_another(poddnat["metadata"])]
 
     def run(self, timeout: float, show: Callable[[list[Manifest]], None]) -> list[Manifest]:
         """Drain, and show what is left at each look; return what is left after so many seconds: nothing, if all went.

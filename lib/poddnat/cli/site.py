@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from poddnat.api import claimed_entries, spec_of
+from poddnat.api import entry_ids, spec_of
 from poddnat.backoff import Backoff
 from poddnat.cli.intervals import (
     TASK_POLL,
@@ -63,7 +63,7 @@ class Snapshot:
         return {
             entry_id: poddnat["metadata"]["uid"]
             for poddnat in self.poddnats
-            for entry_id in claimed_entries(poddnat.get("status") or {})
+            for entry_id in entry_ids(poddnat.get("status") or {})
         }
 
 
@@ -89,7 +89,7 @@ class Site:
         claims: dict[str, list[str]] = {gateway_id: [] for gateway_id in self.values.gateway_ids}
         for poddnat in poddnats:
             if gateway_id := str(spec_of(poddnat).get("tableId") or ""):
-                claims.setdefault(gateway_id, []).extend(claimed_entries(poddnat.get("status") or {}))
+                claims.setdefault(gateway_id, []).extend(entry_ids(poddnat.get("status") or {}))
         tables = {
             gateway_id: self._table(gateway_id, claimed, show) if gateway_id in infos else ()
             for gateway_id, claimed in claims.items()

@@ -24,7 +24,7 @@ from poddnat.api import (
     spec_of,
 )
 from poddnat.controllers.exposure_timer import ExposureTimer
-from poddnat.controllers.intervals import NO_FREE_PORTS_RETRY
+from poddnat.controllers.intervals import NO_FREE_PORTS_RETRY, OPTED_OUT_RESERVATION
 from poddnat.controllers.requeue import RequeueError
 from poddnat.gateway import Fleet
 from poddnat.model import Address, ExposedPort, Exposure, PortMapping
@@ -104,10 +104,19 @@ class Assignments:
         draining = external_ip and self._registry.is_draining(external_ip)
         return external_ip if draining else _reported_unusable(observed)
 
-    def reserve(self, pod_uid: str, observed: Manifest | None) -> None:
-        """Reserve what a pod had for a while, so that mending its annotation gives it the same ports again."""
+    def reserve(self, pod_uid: str, observed: Manifest | None) -> bool:
+        """Reserve what a living pod has, or go on doing so, so that it gets the same ports again once it may.
+
+        It has to be called again within RESERVATION_TTL. False: there is nothing to reserve.
+        """
+        if (current := _Current.read(observed)) is None:
+            return self._registry.keep(pod_uid)
+        return not current.port_taken and self._registry.reserve(pod_uid, current.poddnat, outlives=current.uid)
+
+    def reserve_for_now(self, pod_uid: str, observed: Manifest) -> None:
+        """Reserve what a pod had that asks for nothing any more, for a moment: it may have been a mistake."""
         if (current := _Current.read(observed)) is not None:
-            self._registry.reserve(pod_uid, current.poddnat, outlives=current.uid)
+            self._registry.reserve(pod_uid, current.poddnat, outlives=current.uid, seconds=OPTED_OUT_RESERVATION)
 
     def _assign_all(self, request: PortRequest, ip: str, node: str, current: _Current | None, avoid: str) -> PodDNAT:
         """Find all that a pod asks for: in what it has, in what is reserved for it, or in free ports."""

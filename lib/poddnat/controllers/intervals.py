@@ -18,8 +18,12 @@ POD_LEAVE_RETRY = 30.0
 """Until a pod that should leave its gateway or address is asked about again: no event tells that there is room."""
 POD_REFUSED_RESYNC = 120.0
 """Until a pod is asked about again that only a change of its own can help: so it still counts as refused."""
-WRITE_REFUSED_RETRY = 30.0
-"""Until a fixed pod is asked about again whose PodDNAT the API server refuses: a quota may have been raised."""
+POD_WITHOUT_IP_RESYNC = 120.0
+"""Until a pod is asked about again that has lost its IP: its ports are reserved for it for longer than that."""
+OPTED_OUT_RESERVATION = 60.0
+"""How long the ports of a pod that has opted out are reserved for it: it may have been a mistake."""
+API_SERVER_REFUSED_RETRY = 30.0
+"""Until a pod is asked about again for which the API server refuses something: a quota may have been raised."""
 NAME_TAKEN_RETRY = 10.0
 """Until a pod is asked about again whose PodDNAT's name is taken: no event of the pod tells that it is free."""
 NAME_TAKEN_GRACE = 30.0

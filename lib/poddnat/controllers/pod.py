@@ -16,11 +16,13 @@ from poddnat.api import (
     ProblemError,
     ReleaseStrategy,
     annotations,
-    belongs_to_ack,
     controller_of,
     desired_by,
     fixed,
+    is_exposed,
     is_reported,
+    key_of,
+    made_by_another,
     manifest,
     observed_condition,
     pod_facts,
@@ -39,15 +41,15 @@ from poddnat.controllers.intervals import (
     NAME_TAKEN_RETRY,
     POD_LEAVE_RETRY,
     POD_REFUSED_RESYNC,
+    POD_WITHOUT_IP_RESYNC,
     REQUEUE_AFTER_ERROR,
     REQUEUE_SOON,
-    WRITE_REFUSED_RETRY,
 )
 from poddnat.controllers.pod_answer import PodAnswer
-from poddnat.controllers.problems import not_adopted
+from poddnat.controllers.problems import not_adopted, refused_by_api_server
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter, RequeueError
-from poddnat.kube import KubeClient, KubeError, PodDNATInformer, RefusedError
+from poddnat.kube import KubeClient, KubeError, PodDNATInformer
 from poddnat.model import Exposure
 from poddnat.placement import Namespaces, Nodes
 from poddnat.timestamps import now, rfc3339
@@ -91,21 +93,25 @@ class PodReconciler:
         if pod_facts.is_terminating(pod):
             # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
             self._refusals.answered(pod["metadata"]["uid"], "")
-            desired = desired_by(observed) if observed is not None else None
-            metadata = pod["metadata"]
-            return PodAnswer([manifest(metadata["namespace"], metadata["name"], desired)] if desired else [])
+            return PodAnswer(_as_it_is(observed))
         for oddity in annotations.oddities(pod_facts.annotations_of(pod)):
             self._cluster.warn(pod, "AnnotationIgnored", oddity)
         retained = self._retained.find(pod)
         try:
             answer = self._answer(pod, observed, retained)
         except AnnotationError as error:
-            self._assignments.reserve(pod["metadata"]["uid"], observed)
+            self._reserve(pod, observed)
             self._retained.suspend(retained)
             answer = self._refused(pod, Problem("InvalidAnnotation", f"{error}.", retry_after=0.0))
         except ProblemError as error:
+            self._reserve(pod, observed)
             self._retained.suspend(retained)
             answer = self._refused(pod, error.problem)
+        except KubeError as error:
+            if not error.refused:
+                raise
+            # What it has is not what was refused.
+            answer = replace(self._refused(pod, refused_by_api_server(str(error))), attachments=_as_it_is(observed))
         except RequeueError:
             return RequeueAfter(REQUEUE_SOON)
         self._refusals.answered(pod["metadata"]["uid"], answer.refused, answer.resync_after)
@@ -114,11 +120,12 @@ class PodReconciler:
     def _answer(self, pod: Manifest, observed: Manifest | None, retained: Manifest | None) -> PodAnswer:
         exposure = annotations.parse(pod_facts.annotations_of(pod))
         if exposure is None:
+            if (had := observed or retained) is not None:
+                self._assignments.reserve_for_now(pod["metadata"]["uid"], had)
             self._retained.delete(retained)
-            return PodAnswer(annotations=status_annotations(pod, None, None))
+            return PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
         self._check(pod)
         if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
-            self._assignments.reserve(pod["metadata"]["uid"], observed)
             raise ProblemError(problem)
         if ipv6 := pod_facts.ipv6_only(pod):
             text = f"The pod has only an IPv6 address, {ipv6}, and NAT gateways translate IPv4 alone"
@@ -127,7 +134,9 @@ class PodReconciler:
         owner = self._retained.owner_for(pod, exposure, retained)
         if ip is None:
             self._retained.suspend(retained)
-            return PodAnswer(annotations=status_annotations(pod, None, None))
+            lost = self._reserve(pod, observed)
+            again = POD_WITHOUT_IP_RESYNC if lost else 0.0
+            return PodAnswer(annotations=status_annotations(pod, None, None), resync_after=again)
         if owner is not None:
             return self._fixed(pod, ip, exposure, owner, retained, observed)
         if retained is not None:
@@ -137,15 +146,27 @@ class PodReconciler:
             raise RequeueError
         return self._exposed(pod, ip, exposure, observed)
 
+    def _reserve(self, pod: Manifest, observed: Manifest | None) -> bool:
+        """Reserve what a living pod has, or had a moment ago, while it can't have it; False: that is nothing."""
+        return not pod_facts.has_finished(pod) and self._assignments.reserve(pod["metadata"]["uid"], observed)
+
     def _with_readiness(self, pod: Manifest, answer: PodAnswer) -> PodAnswer:
         """Set the pod's readiness, once its annotations say the same: two writers at once would only collide."""
-        if answer.annotations or not readiness.has_gate(pod):
-            return answer
-        status = pod_facts.annotations_of(pod).get(annotations.STATUS)
-        condition = readiness.changed_condition(pod, status, rfc3339(self._wall_clock()))
-        if condition is not None:
-            self._cluster.set_pod_condition(pod, condition)
+        if not answer.annotations:
+            self._set_readiness(pod, answer)
         return answer
+
+    def _set_readiness(self, pod: Manifest, answer: PodAnswer) -> bool:
+        """Let the pod's readiness be what its PodDNAT says, whatever annotations the pod has brought along.
+
+        False: there is nothing to change.
+        """
+        if not readiness.has_gate(pod):
+            return False
+        status = readiness.NOT_ASKED if answer.opted_out else pod_facts.annotations_of(pod).get(annotations.STATUS)
+        now = rfc3339(self._wall_clock())
+        condition = readiness.changed_condition(pod, status, now, exposed=answer.exposed)
+        return condition is not None and self._cluster.set_pod_condition(pod, condition)
 
     def opt_out(self, pod: Manifest) -> PodAnswer | RequeueAfter:
         """Take back what a pod was given that no longer asks for anything."""
@@ -153,12 +174,15 @@ class PodReconciler:
         self._refusals.answered(metadata["uid"], "")
         known = self._poddnats.get(metadata["namespace"], metadata["name"])
         if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.belongs_to(known, metadata["uid"])):
+            self._assignments.reserve_for_now(metadata["uid"], known)
             try:
                 self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
             except KubeError as error:
                 log.warning("deleting PodDNAT %s/%s: %s", metadata["namespace"], metadata["name"], error)
                 return RequeueAfter(REQUEUE_AFTER_ERROR)
-        return self._with_readiness(pod, PodAnswer(annotations=status_annotations(pod, None, None)))
+        answer = PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
+        # First of all: without its annotations, nobody asks about this pod any more.
+        return RequeueAfter(REQUEUE_SOON) if self._set_readiness(pod, answer) else answer
 
     def _check(self, pod: Manifest) -> None:
         """Refuse pods whose address isn't their own in the VPC."""
@@ -184,7 +208,8 @@ class PodReconciler:
             return replace(self._refused(pod, assigned.problem), attachments=[attachment])
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
         again = POD_LEAVE_RETRY if self._assignments.must_move_from(observed) else 0.0
-        return PodAnswer([attachment], reported(pod, assigned.poddnat, observed), again)
+        exposed = is_exposed(assigned.poddnat, observed)
+        return PodAnswer([attachment], reported(pod, assigned.poddnat, observed), again, exposed=exposed)
 
     def _fixed(
         self,
@@ -214,15 +239,13 @@ class PodReconciler:
             owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned
         )
         if retained is None:
-            return self._written(
-                pod, lambda: self._cluster.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
-            )
+            self._cluster.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
+            raise RequeueError
         if spec_of(retained) != desired.spec() or not record.is_written(retained["metadata"]):
             self._retained.announce_move(pod, retained, desired)
             patch = fixed.update_patch(retained, record, desired)
-            return self._written(
-                pod, lambda: self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch)
-            )
+            self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch)
+            raise RequeueError
         if assigned.problem is not None:
             return self._refused(pod, assigned.problem)
         annotations_due = reported(pod, desired, retained)
@@ -231,17 +254,7 @@ class PodReconciler:
         again = _resync_after(retained)
         if self._assignments.must_move_from(retained):
             again = min(again, POD_LEAVE_RETRY)
-        return PodAnswer(annotations=annotations_due, resync_after=again)
-
-    def _written(self, pod: Manifest, write: Callable[[], object]) -> PodAnswer:
-        """Write a fixed pod's PodDNAT, or tell that the API server lets nobody do that."""
-        try:
-            write()
-        except RefusedError as error:
-            text = f"The API server refuses the pod's PodDNAT ({str(error).rstrip('.')})"
-            act = "an operator has to raise the quota, or to change the policy, that it names"
-            return self._refused(pod, Problem("WriteRefused", f"{text}; {act}.", WRITE_REFUSED_RETRY))
-        raise RequeueError
+        return PodAnswer(annotations=annotations_due, resync_after=again, exposed=is_exposed(desired, retained))
 
     def _assign(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> Assignment:
         """Assign ports, and tell when they are others than the pod would rather have."""
@@ -256,9 +269,14 @@ class PodReconciler:
     def _in_the_way(self, namesake: Manifest) -> Exception:
         """Say what becomes of a pod whose PodDNAT's name another one has, which is not its own."""
         metadata = namesake["metadata"]
-        if belongs_to_ack(metadata):
+        if made_by_another(metadata):
             return ProblemError(not_adopted(metadata["name"]))
         owner, record = controller_of(metadata), fixed.Fixed.read(metadata)
+        if record is None and not metadata.get("ownerReferences") and not pod_facts.is_terminating(namesake):
+            # Orphaned, or restored without its owner: it is of this pod's name, and nobody has it.
+            log.info("PodDNAT %s: deleted, because no pod owns it, and the pod of its name needs one", key_of(namesake))
+            self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+            return RequeueError()
         will_go = record.release_strategy.follows if record is not None else owner is not None and owner.kind == "Pod"
         if will_go or pod_facts.is_terminating(namesake):
             # That of an earlier pod of this name is still being cleaned up.
@@ -266,7 +284,8 @@ class PodReconciler:
         whose = "is not this pod's"
         if record is not None:
             whose = f"is kept for {record.owner} (release strategy {record.release_strategy.text})"
-        text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it, or to give the pod another name"
+        command = f"kubectl delete poddnat -n {metadata['namespace']} {metadata['name']}"
+        text = f"PodDNAT {metadata['name']} {whose}; the user has to delete it ({command}), or to rename the pod"
         return ProblemError(Problem("NameTaken", f"{text}.", NAME_TAKEN_RETRY))
 
     def _stuck(self, namesake: Manifest) -> ProblemError | None:
@@ -288,6 +307,13 @@ class PodReconciler:
         return PodAnswer(
             annotations=changes, resync_after=problem.retry_after or POD_REFUSED_RESYNC, refused=problem.reason
         )
+
+
+def _as_it_is(observed: Manifest | None) -> list[Manifest]:
+    """Give what a pod has as what it should have."""
+    if observed is None or (desired := desired_by(observed)) is None:
+        return []
+    return [manifest(observed["metadata"]["namespace"], observed["metadata"]["name"], desired)]
 
 
 def _resync_after(retained: Manifest) -> float:

@@ -14,5 +14,9 @@ class PodAnswer:
     annotations: dict[str, str | None] = field(default_factory=dict)
     resync_after: float = 0.0
     """Seconds after which to ask again although nothing has changed in the cluster; 0: never."""
+    opted_out: bool = False
+    """Whether the pod asks for nothing."""
+    exposed: bool = False
+    """Whether its PodDNAT says that all it asks for works."""
     refused: str = ""
     """Why the pod is refused all or some of what it asks for, as a reason; empty: it isn't."""

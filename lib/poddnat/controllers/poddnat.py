@@ -16,16 +16,15 @@ from poddnat.api import (
     PodDNAT,
     Problem,
     SpecError,
-    belongs_to_ack,
     desired_by,
     is_ready,
     is_terminating,
     kept_status,
+    made_by_another,
     parse_spec,
     pod_uid_of,
     ready_since,
     spec_of,
-    working_ports,
 )
 from poddnat.controllers.authorization import Authorizer, Verdict
 from poddnat.controllers.exposure_timer import ExposureTimer
@@ -34,8 +33,8 @@ from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
 from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.ownership_evidence import OwnershipEvidence
 from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusReporter
-from poddnat.controllers.problems import claimed_earlier, not_adopted
-from poddnat.controllers.requeue import RequeueAfter, requeue_after
+from poddnat.controllers.problems import claimed_earlier, not_adopted, was_refused
+from poddnat.controllers.requeue import RequeueAfter
 from poddnat.gateway import (
     Blocked,
     Fleet,
@@ -90,7 +89,7 @@ class PodDNATReconciler:
         evidence: OwnershipEvidence,
         cluster: KubeClient,
         poddnats: PodDNATInformer,
-        fixed_pods: PodInformer,
+        pods: PodInformer,
         fleet: Fleet,
         registry: PortRegistry,
         authorizer: Authorizer,
@@ -105,7 +104,7 @@ class PodDNATReconciler:
         self._evidence = evidence
         self._cluster = cluster
         self._poddnats = poddnats
-        self._fixed_pods = fixed_pods
+        self._pods = pods
         self._fleet = fleet
         self._registry = registry
         self._authorizer = authorizer
@@ -138,8 +137,8 @@ class PodDNATReconciler:
 
     def _sync(self, poddnat: Manifest) -> Answer:
         own_entries = self._evidence.own_entries(poddnat)
-        if belongs_to_ack(poddnat["metadata"]):
-            return self._leave_to_ack(poddnat, own_entries)
+        if made_by_another(poddnat["metadata"]):
+            return self._leave_alone(poddnat, own_entries)
         if is_terminating(poddnat):
             # Somebody's finalizer holds it though ours has gone: nobody would tell when its pod goes.
             self._fleet.withdraw(own_entries)
@@ -160,12 +159,10 @@ class PodDNATReconciler:
 
     # Where the spec says nothing.
 
-    def _leave_to_ack(self, poddnat: Manifest, own_entries: OwnEntries) -> Answer:
-        # Anybody may have put that finalizer there, so nothing of ours stays behind it.
+    def _leave_alone(self, poddnat: Manifest, own_entries: OwnEntries) -> Answer:
+        # Anybody may have taken our mark off it, so nothing of ours stays behind it.
         self._fleet.withdraw(own_entries)
-        self.seen(poddnat)
-        working = working_ports(poddnat.get("status") or {})
-        return self._reporter.blocked(poddnat, not_adopted(poddnat["metadata"]["name"]), working)
+        return self._reporter.left_alone(poddnat, not_adopted(poddnat["metadata"]["name"]))
 
     def _refuse_spec(self, poddnat: Manifest, own_entries: OwnEntries, error: SpecError) -> Answer:
         self._fleet.withdraw(own_entries)
@@ -219,8 +216,10 @@ class PodDNATReconciler:
             return None
         if not self._authorizer.has_allowed(sync.metadata, sync.desired):
             return None
-        if sync.fixed is not None and not self._fixed_pods.is_alive(sync.fixed.pod_uid):
+        if sync.fixed is not None and not self._pods.is_alive(sync.fixed.pod_uid):
             return None
+        if self._pods.has_opted_out(pod_uid_of(sync.metadata)):
+            return None  # Its own hook notices that only where it still shows the result.
         since = ready_since(sync.poddnat.get("status") or {})
         if since is None or since >= rfc3339(self._wall_clock() - dt.timedelta(seconds=PROBATION)):
             return None
@@ -273,7 +272,7 @@ class PodDNATReconciler:
         if not present.issuperset(rules) and (claimant := self._registry.earlier_claimant(own_entries.uid)) is not None:
             return self._reporter.blocked(poddnat, claimed_earlier(desired.external_ip, claimant))
         progress = sync.gateway.set_desired(own_entries, rules)
-        if sync.fixed is not None and self._fixed_pods.was_deleted(sync.fixed.pod_uid):
+        if sync.fixed is not None and self._pods.was_deleted(sync.fixed.pod_uid):
             # It went after it was asked: what the watch took back then must not come again.
             self._fleet.withdraw(own_entries)
             return RequeueAfter(REQUEUE_SOON)
@@ -323,9 +322,13 @@ class PodDNATReconciler:
         Raises:
             KubeError: the API server could not be asked about the pod.
         """
-        desired = None if belongs_to_ack(poddnat["metadata"]) else desired_by(poddnat)
+        desired = None if made_by_another(poddnat["metadata"]) else desired_by(poddnat)
         gateway = self._fleet.get(desired.gateway_id) if desired is not None else None
-        if desired is None or gateway is None or not self._evidence.unproven(poddnat, desired, gateway):
+        if desired is None or gateway is None:
+            return
+        own_entries = self._evidence.own_entries(poddnat)
+        self._registry.entries_seen(own_entries.uid, desired.gateway_id, gateway.entries_of(own_entries))
+        if not self._evidence.unproven(poddnat, desired, gateway):
             return
         # A pod that no longer asks for anything has that address all the same.
         if self._authorizer.check(poddnat["metadata"], desired) in _POD_HAS_THAT_ADDRESS:
@@ -344,22 +347,24 @@ class PodDNATReconciler:
         self.recognize(poddnat)
         own_entries = self._evidence.own_entries(poddnat)
         finalized = PodDNATAnswer(kept_status(poddnat.get("status") or {}), finalized=True)
-        if belongs_to_ack(poddnat["metadata"]) and not self._fleet.has_any(own_entries):
+        if made_by_another(poddnat["metadata"]) and not self._fleet.has_any(own_entries):
             return finalized
         self._authorizer.forget(own_entries.uid)
         outcomes = self._fleet.release(own_entries, spec_of(poddnat).get("tableId"))
-        for outcome in outcomes:
-            if isinstance(outcome, Blocked):
-                desired = desired_by(poddnat)
-                working = desired.working(outcome.entries) if desired is not None else ()
-                return self._reporter.blocked(poddnat, outcome.problem, working)
+        problem = next((outcome.problem for outcome in outcomes if isinstance(outcome, Blocked)), None)
         waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
-        return requeue_after(max(waits)) if waits else finalized
+        if problem is None and not waits:
+            return finalized
+        return self._reporter.releasing(poddnat, problem=problem, resync_after=max(waits, default=0.0))
 
     def seen(self, poddnat: Manifest) -> None:
         """Note an existing PodDNAT's external side, so that nobody else is given it."""
         desired, metadata = desired_by(poddnat), poddnat["metadata"]
-        if desired is not None:
+        if made_by_another(metadata):
+            self._registry.poddnat_gone(metadata["uid"])  # Its entries keep their ports, as anybody's do.
+        elif desired is not None and not self._registry.is_allowed(metadata["uid"]) and was_refused(poddnat):
+            self._registry.poddnat_refused(metadata["uid"], desired)
+        elif desired is not None:
             pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
             self._registry.poddnat_seen(metadata["uid"], pod_uid, desired, namespace=namespace)
 

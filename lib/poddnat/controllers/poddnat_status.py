@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poddnat.api import Condition, Problem, key_of, observed_condition, pod_uid_of, status
+from poddnat.api import (
+    Condition,
+    Problem,
+    kept_status,
+    key_of,
+    left_alone_status,
+    observed_condition,
+    pod_uid_of,
+    releasing_status,
+    status,
+)
 from poddnat.controllers.exposure_timer import ExposureTimer
 from poddnat.controllers.intervals import RESYNC
 from poddnat.controllers.requeue import RequeueAfter, requeue_after
@@ -25,6 +35,9 @@ _BY_ZONE = (
     " DescribeRouteEntryList): unless the pod's default route leads to it, no connection comes about."
 )
 LEAVING = Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
+_RELEASING = Condition(
+    ready=False, reason="Leaving", message="Its forward entries are being deleted; nobody has to act."
+)
 _UPDATING = Condition(ready=False, reason="Updating", message="Forward entries are being brought up to date.")
 
 
@@ -97,14 +110,41 @@ class StatusReporter:
 
     def blocked(self, poddnat: Manifest, problem: Problem, working: Sequence[WorkingPort] = ()) -> PodDNATAnswer:
         """Report a problem; as an event too, unless that was done before."""
+        condition = self._told(poddnat, problem)
+        return self.reported(poddnat, working, condition, resync_after=problem.retry_after)
+
+    def left_alone(self, poddnat: Manifest, problem: Problem) -> PodDNATAnswer:
+        """Report a problem on a PodDNAT that isn't ours; nothing else of its status changes."""
+        condition, now = self._told(poddnat, problem), rfc3339(self._wall_clock())
+        kept = kept_status(poddnat.get("status") or {})
+        return PodDNATAnswer(left_alone_status(kept, condition, now), problem.retry_after)
+
+    def _told(self, poddnat: Manifest, problem: Problem) -> Condition:
+        """Tell a problem as an event too, unless that was done before; return the condition that says it."""
         before = observed_condition(poddnat.get("status") or {})
-        reported = before is not None and before.reason == problem.reason and before.message.startswith(problem.message)
-        if not reported or _was_ready(poddnat):
+        told = before is not None and before.reason == problem.reason and before.message.startswith(problem.message)
+        if not told or _was_ready(poddnat):
             log.warning("PodDNAT %s: %s", key_of(poddnat), problem.message)
             self._cluster.warn(poddnat, problem.reason, problem.message)
-        message = f"{problem.message} {problem.details}".rstrip()
-        condition = Condition(ready=False, reason=problem.reason, message=message)
-        return self.reported(poddnat, working, condition, resync_after=problem.retry_after)
+        return Condition(ready=False, reason=problem.reason, message=f"{problem.message} {problem.details}".rstrip())
+
+    def releasing(
+        self, poddnat: Manifest, *, problem: Problem | None, resync_after: float
+    ) -> PodDNATAnswer | RequeueAfter:
+        """Tell once that a PodDNAT's entries are being deleted, or each time why they can't be.
+
+        From then on nobody is shown them: a pod of the same name may be there already, and is not reached by them.
+        """
+        observed = poddnat.get("status") or {}
+        if problem is not None:
+            condition = self._told(poddnat, problem)
+        elif not observed.get("entries") and observed_condition(observed) in {None, _RELEASING}:
+            return requeue_after(resync_after)
+        else:
+            condition = _RELEASING
+        written = releasing_status(observed, condition, rfc3339(self._wall_clock()))
+        again = problem.retry_after if problem is not None else requeue_after(resync_after).seconds
+        return PodDNATAnswer(written, resync_after=again)
 
     def reported(
         self,

@@ -5,7 +5,7 @@ the cloud.
 """
 
 from poddnat.kube.active_endpoint import ActiveEndpoint
-from poddnat.kube.client import KubeClient, KubeError, RefusedError
+from poddnat.kube.client import KubeClient, KubeError
 from poddnat.kube.connection import connect, connect_as_user, connect_to
 from poddnat.kube.informer import PodDNATInformer, PodInformer
 from poddnat.kube.leader_election import LeaderElector, request_timeout
@@ -22,7 +22,6 @@ __all__ = [
     "NoSuchObjectError",
     "PodDNATInformer",
     "PodInformer",
-    "RefusedError",
     "Uninstaller",
     "connect",
     "connect_as_user",

@@ -25,7 +25,7 @@ _VERSION = "v1"
 _PAGE = 500
 _NOT_FOUND = 404
 _CONFLICT = 409
-_REFUSALS = (403, 422)
+_REFUSALS = frozenset({400, 401, 403, 404, 405, 413, 422})
 
 _MOST_EVENTS = 4096
 
@@ -46,9 +46,11 @@ Manifest = dict[str, Any]
 class KubeError(Exception):
     """The API server could not be asked, or refused."""
 
-
-class RefusedError(KubeError):
-    """The API server refused for what was asked: a quota, a policy, or a right that is missing."""
+    @property
+    def refused(self) -> bool:
+        """Whether it answered, and refused what it was asked: asking again alone doesn't help."""
+        cause = self.__cause__
+        return isinstance(cause, ApiException) and cause.status in _REFUSALS
 
 
 class _NoSuchPathError(KubeError):
@@ -352,8 +354,7 @@ class KubeClient:
         try:
             return call(*args, _request_timeout=REQUEST_TIMEOUT, **options)
         except ApiException as error:
-            kind = RefusedError if error.status in _REFUSALS else KubeError
-            raise kind(_message(error)) from error
+            raise KubeError(_message(error)) from error
         except (urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError) as error:
             host = self._core.api_client.configuration.host
             raise KubeError(f"{host} gives no answer ({why_no_answer(str(error))})") from error

@@ -210,16 +210,31 @@ class PodInformer(Informer):
     Of each, only name, uid, deletion time and the annotations that tell this are kept.
     """
 
-    def __init__(self, kube: KubeClient, on_delete: Callable[[str, str, str], None]) -> None:
-        """``on_delete`` gets namespace, name and uid of every such pod that is no longer there."""
+    def __init__(
+        self,
+        kube: KubeClient,
+        on_delete: Callable[[str, str, str], None],
+        on_opt_out: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
+    ) -> None:
+        """``on_delete`` gets namespace, name and uid of every such pod that is no longer there.
+
+        ``on_opt_out`` gets those of each that has lost the request and shows nothing of ours: no hook is called for it.
+        """
         super().__init__("pods", kube.pods_metadata, kube.watch_pods)
         self._on_delete = on_delete
+        self._on_opt_out = on_opt_out
         self._store: dict[str, Manifest] = {}
 
     def is_alive(self, uid: str) -> bool:
         """Whether a pod is there and has asked for public ports, as far as is known."""
         with self._lock:
             return uid in self._store
+
+    def has_opted_out(self, uid: str) -> bool:
+        """Whether a pod is there that has asked for public ports, or shows some, and asks for them no more."""
+        with self._lock:
+            pod = self._store.get(uid)
+        return pod is not None and not _asks(pod)
 
     def all(self) -> list[Manifest]:
         """List them, as last seen: what is kept of their metadata, as a manifest."""
@@ -237,16 +252,29 @@ class PodInformer(Informer):
             return
         kept: Manifest = {key: metadata[key] for key in _KEPT if metadata.get(key)}
         kept["annotations"] = {k: v for k, v in (metadata.get("annotations") or {}).items() if k in _TELLING}
+        pod = {"metadata": kept}
         with self._lock:
-            if kept["annotations"] or uid in self._store:  # Ports last a moment longer than the request for them.
-                self._store[uid] = {"metadata": kept}
+            before = self._store.get(uid)
+            if before is None and not kept["annotations"]:
+                return
+            self._store[uid] = pod  # Ports last a moment longer than the request for them.
+        has_opted_out = before is not None and _asks(before) and not _asks(pod)
+        if has_opted_out and annotations.STATUS not in kept["annotations"]:
+            self._tell(self._on_opt_out, metadata["namespace"], metadata["name"], uid)
 
     def _forget(self, uid: str, namespace: str, name: str) -> None:
         with self._lock:
             if self._store.pop(uid, None) is None:
                 return
             self._deleted[uid] = None
+        self._tell(self._on_delete, namespace, name, uid)
+
+    def _tell(self, handler: Callable[[str, str, str], None], namespace: str, name: str, uid: str) -> None:
         try:
-            self._on_delete(namespace, name, uid)
+            handler(namespace, name, uid)
         except Exception:  # one odd object must not end the watch
-            log.exception("the deletion of pod %s/%s could not be handled", namespace, name)
+            log.exception("a change of pod %s/%s could not be handled", namespace, name)
+
+
+def _asks(pod: Manifest) -> bool:
+    return POD_DNAT in pod["metadata"]["annotations"]

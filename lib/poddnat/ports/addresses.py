@@ -19,9 +19,14 @@ class Addresses:
             self._allocators[key] = PortAllocator(self._offered(key))
         return self._allocators[key]
 
+    def offers(self, key: AddressKey) -> bool:
+        """Whether the pool has such an address. To ask for another one's allocator makes one, which takes memory."""
+        return bool(self._offered(key))
+
     def offer(self, values: Values) -> None:
         """Offer another pool's ports from now on; nobody loses a claim."""
         self._values = values
+        self._allocators = {key: one for key, one in self._allocators.items() if self.offers(key) or one.claims}
         for key, allocator in self._allocators.items():
             if allocator.offered != self._offered(key):
                 self._allocators[key] = PortAllocator(self._offered(key), allocator.claims)

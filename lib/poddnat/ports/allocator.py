@@ -143,6 +143,15 @@ class PortAllocator:
                 taken += slots
         return found
 
+    def is_short_of(self, items: Sequence[ExposedPort]) -> bool:
+        """Whether fewer ports are free than these items need, though as many are offered: some may become free."""
+        needed = Counter[Protocol]()
+        for item in items:
+            needed.update(dict.fromkeys(item.transport.protocols, item.ports.size))
+        offered = sum(ports.size for ports in self.offered)
+        short = any(self.free_ports(protocol) < count for protocol, count in needed.items())
+        return short and max(needed.values()) <= offered
+
     def _choose(
         self, items: Sequence[ExposedPort], excluded: Iterable[Slot], order: _Order
     ) -> tuple[Ports, ...] | None:

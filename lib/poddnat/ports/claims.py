@@ -44,6 +44,13 @@ class Claims:
         """Whether a PodDNAT claimed all of these before any other did."""
         return all(self._claimants.get(port, ("",))[0] == uid for port in _ports(key, slots))
 
+    def prefer(self, uid: str, key: AddressKey, slots: Iterable[Slot]) -> None:
+        """Let a PodDNAT come first for those of these that it claims."""
+        own = self._ports.get(uid, {})
+        for port in _ports(key, slots):
+            if port in own:
+                self._claimants[port] = (uid, *(other for other in self._claimants[port] if other != uid))
+
     def earlier_claimant(self, uid: str) -> str | None:
         """Name a PodDNAT that claimed one of its ports before it did; None: there is none."""
         firsts = (self._claimants[port][0] for port in self._ports.get(uid, {}))

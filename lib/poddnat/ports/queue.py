@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from poddnat.placement import Place
 from poddnat.ports.allocation import PortRequest
-from poddnat.ports.intervals import WAITING_TTL
+from poddnat.ports.intervals import PRECEDENCE, WAITING_TTL
 
 Tiers = Sequence[Sequence[Place]]
 
@@ -15,6 +15,7 @@ class _Waiting:
     request: PortRequest
     gateways: frozenset[str]
     asked_at: float
+    since: float
 
 
 class WaitingQueue:
@@ -25,7 +26,13 @@ class WaitingQueue:
 
     def join(self, request: PortRequest, tiers: Tiers, now: float) -> None:
         """Let a pod wait at the end, or go on waiting where it is."""
-        self._waiting[request.pod_uid] = _Waiting(request, _gateways_of(tiers), now)
+        before = self._waiting.get(request.pod_uid)
+        since = before.since if before is not None else now
+        self._waiting[request.pod_uid] = _Waiting(request, _gateways_of(tiers), now, since)
+
+    def has_precedence(self, pod_uid: str, now: float) -> bool:
+        """Whether free ports are kept for a pod that waits: not for ever, or one large wish would hold up all."""
+        return now - self._waiting[pod_uid].since <= PRECEDENCE
 
     def leave(self, pod_uid: str) -> None:
         """Take a pod out that has got what it waited for, or asks for it no more."""

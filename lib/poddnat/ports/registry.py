@@ -18,18 +18,10 @@ from poddnat.ports.addresses import Addresses
 from poddnat.ports.allocation import Allocation, PortRequest, mapping_to, reusable_mappings, slots_of
 from poddnat.ports.allocator import Shape
 from poddnat.ports.claims import Claims
-from poddnat.ports.intervals import RESERVATION_TTL
+from poddnat.ports.intervals import RESERVATION_TTL, WAITING_TTL
 from poddnat.ports.limits import LimitError
 from poddnat.ports.queue import Tiers, WaitingQueue
-
-
-@dataclass(frozen=True)
-class _Reservation:
-    allocation: Allocation
-    namespace: str
-    expires_at: float
-    outlives: str
-    """The uid of a PodDNAT that is about to go: that it shows the same does not fulfil the reservation."""
+from poddnat.ports.reservations import Reservation, Reservations, claimant
 
 
 @dataclass(frozen=True)
@@ -50,17 +42,19 @@ class PortRegistry:
     pod           ``reserved``         To get the same answer again until its PodDNAT shows it.
     pod           ``reusable``         To go on using ports of its PodDNAT, or to learn that it needs others.
     pod           ``reserve``          To have the ports of its PodDNAT reserved while that is deleted and made anew.
+    pod           ``keep``             To have them reserved for longer, while it lives and can't have them.
+    pod           ``pod_gone``         To wait for nothing any more, and have nothing reserved.
     PodDNAT       ``poddnat_seen``     To claim what it names, also if others do: the earlier claimant has it.
     PodDNAT       ``earlier_claimant`` To learn that it has to leave its ports to another PodDNAT.
     PodDNAT       ``exceeded_limit``   To learn that it may not retain its ports for a pod that is away.
     PodDNAT       ``poddnat_refused``  To claim nothing while it names what it may not have.
     PodDNAT       ``poddnat_allowed``  To claim again, once it may.
+    PodDNAT       ``entries_seen``     To come before others where it has entries that work.
     PodDNAT       ``poddnat_gone``     To release its ports.
     foreign entry ``foreign_seen``     To take its ports while its gateway lists it. It can't reserve or wait for any.
     ============= ==================== ================================================================================
 
-    Where is a port chosen? ``allocate`` tries the addresses in their order, and ``PortAllocator.choose`` picks the
-    ports of one.
+    Where is a port chosen? ``allocate`` tries the addresses in their order, ``PortAllocator.choose`` picks the ports.
     """
 
     def __init__(self, values: Values, clock: Callable[[], float]) -> None:
@@ -71,12 +65,13 @@ class PortRegistry:
         self._addresses = Addresses(values)
         self._claims = Claims()
         self._queue = WaitingQueue()
-        self._reservations: dict[str, _Reservation] = {}
-        """By the pod's uid; the first to expire comes first."""
+        self._reservations = Reservations(self._addresses)
         self._observed: dict[str, _Observed] = {}
         """By the PodDNAT's uid, in the order in which they were first seen."""
         self._refused: dict[str, Allocation] = {}
         """By the PodDNAT's uid: what it named and may not have."""
+        self._allowed: set[str] = set()
+        """The uids of PodDNATs that were found to be allowed what they name."""
         self._foreign: dict[str, dict[str, AddressKey]] = {}
         """By the gateway's id and the entry's."""
 
@@ -100,7 +95,7 @@ class PortRegistry:
             LimitError: it would have more ports than the values let it, or its namespace, have.
         """
         with self._lock:
-            self._drop_expired()
+            self._reservations.drop_expired(self._clock())
             self._check_limits(request)
             found = self._extend(stay_at, request, reuse) if stay_at is not None else None
             found = found or self._find_in_turn(request, tiers)
@@ -115,6 +110,8 @@ class PortRegistry:
         """Find ports on the same address for those items that can't reuse theirs."""
         needed = [item for item, mapping in zip(request.items, reuse, strict=True) if mapping is None]
         reused = slots_of(mapping for mapping in reuse if mapping is not None)
+        if not self._addresses.offers(key):
+            return None
         found = self._addresses[key].choose(needed, excluding=reused, prefer_own=request.prefer_own)
         if found is None:
             return None
@@ -123,7 +120,7 @@ class PortRegistry:
 
     def _find_in_turn(self, request: PortRequest, tiers: Tiers) -> Allocation | None:
         """Find ports for a pod, after those were served that have waited longer: they learn of it when they ask."""
-        in_vain = set[tuple[Shape, ...]]()
+        in_vain, kept = set[tuple[Shape, ...]](), frozenset[AddressKey]()
         for earlier in self._queue.ahead_of(request.pod_uid, tiers, self._clock()):
             if earlier.shapes in in_vain:
                 continue
@@ -131,21 +128,31 @@ class PortRegistry:
                 self._check_limits(earlier)
             except LimitError:
                 continue  # It learns so when it asks.
-            found = self._find(earlier, tiers)
+            found = self._find(earlier, tiers, kept)
             if found is None:
                 in_vain.add(earlier.shapes)
+                kept = kept or self._kept_for(earlier, tiers)
             else:
                 self._queue.leave(earlier.pod_uid)
-                self._reserve(earlier.pod_uid, found, earlier.namespace)
-        return None if request.shapes in in_vain else self._find(request, tiers)
+                # Promised for as long as it may be silent: then it has gone, and others wait for the same ports.
+                self._reserve(earlier.pod_uid, found, earlier.namespace, seconds=WAITING_TTL)
+        return None if request.shapes in in_vain else self._find(request, tiers, kept)
 
-    def _find(self, request: PortRequest, tiers: Tiers) -> Allocation | None:
-        """Find the first address that has ports for all items free."""
+    def _kept_for(self, request: PortRequest, tiers: Tiers) -> frozenset[AddressKey]:
+        """Find the address whose ports are kept for a pod until it has as many as it needs; empty: there is none."""
+        if not self._queue.has_precedence(request.pod_uid, self._clock()):
+            return frozenset()
+        short = [place.key for tier in tiers for place in tier if self._addresses[place.key].is_short_of(request.items)]
+        return frozenset(short[:1])
+
+    def _find(self, request: PortRequest, tiers: Tiers, kept: Collection[AddressKey]) -> Allocation | None:
+        """Find the first address that has ports for all items free, but not one that is ``kept`` for another pod."""
 
         def usage(place: Place) -> int:
             return len(self._addresses[place.key].claims)
 
-        places = [place for tier in tiers for place in order_by_policy(tier, usage, request.pod_uid)]
+        ordered = (place for tier in tiers for place in order_by_policy(tier, usage, request.pod_uid))
+        places = [place for place in ordered if place.key not in kept]
         entries = request.entries
         # Gateways that have quota left come first; both kinds keep their order.
         options = (
@@ -175,7 +182,7 @@ class PortRegistry:
                     current += seen.allocation.ports
                 else:
                     others += seen.allocation.ports
-        for pod_uid, reservation in self._reservations.items():
+        for pod_uid, reservation in self._reservations.by_pod.items():
             if reservation.namespace == request.namespace and pod_uid not in counted:
                 others += reservation.allocation.ports
         limits.check(self._values.limits, request.namespace, request.ports, current=current, others=others)
@@ -183,18 +190,46 @@ class PortRegistry:
     def reserved(self, pod_uid: str, items: Sequence[ExposedPort]) -> Allocation | None:
         """Give what is reserved for a pod and these items; None: nothing."""
         with self._lock:
-            self._drop_expired()
-            reservation = self._reservations.get(pod_uid)
+            self._reservations.drop_expired(self._clock())
+            reservation = self._reservations.by_pod.get(pod_uid)
             if reservation is None or reservation.allocation.items != tuple(items):
                 return None
-            return reservation.allocation
+            return reservation.allocation if self._is_given_out(reservation.allocation) else None
 
-    def reserve(self, pod_uid: str, poddnat: PodDNAT, *, outlives: str) -> None:
-        """Reserve for a pod what its PodDNAT of uid ``outlives`` names: it gets the same again once that is gone."""
+    def reserve(self, pod_uid: str, poddnat: PodDNAT, *, outlives: str, seconds: float = RESERVATION_TTL) -> bool:
+        """Reserve for a pod what its PodDNAT of uid ``outlives`` names: it gets the same again once that is gone.
+
+        False: it lies outside the pool, or others have it by now.
+        """
         with self._lock:
-            self._drop_expired()
-            namespace = self._observed[outlives].namespace if outlives in self._observed else ""
-            self._reserve(pod_uid, Allocation.of(poddnat), namespace, outlives)
+            self._reservations.drop_expired(self._clock())
+            allocation, seen = Allocation.of(poddnat), self._observed.get(outlives)
+            own = (_poddnat(outlives), claimant(pod_uid))
+            if not self._is_given_out(allocation):
+                return False
+            allocator = self._addresses[allocation.key]
+            if not all(
+                allocator.is_free(slot, ignoring=own) for slot in allocation.slots
+            ) and not self._claims.is_first(outlives, allocation.key, allocation.slots):
+                return False
+            namespace = seen.namespace if seen is not None else ""
+            self._reserve(pod_uid, allocation, namespace, outlives, seconds=seconds)
+            return True
+
+    def keep(self, pod_uid: str) -> bool:
+        """Go on reserving what is reserved for a pod that lives; False: nothing is."""
+        with self._lock:
+            self._reservations.drop_expired(self._clock())
+            if (kept := self._reservations.by_pod.get(pod_uid)) is None:
+                return False
+            self._reserve(pod_uid, kept.allocation, kept.namespace, kept.outlives)
+            return True
+
+    def pod_gone(self, pod_uid: str) -> None:
+        """Note that a pod has gone: it waits for nothing, and nothing is reserved for it."""
+        with self._lock:
+            self._queue.leave(pod_uid)
+            self._reservations.drop(pod_uid)
 
     def reusable(
         self,
@@ -213,7 +248,7 @@ class PortRegistry:
         that it can't have it. Then it keeps only what nobody else claims. An item that has changed its protocol only
         keeps its ports as well, where they are free for the new one.
         """
-        key, own = Allocation.of(poddnat).key, (_poddnat(uid), _pod(pod_uid), *map(_entry, entry_ids))
+        key, own = Allocation.of(poddnat).key, (_poddnat(uid), claimant(pod_uid), *map(_entry, entry_ids))
 
         def may_have(mapping: PortMapping) -> bool:
             if not self._values.allows(*key, mapping.external):
@@ -233,19 +268,18 @@ class PortRegistry:
             named = Allocation.of(poddnat)
             if named.is_same_outside(self._refused.get(uid)):
                 return
+            if not self._in_pool(named):
+                self._release(uid)  # Nobody is given such ports, so there is nothing to keep others from.
+                return
             before = self._observed.get(uid)
             if before is not None and before.allocation.key != named.key:
                 self._addresses[before.allocation.key].release(_poddnat(uid))
             self._observed[uid] = _Observed(uid, pod_uid, namespace, named)
             self._addresses[named.key].claim(_poddnat(uid), named.slots)
             self._claims.claim(uid, named.key, named.slots)
-            reservation = self._reservations.get(pod_uid)
-            if (
-                reservation is not None
-                and reservation.outlives != uid
-                and named.is_same_outside(reservation.allocation)
-            ):
-                self._drop(pod_uid)
+            kept = self._reservations.by_pod.get(pod_uid)
+            if kept is not None and kept.outlives != uid and named.is_same_outside(kept.allocation):
+                self._reservations.drop(pod_uid)
 
     def earlier_claimant(self, uid: str) -> str | None:
         """Name a PodDNAT that claimed one of these ports before this one did; None: there is none."""
@@ -273,17 +307,32 @@ class PortRegistry:
         """Note that a PodDNAT may not have what it names: it keeps nobody else from it."""
         with self._lock:
             self._refused[uid] = Allocation.of(poddnat)
+            self._allowed.discard(uid)
             self._release(uid)
 
     def poddnat_allowed(self, uid: str) -> None:
         """Note that a PodDNAT may have what it names, after all."""
         with self._lock:
             self._refused.pop(uid, None)
+            self._allowed.add(uid)
+
+    def is_allowed(self, uid: str) -> bool:
+        """Whether a PodDNAT was found to be allowed what it names, since the start."""
+        return uid in self._allowed
+
+    def entries_seen(self, uid: str, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
+        """Note that these entries of a PodDNAT are there: who has working entries comes before all others."""
+        with self._lock:
+            if self._claims.earlier_claimant(uid) is not None:
+                for entry in entries:
+                    slot = (entry.rule.external_ports, entry.rule.protocol)
+                    self._claims.prefer(uid, AddressKey(gateway_id, entry.rule.external_ip), [slot])
 
     def poddnat_gone(self, uid: str) -> None:
         """Note that a PodDNAT has gone, and its entries with it."""
         with self._lock:
             self._refused.pop(uid, None)
+            self._allowed.discard(uid)
             self._release(uid)
 
     def _release(self, uid: str) -> None:
@@ -310,11 +359,10 @@ class PortRegistry:
         with self._lock:
             self._values = values
             self._addresses.offer(values)
-            for pod_uid, reservation in list(self._reservations.items()):
-                key, mappings = reservation.allocation.key, reservation.allocation.mappings
-                allowed = all(values.allows(*key, mapping.external) for mapping in mappings)
-                if not allowed or values.is_blocked(key.external_ip):
-                    self._drop(pod_uid)
+            for pod_uid, reservation in list(self._reservations.by_pod.items()):
+                given_out = self._is_given_out(reservation.allocation)
+                if not given_out or values.is_blocked(reservation.allocation.key.external_ip):
+                    self._reservations.drop(pod_uid)
 
     def is_draining(self, external_ip: str) -> bool:
         """Whether pods are to move off an address: it is blocked, and the values say that they move."""
@@ -323,26 +371,24 @@ class PortRegistry:
     def count_ports(self, gateway_id: str, external_ip: str, protocol: Protocol) -> tuple[int, int]:
         """Count the free ports of an address for a protocol, and all that the pool offers there."""
         with self._lock:
-            self._drop_expired()
+            self._reservations.drop_expired(self._clock())
             allocator = self._addresses[AddressKey(gateway_id, external_ip)]
             return allocator.free_ports(protocol), sum(ports.size for ports in allocator.offered)
 
     # What they share
 
-    def _reserve(self, pod_uid: str, allocation: Allocation, namespace: str, outlives: str = "") -> None:
-        self._drop(pod_uid)
-        expires_at = self._clock() + RESERVATION_TTL
-        self._reservations[pod_uid] = _Reservation(allocation, namespace, expires_at, outlives)
-        self._addresses[allocation.key].claim(_pod(pod_uid), allocation.slots)
+    def _is_given_out(self, allocation: Allocation) -> bool:
+        """Whether a pod may be given this: it lies in the pool, and not where pods have to leave."""
+        return self._in_pool(allocation) and not self.is_draining(allocation.key.external_ip)
 
-    def _drop(self, pod_uid: str) -> None:
-        if (reservation := self._reservations.pop(pod_uid, None)) is not None:
-            self._addresses[reservation.allocation.key].release(_pod(pod_uid))
+    def _in_pool(self, allocation: Allocation) -> bool:
+        return all(self._values.allows(*allocation.key, mapping.external) for mapping in allocation.mappings)
 
-    def _drop_expired(self) -> None:
-        now = self._clock()
-        for pod_uid in [*takewhile(lambda uid: self._reservations[uid].expires_at <= now, self._reservations)]:
-            self._drop(pod_uid)
+    def _reserve(
+        self, pod_uid: str, allocation: Allocation, namespace: str, outlives: str = "", seconds: float = RESERVATION_TTL
+    ) -> None:
+        expires_at = self._clock() + seconds
+        self._reservations.add(pod_uid, Reservation(allocation, namespace, expires_at, outlives))
 
 
 # Those who claim slots of an address: one PodDNAT or entry each, and a pod by its reservation.
@@ -350,10 +396,6 @@ class PortRegistry:
 
 def _poddnat(uid: str) -> Hashable:
     return "poddnat", uid
-
-
-def _pod(uid: str) -> Hashable:
-    return "pod", uid
 
 
 def _entry(entry_id: str) -> Hashable:

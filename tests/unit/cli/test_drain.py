@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 from typer.testing import CliRunner
 
-from poddnat.api import ACK_FINALIZER
+from poddnat.api import ATTACHED_BY
 from poddnat.cli.commands import app
 from poddnat.cli.draining import Drain, why_left
 from poddnat.cli.intervals import DRAIN_SURE_AFTER
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
+OURS = {"annotations": dict([ATTACHED_BY])}
+
+
 def poddnat(name: str, **metadata: Any) -> Json:
-    return {"metadata": {"namespace": "default", "name": name, "uid": f"uid-of-{name}", **metadata}, "spec": {}}
+    return {"metadata": {"namespace": "default", "name": name, "uid": f"uid-of-{name}", **OURS, **metadata}, "spec": {}}
 
 
 class FakeCluster:
@@ -72,7 +75,7 @@ def test_what_is_made_anew_is_deleted_too_and_nothing_is_believed_gone_at_once()
 
 
 def test_objects_of_acks_own_controller_are_left_alone() -> None:
-    fake = FakeCluster(poddnat("ack", finalizers=[ACK_FINALIZER]))
+    fake = FakeCluster(poddnat("ack", annotations={}))
     assert drained(fake)[0] == []
     assert fake.drained == []
 

@@ -19,7 +19,11 @@ def entry(emulator: Emulator, *, ip: str = POD_IP, port: int = 512) -> ForwardEn
     return emulator.add_entry(GATEWAY, external_ip=EIP, external_port=port, internal_ip=ip, internal_port=80)
 
 
-def poddnat(pod: Json, made: ForwardEntry) -> Json:
+OTHER_FINALIZER = "podnat-controller.alibabacloud.com/finalizer"
+"""What it may be called today: the other name was seen in 2022."""
+
+
+def poddnat(pod: Json, made: ForwardEntry, finalizer: str = FINALIZER) -> Json:
     """Write the PodDNAT of a pod; its status is to be written apart."""
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
@@ -29,7 +33,7 @@ def poddnat(pod: Json, made: ForwardEntry) -> Json:
         "metadata": {
             "name": metadata["name"],
             "namespace": metadata["namespace"],
-            "finalizers": [FINALIZER],
+            "finalizers": [finalizer] if finalizer else [],
             "ownerReferences": [{**owner, "blockOwnerDeletion": True}],
         },
         "spec": {

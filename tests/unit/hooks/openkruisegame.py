@@ -1,11 +1,13 @@
 """What OpenKruiseGame's network plugin AlibabaCloud-NATGW reads of PodDNATs, and concludes from them.
 
 It decodes v1beta1 into a type of Go whose fields are all strings, so a number would be an error. A pod's network is
-ready when the PodDNAT lists as many entries as the annotation has items between its commas.
+ready when the PodDNAT lists as many entries as the annotation has items between its commas. `Plugin` is how it comes to
+show that: it looks only when a pod is written, and finds the PodDNAT by its name.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.unit.hooks.world import PORTS
@@ -52,6 +54,26 @@ def addresses(poddnat: Json) -> list[str]:
     return [
         f"{entry['externalIP']}:{entry['externalPort']} {entry['ipProtocol'].upper()}" for entry in entries(poddnat)
     ]
+
+
+@dataclass
+class Plugin:
+    """What the plugin shows of pods, by uid: their network's addresses, and whether it is ready."""
+
+    shown: dict[str, list[str]] = field(default_factory=dict)
+    ready: set[str] = field(default_factory=set)
+
+    def pod_written(self, pod: Json, namesake: Json | None) -> None:
+        """Look at a pod that was written; `namesake` is the PodDNAT of its name, whosever and on its way out or not.
+
+        A status without `entries` changes nothing, an empty list empties what is shown; ready once is ready for good.
+        """
+        uid = pod["metadata"]["uid"]
+        if namesake is None or (namesake.get("status") or {}).get("entries") is None:
+            return
+        self.shown[uid] = addresses(namesake)
+        if is_ready(pod, namesake):
+            self.ready.add(uid)
 
 
 def _strings(content: Json, names: set[str]) -> dict[str, str]:

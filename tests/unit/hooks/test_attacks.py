@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from metacontroller_standin.api import name_of
-from metacontroller_standin.apply import owner_reference
+from metacontroller_standin.apply import DECORATOR, owner_reference
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import ACK_FINALIZER
 from poddnat.api.fixed import OWNER, POD_UID, STRATEGY
 from tests.unit.hooks.world import (
     EIP,
@@ -182,7 +181,7 @@ def test_entry_does_not_outlive_the_pod_when_a_finalizer_holds_the_poddnat(world
     poddnat = world.expose(pod)
     world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": ["attack/er", FINALIZER]}}, "default")
     world.api.delete(world.poddnats, "attacker", "default")
-    answer(lambda: world.finalize(poddnat))
+    world.finalized(poddnat)
     held = world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": ["attack/er"]}}, "default")
     reason, _ = verdict(world, held)
     assert reason == "Leaving"
@@ -192,16 +191,15 @@ def test_entry_does_not_outlive_the_pod_when_a_finalizer_holds_the_poddnat(world
 def test_entry_does_not_outlive_the_pod_when_the_poddnat_is_passed_off_as_acks(world: World) -> None:
     pod = world.make_pod(EXPOSE_80, name="attacker")
     poddnat = world.expose(pod)
-    passed_off = world.api.patch(
-        world.poddnats, "attacker", {"metadata": {"finalizers": [ACK_FINALIZER, FINALIZER]}}, "default"
-    )
+    without_mark = {"metadata": {"annotations": {DECORATOR: None}}}
+    passed_off = world.api.patch(world.poddnats, "attacker", without_mark, "default")
     answer(lambda: world.sync_poddnat(passed_off))
     wait_until(lambda: not world.entries(), 5, "the entry to go")
-    world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": [FINALIZER]}}, "default")
-    answer(lambda: world.sync_poddnat(poddnat))
-    world.api.patch(world.poddnats, "attacker", {"metadata": {"finalizers": [ACK_FINALIZER, FINALIZER]}}, "default")
+    marked = {"metadata": {"annotations": {DECORATOR: "pod-dnat"}, "finalizers": [FINALIZER]}}
+    answer(lambda: world.sync_poddnat(world.api.patch(world.poddnats, "attacker", marked, "default")))
+    world.api.patch(world.poddnats, "attacker", without_mark, "default")
     world.api.delete(world.poddnats, "attacker", "default")
-    answer(lambda: world.finalize(poddnat))
+    world.finalized(poddnat)
     assert world.entries() == []
 
 
@@ -280,7 +278,7 @@ def test_foreign_entry_named_in_the_status_is_not_touched(world: World, name: st
 def test_entry_of_another_poddnat_named_in_the_status_is_not_touched(world: World, victim: Json) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80, name="attacker"))
     poddnat["status"]["entries"] += victim["status"]["entries"]
-    answer(lambda: world.finalize(world.stored(poddnat)))
+    world.finalized(world.stored(poddnat))
     wait_until(lambda: len(world.entries()) == 1, 5, "the own entry alone to go")
     assert works(world, victim)
 
@@ -295,7 +293,7 @@ def test_poddnat_copied_from_another_cluster_gets_entries_of_its_own(world: Worl
     reported = answer(lambda: world.sync_poddnat(copied))
     assert condition(reported)[1] == "Ready"
     assert theirs.id not in {entry["forwardEntryId"] for entry in reported["status"]["entries"]}
-    answer(lambda: world.finalize(copied))
+    world.finalized(copied)
     assert world.entries() == [theirs]
 
 
@@ -318,7 +316,7 @@ def test_renamed_entry_that_leads_to_the_pod_is_still_its_own(world: World) -> N
     with restarted(world) as again:
         reported = answer(lambda: again.sync_poddnat(poddnat))
         assert [each["forwardEntryId"] for each in reported["status"]["entries"]] == [entry.id]
-        answer(lambda: again.finalize(poddnat))
+        again.finalized(poddnat)
         assert again.entries() == []
 
 

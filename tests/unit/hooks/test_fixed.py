@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.kinds import ServedKind
@@ -19,7 +20,7 @@ from poddnat.api import FIXED
 from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.readiness import CONDITION
 from poddnat.controllers import PodAnswer, RetainedPodDNATs
-from poddnat.kube import KubeClient, KubeError, RefusedError
+from poddnat.kube import KubeClient, KubeError
 from tests.unit.hooks.test_cluster import pod_report, wait_ready
 from tests.unit.hooks.test_placement import BOTH, OTHER
 from tests.unit.hooks.test_standby import standing_by
@@ -422,10 +423,12 @@ def test_pod_is_told_by_which_quota_its_poddnat_is_refused(world: World) -> None
     make_owner(world, FIXED_80)
     pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
     text = 'poddnats.alibabacloud.com "arena-0" is forbidden: exceeded quota: few'
-    with patch.object(KubeClient, "create_poddnat", side_effect=RefusedError(text)):
+    refusal = KubeError(text)
+    refusal.__cause__ = ApiException(status=403)
+    with patch.object(KubeClient, "create_poddnat", side_effect=refusal):
         told = world.refusal(pod)
-    assert told.startswith(f"WriteRefused: The API server refuses the pod's PodDNAT ({text}); an operator has to ")
-    assert ("Pod", "WriteRefused") in world.warnings()
+    assert told.startswith(f"ApiServerRefused: The API server refuses what poddnat has to do for this pod ({text}); ")
+    assert ("Pod", "ApiServerRefused") in world.warnings()
 
 
 def test_never_written_on_the_poddnat_of_an_absent_pod_outlasts_its_owner(busy: Cluster) -> None:

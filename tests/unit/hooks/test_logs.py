@@ -87,7 +87,7 @@ def test_nothing_is_logged_at_rest(world: World, lines: Lines) -> None:
 
 def test_one_pod_exposed_and_gone_is_a_line_for_each_change(world: World, lines: Lines) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
-    answer(lambda: world.finalize(poddnat))
+    world.finalized(poddnat)
     assert [line["message"].split(": ", 1)[1].split()[0] for line in lines.all()] == ["asked", "1", "gave"]
 
 

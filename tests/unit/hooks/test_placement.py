@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.api import RESYNC_TRIGGERED_AT
 from poddnat.config import AccessKey
 from tests.unit.hooks.world import (
     EIP,
@@ -176,7 +177,7 @@ def test_poddnats_in_the_wrong_place_are_synced_at_once_and_no_others() -> None:
             world.expose(world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}"))
         world.change_values(entry={"eips": [OTHER]})
         resynced = [world.poddnat(f"web-{number}")["metadata"].get("annotations") for number in (1, 2)]  # type: ignore[index]
-        assert [bool(annotations) for annotations in resynced] == [True, False]
+        assert [RESYNC_TRIGGERED_AT in annotations for annotations in resynced] == [True, False]
 
 
 def test_pod_moves_by_itself_when_its_address_has_left_the_pool() -> None:
@@ -283,7 +284,7 @@ def test_pods_that_wait_for_quota_get_it_in_order_and_learn_how_much_is_missing(
         assert message.startswith(f"NAT gateway {GATEWAY} has reached its quota of 1 forward entries; an operator has")
         assert message.endswith("2 pods wait for 2 more entries there.")
         # The last one asks first, and often.
-        answer(lambda: world.finalize(first))
+        world.finalized(first)
         wait_until(lambda: world.sync_poddnat(waiting[1]) and world.entries(), 10, "the quota to be used")
         assert [entry.internal_ip for entry in world.entries()] == ["172.16.1.2"]
 

@@ -7,8 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.kube import KubeError
 from poddnat.timestamps import now
 from tests.unit.hooks.world import (
     EIP,
@@ -229,10 +231,29 @@ def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(worl
     assert world.sync_pod(again).status_code == 429
 
 
+def test_pod_takes_the_place_of_a_poddnat_of_its_name_that_nobody_owns(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    orphaned = world.make_poddnat(world.attachment(pod)["spec"])
+    uid = orphaned["metadata"]["uid"]
+    wait_until(lambda: world.service.poddnats.is_alive(uid), 5, "it to be seen")
+    assert world.sync_pod(pod).status_code == 429
+    assert world.poddnat() is None
+    wait_until(lambda: not world.service.poddnats.is_alive(uid), 5, "its end to be seen")
+    assert world.attachment(pod)["metadata"]["name"] == "web-1"
+
+
+def test_pod_is_told_by_which_command_to_delete_what_has_its_name(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    spec = world.attachment(pod)["spec"]
+    owned = world.make_poddnat(spec, owner={**world.make_pod({}, name="other", ip="172.16.1.8"), "kind": "Widget"})
+    wait_until(lambda: world.service.poddnats.is_alive(owned["metadata"]["uid"]), 5, "it to be seen")
+    assert "kubectl delete poddnat -n default web-1" in world.refusal(pod)
+
+
 def test_pod_is_told_why_the_poddnat_of_an_earlier_pod_does_not_go(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=None))
-    world.set_status(poddnat, answer(lambda: world.finalize(poddnat))["status"])
+    world.set_status(poddnat, world.finalized(poddnat)["status"])
     world.api.delete(world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
     again = world.make_pod(EXPOSE_80)
     world.service.pod_reconciler._wall_clock = lambda: now() + dt.timedelta(minutes=1)
@@ -431,3 +452,30 @@ def test_address_that_has_the_pods_own_ports_free_is_preferred() -> None:
             world.expose(world.make_pod(EXPOSE_80, name=f"web-{number}", ip=f"172.16.1.{number}"))
         pod = world.make_pod({**OWN, PORTS: "700"}, name="web-5", ip="172.16.1.5")
         assert ports_of(world.attachment(pod)) == ["700"]
+
+
+def test_refusal_of_the_api_server_is_told_as_what_it_is_and_takes_nothing_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    refusal = KubeError("nodes is forbidden: no right")
+    refusal.__cause__ = ApiException(status=403)
+
+    def refuse(*_args: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr("poddnat.placement.Nodes.is_virtual", refuse)
+    told = answer(lambda: world.sync_pod(pod, poddnat))
+    assert told["annotations"][STATUS].startswith("ApiServerRefused: The API server refuses what poddnat has to do")
+    assert "nodes is forbidden: no right" in told["annotations"][STATUS]
+    assert told["attachments"][0]["spec"] == poddnat["spec"]
+
+
+def test_api_server_that_is_away_is_told_to_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise KubeError("no answer")
+
+    pod = world.make_pod(EXPOSE_80)
+    monkeypatch.setattr("poddnat.placement.Nodes.is_virtual", fail)
+    assert world.sync_pod(pod).status_code == 429

@@ -8,11 +8,14 @@ import pytest
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.controllers import Authorizer
-from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, STATUS, World, answer, running
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, STATUS, World, answer, condition, running
 from vpc_emulator import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+Json = dict[str, Any]
 
 
 @pytest.fixture
@@ -24,6 +27,7 @@ def slow_world() -> Iterator[World]:
 
 def test_finalized_once_the_table_shows_none_of_its_entries(slow_world: World) -> None:
     poddnat = slow_world.expose(slow_world.make_pod({POD_DNAT: "true", PORTS: "80,443"}))
+    first_to_wait(slow_world, poddnat)
     answers = []
 
     def is_final() -> bool:
@@ -39,38 +43,57 @@ def test_finalized_once_the_table_shows_none_of_its_entries(slow_world: World) -
     assert {response.status_code for response, _ in answers} == {429}
 
 
-def test_waiting_for_entries_to_go_is_told_in_whole_seconds(slow_world: World) -> None:
+def first_to_wait(world: World, poddnat: Json) -> Json:
+    """Answer the first finalize call as Metacontroller takes it: its status is written."""
+    waiting = world.finalize(poddnat)
+    assert waiting.status_code == 200
+    told: Json = waiting.get_json()
+    world.set_status(poddnat, told["status"])
+    return told
+
+
+def test_first_call_that_has_to_wait_empties_the_entries_and_keeps_their_ids(slow_world: World) -> None:
     poddnat = slow_world.expose(slow_world.make_pod(EXPOSE_80))
+    told = first_to_wait(slow_world, poddnat)
+    assert (told["finalized"], told["status"]["entries"], told["status"]["ports"]) == (False, [], "")
+    assert told["status"]["releasing"] == [poddnat["status"]["entries"][0]["forwardEntryId"]]
+    assert condition(told)[:2] == ("False", "Leaving")
+    assert told["resyncAfterSeconds"] >= 1
+
+
+def test_waiting_for_entries_to_go_is_written_once_and_then_told_in_whole_seconds(slow_world: World) -> None:
+    poddnat = slow_world.expose(slow_world.make_pod(EXPOSE_80))
+    first_to_wait(slow_world, poddnat)
     assert int(slow_world.finalize(poddnat).headers["Retry-After"]) >= 1
 
 
 def test_finalized_again_gives_the_same_answer(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
-    first = answer(lambda: world.finalize(poddnat))
-    assert answer(lambda: world.finalize(poddnat)) == first
+    first = world.finalized(poddnat)
+    assert world.finalized(poddnat) == first
 
 
 def test_poddnat_that_never_had_entries_is_finalized(world: World) -> None:
     spec = world.attachment(world.make_pod(EXPOSE_80))["spec"]
     poddnat = world.make_poddnat(spec, name="by-hand")
-    assert answer(lambda: world.finalize(poddnat))["finalized"] is True
+    assert world.finalized(poddnat)["finalized"] is True
 
 
 def test_poddnat_with_a_spec_that_makes_no_sense_is_finalized(world: World) -> None:
     poddnat = world.make_poddnat({"portMapping": [], "tableId": "nonsense"}, name="by-hand")
-    assert answer(lambda: world.finalize(poddnat))["finalized"] is True
+    assert world.finalized(poddnat)["finalized"] is True
 
 
 def test_poddnat_without_a_spec_is_finalized(world: World) -> None:
     poddnat = world.make_poddnat({}, name="by-hand")
     del poddnat["spec"]
-    assert answer(lambda: world.finalize(poddnat))["finalized"] is True
+    assert world.finalized(poddnat)["finalized"] is True
 
 
 def test_poddnat_of_a_gateway_that_is_gone_is_finalized(world: World) -> None:
     spec = world.attachment(world.make_pod(EXPOSE_80))["spec"]
     poddnat = world.make_poddnat({**spec, "tableId": "ngw-sold"})
-    assert answer(lambda: world.finalize(poddnat))["finalized"] is True
+    assert world.finalized(poddnat)["finalized"] is True
 
 
 def test_somebody_elses_entry_stays(world: World) -> None:
@@ -78,16 +101,18 @@ def test_somebody_elses_entry_stays(world: World) -> None:
         GATEWAY, external_ip=EIP, external_port=22, internal_ip="172.16.0.9", internal_port=22, name="bastion"
     )
     poddnat = world.expose(world.make_pod(EXPOSE_80))
-    answer(lambda: world.finalize(poddnat))
+    world.finalized(poddnat)
     assert [entry.name for entry in world.entries()] == ["bastion"]
 
 
 def test_status_says_why_an_entry_can_not_be_deleted(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=None))
-    reported = answer(lambda: world.finalize(poddnat))
+    reported = world.finalized(poddnat)
     assert reported["finalized"] is False
     assert reported["status"]["conditions"][0]["reason"] == "AccessDenied"
+    assert reported["status"]["entries"] == []
+    assert reported["status"]["releasing"] == [poddnat["status"]["entries"][0]["forwardEntryId"]]
 
 
 def test_port_is_free_again_when_the_poddnat_has_gone() -> None:
@@ -95,7 +120,7 @@ def test_port_is_free_again_when_the_poddnat_has_gone() -> None:
         poddnat = world.expose(world.make_pod(EXPOSE_80))
         other = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
         assert answer(lambda: world.sync_pod(other))["annotations"][STATUS].startswith("NoFreePorts: ")
-        answer(lambda: world.finalize(poddnat))
+        world.finalized(poddnat)
         world.api.patch(world.poddnats, "web-1", {"metadata": {"finalizers": None}}, "default")
         wait_until(lambda: answer(lambda: world.sync_pod(other))["attachments"], 5, "the port to be given to another")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from metacontroller_standin.waiting import wait_until
-from tests.unit.hooks.world import EXPOSE_80, GATEWAY, World, answer, restarted, running
+from poddnat.api.fixed import OWNER, STRATEGY
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, World, answer, restarted, running
 from vpc_emulator import Fault
 
 
@@ -50,7 +51,7 @@ def test_restarted_server_keeps_a_pods_ports(world: World) -> None:
 def test_restarted_server_finalizes_what_its_predecessor_created(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     with restarted(world) as again:
-        assert answer(lambda: again.finalize(poddnat))["finalized"] is True
+        assert again.finalized(poddnat)["finalized"] is True
     assert world.entries() == []
 
 
@@ -70,3 +71,37 @@ def test_restarted_server_collects_entries_of_a_poddnat_that_went_meanwhile(worl
     world.api.delete(world.poddnats, "web-1", "default")
     with restarted(world, refresh_interval=1.0):
         wait_until(lambda: not world.entries(), 10, "the entry to be collected")
+
+
+def test_poddnat_that_nobody_owns_takes_no_port_of_a_running_pod_over_a_restart() -> None:
+    with running(last_port=512) as world:
+        spec = world.attachment(world.make_pod(EXPOSE_80, name="former", ip="172.16.1.8"))["spec"]
+        ghost = world.make_poddnat(spec, name="former")
+        world.set_status(ghost, answer(lambda: world.sync_poddnat(ghost))["status"])
+        world.api.delete(world.api.resource("v1", "pods"), "former", "default", grace_period=0)
+        wait_until(lambda: not world.service._registry._reservations.by_pod, 5, "the port to be free")
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        with restarted(world) as again:
+            assert again.attachment(pod, poddnat)["spec"] == poddnat["spec"]
+            assert answer(lambda: again.sync_poddnat(poddnat))["status"]["conditions"][0]["reason"] == "Ready"
+            assert answer(lambda: again.sync_poddnat(ghost))["status"]["conditions"][0]["reason"] == "NotAllowed"
+            assert again.attachment(pod, poddnat)["spec"] == poddnat["spec"]
+
+
+def test_poddnat_that_was_kept_beyond_a_limit_takes_no_port_of_a_running_pod_over_a_restart() -> None:
+    limits = {"limits": {"portsPerNamespace": 1}}
+    with running(last_port=513, network=limits) as world:
+        mapping = {"externalPort": "512/513", "internalPort": "80/81"}
+        spec = {"tableId": GATEWAY, "externalIP": EIP, "portMapping": [mapping]}
+        ghost = world.make_poddnat(spec, name="former")
+        marks = {OWNER: "apps/v1 StatefulSet x 1", STRATEGY: "Never"}
+        ghost = world.api.patch(world.poddnats, "former", {"metadata": {"annotations": marks}}, "default")
+        told = answer(lambda: world.sync_poddnat(ghost))["status"]
+        assert told["conditions"][0]["reason"] == "NamespaceLimitReached"
+        world.set_status(ghost, told)
+        world.change_values(last_port=513)
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        with restarted(world) as again:
+            assert again.attachment(pod, poddnat)["spec"] == poddnat["spec"]

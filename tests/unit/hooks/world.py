@@ -18,7 +18,7 @@ import yaml
 from hooks.app import create_app
 from hooks.server import HookServer
 from metacontroller_standin.api import Api, ApiError, name_of, namespace_of
-from metacontroller_standin.apply import owner_reference
+from metacontroller_standin.apply import DECORATOR, owner_reference
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.manifests import point_at
 from metacontroller_standin.memory_api import MemoryApi
@@ -179,8 +179,8 @@ class World:
         return self.api.patch(pods, name_of(pod), {"metadata": {"annotations": annotations}}, namespace_of(pod))
 
     def make_poddnat(self, spec: Json, *, owner: Json | None = None, name: str = "web-1") -> Json:
-        """Create a PodDNAT, as Metacontroller does for a pod, or as anybody may do by hand."""
-        metadata: Json = {"name": name, "namespace": "default"}
+        """Create a PodDNAT, as Metacontroller does for a pod, or as anybody may do by hand who knows the mark."""
+        metadata: Json = {"name": name, "namespace": "default", "annotations": {DECORATOR: "pod-dnat"}}
         if owner is not None:
             metadata["ownerReferences"] = [owner_reference(owner)]
         poddnat = {"apiVersion": "alibabacloud.com/v1", "kind": "PodDNAT", "metadata": metadata, "spec": spec}
@@ -234,6 +234,14 @@ class World:
             self.api.delete(self.poddnats, name_of(poddnat), namespace_of(poddnat))
         shown = self.poddnat(name_of(poddnat)) or poddnat
         return self.client.post("/poddnat/finalize", json=poddnat_request(shown, finalizing=True))
+
+    def finalized(self, poddnat: Json) -> Json:
+        """Ask whether a PodDNAT may go, and write what is told meanwhile, until it may or can't; return the answer."""
+        while True:
+            last = answer(lambda: self.finalize(poddnat))
+            if last["finalized"] or condition(last)[1] != "Leaving":
+                return last
+            self.set_status(poddnat, last["status"])
 
     def stored(self, poddnat: Json) -> Json:
         """Let the API server have a PodDNAT as it is here: what a caller alone says counts for nothing."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from poddnat.ports import PortRegistry, PortRequest
 from tests.unit.ports.samples import AT_A, AT_A_1, IP_2, TWO_GATEWAYS, WEB, WEB_AND_TLS, B, allocation, at, show
-from tests.unit.samples import mapping
+from tests.unit.samples import items, mapping
 from vpc_emulator import ManualClock
 
 if TYPE_CHECKING:
@@ -45,6 +45,26 @@ def test_pod_that_asks_no_more_loses_its_turn(registry: PortRegistry, clock: Man
     assert asks(registry, "new")
 
 
+def test_port_promised_to_a_pod_that_is_deleted_goes_to_the_next_at_once(registry: PortRegistry) -> None:
+    filled(registry)
+    assert [asks(registry, pod_uid) for pod_uid in ("gone", "next")] == [False, False]
+    registry.poddnat_gone("of pod-1")
+    assert not asks(registry, "next")
+    registry.pod_gone("gone")
+    assert asks(registry, "next")
+
+
+def test_port_promised_to_a_pod_that_is_silent_goes_to_others_when_it_has_lost_its_turn(
+    registry: PortRegistry, clock: ManualClock
+) -> None:
+    filled(registry)
+    asks(registry, "gone")
+    registry.poddnat_gone("of pod-1")
+    assert not asks(registry, "new")
+    clock.now += 91
+    assert asks(registry, "new")
+
+
 def test_pod_that_asks_again_keeps_its_turn(registry: PortRegistry, clock: ManualClock) -> None:
     filled(registry)
     for order in [("first", "second"), *[("second", "first")] * 10]:
@@ -54,9 +74,33 @@ def test_pod_that_asks_again_keeps_its_turn(registry: PortRegistry, clock: Manua
     assert [asks(registry, pod_uid) for pod_uid in ("second", "first")] == [False, True]
 
 
-def test_pod_that_needs_more_than_there_is_does_not_hold_up_those_behind_it(registry: PortRegistry) -> None:
+def test_ports_are_kept_for_the_first_pod_that_needs_more_than_there_are(
+    registry: PortRegistry, clock: ManualClock
+) -> None:
     filled(registry)
     asks(registry, "large", WEB_AND_TLS)
+    registry.poddnat_gone("of pod-1")
+    clock.now += 60
+    assert [asks(registry, f"small-{number}") for number in range(100)] == [False] * 100
+    registry.poddnat_gone("of pod-2")
+    assert [asks(registry, "small-0"), asks(registry, "large", WEB_AND_TLS)] == [False, True]
+
+
+def test_pod_that_needs_more_than_there_is_holds_up_those_behind_it_for_two_minutes_only(
+    registry: PortRegistry, clock: ManualClock
+) -> None:
+    filled(registry)
+    asks(registry, "large", WEB_AND_TLS)
+    registry.poddnat_gone("of pod-1")
+    for _ in range(3):
+        clock.now += 41
+        assert not asks(registry, "large", WEB_AND_TLS)
+    assert asks(registry, "small")
+
+
+def test_pod_that_needs_more_than_an_address_offers_holds_up_nobody(registry: PortRegistry) -> None:
+    filled(registry)
+    asks(registry, "huge", items(*(str(port) for port in range(80, 90))))
     registry.poddnat_gone("of pod-1")
     assert asks(registry, "small")
 

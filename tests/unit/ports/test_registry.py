@@ -31,6 +31,7 @@ from tests.unit.ports.samples import (
     foreign,
     left,
     offer,
+    poddnat_with,
     pool,
     registry_of,
     reuses,
@@ -303,3 +304,63 @@ def test_gateway_that_takes_no_more_is_the_last_resort_not_a_refusal(registry: P
 
 def test_nothing_is_allocated_without_a_place(registry: PortRegistry) -> None:
     assert registry.allocate(PortRequest("pod-1", WEB), []) is None
+
+
+def test_what_a_pod_had_is_reserved_for_it_within_the_pool_only(registry: PortRegistry) -> None:
+    had = allocation(AT_A_1, "512->80")
+    assert registry.reserve("pod-1", poddnat_with(had), outlives="of pod-1")
+    registry.update(pool(offer(B)))
+    assert registry.reserved("pod-1", WEB) is None
+    assert not registry.reserve("pod-1", poddnat_with(had), outlives="of pod-1")
+    assert registry.reserved("pod-1", WEB) is None
+
+
+def test_what_a_pod_had_is_not_reserved_for_it_once_others_have_it(registry: PortRegistry) -> None:
+    had = allocation(AT_A_1, "512->80")
+    show(registry, "pod-2", had)
+    assert not registry.reserve("pod-1", poddnat_with(had), outlives="of pod-1")
+
+
+def test_reservation_of_a_pod_that_lives_goes_on_and_ends_with_it(registry: PortRegistry, clock: ManualClock) -> None:
+    registry.reserve("pod-1", poddnat_with(allocation(AT_A_1, "512->80")), outlives="of pod-1")
+    for _ in range(5):
+        clock.now += RESERVED_FOR - 1
+        assert registry.keep("pod-1")
+    assert registry.reserved("pod-1", WEB) is not None
+    registry.pod_gone("pod-1")
+    assert not registry.keep("pod-1")
+    assert registry.reserved("pod-1", WEB) is None
+
+
+def test_shorter_reservation_ends_before_an_earlier_longer_one(registry: PortRegistry, clock: ManualClock) -> None:
+    registry.reserve("pod-1", poddnat_with(allocation(AT_A_1, "512->80")), outlives="of pod-1")
+    registry.reserve("pod-2", poddnat_with(allocation(AT_A_1, "513->80")), outlives="of pod-2", seconds=60.0)
+    clock.now += 61
+    assert (registry.reserved("pod-1", WEB) is None, registry.reserved("pod-2", WEB) is None) == (False, True)
+
+
+def test_addresses_that_are_not_in_the_pool_cost_no_memory_whoever_names_them(registry: PortRegistry) -> None:
+    for number in range(1000):
+        named = allocation((f"ngw-{number % 10}", f"198.51.{number // 250}.{number % 250}"), "512->80")
+        show(registry, f"pod-{number}", named)
+        reuses(registry, named)
+        registry.reserve(f"pod-{number}", poddnat_with(named), outlives=f"of pod-{number}")
+        registry.allocate(PortRequest(f"pod-{number}", WEB), at((B, IP_3)), stay_at=named.key, reuse=[None])
+    assert len(registry._addresses._allocators) <= 2
+
+
+def test_who_has_working_entries_comes_before_who_named_them_first(registry: PortRegistry) -> None:
+    shown = allocation(AT_A_1, "512->80")
+    show(registry, "ghost", shown)
+    show(registry, "pod-1", shown)
+    assert reuses(registry, shown) == [None]
+    registry.entries_seen("of pod-1", A, [foreign("512")])
+    assert reuses(registry, shown) == ["512->80/tcp"]
+    assert registry.earlier_claimant("of ghost") == "of pod-1"
+
+
+def test_entries_bring_nobody_before_others_for_ports_that_have_none(registry: PortRegistry) -> None:
+    show(registry, "first", allocation(AT_A_1, "513->80"))
+    show(registry, "pod-1", allocation(AT_A_1, "512->80", "513->81"))
+    registry.entries_seen("of pod-1", A, [foreign("512")])
+    assert registry.earlier_claimant("of pod-1") == "of first"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from poddnat.api import DRAINED, Fixed, annotations_of, belongs_to_ack, is_terminating, key_of, spec_of
+from poddnat.api import DRAINED, Fixed, annotations_of, is_terminating, key_of, made_by_another, spec_of
 from poddnat.backoff import Backoff
 from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.intervals import (
@@ -101,7 +101,7 @@ class FixedPodController:
     def leaving(self, poddnat: Manifest) -> None:
         """Withdraw the entries of a PodDNAT that is being deleted, at once; its finalize hook sees to the rest."""
         uid = poddnat["metadata"]["uid"]
-        if self._may_write() and uid not in self._withdrawn and not belongs_to_ack(poddnat["metadata"]):
+        if self._may_write() and uid not in self._withdrawn and not made_by_another(poddnat["metadata"]):
             self._withdraw(poddnat)
             self._withdrawn.add(uid)
 

@@ -1,0 +1,183 @@
+"""What a pod gets and loses as it opts out and in again, loses its IP, or brings annotations along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from metacontroller_standin.waiting import wait_until
+from poddnat.api.readiness import CONDITION
+from tests.unit.hooks.world import (
+    EXPOSE_80,
+    POD_DNAT,
+    POD_IP,
+    PORTS,
+    RESULT,
+    STATUS,
+    World,
+    answer,
+    condition,
+    running,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+GATE: dict[str, Any] = {"readinessGates": [{"conditionType": CONDITION}]}
+NOTHING_LEFT: dict[str, str | None] = {POD_DNAT: None, PORTS: None, STATUS: None, RESULT: None}
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A world in which nothing is hasty: ports are reserved for their whole time."""
+    with running(haste=1.0) as world:
+        yield world
+
+
+def stored(world: World) -> Json:
+    return world.api.get(world.api.resource("v1", "pods"), "web-1", "default")
+
+
+def gate(world: World) -> tuple[str, str] | None:
+    conditions = stored(world)["status"].get("conditions") or []
+    return next(((one["status"], one["reason"]) for one in conditions if one["type"] == CONDITION), None)
+
+
+def lose(world: World, poddnat: Json) -> None:
+    """Play Metacontroller for a pod that should have no PodDNAT any more."""
+    if world.poddnat() is not None:
+        world.finalized(poddnat)
+        world.api.patch(world.poddnats, "web-1", {"metadata": {"finalizers": None}}, "default")
+    wait_until(lambda: not world.service.poddnats.is_alive(poddnat["metadata"]["uid"]), 5, "the PodDNAT to go")
+
+
+def port_of(attachment: Json) -> str:
+    return str(attachment["spec"]["portMapping"][0]["externalPort"])
+
+
+def next_port(world: World) -> str:
+    """Tell which port the next pod gets."""
+    return port_of(world.attachment(world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")))
+
+
+def test_pod_that_loses_its_ip_for_a_moment_comes_back_with_its_ports_though_others_ask_meanwhile() -> None:
+    with running(haste=1.0, last_port=512) as world:
+        pod = world.make_pod(EXPOSE_80)
+        poddnat = world.expose(pod)
+        gone = answer(lambda: world.sync_pod(world.set_pod_status(pod, "Running", ""), poddnat))
+        assert gone["attachments"] == []
+        assert gone["resyncAfterSeconds"] > 0
+        lose(world, poddnat)
+        other = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.9")
+        assert world.refusal(other).startswith("NoFreePorts: ")
+        again = world.set_pod_status(pod, "Running", "172.16.1.8")
+        assert port_of(world.attachment(again)) == "512"
+
+
+def test_pod_that_has_finished_leaves_its_ports_to_others(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    assert answer(lambda: world.sync_pod(world.set_pod_status(pod, "Failed", POD_IP), poddnat))["attachments"] == []
+    assert dict(world.service._registry._reservations.by_pod) == {}
+
+
+def test_pod_that_is_switched_off_and_on_again_within_a_minute_has_the_same_ports(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    off = world.annotate(pod, {POD_DNAT: "false"})
+    assert answer(lambda: world.sync_pod(off, poddnat))["attachments"] == []
+    lose(world, poddnat)
+    assert next_port(world) == "513"
+    assert port_of(world.attachment(world.annotate(pod, {POD_DNAT: "true"}))) == "512"
+
+
+def test_pod_that_loses_its_annotation_for_a_moment_has_the_same_ports(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    wait_until(world.service.poddnats.all, 5, "the PodDNAT to be seen")
+    off = world.annotate(pod, {POD_DNAT: None, STATUS: "Ready"})
+    answer(lambda: world.opt_out(off))
+    lose(world, poddnat)
+    assert next_port(world) == "513"
+    assert port_of(world.attachment(world.annotate(pod, {POD_DNAT: "true"}))) == "512"
+
+
+def test_pod_that_is_refused_for_its_namespace_has_the_same_ports_when_that_is_mended(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    world.change_values(network={"allowedNamespaces": {"names": ["other"]}})
+    assert answer(lambda: world.sync_pod(pod, poddnat))["attachments"] == []
+    lose(world, poddnat)
+    world.change_values()
+    assert next_port(world) == "513"
+    assert port_of(world.attachment(pod)) == "512"
+
+
+def wait_seen(world: World) -> None:
+    wait_until(world.service._pods.all, 5, "the pod to be seen by the watch")
+    wait_until(world.service.poddnats.all, 5, "the PodDNAT to be seen")
+
+
+def test_pod_that_removes_all_annotations_ours_included_is_no_longer_exposed_and_no_hook_is_called(
+    world: World,
+) -> None:
+    pod = world.make_pod(EXPOSE_80, **GATE)
+    poddnat = world.expose(pod)
+    ready(world, pod, poddnat)
+    wait_seen(world)
+    world.annotate(pod, NOTHING_LEFT)
+    wait_until(lambda: world.poddnat() is None and not world.entries(), 5, "its PodDNAT and its entry to go")
+    wait_until(lambda: gate(world) == ("False", "NotExposed"), 5, "the gate to close")
+
+
+def test_opt_out_that_nobody_could_act_on_at_once_is_noticed_by_the_next_sync(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    wait_seen(world)
+    poddnat["status"]["conditions"][0]["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    assert condition(answer(lambda: world.sync_poddnat(poddnat)))[0] == "True"
+    world.service._may_write = lambda: False
+    world.annotate(pod, NOTHING_LEFT)
+    uid = pod["metadata"]["uid"]
+    wait_until(lambda: world.service._pods.has_opted_out(uid), 5, "the opt-out to be seen")
+    world.service._may_write = lambda: True
+    world.service._authorizer._clock = lambda: 1e9
+    assert world.sync_poddnat(poddnat).status_code == 429
+    assert world.poddnat() is None
+
+
+def ready(world: World, pod: Json, poddnat: Json) -> None:
+    """Play Metacontroller until a gated pod is ready."""
+    world.annotate(pod, answer(lambda: world.sync_pod(stored(world), poddnat))["annotations"])
+    answer(lambda: world.sync_pod(stored(world), poddnat))
+    assert gate(world) == ("True", "Ready")
+
+
+def test_gate_closes_when_the_annotation_is_removed(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80, **GATE)
+    ready(world, pod, world.expose(pod))
+    world.annotate(pod, {POD_DNAT: None})
+    told = answer(lambda: world.opt_out(stored(world)))
+    assert told["annotations"] == {STATUS: None, RESULT: None}
+    assert gate(world) == ("False", "NotExposed")
+
+
+def test_gated_pod_that_is_switched_off_is_told_so(world: World) -> None:
+    pod = world.make_pod({POD_DNAT: "false"}, **GATE)
+    answer(lambda: world.sync_pod(pod))
+    assert gate(world) == ("False", "NotExposed")
+
+
+def test_gate_stays_closed_for_a_status_that_a_template_brought_along(world: World) -> None:
+    pod = world.make_pod({**EXPOSE_80, STATUS: "Ready", RESULT: "[]"}, **GATE)
+    first = answer(lambda: world.sync_pod(pod))
+    assert first["annotations"][STATUS].startswith("Updating: ")
+    assert gate(world) is None
+    world.annotate(pod, first["annotations"])
+    answer(lambda: world.sync_pod(stored(world)))
+    assert gate(world) == ("False", "Updating")
+    poddnat = world.make_poddnat(first["attachments"][0]["spec"], owner=pod)
+    ready(world, pod, world.set_status(poddnat, answer(lambda: world.sync_poddnat(poddnat))["status"]))
