@@ -48,7 +48,7 @@ def _world(*, at_once: int, foreign: int = 0, seed: int = 1, jitter: float = 0.1
 
 
 def finalized() -> dict[str, float]:
-    """Delete 1 to 100 PodDNATs at once, in tables of 1, 2, 3 and 100 pages: the longest wait after the last entry went."""
+    """Delete 1 to 100 PodDNATs at once, in tables of 1 to 100 pages: the longest wait after the last entry went."""
     lags, writes = [], 0
     for foreign, at_once, count in _worlds():
         gateway = _world(at_once=at_once, foreign=foreign)
@@ -101,7 +101,7 @@ def replaced() -> dict[str, float]:
 
 
 def at_rest() -> dict[str, float]:
-    """Let an active and a standby replica refresh ten tables of 5,000 entries as their budgets allow: calls a minute."""
+    """Let an active and a standby replica refresh ten large tables as their budgets allow: calls a minute."""
     now = [0.0]
     budgets = [ReadBudget(lambda: True, clock=lambda: now[0]), ReadBudget(lambda: False, clock=lambda: now[0])]
     reads = 0

@@ -19,6 +19,7 @@ from poddnat.gateway.intervals import (
     POLL_LONGEST,
     POLL_TOGETHER,
     PRESUMED_RECHECK,
+    STUCK_AFTER,
 )
 from poddnat.gateway.reconciler.calls import Kind
 from poddnat.gateway.reconciler.settle_time import SettleTime, counts, given_that
@@ -38,6 +39,8 @@ _BOLDEST = 1.5
 _PROBABLE = 0.9
 _CERTAIN = 0.999
 _SHORTEST_STEP = 0.001
+_STUCK = 2.0
+"""How many times as long as any write should take one takes that is stuck."""
 _QUICK = 0.05
 """Seconds that a write is taken to occupy the gateway while nothing is known: who asks too early loses little."""
 _TOGETHER = 0.45
@@ -123,7 +126,7 @@ class ConcurrencyLimiter:
             self.limit, self._growing, self._since_try = min(busy, MOST_AT_ONCE), True, 0
         elif self.limit == 1:
             # On a gateway that takes one at a time, taking this one says that the one before has settled.
-            for earlier, write in list(self._unsettled.items()):
+            for earlier, write in [pair for pair in self._unsettled.items() if not self._is_stuck(pair[1], now)]:
                 self._settled(earlier, now)
                 self._presumed_settled, self._presumed_at = (earlier, write), now
         elif not self._growing and not self._trying_more:
@@ -138,7 +141,10 @@ class ConcurrencyLimiter:
     def refused(self, now: float) -> None:
         """Note that the gateway was too busy for a write."""
         self.in_flight -= 1
-        at_most = self.in_flight + len(self._unsettled)
+        at_most = self.in_flight + sum(not self._is_stuck(write, now) for write in self._unsettled.values())
+        if at_most == 0:
+            self._retry_at = now + self._backoff.failed()
+            return  # Not even one: that says nothing of how many it bears.
         start_anew = False
         if at_most >= self.limit and (self._growing or self._trying_more):
             self._since_try = 0
@@ -173,7 +179,8 @@ class ConcurrencyLimiter:
         if write is not None and write.pending_until < asked_at:
             write.pending_until = write.known_at = asked_at
             write.chance = 1.0
-            if (there := sum(other.chance == 1.0 for other in self._unsettled.values())) > self.limit:
+            surely = (other for other in self._unsettled.values() if other.chance == 1.0)
+            if (there := sum(not self._is_stuck(other, asked_at) for other in surely)) > self.limit:
                 self.limit, self._growing = min(there, MOST_AT_ONCE), True
 
     def seen_settled(self, entry_id: str, now: float) -> None:
@@ -225,9 +232,16 @@ class ConcurrencyLimiter:
         begun = write.accepted_at
         since, pending_at = write.known_at - begun, write.pending_until - begun
         settle_time = self._settle_time(write.kind)
+        if self._is_stuck(write, at):
+            return 0.0  # Whether others are refused because of it, only the next write tells.
         if settle_time.mean is None:
             return write.chance  # Nothing is known of how long it takes: only a read tells.
         return write.chance * settle_time.pending_share(at - begun, since=since, pending_at=pending_at)
+
+    def _is_stuck(self, write: _Unsettled, at: float) -> bool:
+        settle_time = self._settle_time(write.kind)
+        limit = STUCK_AFTER if settle_time.mean is None else _STUCK * settle_time.surely_settled()
+        return at - write.accepted_at > limit
 
     def _settled_by(self, write: _Unsettled) -> float:
         settle_time = self._settle_time(write.kind)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from poddnat.api import Problem
 from poddnat.backoff import Backoff
-from poddnat.cloud import EntryFilter
+from poddnat.cloud import CloudError, EntryFilter
 from poddnat.gateway.intervals import CONFLICT_RECHECK, POLL_FIRST, POLL_LONGEST, RETRY_FIRST, RETRY_LONGEST
 from poddnat.gateway.reconciler.calls import Kind
 from poddnat.gateway.reconciler.plan import OwnEntries, Plan
@@ -89,6 +89,9 @@ class DesiredState:
     backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_FIRST, RETRY_LONGEST))
     refused: int = 0
     """How often in a row the gateway was too busy for its write."""
+    failing_since: float = math.inf
+    """When its writes began to fail; infinite: the last one did not."""
+    last_error: CloudError | None = None
     turns: int = 0
     """Writes that it has sent in a row, before others."""
     moved_at: float = 0.0
@@ -129,13 +132,18 @@ class DesiredState:
         """Ask by name no more: the table has been listed. What that may have missed, the cloud doesn't make twice."""
         self.unverified = {rule: why for rule, why in self.unverified.items() if why.evidence is not Evidence.BY_NAME}
 
+    def failed(self, error: CloudError, now: float) -> None:
+        """Note that a write of it came to nothing."""
+        self.failing_since, self.last_error = min(self.failing_since, now), error
+
     def put_off(self, now: float, *, at_least: float = 0.0) -> None:
         """Let its next write wait: ever longer the more often it failed."""
         self.retry_at = now + max(at_least, self.backoff.failed())
 
     def reset_backoff(self) -> None:
         """Forget past failures: something has changed that may have caused them."""
-        self.problem = None
+        self.problem = self.last_error = None
+        self.failing_since = math.inf
         self.refused = 0
         self.retry_at = -math.inf
         self.backoff.reset()

@@ -146,6 +146,8 @@ class Reconciler:
             return conflict
         if desired.problem is not None:
             return desired.problem
+        if desired.last_error is not None and now - desired.failing_since > STUCK_AFTER:
+            return problem_of(desired.last_error, self._state.gateway_id)
         if plan.creates and self._state.gate.quota.is_full(len(self._state.table), now):
             missing = [self._state.desired[uid].missing for uid in self._state.queue.uids(Kind.CREATE)]
             return quota_exceeded(self._state.gateway_id, self._state.gate.quota.known, len(missing), sum(missing))

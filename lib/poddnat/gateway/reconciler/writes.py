@@ -14,8 +14,6 @@ from poddnat.gateway.reconciler.states import Evidence
 from poddnat.model import EntryStatus, ForwardEntry
 
 _FAILURES_TO_LIST, _FAILURES_TO_TELL = 2, 3
-_TRIES_TO_TELL = 7
-"""A write refused so often in a row has been for about a minute, by its backoff."""
 
 
 class Gates(Protocol):
@@ -105,6 +103,7 @@ class Writes:
     def failed(self, call: Write, error: CloudError, now: float) -> None:
         """Take over that a write came to nothing, or that nobody knows."""
         desired = self._state.desired[call.uid]
+        desired.failed(error, now)
         if error.meaning is Meaning.BUSY:
             self._refused(call, desired, error, now)
         else:
@@ -123,7 +122,7 @@ class Writes:
             case Meaning.DENIED | Meaning.UNUSABLE:
                 self._state.gate.failed(error, call.uid, call.rule.external_ip, now)
             case Meaning.UNLISTED:
-                self._put_off(desired, error, now)
+                desired.put_off(now)
             case _:
                 desired.problem = problem_of(error, self._state.gateway_id)
                 desired.put_off(now, at_least=desired.problem.retry_after)
@@ -135,8 +134,8 @@ class Writes:
         desired.refused += 1
         self._refused_since = min(self._refused_since, now)
         self._refusal = error
-        # Refused again while others wait who were not: it may be the entry, and others should not wait for it.
-        is_suspect = desired.refused > 1 and len(self._refused_uids) == 1 and len(self._state.queue) > 0
+        # Refused again, and no other since a write passed last: it may be the entry, and others don't wait for it.
+        is_suspect = desired.refused > 1 and len(self._refused_uids) == 1
         if error.scope is Scope.GATEWAY and not is_suspect:
             self._state.concurrency.refused(now)
             self._state.queue.turn_again(call.kind)
@@ -146,7 +145,7 @@ class Writes:
             self._state.gate.failed(error, call.uid, call.rule.external_ip, now)
         elif isinstance(call, Delete):
             self._put(call.entry, EntryStatus.MODIFYING, now)  # It is not settled after all, and is asked for.
-        self._put_off(desired, error, now)
+        desired.put_off(now)
 
     def _unknown(self, call: Write, desired: DesiredState, error: CloudError, now: float) -> None:
         """Take over that a write may have been done, or that somebody unseen is in its way: a read has to tell."""
@@ -164,12 +163,6 @@ class Writes:
             self._state.poller.invalidate()
         if error.meaning is Meaning.TAKEN and desired.backoff.failures >= _FAILURES_TO_TELL:
             desired.problem = taken_by_unseen(call.rule, error)
-
-    def _put_off(self, desired: DesiredState, error: CloudError, now: float) -> None:
-        """Try again later and ever later; what doesn't pass within a minute or so is told."""
-        desired.put_off(now)
-        if desired.backoff.failures >= _TRIES_TO_TELL:
-            desired.problem = problem_of(error, self._state.gateway_id)
 
     def _put(self, entry: ForwardEntry, status: EntryStatus, now: float) -> None:
         self._state.table.put(replace(entry, status=status))
