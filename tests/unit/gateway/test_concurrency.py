@@ -67,7 +67,7 @@ def test_refusal_at_the_limit_ends_the_growing(limiter: ConcurrencyLimiter) -> N
 
 def test_two_refusals_below_the_limit_begin_anew_with_one(limiter: ConcurrencyLimiter) -> None:
     fill(limiter, 8)
-    for number in range(1, 9):
+    for number in range(1, 8):
         limiter.seen_settled(f"fwd-{number}", 5.0)
     refuse(limiter, 6.0)
     refuse(limiter, 7.0)
