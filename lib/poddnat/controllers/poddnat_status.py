@@ -122,8 +122,10 @@ class StatusReporter:
     def _told(self, poddnat: Manifest, problem: Problem) -> Condition:
         """Tell a problem as an event too, unless that was done before; return the condition that says it."""
         before = observed_condition(poddnat.get("status") or {})
-        told = before is not None and before.reason == problem.reason and before.message.startswith(problem.message)
-        if not told or _was_ready(poddnat):
+        reported_before = (
+            before is not None and before.reason == problem.reason and before.message.startswith(problem.message)
+        )
+        if not reported_before or _was_ready(poddnat):
             log.warning("PodDNAT %s: %s", key_of(poddnat), problem.message)
             self._cluster.warn(poddnat, problem.reason, problem.message)
         return Condition(ready=False, reason=problem.reason, message=f"{problem.message} {problem.details}".rstrip())

@@ -88,7 +88,7 @@ def test_delete_keeps_its_token_whatever_is_wanted(desired: DesiredState) -> Non
 
 
 def test_same_state_desired_again_resets_nothing(desired: DesiredState) -> None:
-    desired.put_off(1.0)
+    desired.back_off(1.0)
     desired.change(OWN, (WEB, TLS), release=False, now=5.0)
     assert (desired.backoff.failures, desired.since) == (1, 0.0)
 
@@ -100,7 +100,7 @@ def test_same_state_desired_again_takes_over_the_ids_of_the_status(desired: Desi
 
 
 def test_other_rules_start_anew(desired: DesiredState) -> None:
-    desired.put_off(1.0)
+    desired.back_off(1.0)
     desired.problem = Problem("Rejected", "No.")
     desired.conflicts_seen = {"fwd-9": 1.0}
     desired.change(OWN, (TLS,), release=False, now=5.0)
@@ -136,19 +136,19 @@ def test_listing_of_the_whole_table_stands_for_a_look_by_name_but_not_by_sides(d
 def test_tries_are_put_off_ever_longer_up_to_half_a_minute(desired: DesiredState) -> None:
     pauses = []
     for _ in range(2000):
-        desired.put_off(100.0)
+        desired.back_off(100.0)
         pauses.append(desired.retry_at - 100.0)
     assert all(0.8 * most <= pause <= most for pause, most in zip(pauses, [0.5, 1, 2, 4, 8, 16, 30, 30], strict=False))
     assert max(pauses) <= RETRY_LONGEST
 
 
 def test_try_is_put_off_at_least_as_long_as_asked(desired: DesiredState) -> None:
-    desired.put_off(100.0, at_least=300.0)
+    desired.back_off(100.0, at_least=300.0)
     assert desired.retry_at == 400.0
 
 
 def test_try_may_be_made_at_once_after_the_backoff_is_reset(desired: DesiredState) -> None:
-    desired.put_off(100.0)
+    desired.back_off(100.0)
     desired.reset_backoff()
     assert desired.retry_at < 0
 

@@ -136,7 +136,7 @@ class DesiredState:
         """Note that a write of it came to nothing."""
         self.failing_since, self.last_error = min(self.failing_since, now), error
 
-    def put_off(self, now: float, *, at_least: float = 0.0) -> None:
+    def back_off(self, now: float, *, at_least: float = 0.0) -> None:
         """Let its next write wait: ever longer the more often it failed."""
         self.retry_at = now + max(at_least, self.backoff.failed())
 

@@ -29,7 +29,7 @@ class Reads:
         self._proven: dict[EntryFilter, float] = {}
         # By the read under way: what it has shown whole, and when that was asked for.
         self._due_last = False
-        self._suspects: dict[str, None] = {}
+        self._not_shown: dict[str, None] = {}
         # Entries of ours that the last listing, of several pages, did not show: asked for by id before it is believed.
         self._listed = False
         # Whether a listing of the whole table has ended that nobody was told of yet.
@@ -83,8 +83,8 @@ class Reads:
         read = self._state.poller.choose(asked, now, stamp=self._state.table.now()) if asked else Find(())
         if isinstance(read, ReadPage):
             return read
-        suspects = [EntryFilter(entry_id=entry_id) for entry_id in self._suspects]
-        filters = (*read.filters, *suspects[: max(0, MOST_FILTERS - len(read.filters))])
+        not_shown = [EntryFilter(entry_id=entry_id) for entry_id in self._not_shown]
+        filters = (*read.filters, *not_shown[: max(0, MOST_FILTERS - len(read.filters))])
         return Find(filters) if filters else None
 
     def found(self, where: EntryFilter, page: EntryPage, *, since: int, started_at: float, now: float) -> None:
@@ -95,7 +95,7 @@ class Reads:
         shown = {entry.entry_id for entry in page.entries}
         self._merge(page.entries, since=since, started_at=started_at, now=now)
         if where.entry_id is not None:
-            self._suspects.pop(where.entry_id, None)
+            self._not_shown.pop(where.entry_id, None)
         if page.total == len(page.entries):
             self._proven[where] = started_at
             self._drop((i for i in self._near(where) if i not in shown), since=since, now=now)
@@ -191,7 +191,7 @@ class Reads:
         ours = [entry.entry_id for entry in missing if self._state.ownership.owner_in(entry.name) is not None]
         foreign = {entry.entry_id for entry in missing}.difference(ours)
         self._drop(self._state.table.unseen_twice(foreign), since=self._state.table.now(), now=now)
-        self._suspects = dict.fromkeys(ours)
+        self._not_shown = dict.fromkeys(ours)
         self._state.concurrency.forget_all_but(self._state.table.ids())
         self.loaded = self._listed = True
         self.current = self.current or listing.started_at >= self._current_from
@@ -202,5 +202,5 @@ class Reads:
 
     def take_listed(self) -> bool:
         """Tell, once each time, that the whole table has been listed and what it did not show been asked for."""
-        listed, self._listed = self._listed and not self._suspects, self._listed and bool(self._suspects)
+        listed, self._listed = self._listed and not self._not_shown, self._listed and bool(self._not_shown)
         return listed

@@ -97,7 +97,7 @@ class Writes:
     def vetoed(self, call: Delete, now: float) -> None:
         """Take over that a leftover was not deleted after all: its PodDNAT lives."""
         self._state.concurrency.failed()
-        self._state.desired[call.uid].put_off(now)
+        self._state.desired[call.uid].back_off(now)
         self._answered(call, now)
 
     def failed(self, call: Write, error: CloudError, now: float) -> None:
@@ -122,10 +122,10 @@ class Writes:
             case Meaning.DENIED | Meaning.UNUSABLE:
                 self._state.gate.failed(error, call.uid, call.rule.external_ip, now)
             case Meaning.UNLISTED:
-                desired.put_off(now)
+                desired.back_off(now)
             case _:
                 desired.problem = problem_of(error, self._state.gateway_id)
-                desired.put_off(now, at_least=desired.problem.retry_after)
+                desired.back_off(now, at_least=desired.problem.retry_after)
         self._answered(call, now)
 
     def _refused(self, call: Write, desired: DesiredState, error: CloudError, now: float) -> None:
@@ -145,7 +145,7 @@ class Writes:
             self._state.gate.failed(error, call.uid, call.rule.external_ip, now)
         elif isinstance(call, Delete):
             self._put(call.entry, EntryStatus.MODIFYING, now)  # It is not settled after all, and is asked for.
-        desired.put_off(now)
+        desired.back_off(now)
 
     def _unknown(self, call: Write, desired: DesiredState, error: CloudError, now: float) -> None:
         """Take over that a write may have been done, or that somebody unseen is in its way: a read has to tell."""
@@ -153,7 +153,7 @@ class Writes:
             desired.intent_ended(call.key)
         if error.meaning is Meaning.UNKNOWN:
             self._state.gate.failed(error, call.uid, call.rule.external_ip, now)
-        desired.put_off(now)
+        desired.back_off(now)
         if isinstance(call, Delete):
             self._put(call.entry, EntryStatus.MODIFYING, now)
             return
