@@ -5,7 +5,7 @@ RETRY_FIRST, RETRY_LONGEST = 0.5, 30.0
 """Between two tries of one PodDNAT's write that was refused for a reason of its own."""
 SUSPEND_FIRST, SUSPEND_LONGEST = 0.25, 30.0
 """Between two tries on a gateway, or an address, that refuses everything: one call tries first."""
-CONCURRENCY_FIRST, CONCURRENCY_LONGEST = 0.25, 10.0
+CONCURRENCY_FIRST, CONCURRENCY_LONGEST = 0.25, 5.0
 """Between two writes that the gateway refuses as too many, where what is known of it does not explain that."""
 QUOTA_RETRY = 60.0
 """After a gateway said that its table is full: the quota may have been raised."""

@@ -89,6 +89,8 @@ class DesiredState:
     backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_FIRST, RETRY_LONGEST))
     refused: int = 0
     """How often in a row the gateway was too busy for its write."""
+    passed_writes: int = 0
+    """How many writes the gateway had taken, of anybody, when it refused this one's last."""
     failing_since: float = math.inf
     """When its writes began to fail; infinite: the last one did not."""
     last_error: CloudError | None = None

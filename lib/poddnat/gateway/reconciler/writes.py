@@ -35,6 +35,7 @@ class Writes:
         # Whose writes the gateway was too busy for since it took one, since when, and what it said.
         self._refused_since = math.inf
         self._refusal: CloudError | None = None
+        self._passed_writes = 0
 
     def next(self, now: float, gates: Gates) -> tuple[Write | None, float]:
         """Choose the next write, or say in how many seconds to ask again."""
@@ -135,7 +136,9 @@ class Writes:
         self._refused_since = min(self._refused_since, now)
         self._refusal = error
         # Refused again, and no other since a write passed last: it may be the entry, and others don't wait for it.
-        is_suspect = desired.refused > 1 and len(self._refused_uids) == 1
+        others = len(self._state.queue) > 0 or self._passed_writes > desired.passed_writes
+        is_suspect = desired.refused > 1 and len(self._refused_uids) == 1 and others
+        desired.passed_writes = self._passed_writes
         if error.scope is Scope.GATEWAY and not is_suspect:
             self._state.concurrency.refused(now)
             self._state.queue.turn_again(call.kind)
@@ -170,6 +173,7 @@ class Writes:
 
     def _passed(self, call: Write, now: float) -> None:
         self._state.gate.passed(call.rule.external_ip)
+        self._passed_writes += 1
         self._refused_uids.clear()
         self._refused_since = math.inf
         desired = self._state.desired[call.uid]
