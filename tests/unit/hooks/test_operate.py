@@ -190,8 +190,7 @@ def test_entries_of_a_poddnat_on_its_way_out_are_no_fault(exposed: Terminal) -> 
     patch = {"metadata": {"finalizers": ["example.com/held"]}}
     world.api.patch(world.poddnats, "web-1", patch, "default")
     world.api.delete(world.poddnats, "web-1", "default")
-    (entry,) = world.entries()
-    world.emulator.delete_entry(GATEWAY, entry.id)
+    wait_until(lambda: world.entries() == [], 10, "the server to withdraw the entry")
     assert kinds(exposed) == []
 
 
