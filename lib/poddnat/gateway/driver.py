@@ -302,13 +302,14 @@ class GatewayDriver:
     def _write(self, call: Create | Delete) -> None:
         """Make a call that writes, and take over what came of it, whatever that is."""
         error: CloudError | None = _unexpected(call, None)
-        entry_id = ""
+        entry_id = table_id = ""
         vetoed = False
         try:
             if not self._may_write():
                 return  # Overtaken by the loss of the lease, after which this process ends.
             if isinstance(call, Create):
-                entry_id = self._create(call)
+                table_id = self._table_id()
+                entry_id = self._create(call, table_id)
             else:
                 vetoed = self._delete(call)
             error = None
@@ -320,23 +321,25 @@ class GatewayDriver:
         finally:
             self._note_rate(_ACTIONS[call.kind], error)
             with self._wake:
-                self._take_write(call, error, entry_id, vetoed=vetoed)
+                self._take_write(call, error, entry_id, table_id, vetoed=vetoed)
                 self._wake.notify()
 
-    def _take_write(self, call: Create | Delete, error: CloudError | None, entry_id: str, *, vetoed: bool) -> None:
+    def _take_write(
+        self, call: Create | Delete, error: CloudError | None, entry_id: str, table_id: str, *, vetoed: bool
+    ) -> None:
         now = self._clock()
         if error is not None:
             self._reconciler.writes.failed(call, error, now)
         elif vetoed and isinstance(call, Delete):
             self._reconciler.writes.vetoed(call, now)
         elif isinstance(call, Create):
-            self._reconciler.writes.created(call, entry_id, self._table_id(), now)
+            self._reconciler.writes.created(call, entry_id, table_id, now)
         else:
             self._reconciler.writes.deleted(call, now)
 
-    def _create(self, call: Create) -> str:
+    def _create(self, call: Create, table_id: str) -> str:
         entry_id = self._cloud.create_forward_entry(
-            table_id=self._table_id(),
+            table_id=table_id,
             rule=call.rule,
             name=call.name,
             client_token=call.token,
@@ -395,8 +398,6 @@ class GatewayDriver:
 
     def _take_read(self, error: CloudError | None) -> bool:
         if error is not None:
-            if not error.passes:
-                log.warning("gateway %s: %s", self.gateway_id, error)
             self._reconciler.reads.failed(error, self._clock())
             return False
         self._reconciler.reads.ended(self._clock())

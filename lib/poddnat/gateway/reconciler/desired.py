@@ -116,11 +116,11 @@ class DesiredState:
         """End an intent. The API would answer its token with the same result even after that has been undone."""
         self._tokens.pop(key, None)
 
-    def change(self, own: OwnEntries, rules: tuple[ForwardRule, ...], *, release: bool, now: float) -> None:
-        """Want something else from now on; what is under way is sorted out by the next plan."""
+    def change(self, own: OwnEntries, rules: tuple[ForwardRule, ...], *, release: bool, now: float) -> bool:
+        """Want this from now on, and tell whether it is new; what is under way is sorted out by the next plan."""
         if rules == self.rules and release == self.release:
             self.own = own
-            return
+            return False
         self.own, self.rules, self.release = own, rules, release
         self.since = self.quiet_since = self.moved_at = now
         self.unverified = {rule: why for rule, why in self.unverified.items() if rule in rules}
@@ -129,6 +129,7 @@ class DesiredState:
         current = {*rules, *self.in_flight}
         self._tokens = {key: token for key, token in self._tokens.items() if isinstance(key, str) or key in current}
         self.reset_backoff()
+        return True
 
     def trust_table(self) -> None:
         """Ask by name no more: the table has been listed. What that may have missed, the cloud doesn't make twice."""

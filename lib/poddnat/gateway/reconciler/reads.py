@@ -133,7 +133,6 @@ class Reads:
     def failed(self, error: CloudError, now: float) -> None:
         """Take over that a read was cut short."""
         asked, self._asked, self._proven = self._asked, [], {}
-        self._state.poller.reading = False
         if error.meaning is not Meaning.THROTTLED:
             self._error = error
             self._state.poller.failed(now)

@@ -73,11 +73,8 @@ class Reconciler:
             desired = DesiredState(own, rules, since=now, quiet_since=now, release=release, moved_at=now)
             self._state.desired[own.uid] = desired
             self._verify(desired)
-        elif (rules, release) != (desired.rules, desired.release):
-            desired.change(own, rules, release=release, now=now)
+        elif desired.change(own, rules, release=release, now=now):
             self._verify(desired)
-        else:
-            desired.own = own
         desired.orphaned = False
         plan = self._state.place(desired, now)
         if self._state.is_fulfilled(desired, plan):
