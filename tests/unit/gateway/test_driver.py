@@ -15,7 +15,7 @@ from tests.unit.gateway.fake_table import OWNERSHIP, entry, own, rule
 from vpc_emulator import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 
 class Cloud:
@@ -25,9 +25,11 @@ class Cloud:
         self.created: list[dict[str, Any]] = []
         self.deleted: list[dict[str, Any]] = []
         self.error: Exception | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def create_forward_entry(self, **call: Any) -> str:
         self.created.append(call)
+        self.meanwhile()
         if self.error is not None:
             raise self.error
         return f"fwd-{len(self.created)}"
@@ -150,3 +152,11 @@ def test_gateway_that_has_gone_since_is_told_and_nothing_sent(driver: GatewayDri
     driver._perform(call)
     assert cloud.created == []
     assert driver.stats().in_flight == 0
+
+
+def test_entry_made_while_its_gateway_goes_is_known_with_its_table(driver: GatewayDriver, cloud: Cloud) -> None:
+    driver.set_desired(own(), (rule(1),))
+    call = next_write(driver)
+    cloud.meanwhile = lambda: driver.update(None)
+    driver._perform(call)
+    assert [(one.entry_id, one.table_id) for one in driver.entries()] == [("fwd-1", "ftb-1")]
