@@ -26,7 +26,7 @@ from poddnat.placement.node_prefixes import NodePrefixes
 log = logging.getLogger(__name__)
 
 _MOST_CACHED = 20_000
-_LOOKS_TO_TELL = 3
+_LOOKS_TO_REPORT = 3
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Request:
 class _Miss:
     """An address that was looked up and not found."""
 
-    looks: int
+    backoff: Backoff
     until: float
     """When to look again."""
     problem: Problem | None
@@ -227,13 +227,13 @@ class PodLocator:
                 self._requested.pop(key, None)
 
     def _note_missed(self, key: _Key, problem: Problem, *, at_once: bool = False) -> None:
-        """Note that an address was not found; that is told once it has lasted for several looks, or ``at_once``."""
+        """Note that an address was not found; reported once it has lasted for several looks, or ``at_once``."""
         with self._wake:
             before = self._missed.get(key)
-            looks = before.looks + 1 if before is not None else 1
-            wait = min(intervals.MISSING_ADDRESS_FIRST * 2 ** (looks - 1), intervals.MISSING_ADDRESS_LONGEST)
-            told = problem if at_once or looks >= _LOOKS_TO_TELL else None
-            self._missed[key] = _Miss(looks, self._clock() + wait, told)
+            backoff = before.backoff if before is not None else _backoff()
+            until = self._clock() + backoff.failed()
+            lasts = at_once or backoff.failures >= _LOOKS_TO_REPORT
+            self._missed[key] = _Miss(backoff, until, problem if lasts else None)
 
     def _note_refused(self, keys: Iterable[_Key], error: CloudError) -> None:
         """Note that a call for one address alone is refused; where that goes on, it is not about the address."""
@@ -278,6 +278,10 @@ class PodLocator:
         with self._wake:
             self._denied = True
             self._routes_until = self._clock() + intervals.ROUTES_TTL
+
+
+def _backoff() -> Backoff:
+    return Backoff(intervals.MISSING_ADDRESS_FIRST, intervals.MISSING_ADDRESS_LONGEST)
 
 
 def _no_interface(ip: str) -> Problem:

@@ -88,7 +88,7 @@ def looking(emulator: Emulator, clock: Clock) -> Iterator[PodLocator]:
             locator.stop()
 
 
-def told(locator: PodLocator, uid: str, ip: str, node: str = "") -> str | None:
+def reported(locator: PodLocator, uid: str, ip: str, node: str = "") -> str | None:
     """Read what is told of an address: a reason, empty for nothing yet; None: it is located."""
     answer = locator.locate(uid, ip, node)
     if isinstance(answer, Located):
@@ -106,13 +106,33 @@ def test_address_that_no_interface_has_is_told_after_three_looks() -> None:
     emulator, clock = cloud(), Clock()
     with looking(emulator, clock) as locator:
         for look in (1, 2, 3):
-            assert told(locator, "pod-1", "172.16.1.99") == ""
+            assert reported(locator, "pod-1", "172.16.1.99") == ""
             wait_until(lambda look=look: emulator.calls.count(ACTION) >= look, 10, "a look")  # type: ignore[misc]
             wait_until(lambda: not locator._requested, 10, "its answer")
-            shown = told(locator, "pod-1", "172.16.1.99")
+            shown = reported(locator, "pod-1", "172.16.1.99")
             clock.now += intervals.MISSING_ADDRESS_LONGEST
         assert shown == "NoNetworkInterface"
-        assert told(locator, "pod-1", "172.16.1.99") == "NoNetworkInterface"
+        assert reported(locator, "pod-1", "172.16.1.99") == "NoNetworkInterface"
+
+
+class Empty(CloudClient):
+    """A cloud in which no interface has any address."""
+
+    def describe_network_interfaces(self, ips: Sequence[str]) -> dict[str, Address]:
+        del ips
+        return {}
+
+
+def test_address_that_no_interface_has_for_days_is_still_looked_up_each_minute() -> None:
+    clock = Clock()
+    locator = PodLocator(Empty(parse(values("http://127.0.0.1:1"))), NODES.get, clock=clock)
+    key = ("pod-1", "172.16.1.99")
+    for _ in range(3 * 24 * 60):
+        locator._look_up({key: ""})
+        clock.now = locator._missed[key].until
+    assert reported(locator, *key) == "NoNetworkInterface"
+    locator._look_up({key: ""})
+    assert 0 < locator._missed[key].until - clock.now <= intervals.MISSING_ADDRESS_LONGEST
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(1, {""}), (5, {"", "CloudUnavailable"})])
@@ -121,7 +141,7 @@ def test_read_that_fails_is_told_once_it_has_failed_three_times(failures: int, e
     emulator.add_fault(Fault("error", action=ACTION, code="ServiceUnavailable", times=failures))
     with looking(emulator, Clock()) as locator:
         seen: set[str | None] = set()
-        wait_until(lambda: seen.add(told(locator, "pod-1", "172.16.1.1")) or None in seen, 10, "the address")  # type: ignore[func-returns-value]
+        wait_until(lambda: seen.add(reported(locator, "pod-1", "172.16.1.1")) or None in seen, 10, "the address")  # type: ignore[func-returns-value]
         assert seen - {None} == expected
 
 
@@ -162,7 +182,7 @@ def test_address_that_lies_only_in_a_prefix_of_its_nodes_interface_is_located(fo
     emulator = prefixes(found_by_address=found_by_address)
     with looking(emulator, Clock()) as locator:
         for number, ip in enumerate(["172.16.17.17", "172.16.17.33", "172.16.17.34"]):
-            wait_until(lambda n=number, ip=ip: told(locator, f"pod-{n}", ip, "node-1") is None, 10, ip)  # type: ignore[misc]
+            wait_until(lambda n=number, ip=ip: reported(locator, f"pod-{n}", ip, "node-1") is None, 10, ip)  # type: ignore[misc]
             located = locator.locate(f"pod-{number}", ip, "node-1")
             assert isinstance(located, Located)
             assert (located.address.eni, located.address.vswitch) == ("eni-2", "vsw-2")
@@ -174,16 +194,16 @@ def test_address_that_lies_only_in_a_prefix_of_its_nodes_interface_is_located(fo
 def test_address_in_a_prefix_of_another_node_is_not_the_pods(node: str) -> None:
     emulator = prefixes(found_by_address=False)
     with looking(emulator, Clock()) as locator:
-        told(locator, "pod-1", "172.16.17.17", node)
+        reported(locator, "pod-1", "172.16.17.17", node)
         wait_until(lambda: ("pod-1", "172.16.17.17") in locator._missed, 10, "the look")
-        assert told(locator, "pod-1", "172.16.17.17", node) == ""
+        assert reported(locator, "pod-1", "172.16.17.17", node) == ""
 
 
 def test_prefix_that_a_node_got_since_it_was_read_is_found() -> None:
     emulator = prefixes(found_by_address=False)
     with looking(emulator, Clock()) as locator:
         locator._node_prefixes._interfaces["node-1"] = []
-        wait_until(lambda: told(locator, "pod-1", "172.16.17.17", "node-1") is None, 10, "the address")
+        wait_until(lambda: reported(locator, "pod-1", "172.16.17.17", "node-1") is None, 10, "the address")
 
 
 # Refused calls
@@ -211,11 +231,11 @@ def test_one_address_that_the_cloud_refuses_does_not_keep_the_others_from_being_
         locator.start()
         try:
             others = [n for n in range(1, 16) if n != bad]
-            wait_until(lambda: all(told(locator, f"pod-{n}", f"172.16.1.{n}") is None for n in others), 10, "them")
-            wait_until(lambda: told(locator, f"pod-{bad}", f"172.16.1.{bad}"), 10, "the refusal to be told")
+            wait_until(lambda: all(reported(locator, f"pod-{n}", f"172.16.1.{n}") is None for n in others), 10, "them")
+            wait_until(lambda: reported(locator, f"pod-{bad}", f"172.16.1.{bad}"), 10, "the refusal to be told")
         finally:
             locator.stop()
-        assert told(locator, f"pod-{bad}", f"172.16.1.{bad}") == "CloudUnavailable"
+        assert reported(locator, f"pod-{bad}", f"172.16.1.{bad}") == "CloudUnavailable"
         assert emulator.calls.count(ACTION) < 20
 
 
@@ -224,14 +244,14 @@ def test_call_that_is_refused_whatever_it_asks_for_is_told_to_all() -> None:
     emulator.add_fault(Fault("error", action=ACTION, code="InvalidVpcId.NotFound", status=404, times=None))
     with looking(emulator, Clock()) as locator:
         uids = [f"pod-{number}" for number in range(50)]
-        wait_until(lambda: all(told(locator, uid, "172.16.1.1") for uid in uids), 10, "all to be told")
+        wait_until(lambda: all(reported(locator, uid, "172.16.1.1") for uid in uids), 10, "all to be told")
 
 
 def test_address_that_nobody_asks_for_any_more_is_looked_up_no_longer() -> None:
     emulator, clock = cloud(), Clock()
     emulator.add_fault(Fault("error", action=ACTION, code="ServiceUnavailable", times=None))
     with looking(emulator, clock) as locator:
-        told(locator, "pod-1", "172.16.1.1")
+        reported(locator, "pod-1", "172.16.1.1")
         wait_until(lambda: emulator.calls.count(ACTION) > 3, 10, "some tries")
         assert locator._requested
         clock.now += intervals.REQUEST_TTL + 1
