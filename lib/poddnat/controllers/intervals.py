@@ -49,8 +49,8 @@ REPAIR_TIMEOUT = 60.0
 
 REMIND_AFTER = 2.0
 """After the hooks are back: until an object that waits gets a write, because nobody has asked about it."""
-REMIND_TOLD_AFTER = 10.0
-"""The same where the user has been told why it waits; most of these are asked about by themselves till then."""
+REMIND_REPORTED_AFTER = 10.0
+"""The same where the reason why it waits is reported already; most of these are asked about by themselves till then."""
 REMIND_EVERY = 0.5
 """Between two lots of such writes, of fifty each."""
 SILENCE = POD_REFUSED_RESYNC + 10.0

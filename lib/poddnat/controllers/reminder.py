@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from poddnat.api import (
@@ -24,7 +25,7 @@ from poddnat.api import (
     observed_condition,
     pod_uid_of,
 )
-from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_TOLD_AFTER, SILENCE
+from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_REPORTED_AFTER, SILENCE
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
 from poddnat.logs import Attempts
 from poddnat.model import ExposedPort, PortMapping
@@ -35,6 +36,16 @@ log = logging.getLogger(__name__)
 Manifest = dict[str, Any]
 
 _AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An object that waits, and has not been asked about since it was found."""
+
+    namespace: str
+    name: str
+    trigger_resync: Callable[[str, str, str], bool]
+    due_at: float
 
 
 class Reminder:
@@ -65,8 +76,8 @@ class Reminder:
         self._lock = threading.Lock()
         self._began: float | None = None
         """When this replica began to answer; None: it doesn't, or it has to look anew."""
-        self._waiting: dict[str, tuple[Manifest, float]] = {}
-        """By uid, what waited then, and has not been asked about since; and when to remind of it."""
+        self._waiting: dict[str, _Waiting] = {}
+        """By uid."""
         self._last_call = clock()
 
     def start(self) -> None:
@@ -93,8 +104,8 @@ class Reminder:
             return
         if self._began is None:
             self._begin()
-        for uid, thing in self._due():
-            if not self._remind(thing):
+        for uid, waiting in self._due():
+            if not self._remind(waiting):
                 return
             with self._lock:
                 self._waiting.pop(uid, None)
@@ -110,39 +121,45 @@ class Reminder:
 
     def _begin(self) -> None:
         began = self._clock()
+        kinds = (
+            (self._cluster.trigger_resync, self._waiting_poddnats()),
+            (self._cluster.trigger_pod_resync, self._waiting_pods()),
+        )
         waiting = {
-            thing["metadata"]["uid"]: (thing, began + (REMIND_TOLD_AFTER if told else REMIND_AFTER))
-            for thing, told in [*self._waiting_poddnats(), *self._waiting_pods()]
+            metadata["uid"]: _Waiting(metadata["namespace"], metadata["name"], trigger, began + after)
+            for trigger, found in kinds
+            for metadata, after in found
         }
         with self._lock:
             self._began, self._waiting = began, waiting
 
-    def _due(self) -> list[tuple[str, Manifest]]:
+    def _due(self) -> list[tuple[str, _Waiting]]:
         present = self._clock()
         with self._lock:
-            due = [(uid, thing) for uid, (thing, at) in self._waiting.items() if at <= present]
+            due = [(uid, waiting) for uid, waiting in self._waiting.items() if waiting.due_at <= present]
         return due[:_AT_ONCE]
 
-    def _waiting_poddnats(self) -> Iterator[tuple[Manifest, bool]]:
-        """Give those that are to change, and whether their users have been told why they wait."""
+    def _waiting_poddnats(self) -> Iterator[tuple[Manifest, float]]:
+        """Give the metadata of those that are to change, and the seconds until they are reminded of."""
         for poddnat in self._poddnats.all():
             condition = observed_condition(poddnat.get("status") or {})
             if is_terminating(poddnat):
-                yield poddnat, False
+                yield poddnat["metadata"], REMIND_AFTER
             elif not is_ready(poddnat) and (condition is None or condition.reason != "PodAway"):
-                yield poddnat, condition is not None and is_current(poddnat)
+                reported = condition is not None and is_current(poddnat)
+                yield poddnat["metadata"], REMIND_REPORTED_AFTER if reported else REMIND_AFTER
 
-    def _waiting_pods(self) -> Iterator[tuple[Manifest, bool]]:
-        """Give those that lack their ports, or show some though they opted out; and whether they have been told why."""
+    def _waiting_pods(self) -> Iterator[tuple[Manifest, float]]:
+        """Give the same of those that lack their ports, or show some though they have opted out."""
         for pod in self._pods.all():
+            status = annotations_of(pod).get(annotations.STATUS)
             if is_terminating(pod):
                 continue
-            shown = annotations_of(pod).get(annotations.STATUS)
             if POD_DNAT not in annotations_of(pod):
-                if shown is not None:
-                    yield pod, False
-            elif shown != annotations.READY or not self._has_ports(pod):
-                yield pod, shown is not None and shown != annotations.READY
+                if status is not None:
+                    yield pod["metadata"], REMIND_AFTER
+            elif status != annotations.READY or not self._has_ports(pod):
+                yield pod["metadata"], REMIND_AFTER if status in {None, annotations.READY} else REMIND_REPORTED_AFTER
 
     def _has_ports(self, pod: Manifest) -> bool:
         metadata = pod["metadata"]
@@ -155,16 +172,13 @@ class Reminder:
             return False
         return exposure is not None and desired is not None and _are_mapped(exposure.items, desired.mappings)
 
-    def _remind(self, thing: Manifest) -> bool:
-        """Write to it; False: the API server doesn't do it now."""
-        metadata = thing["metadata"]
-        is_poddnat = "spec" in thing
-        trigger = self._cluster.trigger_resync if is_poddnat else self._cluster.trigger_pod_resync
+    def _remind(self, waiting: _Waiting) -> bool:
+        """Write to it; False: the API server is away. What it refuses to write is left to Metacontroller's backoff."""
         try:
-            trigger(metadata["namespace"], metadata["name"], rfc3339(self._wall_clock()))
+            waiting.trigger_resync(waiting.namespace, waiting.name, rfc3339(self._wall_clock()))
         except KubeError as error:
             self._attempts.failed(error)
-            return False
+            return error.refused
         self._attempts.worked()
         return True
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+from kubernetes.client.exceptions import ApiException
+
 from poddnat.controllers import Reminder
-from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_TOLD_AFTER, SILENCE
+from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_REPORTED_AFTER, SILENCE
 from poddnat.kube import KubeError
 from vpc_emulator.clock import ManualClock
 
@@ -45,6 +47,7 @@ class Around:
         self.clock = ManualClock()
         self.active = True
         self.away = False
+        self.refused: set[str] = set()
         self.pods = list(pods)
         self.reminded: list[str] = []
         self.reminder_is_new = True
@@ -63,6 +66,8 @@ class Around:
         def note(_namespace: str, name: str, _now: str) -> bool:
             if self.away:
                 raise KubeError("the API server is away")
+            if name in self.refused:
+                raise KubeError("denied by a policy") from ApiException(status=403)
             self.reminded.append(f"{kind}-{name}")
             return True
 
@@ -79,7 +84,7 @@ class Around:
         return self.reminded[before:]
 
 
-def test_what_waits_without_a_word_is_reminded_of_first_and_what_was_told_why_later() -> None:
+def test_what_waits_without_a_reason_is_reminded_of_first_and_what_has_one_reported_later() -> None:
     shown = pod("shown", "Ready")
     around = Around(
         pod("silent"),
@@ -102,7 +107,7 @@ def test_what_waits_without_a_word_is_reminded_of_first_and_what_was_told_why_la
     assert around.look_after(REMIND_AFTER - 0.1) == []
     pods = {"pod-silent", "pod-shown", "pod-changed", "pod-opted-out"}
     assert set(around.look_after(0.1)) == {*pods, "dnat-made", "dnat-leaving"}
-    assert set(around.look_after(REMIND_TOLD_AFTER)) == {"pod-refused", "dnat-waits"}
+    assert set(around.look_after(REMIND_REPORTED_AFTER)) == {"pod-refused", "dnat-waits"}
     assert around.look_after(1000) == []
 
 
@@ -142,7 +147,24 @@ def test_first_call_after_a_silence_is_taken_for_the_end_of_an_outage() -> None:
     assert around.look_after(REMIND_AFTER) == ["pod-web-1"]
 
 
-def test_what_the_api_server_refuses_is_tried_again() -> None:
+def test_poddnat_without_a_spec_is_reminded_of_and_not_the_pod_of_its_name() -> None:
+    around = Around(poddnats=(_without_spec(poddnat("web-1", None)),))
+    assert around.look_after(REMIND_AFTER) == ["dnat-web-1"]
+
+
+def _without_spec(item: Json) -> Json:
+    return {key: part for key, part in item.items() if key != "spec"}
+
+
+def test_object_that_may_not_be_written_holds_up_no_other_and_is_tried_once() -> None:
+    around = Around(pod("web-1"), pod("web-2"))
+    around.refused = {"web-1"}
+    assert around.look_after(REMIND_AFTER) == ["pod-web-2"]
+    around.refused = set()
+    assert around.look_after(REMIND_AFTER) == []
+
+
+def test_what_waits_is_tried_again_after_the_api_server_was_away() -> None:
     around = Around(pod("web-1"))
     around.away = True
     assert around.look_after(REMIND_AFTER) == []
