@@ -6,12 +6,12 @@ judge what it may have.
 
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from poddnat.api import CHECK_ASKED_AT, claimed_entries, is_terminating, key_of, spec_of
 from poddnat.controllers.listener import ControllersListener
-from poddnat.gateway import Fleet
+from poddnat.gateway import Fleet, GatewayDriver
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer
 from poddnat.timestamps import now, rfc3339
 
@@ -50,20 +50,30 @@ class DriftDetector:
         gateway = self._fleet.get(gateway_id)
         if gateway is None or not self._may_write():
             return
+        resynced = self._resynced.get(gateway_id, set())
+        still_drifted = set[str]()
+        try:
+            for poddnat, drifted in self._drifted(gateway):
+                if resynced.issuperset(drifted) or self._resync_drifted(poddnat, gateway_id, drifted):
+                    still_drifted.update(drifted)
+        except KubeError as error:
+            # With the API server away, each of thousands would take as long as this one, and the gateway waits.
+            log.warning(
+                "what has drifted on %s is made anew as PodDNATs are synced, not at once: %s", gateway_id, error
+            )
+            still_drifted |= resynced
+        self._resynced[gateway_id] = still_drifted
+
+    def _drifted(self, gateway: GatewayDriver) -> Iterator[tuple[Manifest, list[str]]]:
+        """Find PodDNATs at rest with the ids of those of their entries that are gone or changed."""
         table = {entry.entry_id: entry.rule for entry in gateway.entries()}
-        resynced, still_drifted = self._resynced.get(gateway_id, set()), set()
         for poddnat in self._poddnats.all():
-            if spec_of(poddnat).get("tableId") != gateway_id or is_terminating(poddnat):
+            if spec_of(poddnat).get("tableId") != gateway.gateway_id or is_terminating(poddnat):
                 continue
             claims = claimed_entries(poddnat.get("status") or {})
             drifted = [entry_id for entry_id, rule in claims.items() if table.get(entry_id) != rule]
-            if (
-                drifted
-                and not gateway.is_busy_with(poddnat["metadata"]["uid"])
-                and (resynced.issuperset(drifted) or self._resync_drifted(poddnat, gateway_id, drifted))
-            ):
-                still_drifted.update(drifted)
-        self._resynced[gateway_id] = still_drifted
+            if drifted and not gateway.is_busy_with(poddnat["metadata"]["uid"]):
+                yield poddnat, drifted
 
     def seen(self, poddnat: Manifest) -> None:
         """Have the gateway's table read again when somebody asks for that on a PodDNAT, once each time."""
@@ -81,22 +91,16 @@ class DriftDetector:
 
     def resync_misplaced(self, is_misplaced: Callable[[Manifest], bool]) -> None:
         """Have those PodDNATs synced at once that other values, or another cloud, leave in the wrong place."""
-        for poddnat in self._poddnats.all() if self._may_write() else ():
-            try:
+        try:
+            for poddnat in self._poddnats.all() if self._may_write() else ():
                 if not is_terminating(poddnat) and is_misplaced(poddnat):
                     self._trigger_resync(poddnat)
                     self._listener.poddnat_spoilt(poddnat)  # A fixed pod is not asked about for its PodDNAT's sake.
-            except KubeError as error:
-                # With the API server away, each of thousands would take as long as this one.
-                log.warning("other values take effect as PodDNATs are synced, not at once: %s", error)
-                return
+        except KubeError as error:
+            log.warning("other values take effect as PodDNATs are synced, not at once: %s", error)
 
     def _resync_drifted(self, poddnat: Manifest, gateway_id: str, drifted: list[str]) -> bool:
-        try:
-            if not self._trigger_resync(poddnat):
-                return False
-        except KubeError as error:
-            log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
+        if not self._trigger_resync(poddnat):
             return False
         what = f"entry {', '.join(drifted)} on {gateway_id}"
         log.warning("PodDNAT %s: somebody deleted or changed %s; it is made anew", key_of(poddnat), what)
@@ -104,5 +108,18 @@ class DriftDetector:
         return True
 
     def _trigger_resync(self, poddnat: Manifest) -> bool:
+        """Have a PodDNAT synced at once; False: it has gone, can't be written to, or is another process' by now.
+
+        Raises:
+            KubeError: the API server is away.
+        """
         metadata = poddnat["metadata"]
-        return self._cluster.trigger_resync(metadata["namespace"], metadata["name"], rfc3339(self._wall_clock()))
+        if not self._may_write():
+            return False
+        try:
+            return self._cluster.trigger_resync(metadata["namespace"], metadata["name"], rfc3339(self._wall_clock()))
+        except KubeError as error:
+            if not error.refused:
+                raise
+            log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
+            return False
