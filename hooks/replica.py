@@ -27,6 +27,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -80,7 +81,8 @@ class Replica:
         self._resigned = False
         self._lost = False
         self._ended_thread = ""
-        self._stopping = threading.Event()
+        # Its put() may interrupt itself, as signals may; an Event's set() then waits for itself for ever.
+        self._stop_requests = SimpleQueue[None]()
         kube = KubeClient(api)
 
         def tell_operators(reason: str, message: str) -> None:
@@ -123,7 +125,7 @@ class Replica:
 
     def _on_stopped_leading(self) -> None:
         self._lost = True
-        self._stopping.set()
+        self._stop_requests.put(None)
 
     def _on_thread_ended(self, ended: threading.ExceptHookArgs) -> None:
         """End the process because a thread has ended by an exception that nobody expected; called on that thread."""
@@ -133,7 +135,7 @@ class Replica:
         trace = ended.exc_value or ended.exc_type()
         log.critical("the thread %s has ended unexpectedly; the process ends, to be started anew", name, exc_info=trace)
         self._ended_thread = self._ended_thread or name
-        self._stopping.set()
+        self._stop_requests.put(None)
 
     def stop_on_signals(self) -> None:
         """Have SIGTERM and SIGINT stop it; for the main thread."""
@@ -141,7 +143,7 @@ class Replica:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
-        self._stopping.set()
+        self._stop_requests.put(None)
 
     def run(self) -> bool:
         """Serve; false when it ends for a lost Lease or an ended thread, so that the process is started anew."""
@@ -153,7 +155,7 @@ class Replica:
             if self._election is not None:
                 self._election.start()
             log.info("poddnat %s, answering on %s", __version__, self._server.url)
-            self._stopping.wait()
+            self._stop_requests.get()
             self._hand_over()
         finally:
             threading.excepthook = before

@@ -19,6 +19,7 @@ from metacontroller_standin.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from poddnat.config import Values
     from tests.unit.hooks.world import World
@@ -110,6 +111,29 @@ def test_lease_is_given_back_only_when_all_work_has_ended_and_hooks_are_answered
     assert steps == [*STARTED, "service stops", "election stops", f"{HAND_OVER} s pass", "server stops"]
 
 
+@pytest.mark.usefixtures("steps")
+def test_signal_that_interrupts_any_line_of_an_earlier_one_does_not_block() -> None:
+    made, ended = make(None), list[bool]()
+
+    def interrupt(frame: FrameType, event: str, _argument: object) -> Any:
+        if event == "line" and frame.f_code.co_filename != __file__:
+            sys.settrace(None)
+            made._on_signal(signal.SIGTERM, frame)
+            sys.settrace(interrupt)
+        return interrupt
+
+    def signalled_twice() -> None:
+        sys.settrace(interrupt)
+        made._on_signal(signal.SIGINT, None)
+        sys.settrace(None)
+        ended.append(made.run())
+
+    serving = threading.Thread(target=signalled_twice, daemon=True)
+    serving.start()
+    serving.join(10)
+    assert ended == [True]
+
+
 @pytest.mark.usefixtures("handlers")
 def test_replica_without_a_lease_ends_without_a_pause(steps: Steps) -> None:
     made = make(None)
@@ -170,7 +194,7 @@ def test_thread_that_ends_itself_ends_nothing_else(steps: Steps) -> None:
     leaving = threading.Thread(target=sys.exit)
     leaving.start()
     leaving.join(10)
-    made._stopping.set()
+    made._on_signal(signal.SIGTERM, None)
     serving.join(10)
     assert ended == [True]
     assert steps.ended_thread() == ""
