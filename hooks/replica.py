@@ -85,7 +85,7 @@ class Replica:
         self._stop_requests = SimpleQueue[None]()
         kube = KubeClient(api)
 
-        def tell_operators(reason: str, message: str) -> None:
+        def warn_operators(reason: str, message: str) -> None:
             if lease is not None:
                 kube.warn_on_lease(lease.namespace, lease.name, reason, message)
 
@@ -94,7 +94,7 @@ class Replica:
             kube,
             CloudClient(values),
             values_path=values_path,
-            tell_operators=tell_operators,
+            warn_operators=warn_operators,
             may_write=self._may_write,
         )
         self._election = None if lease is None else self._make_election(api, lease, port)

@@ -4,68 +4,68 @@ Each part gets the parts that stand below it. What flows upward are events; ``_E
 """
 
 import datetime as dt
-import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from poddnat.api import POD_DNAT, Problem, annotations_of, is_terminating, pod_uid_of, spec_of
+from poddnat.api import is_terminating
 from poddnat.cloud import CloudClient
 from poddnat.config import Values, ValuesFile
 from poddnat.controllers import (
     Assignments,
     Authorizer,
+    Cluster,
     ControllersListener,
     DriftDetector,
     ExposureTimer,
     FixedPodController,
-    OwnershipEvidence,
+    ForwardEntries,
     PodDNATReconciler,
     PodReconciler,
+    PortClaims,
     Refusals,
     Reminder,
     RetainedPodDNATs,
     StatusReporter,
+    orphans_left,
 )
 from poddnat.gateway import Fleet, Ownership
-from poddnat.kube import KubeClient, KubeError, LiveReader, PodDNATInformer, PodInformer
+from poddnat.kube import KubeClient, LiveReader, PodDNATInformer, PodInformer
 from poddnat.model import ForwardEntry
 from poddnat.placement import Namespaces, Nodes, PodLocator
 from poddnat.ports import PortRegistry
 from poddnat.telemetry import Metrics, StateGauges
 from poddnat.timestamps import now
 
-log = logging.getLogger(__name__)
-
 Manifest = dict[str, Any]
 
 
 class _Events(ControllersListener):
-    """Passes on what the parts tell those above them, one group of methods for each package that tells something.
+    """Passes events on to the parts above those that report them, one group of methods for each package.
 
-    Whoever is told is built after those who tell, so ``connect`` comes last. Nothing is told before the start.
+    Those parts are built later, so ``connect`` comes last. Nothing is reported before the start.
     """
 
-    _poddnats: PodDNATInformer
+    _claims: PortClaims
     _reconciler: PodDNATReconciler
     _drift: DriftDetector
     _fixed_pods: FixedPodController
 
-    def __init__(self, registry: PortRegistry, metrics: Metrics, tell_operators: Callable[[str, str], None]) -> None:
+    def __init__(self, registry: PortRegistry, metrics: Metrics, warn_operators: Callable[[str, str], None]) -> None:
         self._registry = registry
         self._metrics = metrics
-        self._tell_operators = tell_operators
+        self._warn_operators = warn_operators
 
     def connect(
         self,
-        poddnats: PodDNATInformer,
+        claims: PortClaims,
         reconciler: PodDNATReconciler,
         drift: DriftDetector,
         fixed_pods: FixedPodController,
     ) -> None:
-        """Name those who are told."""
-        self._poddnats = poddnats
+        """Name the parts that handle events."""
+        self._claims = claims
         self._reconciler = reconciler
         self._drift = drift
         self._fixed_pods = fixed_pods
@@ -74,7 +74,7 @@ class _Events(ControllersListener):
 
     def poddnat_seen(self, poddnat: Manifest) -> None:
         """Take over a PodDNAT that is new or has changed."""
-        self._reconciler.seen(poddnat)
+        self._claims.seen(poddnat)
         self._drift.seen(poddnat)
         if is_terminating(poddnat):
             self._fixed_pods.leaving(poddnat)
@@ -91,6 +91,10 @@ class _Events(ControllersListener):
         self._registry.pod_gone(uid)
         self._fixed_pods.pod_gone(namespace, name, uid)
 
+    def pod_opted_out(self, namespace: str, name: str, uid: str) -> None:
+        """Take back what a pod has that shows nothing of it any more: no hook is called for it."""
+        self._fixed_pods.pod_opted_out(namespace, name, uid)
+
     # Of the gateways
 
     def foreign_changed(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
@@ -99,13 +103,7 @@ class _Events(ControllersListener):
 
     def table_listed(self, gateway_id: str) -> None:
         """Look for PodDNATs whose entries somebody has renamed, deleted or changed, in a table that was just listed."""
-        for poddnat in self._poddnats.all():
-            if spec_of(poddnat).get("tableId") == gateway_id:
-                try:
-                    self._reconciler.recognize(poddnat)
-                except KubeError as error:
-                    log.warning("the API server can't be asked whose entries on %s are: %s", gateway_id, error)
-                    break
+        self._reconciler.table_listed(gateway_id)
         self._drift.check(gateway_id)
 
     def garbage_collected(self, gateway_id: str) -> None:
@@ -113,10 +111,10 @@ class _Events(ControllersListener):
         self._metrics.garbage_collected(gateway_id)
 
     def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
-        """Tell operators that the entries of PodDNATs that are gone are left to them."""
+        """Warn operators that the entries of PodDNATs that are gone are left to them."""
         if count:
-            problem = _held(gateway_id, count, shared=shared)
-            self._tell_operators(problem.reason, problem.message)
+            problem = orphans_left(gateway_id, count, shared=shared)
+            self._warn_operators(problem.reason, problem.message)
 
     def places_left(self) -> None:
         """Have PodDNATs synced that are on a gateway or an address that has gone."""
@@ -137,29 +135,18 @@ class _Events(ControllersListener):
         self._fixed_pods.repair(poddnat)
 
 
-def _held(gateway_id: str, count: int, *, shared: bool) -> Problem:
-    """Say that so many PodDNATs are gone whose entries are kept."""
-    if shared:
-        text = f"Another cluster makes forward entries on {gateway_id} under this cluster's clusterID"
-        act = "an operator has to give each cluster a clusterID of its own in its values; until then none is collected"
-        return Problem("ClusterIdShared", f"{text}; {act}.")
-    text = f"{count} PodDNATs with forward entries on {gateway_id} are gone at once, so the entries are kept"
-    act = 'an operator has to see why ("poddnat audit" lists them), and may delete them by "poddnat audit --fix"'
-    return Problem("ManyOrphans", f"{text}; {act}.")
-
-
 class Service:
     """What the hooks call, and what runs behind them."""
 
     def __init__(
         self,
         values: Values,
-        kube: KubeClient,
+        client: KubeClient,
         cloud: CloudClient,
         *,
         may_write: Callable[[], bool] = lambda: True,
         values_path: Path | None = None,
-        tell_operators: Callable[[str, str], None] = lambda _reason, _message: None,
+        warn_operators: Callable[[str, str], None] = lambda _reason, _message: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
@@ -167,99 +154,72 @@ class Service:
 
         ``may_write`` tells whether this process is the active one: others answer no hook and write nothing.
         ``values_path``: the file that the values come from, to follow its changes.
-        ``tell_operators`` gets a reason and a sentence about what concerns no pod and no PodDNAT.
+        ``warn_operators`` gets a reason and a sentence about what concerns no pod and no PodDNAT.
         ``clock`` measures spans, in seconds; ``wall_clock`` gives times that others read.
         """
-        self._kube = kube
         self._may_write = may_write
-        self._clock, self._wall_clock = clock, wall_clock
+        self._cloud = cloud
         self._values_file = ValuesFile(values_path, values, self.apply) if values_path is not None else None
         self.metrics = Metrics()
-        self._registry = PortRegistry(values, clock=clock)
-        self._events = _Events(self._registry, self.metrics, tell_operators)
-        self._cloud = cloud
         cloud.observe(self.metrics.cloud_called)
-        self.poddnats = PodDNATInformer(kube, on_update=self._events.poddnat_seen, on_delete=self._events.poddnat_gone)
-        self.live = LiveReader(kube, self.poddnats)
-        self._namespaces = Namespaces(values, kube, clock=clock)
-        self._nodes = Nodes(kube, clock=clock)
-        self._locator = PodLocator(cloud, self._nodes.instance_of, clock=clock)
+        self._registry = PortRegistry(values, clock=clock)
+        events = _Events(self._registry, self.metrics, warn_operators)
+
+        # The cluster, and where in the VPC its pods are
+        self.poddnats = PodDNATInformer(client, on_update=events.poddnat_seen, on_delete=events.poddnat_gone)
+        self._pods = PodInformer(client, on_delete=events.pod_gone, on_opt_out=events.pod_opted_out)
+        cluster = Cluster(client, self.poddnats, self._pods)
+        self.live = LiveReader(client, self.poddnats)
+        self._namespaces = Namespaces(values, client, clock=clock)
+        nodes = Nodes(client, clock=clock)
+        self._locator = PodLocator(cloud, nodes.instance_of, clock=clock)
+
+        # The gateways
         ownership = Ownership(values.cluster_id)
-        self.fleet = Fleet(values, cloud, ownership, self.poddnats, self._events, may_write=may_write, clock=clock)
-        self._pods = PodInformer(kube, self._events.pod_gone, self._on_silent_opt_out)
-        self._retained = RetainedPodDNATs(kube, self.poddnats, wall_clock=wall_clock)
-        exposure_timer = ExposureTimer(self._events, clock=clock)
-        self._refusals = Refusals(clock=clock)
-        self.pod_reconciler = self._make_pod_reconciler(kube, exposure_timer)
-        self._authorizer = Authorizer(values, kube, self._namespaces, clock=clock)
-        self.poddnat_reconciler = self._make_poddnat_reconciler(kube, ownership, exposure_timer)
-        self._fixed_pods = self._make_fixed_pod_controller(kube)
-        self.drift = DriftDetector(
-            kube, self.poddnats, self.fleet, self._events, may_write=may_write, wall_clock=wall_clock
-        )
-        self.reminder = Reminder(
-            kube, self.poddnats, self._pods, may_write=may_write, clock=clock, wall_clock=wall_clock
-        )
-        self._events.connect(self.poddnats, self.poddnat_reconciler, self.drift, self._fixed_pods)
-        self.metrics.expect_gateways(values.gateway_ids)
-        gauges = StateGauges(self, self.poddnats, self.fleet, self._registry, self._refusals, wall_clock=wall_clock)
-        self.metrics.watch(gauges)
+        self.fleet = Fleet(values, cloud, ownership, self.poddnats, events, may_write=may_write, clock=clock)
 
-    def _make_pod_reconciler(self, kube: KubeClient, exposure_timer: ExposureTimer) -> PodReconciler:
-        return PodReconciler(
-            kube,
-            self.poddnats,
-            self._retained,
-            Assignments(self.fleet, self._locator, self._registry, exposure_timer),
-            self._nodes,
-            self._namespaces,
-            self._refusals,
-            wall_clock=self._wall_clock,
+        # Pods
+        exposure_timer = ExposureTimer(events, clock=clock)
+        retained = RetainedPodDNATs(cluster, wall_clock=wall_clock)
+        assignments = Assignments(self.fleet, self._locator, self._registry, exposure_timer)
+        refusals = Refusals(clock=clock)
+        self.pod_reconciler = PodReconciler(
+            cluster, retained, assignments, nodes, self._namespaces, refusals, wall_clock=wall_clock
         )
 
-    def _make_poddnat_reconciler(
-        self, kube: KubeClient, ownership: Ownership, exposure_timer: ExposureTimer
-    ) -> PodDNATReconciler:
-        return PodDNATReconciler(
-            OwnershipEvidence(ownership),
-            kube,
-            self.poddnats,
-            self._pods,
+        # PodDNATs
+        self._claims = PortClaims(self._registry)
+        self._authorizer = Authorizer(values, client, self._namespaces, clock=clock)
+        self.poddnat_reconciler = PodDNATReconciler(
+            cluster,
             self.fleet,
-            self._registry,
+            ForwardEntries(self.fleet, ownership),
+            self._claims,
             self._authorizer,
-            self._retained,
-            exposure_timer,
-            StatusReporter(kube, self._registry, exposure_timer, self._routes_denied, wall_clock=self._wall_clock),
-            self._events,
-            wall_clock=self._wall_clock,
+            retained,
+            StatusReporter(client, self._registry, exposure_timer, self._routes_denied, wall_clock=wall_clock),
+            events,
+            wall_clock=wall_clock,
         )
 
-    def _make_fixed_pod_controller(self, kube: KubeClient) -> FixedPodController:
-        return FixedPodController(
-            kube,
-            self.poddnats,
-            self._pods,
-            self._retained,
-            self.pod_reconciler.sync,
+        # What is done without a hook's call
+        self._fixed_pods = FixedPodController(
+            cluster,
+            retained,
+            self.pod_reconciler,
             self.poddnat_reconciler.withdraw,
-            may_write=self._may_write,
-            clock=self._clock,
-            wall_clock=self._wall_clock,
+            may_write=may_write,
+            clock=clock,
+            wall_clock=wall_clock,
         )
+        self.drift = DriftDetector(cluster, self.fleet, events, may_write=may_write, wall_clock=wall_clock)
+        self.reminder = Reminder(cluster, may_write=may_write, clock=clock, wall_clock=wall_clock)
 
-    def _on_silent_opt_out(self, namespace: str, name: str, uid: str) -> None:
-        """Take back what a pod has that lost all annotations of ours and its request: no hook is called for it."""
-        poddnat = self.poddnats.get(namespace, name)
-        if poddnat is None or pod_uid_of(poddnat["metadata"]) != uid or not self._may_write():
-            return
-        try:
-            pod = self._kube.pod(namespace, name)
-            if pod is not None and pod["metadata"]["uid"] == uid and POD_DNAT not in annotations_of(pod):
-                self.poddnat_reconciler.withdraw(poddnat)
-                self.pod_reconciler.opt_out(pod)
-        except KubeError as error:
-            log.warning("pod %s/%s has opted out; its PodDNAT's next sync sees to that: %s", namespace, name, error)
+        events.connect(self._claims, self.poddnat_reconciler, self.drift, self._fixed_pods)
+        self.metrics.expect_gateways(values.gateway_ids)
+        self.metrics.watch(
+            StateGauges(self, self.poddnats, self.fleet, self._registry, refusals, wall_clock=wall_clock)
+        )
 
     def _routes_denied(self) -> bool | None:
         return self._locator.routes_denied
@@ -290,7 +250,7 @@ class Service:
         self._cloud.update(values)
         self._registry.update(values)
         for poddnat in self.poddnats.all():  # What is in the pool again counts again.
-            self.poddnat_reconciler.seen(poddnat)
+            self._claims.seen(poddnat)
         self._namespaces.update(values)
         self._authorizer.update(values)
         self.fleet.update(values)
@@ -299,6 +259,7 @@ class Service:
     def start(self) -> None:
         """Start everything that runs in the background."""
         self.poddnats.start()
+        self._pods.start()
         self._fixed_pods.start()
         self.reminder.start()
         self.fleet.start()
@@ -309,7 +270,8 @@ class Service:
     def take_over(self) -> None:
         """Become the active one: what another process may have written until a moment ago is read again first."""
         self.poddnats.start()
-        self._fixed_pods.relist()
+        self._pods.start()
+        self._fixed_pods.resync()
         self.fleet.resync()
 
     def stop(self) -> None:
@@ -318,6 +280,7 @@ class Service:
             self._values_file.stop()
         self.reminder.stop()
         self._fixed_pods.stop()
+        self._pods.stop()
         self.poddnats.stop()
         self._locator.stop()
         self.fleet.stop()

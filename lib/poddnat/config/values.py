@@ -78,6 +78,10 @@ class Values:
             return any(IPv4Address(external_ip) in network for network in self.blocked)
         return False
 
+    def is_draining(self, external_ip: str) -> bool:
+        """Whether pods are to move off an EIP: it is out of service, and pods don't stay there."""
+        return self.move_from_blocked and self.is_blocked(external_ip)
+
     def quota_of(self, gateway_id: str) -> int | None:
         """How many forward entries a gateway takes, as far as the file says."""
         return next((entry.quota for entry in self.entries_of(gateway_id) if entry.quota is not None), None)

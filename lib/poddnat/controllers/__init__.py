@@ -6,16 +6,19 @@ the cloud.
 
 from poddnat.controllers.assignment import Assignments
 from poddnat.controllers.authorization import Authorizer
+from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.drift import DriftDetector
 from poddnat.controllers.exposure_timer import ExposureTimer
 from poddnat.controllers.fixed.controller import FixedPodController
 from poddnat.controllers.fixed.retained import RetainedPodDNATs
+from poddnat.controllers.forward_entries import ForwardEntries
 from poddnat.controllers.listener import ControllersListener
-from poddnat.controllers.ownership_evidence import OwnershipEvidence
 from poddnat.controllers.pod import PodReconciler
 from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.poddnat import PodDNATReconciler
 from poddnat.controllers.poddnat_status import PodDNATAnswer, StatusReporter
+from poddnat.controllers.port_claims import PortClaims
+from poddnat.controllers.problems import orphans_left
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.reminder import Reminder
 from poddnat.controllers.requeue import RequeueAfter
@@ -23,18 +26,21 @@ from poddnat.controllers.requeue import RequeueAfter
 __all__ = [
     "Assignments",
     "Authorizer",
+    "Cluster",
     "ControllersListener",
     "DriftDetector",
     "ExposureTimer",
     "FixedPodController",
-    "OwnershipEvidence",
+    "ForwardEntries",
     "PodAnswer",
     "PodDNATAnswer",
     "PodDNATReconciler",
     "PodReconciler",
+    "PortClaims",
     "Refusals",
     "Reminder",
     "RequeueAfter",
     "RetainedPodDNATs",
     "StatusReporter",
+    "orphans_left",
 ]

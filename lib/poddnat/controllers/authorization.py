@@ -47,13 +47,13 @@ class Authorizer:
     def __init__(
         self,
         values: Values,
-        cluster: KubeClient,
+        client: KubeClient,
         namespaces: Namespaces,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._values = values
-        self._cluster = cluster
+        self._client = client
         self._namespaces = namespaces
         self._clock = clock
         self._lock = threading.Lock()
@@ -70,6 +70,10 @@ class Authorizer:
             KubeError: the API server did not tell the namespace's labels.
         """
         return self._namespaces.refusal(metadata["namespace"]) or self._outside_pool(desired)
+
+    def is_draining(self, external_ip: str) -> bool:
+        """Whether pods are to move off an address."""
+        return self._values.is_draining(external_ip)
 
     def check(self, metadata: Mapping[str, Any], desired: PodDNAT) -> Verdict | Problem:
         """Tell whether its pod lets the PodDNAT with this metadata have what it asks for; a refusal says why not.
@@ -122,14 +126,14 @@ class Authorizer:
             return _refusal("no pod owns it")
         if owner.name != metadata["name"]:  # One pod has one PodDNAT, whatever somebody writes by hand.
             return _refusal(f"it does not have the name of its pod {owner.name}")
-        pod = self._cluster.pod(metadata["namespace"], owner.name)
+        pod = self._client.pod(metadata["namespace"], owner.name)
         if pod is None or pod["metadata"]["uid"] != owner.uid:
             return _refusal(f"its pod {owner.name} (uid {owner.uid}) is gone")
         return _check_pod(pod, owner.name, desired)
 
     def _ask_fixed(self, metadata: Mapping[str, Any], fixed: Fixed, desired: PodDNAT) -> Verdict | Problem:
         name = metadata["name"]
-        pod = self._cluster.pod(metadata["namespace"], name)
+        pod = self._client.pod(metadata["namespace"], name)
         if pod is None or pod["metadata"]["uid"] != fixed.pod_uid or pod_facts.address_of(pod) is None:
             return Verdict.AWAY
         return _check_pod(pod, name, desired)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from poddnat.api import CHECK_ASKED_AT, claimed_entries, is_terminating, key_of, spec_of
+from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.listener import ControllersListener
 from poddnat.gateway import Fleet, GatewayDriver
-from poddnat.kube import KubeClient, KubeError, PodDNATInformer
+from poddnat.kube import KubeError
 from poddnat.timestamps import now, rfc3339
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,7 @@ class DriftDetector:
 
     def __init__(
         self,
-        cluster: KubeClient,
-        poddnats: PodDNATInformer,
+        cluster: Cluster,
         fleet: Fleet,
         listener: ControllersListener,
         *,
@@ -35,7 +35,6 @@ class DriftDetector:
     ) -> None:
         """``may_write`` tells whether this process is the active one; the listener hears of drifted entries."""
         self._cluster = cluster
-        self._poddnats = poddnats
         self._fleet = fleet
         self._listener = listener
         self._may_write = may_write
@@ -67,7 +66,7 @@ class DriftDetector:
     def _drifted(self, gateway: GatewayDriver) -> Iterator[tuple[Manifest, list[str]]]:
         """Find PodDNATs at rest with the ids of those of their entries that are gone or changed."""
         table = {entry.entry_id: entry.rule for entry in gateway.entries()}
-        for poddnat in self._poddnats.all():
+        for poddnat in self._cluster.poddnats.all():
             if spec_of(poddnat).get("tableId") != gateway.gateway_id or is_terminating(poddnat):
                 continue
             claims = claimed_entries(poddnat.get("status") or {})
@@ -92,7 +91,7 @@ class DriftDetector:
     def resync_misplaced(self, is_misplaced: Callable[[Manifest], bool]) -> None:
         """Have those PodDNATs synced at once that other values, or another cloud, leave in the wrong place."""
         try:
-            for poddnat in self._poddnats.all() if self._may_write() else ():
+            for poddnat in self._cluster.poddnats.all() if self._may_write() else ():
                 if not is_terminating(poddnat) and is_misplaced(poddnat):
                     self._trigger_resync(poddnat)
                     self._listener.poddnat_spoilt(poddnat)  # A fixed pod is not asked about for its PodDNAT's sake.
@@ -113,11 +112,11 @@ class DriftDetector:
         Raises:
             KubeError: the API server is away.
         """
-        metadata = poddnat["metadata"]
+        metadata, time = poddnat["metadata"], rfc3339(self._wall_clock())
         if not self._may_write():
             return False
         try:
-            return self._cluster.trigger_resync(metadata["namespace"], metadata["name"], rfc3339(self._wall_clock()))
+            return self._cluster.client.trigger_resync(metadata["namespace"], metadata["name"], time)
         except KubeError as error:
             if not error.refused:
                 raise

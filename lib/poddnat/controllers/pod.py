@@ -33,6 +33,7 @@ from poddnat.api import (
     status_annotations,
 )
 from poddnat.controllers.assignment import Assignment, Assignments
+from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.intervals import (
     FIXED_POD_NOT_READY_RESYNC,
@@ -49,7 +50,7 @@ from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.problems import not_adopted, refused_by_api_server
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter, RequeueError
-from poddnat.kube import KubeClient, KubeError, PodDNATInformer
+from poddnat.kube import KubeError
 from poddnat.model import Exposure
 from poddnat.placement import Namespaces, Nodes
 from poddnat.timestamps import now, rfc3339
@@ -64,8 +65,7 @@ class PodReconciler:
 
     def __init__(
         self,
-        cluster: KubeClient,
-        poddnats: PodDNATInformer,
+        cluster: Cluster,
         retained: RetainedPodDNATs,
         assignments: Assignments,
         nodes: Nodes,
@@ -76,7 +76,6 @@ class PodReconciler:
     ) -> None:
         """``wall_clock`` is for the times of conditions, and the age of what is in a pod's way."""
         self._cluster = cluster
-        self._poddnats = poddnats
         self._retained = retained
         self._assignments = assignments
         self._nodes = nodes
@@ -95,7 +94,7 @@ class PodReconciler:
             self._refusals.answered(pod["metadata"]["uid"], "")
             return PodAnswer(_as_it_is(observed))
         for oddity in annotations.oddities(pod_facts.annotations_of(pod)):
-            self._cluster.warn(pod, "AnnotationIgnored", oddity)
+            self._cluster.client.warn(pod, "AnnotationIgnored", oddity)
         retained = self._retained.find(pod)
         try:
             answer = self._answer(pod, observed, retained)
@@ -166,17 +165,17 @@ class PodReconciler:
         status = readiness.NOT_ASKED if answer.opted_out else pod_facts.annotations_of(pod).get(annotations.STATUS)
         now = rfc3339(self._wall_clock())
         condition = readiness.changed_condition(pod, status, now, exposed=answer.exposed)
-        return condition is not None and self._cluster.set_pod_condition(pod, condition)
+        return condition is not None and self._cluster.client.set_pod_condition(pod, condition)
 
     def opt_out(self, pod: Manifest) -> PodAnswer | RequeueAfter:
         """Take back what a pod was given that no longer asks for anything."""
         metadata = pod["metadata"]
         self._refusals.answered(metadata["uid"], "")
-        known = self._poddnats.get(metadata["namespace"], metadata["name"])
+        known = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.belongs_to(known, metadata["uid"])):
             self._assignments.reserve_for_now(metadata["uid"], known)
             try:
-                self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
+                self._cluster.client.delete_poddnat(metadata["namespace"], metadata["name"], known["metadata"]["uid"])
             except KubeError as error:
                 log.warning("deleting PodDNAT %s/%s: %s", metadata["namespace"], metadata["name"], error)
                 return RequeueAfter(REQUEUE_AFTER_ERROR)
@@ -196,7 +195,7 @@ class PodReconciler:
 
     def _exposed(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> PodAnswer:
         metadata = pod["metadata"]
-        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
+        namesake = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
             raise self._in_the_way(namesake)
         if observed is not None and pod_facts.is_terminating(observed):
@@ -226,7 +225,7 @@ class PodReconciler:
             # From before it was fixed: Metacontroller deletes that one, and the ports go over.
             self._assignments.reserve(metadata["uid"], observed)
             return PodAnswer(annotations=reported(pod, None, None), resync_after=REQUEUE_SOON)
-        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
+        namesake = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         if namesake is not None and retained is None:
             raise self._in_the_way(namesake)
         if retained is not None and pod_facts.is_terminating(retained):
@@ -239,12 +238,12 @@ class PodReconciler:
             owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned
         )
         if retained is None:
-            self._cluster.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
+            self._cluster.client.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
             raise RequeueError
         if spec_of(retained) != desired.spec() or not record.is_written(retained["metadata"]):
             self._retained.announce_move(pod, retained, desired)
             patch = fixed.update_patch(retained, record, desired)
-            self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch)
+            self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch)
             raise RequeueError
         if assigned.problem is not None:
             return self._refused(pod, assigned.problem)
@@ -263,7 +262,7 @@ class PodReconciler:
             given = port_list.brief([f"{mapping.external.shown} for {mapping.item}" for mapping in others], quote="")
             where = f"not free on {assigned.poddnat.external_ip}, or not in the pool"
             text = f"Public ports equal to the pod's own are {where}"
-            self._cluster.warn(pod, "OtherPorts", f"{text}: it has {given}; nobody has to act.")
+            self._cluster.client.warn(pod, "OtherPorts", f"{text}: it has {given}; nobody has to act.")
         return assigned
 
     def _in_the_way(self, namesake: Manifest) -> Exception:
@@ -275,7 +274,7 @@ class PodReconciler:
         if record is None and not metadata.get("ownerReferences") and not pod_facts.is_terminating(namesake):
             # Orphaned, or restored without its owner: it is of this pod's name, and nobody has it.
             log.info("PodDNAT %s: deleted, because no pod owns it, and the pod of its name needs one", key_of(namesake))
-            self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+            self._cluster.client.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
             return RequeueError()
         will_go = record.release_strategy.follows if record is not None else owner is not None and owner.kind == "Pod"
         if will_go or pod_facts.is_terminating(namesake):
@@ -303,7 +302,7 @@ class PodReconciler:
         changes = status_annotations(pod, annotations.format_status(problem.reason, problem.message), None)
         if changes:
             log.warning("refused: %s: %s", problem.reason, problem.message)
-            self._cluster.warn(pod, problem.reason, problem.message)
+            self._cluster.client.warn(pod, problem.reason, problem.message)
         return PodAnswer(
             annotations=changes, resync_after=problem.retry_after or POD_REFUSED_RESYNC, refused=problem.reason
         )

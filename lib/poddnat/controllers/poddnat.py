@@ -5,6 +5,7 @@ write; a status is written when there is something lasting to say.
 """
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,27 +28,28 @@ from poddnat.api import (
     spec_of,
 )
 from poddnat.controllers.authorization import Authorizer, Verdict
-from poddnat.controllers.exposure_timer import ExposureTimer
+from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.fixed.retained import ReleaseDue, RetainedPodDNATs
+from poddnat.controllers.forward_entries import ForwardEntries
 from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
 from poddnat.controllers.listener import ControllersListener
-from poddnat.controllers.ownership_evidence import OwnershipEvidence
 from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusReporter
-from poddnat.controllers.problems import claimed_earlier, not_adopted, was_refused
+from poddnat.controllers.port_claims import PortClaims
+from poddnat.controllers.problems import not_adopted
 from poddnat.controllers.requeue import RequeueAfter
 from poddnat.gateway import (
     Blocked,
     Fleet,
     GatewayDriver,
-    OwnEntries,
     Progress,
     Waiting,
     address_left,
     gateway_missing,
 )
-from poddnat.kube import KubeClient, PodDNATInformer, PodInformer
-from poddnat.ports import PortRegistry
+from poddnat.kube import KubeError
 from poddnat.timestamps import now, rfc3339
+
+log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 Answer = PodDNATAnswer | RequeueAfter
@@ -60,7 +62,6 @@ class _Sync:
     """One PodDNAT at one sync, for the steps of it."""
 
     poddnat: Manifest
-    own_entries: OwnEntries
     desired: PodDNAT
     fixed: Fixed | None
     gateway: GatewayDriver | None
@@ -86,30 +87,24 @@ class PodDNATReconciler:
 
     def __init__(
         self,
-        evidence: OwnershipEvidence,
-        cluster: KubeClient,
-        poddnats: PodDNATInformer,
-        pods: PodInformer,
+        cluster: Cluster,
         fleet: Fleet,
-        registry: PortRegistry,
+        entries: ForwardEntries,
+        claims: PortClaims,
         authorizer: Authorizer,
         retained: RetainedPodDNATs,
-        exposure_timer: ExposureTimer,
         reporter: StatusReporter,
         listener: ControllersListener,
         *,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
         """Put it together; the listener hears of each PodDNAT that asks for what it may not have."""
-        self._evidence = evidence
         self._cluster = cluster
-        self._poddnats = poddnats
-        self._pods = pods
         self._fleet = fleet
-        self._registry = registry
+        self._entries = entries
+        self._claims = claims
         self._authorizer = authorizer
         self._retained = retained
-        self._exposure_timer = exposure_timer
         self._reporter = reporter
         self._listener = listener
         self._wall_clock = wall_clock
@@ -132,24 +127,25 @@ class PodDNATReconciler:
         try:
             yield
         finally:
-            if self._poddnats.was_deleted(poddnat["metadata"]["uid"]):
+            if self._cluster.poddnats.was_deleted(poddnat["metadata"]["uid"]):
                 self.gone(poddnat)
 
     def _sync(self, poddnat: Manifest) -> Answer:
-        own_entries = self._evidence.own_entries(poddnat)
         if made_by_another(poddnat["metadata"]):
-            return self._leave_alone(poddnat, own_entries)
+            # Anybody may have taken our mark off it, so nothing of ours stays behind it.
+            self._entries.withdraw(poddnat)
+            return self._reporter.left_alone(poddnat, not_adopted(poddnat["metadata"]["name"]))
         if is_terminating(poddnat):
             # Somebody's finalizer holds it though ours has gone: nobody would tell when its pod goes.
-            self._fleet.withdraw(own_entries)
+            self._entries.withdraw(poddnat)
             return self._reporter.reported(poddnat, (), LEAVING)
         fixed = Fixed.read(poddnat["metadata"])
         try:
             desired = parse_spec(spec_of(poddnat), absent=fixed is not None)
         except SpecError as error:
-            return self._refuse_spec(poddnat, own_entries, error)
-        self.seen(poddnat)
-        sync = _Sync(poddnat, own_entries, desired, fixed, self._fleet.get(desired.gateway_id))
+            return self._refuse_spec(poddnat, error)
+        self._claims.seen(poddnat)
+        sync = _Sync(poddnat, desired, fixed, self._fleet.get(desired.gateway_id))
         unasked = (self._pod_away, self._leave_other_gateways, self._misplaced, self._at_rest)
         if (answer := _first(sync, *unasked)) is not None:
             return answer
@@ -157,15 +153,8 @@ class PodDNATReconciler:
         steps = (self._not_permitted, self._opted_out, self._pod_just_went, self._table_unknown)
         return _first(asked, *steps) or self._bring_about(asked)
 
-    # Where the spec says nothing.
-
-    def _leave_alone(self, poddnat: Manifest, own_entries: OwnEntries) -> Answer:
-        # Anybody may have taken our mark off it, so nothing of ours stays behind it.
-        self._fleet.withdraw(own_entries)
-        return self._reporter.left_alone(poddnat, not_adopted(poddnat["metadata"]["name"]))
-
-    def _refuse_spec(self, poddnat: Manifest, own_entries: OwnEntries, error: SpecError) -> Answer:
-        self._fleet.withdraw(own_entries)
+    def _refuse_spec(self, poddnat: Manifest, error: SpecError) -> Answer:
+        self._entries.withdraw(poddnat)
         self._listener.poddnat_spoilt(poddnat)
         act = "the user has to correct or delete this PodDNAT"
         return self._reporter.blocked(poddnat, Problem("InvalidSpec", f"{error}; {act}."))
@@ -180,23 +169,23 @@ class PodDNATReconciler:
         """
         if sync.fixed is None or sync.desired.internal_ip:
             return None
-        self._fleet.withdraw(sync.own_entries)
+        self._entries.withdraw(sync.poddnat)
         if self._retained.tie(sync.poddnat, sync.fixed):
             return RequeueAfter(REQUEUE_SOON)
         absence = self._retained.check_absence(sync.poddnat, sync.fixed)
         if isinstance(absence, ReleaseDue):
             self._retained.release(sync.poddnat, absence.message)
             return RequeueAfter(REQUEUE_SOON)
-        self._note_allowed(sync)  # There may be ports left by now.
+        self._claims.allowed(sync.poddnat)  # There may be ports left by now.
         denied = self._authorizer.denied_by_values(sync.metadata, sync.desired)
-        if (problem := denied or self._registry.exceeded_limit(sync.own_entries.uid)) is not None:
-            self._give_up_ports(sync)
+        if (problem := denied or self._claims.exceeded_limit(sync.poddnat)) is not None:
+            self._claims.refused(sync.poddnat, sync.desired)
             return self._reporter.blocked(sync.poddnat, problem)
         condition = Condition(ready=False, reason="PodAway", message=absence.message)
         return self._reporter.reported(sync.poddnat, (), condition, resync_after=absence.resync_after)
 
     def _leave_other_gateways(self, sync: _Sync) -> None:
-        self._fleet.leave_others(sync.own_entries, sync.desired.gateway_id)
+        self._entries.leave_others(sync.poddnat, sync.desired.gateway_id)
 
     def _misplaced(self, sync: _Sync) -> Answer | None:
         if (problem := self._authorizer.denied_by_values(sync.metadata, sync.desired)) is not None:
@@ -216,20 +205,20 @@ class PodDNATReconciler:
             return None
         if not self._authorizer.has_allowed(sync.metadata, sync.desired):
             return None
-        if sync.fixed is not None and not self._pods.is_alive(sync.fixed.pod_uid):
+        if sync.fixed is not None and not self._cluster.pods.is_alive(sync.fixed.pod_uid):
             return None
-        if self._pods.has_opted_out(pod_uid_of(sync.metadata)):
+        if self._cluster.pods.has_opted_out(pod_uid_of(sync.metadata)):
             return None  # Its own hook notices that only where it still shows the result.
         since = ready_since(sync.poddnat.get("status") or {})
         if since is None or since >= rfc3339(self._wall_clock() - dt.timedelta(seconds=PROBATION)):
             return None
-        done = sync.gateway.working(sync.own_entries, sync.desired.rules)
+        done = sync.gateway.working(self._entries.own(sync.poddnat), sync.desired.rules)
         return None if done is None else self._report(sync, done)
 
     def _not_permitted(self, sync: _Sync) -> Answer | None:
         if isinstance(sync.verdict, Problem):
             return self._refuse(sync, sync.verdict)
-        self._note_allowed(sync)
+        self._claims.allowed(sync.poddnat)
         return None
 
     def _opted_out(self, sync: _Sync) -> Answer | None:
@@ -237,14 +226,14 @@ class PodDNATReconciler:
             return None
         metadata = sync.metadata
         text = f"This PodDNAT is deleted, because its pod {metadata['name']} asks for no public ports"
-        self._cluster.warn(sync.poddnat, "NotAllowed", f"{text}; the user has to annotate the pod to get some.")
-        self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+        self._cluster.client.warn(sync.poddnat, "NotAllowed", f"{text}; the user has to annotate the pod to get some.")
+        self._cluster.client.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
         return RequeueAfter(REQUEUE_SOON)
 
     def _pod_just_went(self, sync: _Sync) -> Answer | None:
         if sync.verdict is not Verdict.AWAY:
             return None
-        self._fleet.withdraw(sync.own_entries)
+        self._entries.withdraw(sync.poddnat)
         self._retained.suspend(sync.poddnat)
         return RequeueAfter(REQUEUE_SOON)
 
@@ -264,17 +253,17 @@ class PodDNATReconciler:
         problem = self._fleet.problem(desired.gateway_id)
         if sync.gateway is None or problem is not None:
             return self._reporter.blocked(poddnat, problem or gateway_missing(desired.gateway_id))
-        own_entries = self._evidence.confirmed_by_pod(poddnat, desired, sync.gateway)
+        own_entries = self._entries.confirmed_by_pod(poddnat, desired, sync.gateway)
         present = {entry.rule for entry in sync.gateway.entries_of(own_entries)}
         rules = desired.rules
         if sync.verdict is Verdict.LEAVING:
             rules = tuple(rule for rule in rules if rule in present)
-        if not present.issuperset(rules) and (claimant := self._registry.earlier_claimant(own_entries.uid)) is not None:
-            return self._reporter.blocked(poddnat, claimed_earlier(desired.external_ip, claimant))
+        if not present.issuperset(rules) and (conflict := self._claims.conflict(poddnat, desired)) is not None:
+            return self._reporter.blocked(poddnat, conflict)
         progress = sync.gateway.set_desired(own_entries, rules)
-        if sync.fixed is not None and self._pods.was_deleted(sync.fixed.pod_uid):
+        if sync.fixed is not None and self._cluster.pods.was_deleted(sync.fixed.pod_uid):
             # It went after it was asked: what the watch took back then must not come again.
-            self._fleet.withdraw(own_entries)
+            self._entries.withdraw(poddnat)
             return RequeueAfter(REQUEUE_SOON)
         return self._report(sync, progress)
 
@@ -282,21 +271,14 @@ class PodDNATReconciler:
 
     def _refuse(self, sync: _Sync, problem: Problem) -> Answer:
         """Take away what a PodDNAT may not have, and let others have the ports that it named."""
-        self._fleet.withdraw(sync.own_entries)
+        self._entries.withdraw(sync.poddnat)
         if sync.fixed is None:
-            self._give_up_ports(sync)
+            self._claims.refused(sync.poddnat, sync.desired)
         self._listener.poddnat_spoilt(sync.poddnat)
         return self._reporter.blocked(sync.poddnat, problem)
 
-    def _give_up_ports(self, sync: _Sync) -> None:
-        self._registry.poddnat_refused(sync.own_entries.uid, sync.desired)
-
-    def _note_allowed(self, sync: _Sync) -> None:
-        self._registry.poddnat_allowed(sync.own_entries.uid)
-        self.seen(sync.poddnat)
-
     def _report(self, sync: _Sync, progress: Progress) -> Answer:
-        self._evidence.saw_working(sync.poddnat, progress.entries)
+        self._entries.saw_working(sync.poddnat, progress.entries)
         return self._reporter.progress_of(sync.poddnat, sync.desired.working(progress.entries), progress)
 
     # What else becomes of PodDNATs.
@@ -312,27 +294,34 @@ class PodDNATReconciler:
             return False
         denied = self._authorizer.denied_by_values(poddnat["metadata"], desired)
         there = self._fleet.exists(desired.gateway_id) and self._fleet.serves(desired.gateway_id, desired.external_ip)
-        return denied is not None or not there or self._registry.is_draining(desired.external_ip)
+        return denied is not None or not there or self._authorizer.is_draining(desired.external_ip)
 
-    def recognize(self, poddnat: Manifest) -> None:
+    def table_listed(self, gateway_id: str) -> None:
+        """Find out whose entries are those that somebody has renamed, in a table that was just listed."""
+        for poddnat in self._cluster.poddnats.all():
+            if spec_of(poddnat).get("tableId") == gateway_id:
+                try:
+                    with self._unless_gone(poddnat):
+                        self._recognize(poddnat)
+                except KubeError as error:
+                    log.warning("the API server can't be asked whose entries on %s are: %s", gateway_id, error)
+                    return
+
+    def _recognize(self, poddnat: Manifest) -> None:
         """Find out whether entries that a PodDNAT's status names are its own though their names don't say so.
 
         Its pod tells, and is asked only where there are such entries; once it has gone, nothing could tell.
-
-        Raises:
-            KubeError: the API server could not be asked about the pod.
         """
         desired = None if made_by_another(poddnat["metadata"]) else desired_by(poddnat)
         gateway = self._fleet.get(desired.gateway_id) if desired is not None else None
         if desired is None or gateway is None:
             return
-        own_entries = self._evidence.own_entries(poddnat)
-        self._registry.entries_seen(own_entries.uid, desired.gateway_id, gateway.entries_of(own_entries))
-        if not self._evidence.unproven(poddnat, desired, gateway):
+        self._claims.entries_seen(poddnat, desired.gateway_id, gateway.entries_of(self._entries.own(poddnat)))
+        if not self._entries.unproven(poddnat, desired, gateway):
             return
         # A pod that no longer asks for anything has that address all the same.
         if self._authorizer.check(poddnat["metadata"], desired) in _POD_HAS_THAT_ADDRESS:
-            self._evidence.confirmed_by_pod(poddnat, desired, gateway)
+            self._entries.confirmed_by_pod(poddnat, desired, gateway)
 
     def finalize(self, poddnat: Manifest) -> Answer:
         """Take a PodDNAT's entries off the cloud; finalized once a listing shows none.
@@ -344,40 +333,26 @@ class PodDNATReconciler:
             return self._finalize(poddnat)
 
     def _finalize(self, poddnat: Manifest) -> Answer:
-        self.recognize(poddnat)
-        own_entries = self._evidence.own_entries(poddnat)
+        self._recognize(poddnat)
         finalized = PodDNATAnswer(kept_status(poddnat.get("status") or {}), finalized=True)
-        if made_by_another(poddnat["metadata"]) and not self._fleet.has_any(own_entries):
+        if made_by_another(poddnat["metadata"]) and not self._entries.has_any(poddnat):
             return finalized
-        self._authorizer.forget(own_entries.uid)
-        outcomes = self._fleet.release(own_entries, spec_of(poddnat).get("tableId"))
+        self._authorizer.forget(poddnat["metadata"]["uid"])
+        outcomes = self._entries.release(poddnat)
         problem = next((outcome.problem for outcome in outcomes if isinstance(outcome, Blocked)), None)
         waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
         if problem is None and not waits:
             return finalized
         return self._reporter.releasing(poddnat, problem=problem, resync_after=max(waits, default=0.0))
 
-    def seen(self, poddnat: Manifest) -> None:
-        """Note an existing PodDNAT's external side, so that nobody else is given it."""
-        desired, metadata = desired_by(poddnat), poddnat["metadata"]
-        if made_by_another(metadata):
-            self._registry.poddnat_gone(metadata["uid"])  # Its entries keep their ports, as anybody's do.
-        elif desired is not None and not self._registry.is_allowed(metadata["uid"]) and was_refused(poddnat):
-            self._registry.poddnat_refused(metadata["uid"], desired)
-        elif desired is not None:
-            pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
-            self._registry.poddnat_seen(metadata["uid"], pod_uid, desired, namespace=namespace)
-
     def withdraw(self, poddnat: Manifest) -> None:
         """Take a PodDNAT's entries away, because its pod has gone."""
         self._authorizer.forget(poddnat["metadata"]["uid"])
-        self._fleet.withdraw(self._evidence.own_entries(poddnat))
+        self._entries.withdraw(poddnat)
 
     def gone(self, poddnat: Manifest) -> None:
         """Note that a PodDNAT has gone, perhaps without a finalize call."""
-        uid = poddnat["metadata"]["uid"]
-        self._authorizer.forget(uid)
-        self._fleet.orphan(self._evidence.own_entries(poddnat))
-        self._evidence.forget(uid)
-        self._registry.poddnat_gone(uid)
-        self._exposure_timer.forget(pod_uid_of(poddnat["metadata"]))
+        self._authorizer.forget(poddnat["metadata"]["uid"])
+        self._entries.orphan(poddnat)
+        self._claims.gone(poddnat)
+        self._reporter.gone(poddnat)

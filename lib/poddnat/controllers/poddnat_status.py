@@ -55,7 +55,7 @@ class StatusReporter:
 
     def __init__(
         self,
-        cluster: KubeClient,
+        client: KubeClient,
         registry: PortRegistry,
         exposure_timer: ExposureTimer,
         routes_denied: Callable[[], bool | None],
@@ -66,7 +66,7 @@ class StatusReporter:
 
         ``wall_clock`` is for the times of conditions.
         """
-        self._cluster = cluster
+        self._client = client
         self._registry = registry
         self._exposure_timer = exposure_timer
         self._routes_denied = routes_denied
@@ -127,7 +127,7 @@ class StatusReporter:
         )
         if not reported_before or _was_ready(poddnat):
             log.warning("PodDNAT %s: %s", key_of(poddnat), problem.message)
-            self._cluster.warn(poddnat, problem.reason, problem.message)
+            self._client.warn(poddnat, problem.reason, problem.message)
         return Condition(ready=False, reason=problem.reason, message=f"{problem.message} {problem.details}".rstrip())
 
     def releasing(
@@ -147,6 +147,10 @@ class StatusReporter:
         written = releasing_status(observed, condition, rfc3339(self._wall_clock()))
         again = problem.retry_after if problem is not None else requeue_after(resync_after).seconds
         return PodDNATAnswer(written, resync_after=again)
+
+    def gone(self, poddnat: Manifest) -> None:
+        """Note that nobody waits any more for a PodDNAT's entries to work."""
+        self._exposure_timer.forget(pod_uid_of(poddnat["metadata"]))
 
     def reported(
         self,

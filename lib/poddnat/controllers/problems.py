@@ -1,30 +1,7 @@
-"""What to tell people when a PodDNAT belongs to somebody else, or came second."""
+"""What to tell people when a PodDNAT belongs to somebody else, came second, or has left entries behind."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from poddnat.api import PORT_TAKEN, Fixed, Problem, is_current, observed_condition, pod_uid_of, spec_of
+from poddnat.api import PORT_TAKEN, Problem
 from poddnat.controllers.intervals import API_SERVER_REFUSED_RETRY, CLAIMED_EARLIER_RETRY, NOT_ADOPTED_RETRY
-
-_REFUSALS = {
-    *("NotAllowed", "NotInPool", "NamespaceNotAllowed", "TooManyPorts", "NamespaceLimitReached", PORT_TAKEN),
-}
-"""Reasons for which a PodDNAT has not got what it names."""
-
-
-def was_refused(poddnat: Mapping[str, Any]) -> bool:
-    """Whether a PodDNAT was refused what it names, perhaps by an earlier process, or nobody's pod could ever allow it.
-
-    What was refused stays refused until it is found to be allowed: else each restart would let those that nobody owns,
-    or that were beyond a limit, take ports that running pods were given meanwhile.
-    """
-    retained = Fixed.read(poddnat["metadata"]) is not None
-    if not retained and not pod_uid_of(poddnat["metadata"]):
-        return True
-    if retained and spec_of(poddnat).get("internalIP"):
-        return False  # Its pod is there, and may have to have it repaired.
-    told = observed_condition(poddnat.get("status") or {}) if is_current(poddnat) else None
-    return told is not None and not told.ready and told.reason in _REFUSALS
 
 
 def not_adopted(name: str) -> Problem:
@@ -44,3 +21,14 @@ def claimed_earlier(external_ip: str, uid: str) -> Problem:
     """Explain that another PodDNAT asked for the same ports first, though it may have no entries now."""
     text = f"PodDNAT {uid} asked for some of these ports of {external_ip} first"
     return Problem(PORT_TAKEN, f"{text}; nobody has to act, another port is used.", CLAIMED_EARLIER_RETRY)
+
+
+def orphans_left(gateway_id: str, count: int, *, shared: bool) -> Problem:
+    """Tell that so many PodDNATs are gone whose entries are left; ``shared``: another cluster has this clusterID."""
+    if shared:
+        text = f"Another cluster makes forward entries on {gateway_id} under this cluster's clusterID"
+        act = "an operator has to give each cluster a clusterID of its own in its values; until then none is collected"
+        return Problem("ClusterIdShared", f"{text}; {act}.")
+    text = f"{count} PodDNATs with forward entries on {gateway_id} are gone at once, so the entries are kept"
+    act = 'an operator has to see why ("poddnat audit" lists them), and may delete them by "poddnat audit --fix"'
+    return Problem("ManyOrphans", f"{text}; {act}.")

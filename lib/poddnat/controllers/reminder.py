@@ -25,8 +25,9 @@ from poddnat.api import (
     observed_condition,
     pod_uid_of,
 )
+from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_REPORTED_AFTER, SILENCE
-from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
+from poddnat.kube import KubeError
 from poddnat.logs import Attempts
 from poddnat.model import ExposedPort, PortMapping
 from poddnat.timestamps import now, rfc3339
@@ -56,9 +57,7 @@ class Reminder:
 
     def __init__(
         self,
-        cluster: KubeClient,
-        poddnats: PodDNATInformer,
-        pods: PodInformer,
+        cluster: Cluster,
         *,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
@@ -66,8 +65,6 @@ class Reminder:
     ) -> None:
         """``may_write`` tells whether this process is the active one."""
         self._cluster = cluster
-        self._poddnats = poddnats
-        self._pods = pods
         self._may_write = may_write
         self._clock = clock
         self._wall_clock = wall_clock
@@ -99,7 +96,7 @@ class Reminder:
 
     def look(self) -> None:
         """Remind of what is due, of so many at most."""
-        if not (self._may_write() and self._poddnats.has_synced and self._pods.has_synced):
+        if not (self._may_write() and self._cluster.poddnats.has_synced and self._cluster.pods.has_synced):
             self._began = None
             return
         if self._began is None:
@@ -122,8 +119,8 @@ class Reminder:
     def _begin(self) -> None:
         began = self._clock()
         kinds = (
-            (self._cluster.trigger_resync, self._waiting_poddnats()),
-            (self._cluster.trigger_pod_resync, self._waiting_pods()),
+            (self._cluster.client.trigger_resync, self._waiting_poddnats()),
+            (self._cluster.client.trigger_pod_resync, self._waiting_pods()),
         )
         waiting = {
             metadata["uid"]: _Waiting(metadata["namespace"], metadata["name"], trigger, began + after)
@@ -141,7 +138,7 @@ class Reminder:
 
     def _waiting_poddnats(self) -> Iterator[tuple[Manifest, float]]:
         """Give the metadata of those that are to change, and the seconds until they are reminded of."""
-        for poddnat in self._poddnats.all():
+        for poddnat in self._cluster.poddnats.all():
             condition = observed_condition(poddnat.get("status") or {})
             if is_terminating(poddnat):
                 yield poddnat["metadata"], REMIND_AFTER
@@ -151,7 +148,7 @@ class Reminder:
 
     def _waiting_pods(self) -> Iterator[tuple[Manifest, float]]:
         """Give the same of those that lack their ports, or show some though they have opted out."""
-        for pod in self._pods.all():
+        for pod in self._cluster.pods.all():
             status = annotations_of(pod).get(annotations.STATUS)
             if is_terminating(pod):
                 continue
@@ -163,7 +160,7 @@ class Reminder:
 
     def _has_ports(self, pod: Manifest) -> bool:
         metadata = pod["metadata"]
-        poddnat = self._poddnats.get(metadata["namespace"], metadata["name"])
+        poddnat = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         if poddnat is None or pod_uid_of(poddnat["metadata"]) != metadata["uid"]:
             return False
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.controllers import ControllersListener, DriftDetector
+from poddnat.controllers import Cluster, ControllersListener, DriftDetector
 from poddnat.kube import KubeError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class Around(ControllersListener):
         self.asked: list[str] = []
         self.resynced: list[str] = []
         gateway = SimpleNamespace(gateway_id="ngw-1", entries=list, is_busy_with=lambda _uid: False)
+        poddnats = SimpleNamespace(all=lambda: [poddnat(name) for name in NAMES])
         self.drift = DriftDetector(
-            cast("Any", SimpleNamespace(trigger_resync=self.write)),
-            cast("Any", SimpleNamespace(all=lambda: [poddnat(name) for name in NAMES])),
+            Cluster(*cast("tuple[Any, Any, Any]", (SimpleNamespace(trigger_resync=self.write), poddnats, None))),
             cast("Any", SimpleNamespace(get=lambda _gateway_id: gateway)),
             self,
             may_write=lambda: self.active,

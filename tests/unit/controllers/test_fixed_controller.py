@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.controllers import FixedPodController, RequeueAfter
+from poddnat.controllers import Cluster, FixedPodController, RequeueAfter
 from vpc_emulator.clock import ManualClock
 
 if TYPE_CHECKING:
@@ -57,15 +57,12 @@ class Around:
             all=lambda: list(self.poddnats.values()),
             get=lambda _namespace, name: self.poddnats.get(name),
         )
-        nothing = lambda: None  # noqa: E731
-        pods = SimpleNamespace(has_synced=True, start=nothing, stop=nothing, is_alive=lambda uid: uid in self.alive)
+        pods = SimpleNamespace(has_synced=True, is_alive=lambda uid: uid in self.alive)
         retained = SimpleNamespace(suspend=lambda poddnat: self.suspended.append(poddnat["metadata"]["name"]))
         controller = FixedPodController(
-            cast("Any", SimpleNamespace(pod=self.pod)),
-            cast("Any", poddnats),
-            cast("Any", pods),
+            Cluster(*cast("tuple[Any, Any, Any]", (SimpleNamespace(pod=self.pod), poddnats, pods))),
             cast("Any", retained),
-            self.sync,
+            cast("Any", SimpleNamespace(sync=self.sync)),
             self.withdraw,
             may_write=lambda: self.active,
             clock=self.clock,
@@ -127,8 +124,8 @@ def test_nothing_is_repaired_once_the_process_is_no_longer_the_active_one() -> N
     with around.running() as controller:
         controller.repair(around.poddnats["arena-0"])
         wait_until(lambda: around.synced_pods, 5, "the first try")
-        controller.relist()
-        controller.relist()
+        controller.resync()
+        controller.resync()
         around.alive.clear()
         controller.pod_gone("default", "arena-1", "uid-of-arena-1")
     assert around.synced_pods == ["arena-0"]

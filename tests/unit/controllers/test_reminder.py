@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.controllers import Reminder
+from poddnat.controllers import Cluster, Reminder
 from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_REPORTED_AFTER, SILENCE
 from poddnat.kube import KubeError
 from vpc_emulator.clock import ManualClock
@@ -52,12 +52,11 @@ class Around:
         self.reminded: list[str] = []
         self.reminder_is_new = True
         by_name = {item["metadata"]["name"]: item for item in poddnats}
-        cluster = SimpleNamespace(trigger_resync=self.remind("dnat"), trigger_pod_resync=self.remind("pod"))
+        pods_there = SimpleNamespace(has_synced=True, all=lambda: self.pods)
+        client = SimpleNamespace(trigger_resync=self.remind("dnat"), trigger_pod_resync=self.remind("pod"))
         dnats = SimpleNamespace(has_synced=True, all=lambda: poddnats, get=lambda _, name: by_name.get(name))
         self.reminder = Reminder(
-            cast("Any", cluster),
-            cast("Any", dnats),
-            cast("Any", SimpleNamespace(has_synced=True, all=lambda: self.pods)),
+            Cluster(*cast("tuple[Any, Any, Any]", (client, dnats, pods_there))),
             may_write=lambda: self.active,
             clock=self.clock,
         )

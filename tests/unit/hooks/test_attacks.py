@@ -326,9 +326,7 @@ def test_renamed_entry_goes_with_its_pod_after_a_restart(world: World) -> None:
     (entry,) = world.entries()
     world.emulator.rename_entry(GATEWAY, entry.id, "renamed")
     with restarted(world) as again:
-        wait_until(
-            lambda: again.service.poddnat_reconciler._evidence.own_entries(poddnat).known_ids, 5, "its pod to be asked"
-        )
+        wait_until(lambda: again.service.poddnat_reconciler._entries.own(poddnat).known_ids, 5, "its pod to be asked")
         again.api.delete(again.api.resource("v1", "pods"), name_of(pod), "default", grace_period=0)
         wait_until(lambda: not again.entries(), 10, "the entry to go")
 

@@ -402,7 +402,7 @@ def _serving(
         read,
         KubeClient(connection),
         CloudClient(read),
-        tell_operators=lambda reason, message: connection.told.append((reason, message)),
+        warn_operators=lambda reason, message: connection.told.append((reason, message)),
         clock=lambda: time.monotonic() * haste,
     )
     try:

@@ -12,10 +12,21 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from poddnat.api import DRAINED, Fixed, annotations_of, is_terminating, key_of, made_by_another, spec_of
+from poddnat.api import (
+    DRAINED,
+    POD_DNAT,
+    Fixed,
+    annotations_of,
+    is_terminating,
+    key_of,
+    made_by_another,
+    pod_uid_of,
+    spec_of,
+)
 from poddnat.backoff import Backoff
+from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.intervals import (
     FIXED_POD_CHECK,
@@ -25,7 +36,7 @@ from poddnat.controllers.intervals import (
 )
 from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.requeue import RequeueAfter
-from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
+from poddnat.kube import KubeError
 from poddnat.timestamps import now, rfc3339
 
 log = logging.getLogger(__name__)
@@ -33,31 +44,40 @@ log = logging.getLogger(__name__)
 Manifest = dict[str, Any]
 
 
+class PodSyncer(Protocol):
+    """What is used of the reconciler of pods."""
+
+    def sync(self, pod: Manifest) -> object:
+        """Tell what a pod should have."""
+
+    def opt_out(self, pod: Manifest) -> object:
+        """Take back what a pod was given that no longer asks for anything."""
+
+
 class FixedPodController:
-    """Suspends and repairs the PodDNATs of fixed pods. Safe to use from several threads."""
+    """Suspends and repairs the PodDNATs of fixed pods, and takes back what others may no longer have.
+
+    Safe to use from several threads.
+    """
 
     def __init__(
         self,
-        cluster: KubeClient,
-        poddnats: PodDNATInformer,
-        pods: PodInformer,
+        cluster: Cluster,
         retained: RetainedPodDNATs,
-        sync_pod: Callable[[Manifest], object],
+        pods: PodSyncer,
         withdraw: Callable[[Manifest], None],
         *,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """Both reconcilers stand below: ``sync_pod`` is the pods', ``withdraw`` the PodDNATs'.
+        """Both reconcilers stand below: ``pods`` is the pods', ``withdraw`` the PodDNATs'.
 
         ``may_write`` tells whether this process is the active one.
         """
         self._cluster = cluster
-        self._poddnats = poddnats
-        self._pods = pods
         self._retained = retained
-        self._sync_pod = sync_pod
+        self._pods = pods
         self._withdraw = withdraw
         self._may_write = may_write
         self._clock = clock
@@ -71,24 +91,21 @@ class FixedPodController:
         """By namespace and name of a pod, until when it is tried."""
 
     def start(self) -> None:
-        """Start following pods, and looking after their PodDNATs."""
-        self._pods.start()
+        """Start looking after PodDNATs."""
         threading.Thread(target=self._run, name="fixed-pods", daemon=True).start()
 
-    def relist(self) -> None:
-        """List all pods again: this process has just become the active one."""
-        self._pods.start()
+    def resync(self) -> None:
+        """Look after all PodDNATs again: this process has just become the active one."""
         self._wake()
 
     def stop(self) -> None:
         """Stop; what is under way is not waited for."""
         self._stopping = True
-        self._pods.stop()
         self._wake()
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Withdraw the entries of a pod that is gone, at once: its IP may be another pod's in a moment."""
-        poddnat = self._poddnats.get(namespace, name)
+        poddnat = self._cluster.poddnats.get(namespace, name)
         record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is None or record is None or record.pod_uid != uid:
             return
@@ -97,6 +114,19 @@ class FixedPodController:
                 self._withdraw(poddnat)
         finally:
             self._wake()
+
+    def pod_opted_out(self, namespace: str, name: str, uid: str) -> None:
+        """Take back what a pod has that lost all annotations of ours and its request: no hook is called for it."""
+        poddnat = self._cluster.poddnats.get(namespace, name)
+        if poddnat is None or pod_uid_of(poddnat["metadata"]) != uid or not self._may_write():
+            return
+        try:
+            pod = self._cluster.client.pod(namespace, name)
+            if pod is not None and pod["metadata"]["uid"] == uid and POD_DNAT not in annotations_of(pod):
+                self._withdraw(poddnat)
+                self._pods.opt_out(pod)
+        except KubeError as error:
+            log.warning("pod %s/%s has opted out; its PodDNAT's next sync sees to that: %s", namespace, name, error)
 
     def leaving(self, poddnat: Manifest) -> None:
         """Withdraw the entries of a PodDNAT that is being deleted, at once; its finalize hook sees to the rest."""
@@ -110,7 +140,7 @@ class FixedPodController:
         record = Fixed.read(poddnat["metadata"])
         if record is None or DRAINED in annotations_of(poddnat):
             return
-        if not self._may_write() or not self._pods.is_alive(record.pod_uid):
+        if not self._may_write() or not self._cluster.pods.is_alive(record.pod_uid):
             return
         with self._changed:
             self._repairs[poddnat["metadata"]["namespace"], record.pod_name] = self._clock() + REPAIR_TIMEOUT
@@ -132,7 +162,7 @@ class FixedPodController:
 
     def _look(self, backoff: Backoff) -> float:
         """Look after all of them once, and give the seconds until the next time."""
-        if not (self._may_write() and self._pods.has_synced and self._poddnats.has_synced):
+        if not (self._may_write() and self._cluster.pods.has_synced and self._cluster.poddnats.has_synced):
             return FIXED_POD_NOT_SYNCED_RETRY
         if not self._withdraw_leaving() & self._suspend_gone() & self._repair_spoilt():
             return backoff.failed()
@@ -141,7 +171,7 @@ class FixedPodController:
 
     def _withdraw_leaving(self) -> bool:
         """Withdraw those that were being deleted before this process became the active one, or could not be then."""
-        leaving = [poddnat for poddnat in self._poddnats.all() if is_terminating(poddnat)]
+        leaving = [poddnat for poddnat in self._cluster.poddnats.all() if is_terminating(poddnat)]
         self._withdrawn &= {poddnat["metadata"]["uid"] for poddnat in leaving}
         tried = [
             self._attempt(f"withdrawing PodDNAT {key_of(poddnat)}", partial(self._withdraw_one, poddnat))
@@ -157,17 +187,17 @@ class FixedPodController:
         """Suspend all whose pods have gone; False: some could not be, and have to be tried again."""
         tried = [
             self._attempt(f"suspending PodDNAT {key_of(poddnat)}", partial(self._suspend, poddnat))
-            for poddnat in self._poddnats.all()
+            for poddnat in self._cluster.poddnats.all()
         ]
         return all(tried)
 
     def _suspend(self, poddnat: Manifest) -> bool:
         record = Fixed.read(poddnat["metadata"])
-        if record is None or not record.pod_uid or self._pods.is_alive(record.pod_uid):
+        if record is None or not record.pod_uid or self._cluster.pods.is_alive(record.pod_uid):
             return True
         if not spec_of(poddnat).get("internalIP") or is_terminating(poddnat):
             return True
-        pod = self._cluster.pod(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
+        pod = self._cluster.client.pod(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
         if pod is None or pod["metadata"]["uid"] != record.pod_uid:
             self._withdraw(poddnat)
             self._retained.suspend(poddnat)
@@ -188,13 +218,13 @@ class FixedPodController:
         return not unfinished
 
     def _repair(self, namespace: str, name: str) -> bool:
-        pod = self._cluster.pod(namespace, name)
+        pod = self._cluster.client.pod(namespace, name)
         if pod is None:
             return True
-        answer = self._sync_pod(pod)
+        answer = self._pods.sync(pod)
         if isinstance(answer, PodAnswer) and answer.annotations:
             # Its PodDNAT is put right; what the pod is to show of that, Metacontroller alone writes.
-            self._cluster.trigger_pod_resync(namespace, name, rfc3339(self._wall_clock()))
+            self._cluster.client.trigger_pod_resync(namespace, name, rfc3339(self._wall_clock()))
         return not isinstance(answer, RequeueAfter)
 
     def _attempt(self, what: str, step: Callable[[], bool]) -> bool:

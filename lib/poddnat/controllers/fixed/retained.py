@@ -26,8 +26,8 @@ from poddnat.api import (
     stable_owner_of,
     suspension_patch,
 )
+from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.intervals import ABSENCE_RESYNC, REQUEUE_SOON, RESYNC, SUCCESSOR_RESYNC
-from poddnat.kube import KubeClient, PodDNATInformer
 from poddnat.model import Exposure
 
 log = logging.getLogger(__name__)
@@ -55,20 +55,18 @@ class RetainedPodDNATs:
 
     def __init__(
         self,
-        cluster: KubeClient,
-        poddnats: PodDNATInformer,
+        cluster: Cluster,
         *,
         wall_clock: Callable[[], dt.datetime] = timestamps.now,
     ) -> None:
         """``wall_clock`` is for times that stand on PodDNATs, and outlast this process."""
         self._cluster = cluster
-        self._poddnats = poddnats
         self._wall_clock = wall_clock
 
     def find(self, pod: Manifest) -> Manifest | None:
         """Find the PodDNAT that is retained for a pod: it serves the pod already, or the pod is the successor."""
         metadata = pod["metadata"]
-        namesake = self._poddnats.get(metadata["namespace"], metadata["name"])
+        namesake = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         record = Fixed.read(namesake["metadata"]) if namesake is not None else None
         if record is None:
             return None
@@ -87,7 +85,7 @@ class RetainedPodDNATs:
             of = f"of {whose} has a name that no other pod will have" if whose else "has no owner that would replace it"
             text = f"{annotations.FIXED} has no effect, and the ports go with this pod: a pod {of}"
             act = "the user has to use a StatefulSet, whose pods keep their names"
-            self._cluster.warn(pod, "FixedNotPossible", f"{text}; {act}.")
+            self._cluster.client.warn(pod, "FixedNotPossible", f"{text}; {act}.")
         return owner
 
     def suspend(self, poddnat: Manifest | None) -> None:
@@ -101,7 +99,7 @@ class RetainedPodDNATs:
             return
         metadata = poddnat["metadata"]
         patch = suspension_patch(poddnat, record, self._now())
-        if self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch):
+        if self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch):
             log.info("PodDNAT %s: its pod is away; the ports are retained", key_of(poddnat))
 
     def delete(self, poddnat: Manifest | None) -> None:
@@ -112,7 +110,7 @@ class RetainedPodDNATs:
         """
         if poddnat is not None and not pod_facts.is_terminating(poddnat):
             metadata = poddnat["metadata"]
-            self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
+            self._cluster.client.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
 
     def release(self, poddnat: Manifest, why: str) -> None:
         """Delete a PodDNAT for good, unless something has changed about it since its absence was checked.
@@ -120,10 +118,10 @@ class RetainedPodDNATs:
         Raises:
             KubeError: the API server did not do it.
         """
-        metadata = poddnat["metadata"]
+        metadata, client = poddnat["metadata"], self._cluster.client
         log.info("PodDNAT %s: released, because %s", key_of(poddnat), why)
         version = metadata.get("resourceVersion")
-        self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"], resource_version=version)
+        client.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"], resource_version=version)
 
     def announce_move(self, pod: Manifest, retained: Manifest, desired: PodDNAT) -> None:
         """Tell the user that a fixed pod gets another address than before, if so."""
@@ -131,7 +129,7 @@ class RetainedPodDNATs:
         if before and before != desired.external_ip:
             now = f"its public address is {desired.external_ip} on {desired.gateway_id} now"
             text = f"The pod's fixed address {before} can't serve it here any more, and {now}"
-            self._cluster.warn(pod, "FixedAddressChanged", f"{text}; the user has to let its clients know.")
+            self._cluster.client.warn(pod, "FixedAddressChanged", f"{text}; the user has to let its clients know.")
 
     def tie(self, poddnat: Manifest, record: Fixed) -> bool:
         """Have the PodDNAT of an absent pod belong to whom its release strategy says; False: it does already.
@@ -146,7 +144,7 @@ class RetainedPodDNATs:
         if (metadata.get("ownerReferences") or []) == owners:
             return False
         patch = {"metadata": {"ownerReferences": owners, "resourceVersion": metadata["resourceVersion"]}}
-        self._cluster.patch_poddnat(metadata["namespace"], metadata["name"], patch)
+        self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch)
         return True
 
     def check_absence(self, poddnat: Manifest, record: Fixed) -> Retained | ReleaseDue:
@@ -159,7 +157,7 @@ class RetainedPodDNATs:
             KubeError: the API server did not tell.
         """
         namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
-        pod = self._cluster.pod(namespace, name)
+        pod = self._cluster.client.pod(namespace, name)
         if pod is not None and not pod_facts.is_terminating(pod) and _is_successor(pod, record):
             return self._check_successor(poddnat, record, pod)
         if record.release_strategy.seconds is not None:
@@ -173,14 +171,14 @@ class RetainedPodDNATs:
         if not _asks_for_fixed_ports(pod):
             return ReleaseDue(f"pod {name} no longer asks for public ports")
         if record.release_strategy.seconds is not None and record.absent_since:
-            self._cluster.patch_poddnat(pod["metadata"]["namespace"], name, absence_patch(poddnat, ""))
+            self._cluster.client.patch_poddnat(pod["metadata"]["namespace"], name, absence_patch(poddnat, ""))
         return Retained(f"Pod {name} is there but can't have its ports yet; they are kept for it.", SUCCESSOR_RESYNC)
 
     def _check_duration(self, poddnat: Manifest, record: Fixed, seconds: float) -> Retained | ReleaseDue:
         namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]
         since = _time(record.absent_since)
         if since is None:  # The pod that was there has gone; or somebody has spoilt it by hand.
-            self._cluster.patch_poddnat(namespace, name, absence_patch(poddnat, self._now()))
+            self._cluster.client.patch_poddnat(namespace, name, absence_patch(poddnat, self._now()))
         until = (since or self._wall_clock()) + dt.timedelta(seconds=seconds)
         left = (until - self._wall_clock()).total_seconds()
         if left <= 0:
@@ -192,7 +190,7 @@ class RetainedPodDNATs:
         """Say why the owner no longer wants a pod of this name; None: it does, or it can't be asked."""
         owner = record.owner
         try:
-            workload = self._cluster.workload(owner.api_version, owner.kind, namespace, owner.name)
+            workload = self._cluster.client.workload(owner.api_version, owner.kind, namespace, owner.name)
         except KeyError:
             return None  # Of such an owner only its end is noticed, by Kubernetes' garbage collector.
         if workload is None or workload["metadata"]["uid"] != owner.uid:
