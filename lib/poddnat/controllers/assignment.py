@@ -110,7 +110,7 @@ class Assignments:
         It has to be called again within RESERVATION_TTL. False: there is nothing to reserve.
         """
         if (current := _Current.read(observed)) is None:
-            return self._registry.keep(pod_uid)
+            return self._registry.renew(pod_uid)
         return not current.port_taken and self._registry.reserve(pod_uid, current.poddnat, outlives=current.uid)
 
     def reserve_for_now(self, pod_uid: str, observed: Manifest) -> None:

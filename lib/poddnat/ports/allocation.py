@@ -76,6 +76,16 @@ class Allocation:
         return other is not None and (self.key, self.slots) == (other.key, other.slots)
 
 
+@dataclass(frozen=True)
+class Observed:
+    """What an existing PodDNAT names."""
+
+    uid: str
+    pod_uid: str
+    namespace: str
+    allocation: Allocation
+
+
 def reusable_mappings(
     current: Sequence[PortMapping], items: Sequence[ExposedPort], may_have: Callable[[PortMapping], bool]
 ) -> list[PortMapping | None]:

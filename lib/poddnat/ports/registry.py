@@ -6,30 +6,20 @@ reserved by the pod's uid until the PodDNAT shows it, or for a while. Everything
 
 import threading
 from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass
-from itertools import takewhile
 
 from poddnat.api import PodDNAT, Problem
-from poddnat.config import NO_LIMITS, Values
+from poddnat.config import Values
 from poddnat.model import ExposedPort, ForwardEntry, PortMapping, Protocol
-from poddnat.placement import AddressKey, Place, order_by_policy
+from poddnat.placement import AddressKey
 from poddnat.ports import limits
 from poddnat.ports.addresses import Addresses
-from poddnat.ports.allocation import Allocation, PortRequest, mapping_to, reusable_mappings, slots_of
+from poddnat.ports.allocation import Allocation, Observed, PortRequest, reusable_mappings
 from poddnat.ports.allocator import Shape
 from poddnat.ports.claims import Claims
 from poddnat.ports.intervals import RESERVATION_TTL, WAITING_TTL
 from poddnat.ports.limits import LimitError
 from poddnat.ports.queue import Tiers, WaitingQueue
 from poddnat.ports.reservations import Reservation, Reservations, claimant
-
-
-@dataclass(frozen=True)
-class _Observed:
-    uid: str
-    pod_uid: str
-    namespace: str
-    allocation: Allocation
 
 
 class PortRegistry:
@@ -42,7 +32,7 @@ class PortRegistry:
     pod           ``reserved``         To get the same answer again until its PodDNAT shows it.
     pod           ``reusable``         To go on using ports of its PodDNAT, or to learn that it needs others.
     pod           ``reserve``          To have the ports of its PodDNAT reserved while that is deleted and made anew.
-    pod           ``keep``             To have them reserved for longer, while it lives and can't have them.
+    pod           ``renew``            To have them reserved for longer, while it lives and can't have them.
     pod           ``pod_gone``         To wait for nothing any more, and have nothing reserved.
     PodDNAT       ``poddnat_seen``     To claim what it names, also if others do: the earlier claimant has it.
     PodDNAT       ``earlier_claimant`` To learn that it has to leave its ports to another PodDNAT.
@@ -54,7 +44,7 @@ class PortRegistry:
     foreign entry ``foreign_seen``     To take its ports while its gateway lists it. It can't reserve or wait for any.
     ============= ==================== ================================================================================
 
-    Where is a port chosen? ``allocate`` tries the addresses in their order, ``PortAllocator.choose`` picks the ports.
+    Where is a port chosen? ``Addresses.find`` tries the addresses in their order, ``PortAllocator.choose`` the ports.
     """
 
     def __init__(self, values: Values, clock: Callable[[], float]) -> None:
@@ -66,7 +56,7 @@ class PortRegistry:
         self._claims = Claims()
         self._queue = WaitingQueue()
         self._reservations = Reservations(self._addresses)
-        self._observed: dict[str, _Observed] = {}
+        self._observed: dict[str, Observed] = {}
         """By the PodDNAT's uid, in the order in which they were first seen."""
         self._refused: dict[str, Allocation] = {}
         """By the PodDNAT's uid: what it named and may not have."""
@@ -97,7 +87,7 @@ class PortRegistry:
         with self._lock:
             self._reservations.drop_expired(self._clock())
             self._check_limits(request)
-            found = self._extend(stay_at, request, reuse) if stay_at is not None else None
+            found = self._addresses.extend(stay_at, request, reuse) if stay_at is not None else None
             found = found or self._find_in_turn(request, tiers)
             if found is not None:
                 self._queue.leave(request.pod_uid)
@@ -106,21 +96,9 @@ class PortRegistry:
                 self._queue.join(request, tiers, self._clock())
             return found
 
-    def _extend(self, key: AddressKey, request: PortRequest, reuse: Sequence[PortMapping | None]) -> Allocation | None:
-        """Find ports on the same address for those items that can't reuse theirs."""
-        needed = [item for item, mapping in zip(request.items, reuse, strict=True) if mapping is None]
-        reused = slots_of(mapping for mapping in reuse if mapping is not None)
-        if not self._addresses.offers(key):
-            return None
-        found = self._addresses[key].choose(needed, excluding=reused, prefer_own=request.prefer_own)
-        if found is None:
-            return None
-        fresh = iter(map(mapping_to, found, needed))
-        return Allocation(key, tuple(mapping or next(fresh) for mapping in reuse))
-
     def _find_in_turn(self, request: PortRequest, tiers: Tiers) -> Allocation | None:
         """Find ports for a pod, after those were served that have waited longer: they learn of it when they ask."""
-        in_vain, kept = set[tuple[Shape, ...]](), frozenset[AddressKey]()
+        in_vain, excluded = set[tuple[Shape, ...]](), frozenset[AddressKey]()
         for earlier in self._queue.ahead_of(request.pod_uid, tiers, self._clock()):
             if earlier.shapes in in_vain:
                 continue
@@ -128,64 +106,25 @@ class PortRegistry:
                 self._check_limits(earlier)
             except LimitError:
                 continue  # It learns so when it asks.
-            found = self._find(earlier, tiers, kept)
+            found = self._addresses.find(earlier, tiers, excluding=excluded)
             if found is None:
                 in_vain.add(earlier.shapes)
-                kept = kept or self._kept_for(earlier, tiers)
+                excluded = excluded or self._withheld_for(earlier, tiers)
             else:
                 self._queue.leave(earlier.pod_uid)
-                # Promised for as long as it may be silent: then it has gone, and others wait for the same ports.
+                # Reserved for as long as it may be silent: then it has gone, and others wait for the same ports.
                 self._reserve(earlier.pod_uid, found, earlier.namespace, seconds=WAITING_TTL)
-        return None if request.shapes in in_vain else self._find(request, tiers, kept)
+        return None if request.shapes in in_vain else self._addresses.find(request, tiers, excluding=excluded)
 
-    def _kept_for(self, request: PortRequest, tiers: Tiers) -> frozenset[AddressKey]:
-        """Find the address whose ports are kept for a pod until it has as many as it needs; empty: there is none."""
+    def _withheld_for(self, request: PortRequest, tiers: Tiers) -> frozenset[AddressKey]:
+        """Find the address whose ports no other pod gets until this one has as many as it needs; empty: none."""
         if not self._queue.has_precedence(request.pod_uid, self._clock()):
             return frozenset()
         short = [place.key for tier in tiers for place in tier if self._addresses[place.key].is_short_of(request.items)]
         return frozenset(short[:1])
 
-    def _find(self, request: PortRequest, tiers: Tiers, kept: Collection[AddressKey]) -> Allocation | None:
-        """Find the first address that has ports for all items free, but not one that is ``kept`` for another pod."""
-
-        def usage(place: Place) -> int:
-            return len(self._addresses[place.key].claims)
-
-        ordered = (place for tier in tiers for place in order_by_policy(tier, usage, request.pod_uid))
-        places = [place for place in ordered if place.key not in kept]
-        entries = request.entries
-        # Gateways that have quota left come first; both kinds keep their order.
-        options = (
-            (place, Allocation(place.key, tuple(map(mapping_to, ports, request.items))))
-            for place in sorted(places, key=lambda place: not self._has_quota(place, entries))
-            if (ports := self._addresses[place.key].choose(request.items, prefer_own=request.prefer_own)) is not None
-        )
-        if request.prefer_own:  # Another address may have all of the pod's own ports free.
-            best = sorted(options, key=lambda option: (not self._has_quota(option[0], entries), not option[1].is_own))
-            return best[0][1] if best else None
-        return next((allocation for _, allocation in options), None)
-
-    def _has_quota(self, place: Place, entries: int) -> bool:
-        if place.entry_quota is None:
-            return True
-        return self._addresses.entries_of(place.gateway_id) + entries <= place.entry_quota
-
     def _check_limits(self, request: PortRequest) -> None:
-        if self._values.limits == NO_LIMITS:
-            return
-        current = others = 0
-        counted = {request.pod_uid}
-        for seen in self._observed.values():
-            if seen.namespace == request.namespace:
-                counted.add(seen.pod_uid)
-                if seen.uid == request.poddnat_uid or seen.pod_uid == request.pod_uid:
-                    current += seen.allocation.ports
-                else:
-                    others += seen.allocation.ports
-        for pod_uid, reservation in self._reservations.by_pod.items():
-            if reservation.namespace == request.namespace and pod_uid not in counted:
-                others += reservation.allocation.ports
-        limits.check(self._values.limits, request.namespace, request.ports, current=current, others=others)
+        limits.check_request(self._values.limits, request, self._observed.values(), self._reservations.by_pod)
 
     def reserved(self, pod_uid: str, items: Sequence[ExposedPort]) -> Allocation | None:
         """Give what is reserved for a pod and these items; None: nothing."""
@@ -216,13 +155,13 @@ class PortRegistry:
             self._reserve(pod_uid, allocation, namespace, outlives, seconds=seconds)
             return True
 
-    def keep(self, pod_uid: str) -> bool:
+    def renew(self, pod_uid: str) -> bool:
         """Go on reserving what is reserved for a pod that lives; False: nothing is."""
         with self._lock:
             self._reservations.drop_expired(self._clock())
-            if (kept := self._reservations.by_pod.get(pod_uid)) is None:
+            if (before := self._reservations.by_pod.get(pod_uid)) is None:
                 return False
-            self._reserve(pod_uid, kept.allocation, kept.namespace, kept.outlives)
+            self._reserve(pod_uid, before.allocation, before.namespace, before.outlives)
             return True
 
     def pod_gone(self, pod_uid: str) -> None:
@@ -274,11 +213,11 @@ class PortRegistry:
             before = self._observed.get(uid)
             if before is not None and before.allocation.key != named.key:
                 self._addresses[before.allocation.key].release(_poddnat(uid))
-            self._observed[uid] = _Observed(uid, pod_uid, namespace, named)
+            self._observed[uid] = Observed(uid, pod_uid, namespace, named)
             self._addresses[named.key].claim(_poddnat(uid), named.slots)
             self._claims.claim(uid, named.key, named.slots)
-            kept = self._reservations.by_pod.get(pod_uid)
-            if kept is not None and kept.outlives != uid and named.is_same_outside(kept.allocation):
+            reservation = self._reservations.by_pod.get(pod_uid)
+            if reservation is not None and reservation.is_fulfilled_by(uid, named):
                 self._reservations.drop(pod_uid)
 
     def earlier_claimant(self, uid: str) -> str | None:
@@ -292,13 +231,8 @@ class PortRegistry:
         None: none.
         """
         with self._lock:
-            seen = self._observed.get(uid)
-            if seen is None or self._values.limits == NO_LIMITS:
-                return None
-            before = takewhile(lambda other: other is not seen, self._observed.values())
-            others = sum(other.allocation.ports for other in before if other.namespace == seen.namespace)
             try:
-                limits.check(self._values.limits, seen.namespace, seen.allocation.ports, current=0, others=others)
+                limits.check_observed(self._values.limits, uid, self._observed.values())
             except LimitError as error:
                 return error.problem
             return None
@@ -365,8 +299,8 @@ class PortRegistry:
                     self._reservations.drop(pod_uid)
 
     def is_draining(self, external_ip: str) -> bool:
-        """Whether pods are to move off an address: it is blocked, and the values say that they move."""
-        return self._values.move_from_blocked and self._values.is_blocked(external_ip)
+        """Whether pods are to move off an address."""
+        return self._values.is_draining(external_ip)
 
     def count_ports(self, gateway_id: str, external_ip: str, protocol: Protocol) -> tuple[int, int]:
         """Count the free ports of an address for a protocol, and all that the pool offers there."""

@@ -19,6 +19,10 @@ class Reservation:
     outlives: str = ""
     """The uid of a PodDNAT that is about to go: that it shows the same does not fulfil the reservation."""
 
+    def is_fulfilled_by(self, poddnat_uid: str, named: Allocation) -> bool:
+        """Whether a PodDNAT that names this is what the ports were reserved for."""
+        return self.outlives != poddnat_uid and named.is_same_outside(self.allocation)
+
 
 class Reservations:
     """The reservations by the pod's uid, each claimed at its address. Not safe for use from several threads at once."""

@@ -325,10 +325,10 @@ def test_reservation_of_a_pod_that_lives_goes_on_and_ends_with_it(registry: Port
     registry.reserve("pod-1", poddnat_with(allocation(AT_A_1, "512->80")), outlives="of pod-1")
     for _ in range(5):
         clock.now += RESERVED_FOR - 1
-        assert registry.keep("pod-1")
+        assert registry.renew("pod-1")
     assert registry.reserved("pod-1", WEB) is not None
     registry.pod_gone("pod-1")
-    assert not registry.keep("pod-1")
+    assert not registry.renew("pod-1")
     assert registry.reserved("pod-1", WEB) is None
 
 
