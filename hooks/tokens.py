@@ -33,9 +33,9 @@ class Tokens:
     def accept(self, authorization: str) -> bool:
         """Whether an ``Authorization`` header has one of them."""
         scheme, _, given = authorization.partition(" ")
-        shown = given.strip().encode()
+        token_sent = given.strip().encode()
         # All are compared, each in a time that doesn't depend on how far it is right.
-        matches = [hmac.compare_digest(shown, token) for token in self._tokens.current()]
+        matches = [hmac.compare_digest(token_sent, token) for token in self._tokens.current()]
         return scheme.lower() == "bearer" and any(matches)
 
 

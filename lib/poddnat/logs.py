@@ -100,8 +100,8 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
         """Write all but a traceback."""
-        shown = " ".join(f"{name}={value}" for name, value in fields().items())
-        return super().formatMessage(record) + (f" [{shown}]" if shown else "")
+        text = " ".join(f"{name}={value}" for name, value in fields().items())
+        return super().formatMessage(record) + (f" [{text}]" if text else "")
 
 
 def log_to_stderr(form: LogFormat | None) -> None:

@@ -6,7 +6,7 @@ manifests only: it does no I/O and knows no clock.
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
 from poddnat.api.annotations import FIXED, POD_DNAT, STATUS, AnnotationError
-from poddnat.api.as_read import kept_status, poddnat_as_read, without_nulls
+from poddnat.api.as_read import poddnat_as_read, preserved_status, without_nulls
 from poddnat.api.fixed import (
     Fixed,
     absence_patch,
@@ -107,7 +107,6 @@ __all__ = [
     "is_ready",
     "is_reported",
     "is_terminating",
-    "kept_status",
     "key_of",
     "left_alone_status",
     "made_by_another",
@@ -120,6 +119,7 @@ __all__ = [
     "pod_uid_of",
     "poddnat_as_read",
     "port_list",
+    "preserved_status",
     "readiness",
     "ready_since",
     "releasing_status",

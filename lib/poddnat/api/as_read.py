@@ -2,7 +2,7 @@
 
 Kubernetes writes what is unset as null or leaves it out, as each type has it. And a PodDNAT may have been stored under
 another definition of its kind than ours, with other fields, or nulls, or numbers for texts. What makes no sense counts
-as absent: so the rest of such an object is heard all the same, and it can still be told what is wrong, and be deleted.
+as absent: so the rest of such an object is used all the same, what is wrong is reported on it, and it can be deleted.
 """
 
 import json
@@ -30,12 +30,12 @@ def without_nulls(value: Any) -> Any:
 
 def poddnat_as_read(served: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a PodDNAT without nulls, and of its spec and status only those fields that are read and have their type."""
-    kept = {key: without_nulls(part) for key, part in served.items() if key not in ("spec", "status")}
+    others = {key: without_nulls(part) for key, part in served.items() if key not in ("spec", "status")}
     parts = {key: read(served[key]) for key, read in _poddnat().items() if isinstance(served.get(key), dict)}
-    return {**{key: part for key, part in kept.items() if part is not None}, **parts}
+    return {**{key: part for key, part in others.items() if part is not None}, **parts}
 
 
-def kept_status(observed: Mapping[str, Any]) -> dict[str, Any]:
+def preserved_status(observed: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a PodDNAT's status, as read, so that it can be written again: without conditions that our CRD refuses."""
     conditions = [found for found in observed.get("conditions") or [] if _condition().is_valid(found)]
     return {**observed, "conditions": conditions} if "conditions" in observed else dict(observed)

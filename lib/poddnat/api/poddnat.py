@@ -71,8 +71,8 @@ class PodDNAT:
         for mapping in self.mappings:
             needed = mapping.rules(self.external_ip, self.internal_ip)
             if all(rule in ids for rule in needed):
-                held = tuple(ids[rule] for rule in needed)
-                found.append(WorkingPort(self.external_ip, self.internal_ip, mapping, held))
+                entry_ids = tuple(ids[rule] for rule in needed)
+                found.append(WorkingPort(self.external_ip, self.internal_ip, mapping, entry_ids))
         return tuple(found)
 
     def spec(self) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def warnings_of(content: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def is_told(oddity: Oddity) -> bool:
+def is_relevant(oddity: Oddity) -> bool:
     """Whether what YAML takes otherwise than it looks matters here: numbers of others' keys don't."""
     return " times, " in oddity.text or oddity.place.startswith(f"{_NETWORK}.")
 

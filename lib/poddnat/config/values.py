@@ -9,7 +9,7 @@ from typing import Any
 
 from poddnat.config.label_selector import LabelSelector, Operator, Requirement
 from poddnat.config.pool import NO_LIMITS, AllowedNamespaces, Limits, PoolEntry
-from poddnat.config.validation import is_told, problems_of, warnings_of
+from poddnat.config.validation import is_relevant, problems_of, warnings_of
 from poddnat.config.yaml_text import YamlError, load_documents
 from poddnat.model import Ports
 
@@ -106,7 +106,7 @@ def load(path: Path) -> Values:
     if not documents or documents[0][0] is None:
         raise ValuesError(str(path), ["it is empty; metacontroller/values.yaml shows what it has to say"])
     content, oddities = documents[0]
-    if wrong := [str(oddity) for oddity in oddities if is_told(oddity)]:
+    if wrong := [str(oddity) for oddity in oddities if is_relevant(oddity)]:
         raise ValuesError(str(path), sorted({*wrong, *problems_of(content)}))
     return parse(content, source=str(path))
 

@@ -22,7 +22,7 @@ from poddnat.placement import Namespaces
 
 
 class Verdict(Enum):
-    """What a pod's own word means for its PodDNAT."""
+    """What a pod allows its PodDNAT."""
 
     ALLOWED = "allowed"
     LEAVING = "leaving"
@@ -42,7 +42,7 @@ class _Permission:
 
 
 class Authorizer:
-    """Asks pods, and remembers for a moment what they said. Safe to use from several threads."""
+    """Asks pods, and caches for a moment what they allow. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Authorizer:
         return permission if same else None
 
     def forget(self, uid: str) -> None:
-        """Forget what was said for a PodDNAT."""
+        """Forget what a PodDNAT was allowed."""
         with self._lock:
             self._permissions.pop(uid, None)
 

@@ -33,7 +33,7 @@ class DriftDetector:
         may_write: Callable[[], bool] = lambda: True,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``may_write`` tells whether this process is the active one; the listener hears of drifted entries."""
+        """``may_write`` tells whether this process is the active one; the listener is called for drifted entries."""
         self._cluster = cluster
         self._fleet = fleet
         self._listener = listener

@@ -15,7 +15,7 @@ class ExposureTimer:
     """Knows since when pods wait, by the pod's uid. Safe to use from several threads."""
 
     def __init__(self, listener: ControllersListener, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start with nobody waiting; the listener hears of every wait that has ended well."""
+        """Start with nobody waiting; the listener is called for each wait that has ended well."""
         self._listener = listener
         self._clock = clock
         self._lock = threading.Lock()

@@ -13,7 +13,7 @@ PROBATION = 2 * RESYNC
 surely seen the result, and would notice an opt-out."""
 
 NO_FREE_PORTS_RETRY = 15.0
-"""Until a pod in the queue for ports is asked about again: nothing tells it that ports are reserved for it by now."""
+"""Until a pod in the queue for ports is asked about again: no event says that ports are reserved for it by now."""
 POD_LEAVE_RETRY = 30.0
 """Until a pod that should leave its gateway or address is asked about again: no event tells that there is room."""
 POD_REFUSED_RESYNC = 120.0
@@ -27,7 +27,7 @@ API_SERVER_REFUSED_RETRY = 30.0
 NAME_TAKEN_RETRY = 10.0
 """Until a pod is asked about again whose PodDNAT's name is taken: no event of the pod tells that it is free."""
 NAME_TAKEN_GRACE = 30.0
-"""How long a PodDNAT may take to go before the next pod of its name is told what the matter is."""
+"""How long a PodDNAT may take to go before the next pod of its name has reported what the matter is."""
 FIXED_POD_RESYNC = 60.0
 """Until a fixed pod is asked about again: Metacontroller doesn't tell of its PodDNAT's changes."""
 FIXED_POD_NOT_READY_RESYNC = 10.0
@@ -57,7 +57,7 @@ SILENCE = POD_REFUSED_RESYNC + 10.0
 """After so long without any call of a hook, the next one may be the first after an outage: what waits asks sooner."""
 
 PERMISSION_VALID = 30.0
-"""How long a pod's word for its PodDNAT holds, so that one exposure doesn't cost several reads of the pod."""
+"""How long a pod's permission for its PodDNAT is valid, so that one exposure doesn't cost several reads of the pod."""
 PERMISSION_RETRY = 60.0
 """Until a refused PodDNAT is synced again; a change of it, or of its pod, comes sooner."""
 NOT_ADOPTED_RETRY = 60.0

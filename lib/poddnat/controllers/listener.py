@@ -1,4 +1,4 @@
-"""What the reconcilers tell those above them: everything that flows upward from this package goes through here."""
+"""What the reconcilers report to those above them: all that flows upward from this package goes through here."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ Manifest = dict[str, Any]
 
 
 class ControllersListener:
-    """Hears what happens in the reconcilers, and does nothing: a subclass overrides what it cares for.
+    """Is called when something happens in the reconcilers, and does nothing: a subclass overrides what it needs.
 
-    Called from several threads; must neither block nor raise.
+    From several threads; it must neither block nor raise.
     """
 
     def poddnat_spoilt(self, poddnat: Manifest) -> None:
-        """Hear of a PodDNAT that asks for what it may not have, perhaps because somebody has edited it."""
+        """Handle a PodDNAT that asks for what it may not have, perhaps because somebody has edited it."""
 
     def entries_drifted(self, gateway_id: str) -> None:
-        """Hear that somebody else deleted or changed entries of a PodDNAT on this gateway."""
+        """Handle that somebody else deleted or changed entries of a PodDNAT on this gateway."""
 
     def pod_exposed(self, seconds: float) -> None:
-        """Hear that all entries of a pod work, so many seconds after it was given its ports."""
+        """Handle that all entries of a pod work, so many seconds after it was given its ports."""

@@ -133,8 +133,7 @@ class PodReconciler:
         owner = self._retained.owner_for(pod, exposure, retained)
         if ip is None:
             self._retained.suspend(retained)
-            lost = self._reserve(pod, observed)
-            again = POD_WITHOUT_IP_RESYNC if lost else 0.0
+            again = POD_WITHOUT_IP_RESYNC if self._reserve(pod, observed) else 0.0
             return PodAnswer(annotations=status_annotations(pod, None, None), resync_after=again)
         if owner is not None:
             return self._fixed(pod, ip, exposure, owner, retained, observed)

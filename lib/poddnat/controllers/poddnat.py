@@ -20,10 +20,10 @@ from poddnat.api import (
     desired_by,
     is_ready,
     is_terminating,
-    kept_status,
     made_by_another,
     parse_spec,
     pod_uid_of,
+    preserved_status,
     ready_since,
     spec_of,
 )
@@ -98,7 +98,7 @@ class PodDNATReconciler:
         *,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """Put it together; the listener hears of each PodDNAT that asks for what it may not have."""
+        """Put it together; the listener is called for each PodDNAT that asks for what it may not have."""
         self._cluster = cluster
         self._fleet = fleet
         self._entries = entries
@@ -245,7 +245,7 @@ class PodDNATReconciler:
         problem = self._fleet.problem(sync.desired.gateway_id)
         if problem is None:
             return RequeueAfter(REQUEUE_SOON)
-        return PodDNATAnswer(kept_status(sync.poddnat["status"]), resync_after=problem.retry_after)
+        return PodDNATAnswer(preserved_status(sync.poddnat["status"]), resync_after=problem.retry_after)
 
     def _bring_about(self, sync: _Sync) -> Answer:
         """Ask the gateway for the entries, and tell how far it is."""
@@ -334,7 +334,7 @@ class PodDNATReconciler:
 
     def _finalize(self, poddnat: Manifest) -> Answer:
         self._recognize(poddnat)
-        finalized = PodDNATAnswer(kept_status(poddnat.get("status") or {}), finalized=True)
+        finalized = PodDNATAnswer(preserved_status(poddnat.get("status") or {}), finalized=True)
         if made_by_another(poddnat["metadata"]) and not self._entries.has_any(poddnat):
             return finalized
         self._authorizer.forget(poddnat["metadata"]["uid"])

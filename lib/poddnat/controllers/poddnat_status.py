@@ -9,11 +9,11 @@ from typing import Any
 from poddnat.api import (
     Condition,
     Problem,
-    kept_status,
     key_of,
     left_alone_status,
     observed_condition,
     pod_uid_of,
+    preserved_status,
     releasing_status,
     status,
 )
@@ -84,7 +84,7 @@ class StatusReporter:
             case Waiting(seconds):
                 if not _was_ready(poddnat):
                     return requeue_after(seconds)
-                # Its entries are shown as working until this is written.
+                # The status lists its entries as working until this is written.
                 return self.reported(poddnat, working, _UPDATING, resync_after=requeue_after(seconds).seconds)
 
     def _done(self, poddnat: Manifest, working: Sequence[WorkingPort]) -> PodDNATAnswer:
@@ -110,17 +110,17 @@ class StatusReporter:
 
     def blocked(self, poddnat: Manifest, problem: Problem, working: Sequence[WorkingPort] = ()) -> PodDNATAnswer:
         """Report a problem; as an event too, unless that was done before."""
-        condition = self._told(poddnat, problem)
+        condition = self._report_problem(poddnat, problem)
         return self.reported(poddnat, working, condition, resync_after=problem.retry_after)
 
     def left_alone(self, poddnat: Manifest, problem: Problem) -> PodDNATAnswer:
         """Report a problem on a PodDNAT that isn't ours; nothing else of its status changes."""
-        condition, now = self._told(poddnat, problem), rfc3339(self._wall_clock())
-        kept = kept_status(poddnat.get("status") or {})
-        return PodDNATAnswer(left_alone_status(kept, condition, now), problem.retry_after)
+        condition, now = self._report_problem(poddnat, problem), rfc3339(self._wall_clock())
+        preserved = preserved_status(poddnat.get("status") or {})
+        return PodDNATAnswer(left_alone_status(preserved, condition, now), problem.retry_after)
 
-    def _told(self, poddnat: Manifest, problem: Problem) -> Condition:
-        """Tell a problem as an event too, unless that was done before; return the condition that says it."""
+    def _report_problem(self, poddnat: Manifest, problem: Problem) -> Condition:
+        """Report a problem as an event, unless that was done before; return the condition that says it."""
         before = observed_condition(poddnat.get("status") or {})
         reported_before = (
             before is not None and before.reason == problem.reason and before.message.startswith(problem.message)
@@ -133,13 +133,13 @@ class StatusReporter:
     def releasing(
         self, poddnat: Manifest, *, problem: Problem | None, resync_after: float
     ) -> PodDNATAnswer | RequeueAfter:
-        """Tell once that a PodDNAT's entries are being deleted, or each time why they can't be.
+        """Report once that a PodDNAT's entries are being deleted, or each time why they can't be.
 
-        From then on nobody is shown them: a pod of the same name may be there already, and is not reached by them.
+        From then on the status lists none of them: a pod of the same name may be there already, which they don't reach.
         """
         observed = poddnat.get("status") or {}
         if problem is not None:
-            condition = self._told(poddnat, problem)
+            condition = self._report_problem(poddnat, problem)
         elif not observed.get("entries") and observed_condition(observed) in {None, _RELEASING}:
             return requeue_after(resync_after)
         else:

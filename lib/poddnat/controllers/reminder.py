@@ -94,7 +94,7 @@ class Reminder:
             self._last_call = called_at
             self._waiting.pop(uid, None)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Remind of what is due, of so many at most."""
         if not (self._may_write() and self._cluster.poddnats.has_synced and self._cluster.pods.has_synced):
             self._began = None
@@ -111,7 +111,7 @@ class Reminder:
         while not self._stopping.is_set():
             began = self._clock()
             try:
-                self.look()
+                self.poll()
             except Exception as error:  # noqa: BLE001  # one odd object must not end the thread
                 self._attempts.failed(error, expected=False)
             self._stopping.wait(max(0.0, REMIND_EVERY - (self._clock() - began)))

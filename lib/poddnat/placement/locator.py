@@ -187,16 +187,16 @@ class PodLocator:
             unknown = {key: node for key, node in keys.items() if key not in self._found}
         ips = list(dict.fromkeys(ip for _, ip in unknown))
         addresses = self._cloud.describe_network_interfaces(ips) if ips else {}
-        self._take(key for key in keys if key not in unknown or key[1] in addresses)
-        self._keep(addresses, unknown)
+        self._drop_requests(key for key in keys if key not in unknown or key[1] in addresses)
+        self._note_found(addresses, unknown)
         by_node: dict[str, list[_Key]] = {}
         for key, node in unknown.items():
             if key[1] not in addresses:
                 by_node.setdefault(node, []).append(key)
         for node, missing in by_node.items():
             on_node = self._on_node(node, [ip for _, ip in missing])
-            self._keep(on_node, missing)
-            self._take(missing)
+            self._note_found(on_node, missing)
+            self._drop_requests(missing)
             for key in missing:
                 if key[1] not in on_node:
                     self._note_missed(key, _no_interface(key[1]))
@@ -213,15 +213,15 @@ class PodLocator:
             log.warning("the network interfaces of node %s can't be read: %s", node, error)
             return {}
 
-    def _keep(self, addresses: dict[str, Address], keys: Iterable[_Key]) -> None:
+    def _note_found(self, addresses: dict[str, Address], keys: Iterable[_Key]) -> None:
         with self._wake:
             for key in keys:
                 if (address := addresses.get(key[1])) is not None:
                     self._found[key] = address
                     self._missed.pop(key, None)
 
-    def _take(self, keys: Iterable[_Key]) -> None:
-        """Take requests off the list: they are answered."""
+    def _drop_requests(self, keys: Iterable[_Key]) -> None:
+        """Drop requests that are answered."""
         with self._wake:
             for key in keys:
                 self._requested.pop(key, None)
@@ -237,7 +237,7 @@ class PodLocator:
 
     def _note_refused(self, keys: Iterable[_Key], error: CloudError) -> None:
         """Note that a call for one address alone is refused; where that goes on, it is not about the address."""
-        self._take(keys)
+        self._drop_requests(keys)
         for key in keys:
             self._note_missed(key, _refused(key[1], error), at_once=True)
         self._refused_in_a_row += 1
@@ -273,7 +273,7 @@ class PodLocator:
     def _note_denied(self, error: CloudError) -> None:
         """Use the routes read before, or none; whether they can be read is seen again after a while."""
         if not self._denied:
-            so = "taken to be as before" if self._routes_known else "not heeded: gateways are chosen by zone alone"
+            so = "taken to be as before" if self._routes_known else "ignored: gateways are chosen by zone alone"
             log.warning("routes can't be read and are %s: %s", so, error)
         with self._wake:
             self._denied = True

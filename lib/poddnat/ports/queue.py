@@ -31,7 +31,7 @@ class WaitingQueue:
         self._waiting[request.pod_uid] = _Waiting(request, _gateways_of(tiers), now, since)
 
     def has_precedence(self, pod_uid: str, now: float) -> bool:
-        """Whether free ports are kept for a pod that waits: not for ever, or one large wish would hold up all."""
+        """Whether free ports are withheld for a pod that waits: not for ever, or one large request would block all."""
         return now - self._waiting[pod_uid].since <= PRECEDENCE
 
     def leave(self, pod_uid: str) -> None:

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: counters that are kept as things happen, and the gauges of ``state_gauges``.
+"""What Prometheus scrapes: counters of what happens, and the gauges of ``state_gauges``.
 
 Label values are bounded: gateways and EIPs of the pool, actions of the API, the cloud's
 error codes, hooks and reasons; never a pod or a PodDNAT.

@@ -124,11 +124,11 @@ def _namespaces(poddnats: PodDNATInformer) -> GaugeMetricFamily:
         except SpecError:
             continue  # Written by hand beyond recognition: it has none.
         record = Fixed.read(metadata)
-        kept = record is not None and bool(record.absent_since)
-        counts[metadata["namespace"], "kept" if kept else "used"] += ports
+        retained = record is not None and bool(record.absent_since)
+        counts[metadata["namespace"], "kept" if retained else "used"] += ports
     gauge = _gauge(
         "poddnat_namespace_ports",
-        "Public ports by namespace; used by pods, or kept for fixed pods that are away.",
+        "Public ports by namespace; used by pods, or retained for fixed pods that are away (kept).",
         "namespace",
         "state",
     )

@@ -132,7 +132,7 @@ def test_refusal_says_what_is_wrong_and_what_would_be_right(
     assert right in problem
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     found = problems(asking(on="on", ports="80,http,80", protocol="sctp", fixed="1"))
     assert [problem.split()[0] for problem in found] == [POD_DNAT, FIXED, EXPOSE_PROTOCOL, EXPOSE_PORT, EXPOSE_PORT]
 
@@ -194,7 +194,7 @@ ASKING = {"k8s.aliyun.com/pod-dnat": "true", "k8s.aliyun.com/pod-dnat-expose-por
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "reported"),
     [
         pytest.param(
             "pod-dnat-expose-protocal", "udp", "did you mean k8s.aliyun.com/pod-dnat-expose-protocol?", id="1"
@@ -207,10 +207,10 @@ ASKING = {"k8s.aliyun.com/pod-dnat": "true", "k8s.aliyun.com/pod-dnat-expose-por
         ),
     ],
 )
-def test_annotation_without_effect_is_told_with_what_may_be_meant(key: str, value: str, told: str) -> None:
+def test_annotation_without_effect_is_reported_with_what_may_be_meant(key: str, value: str, reported: str) -> None:
     (oddity,) = oddities({**ASKING, f"k8s.aliyun.com/{key}": value})
     assert f"k8s.aliyun.com/{key}" in oddity
-    assert told in oddity
+    assert reported in oddity
     assert "the user has to" in oddity
 
 

@@ -97,7 +97,7 @@ def test_refusal_names_the_items_and_what_would_be_right(text: str, wrong: str, 
     assert right in message
 
 
-def test_problems_of_different_kinds_are_all_told() -> None:
+def test_problems_of_different_kinds_are_all_reported() -> None:
     with pytest.raises(PortListError) as caught:
         parse("http,80/sctp,9-1,70000,80,80", Transport.TCP)
     assert len(caught.value.problems) == 5

@@ -56,6 +56,6 @@ def test_time_of_transition_is_kept_while_only_the_reason_changes() -> None:
 
 
 def test_pod_that_opted_out_is_told_so_whether_it_was_ready_or_never() -> None:
-    told = condition("False", "NotExposed", "The pod asks for no public ports.", NOW)
-    assert changed_condition(pod(condition("True", "Ready")), NOT_ASKED, NOW, exposed=False) == told
-    assert changed_condition(pod(), NOT_ASKED, NOW, exposed=False) == told
+    reported = condition("False", "NotExposed", "The pod asks for no public ports.", NOW)
+    assert changed_condition(pod(condition("True", "Ready")), NOT_ASKED, NOW, exposed=False) == reported
+    assert changed_condition(pod(), NOT_ASKED, NOW, exposed=False) == reported

@@ -224,7 +224,7 @@ def test_nothing_is_blocked_or_limited_unless_the_file_says_so(written: Json) ->
     assert parse(network(**written)) == parse(content())
 
 
-def test_limits_are_told_apart() -> None:
+def test_limits_are_reported_apart() -> None:
     assert parse(network(limits={"portsPerPod": 4})).limits == Limits(ports_per_pod=4)
     assert parse(network(limits={"portsPerNamespace": 40})).limits == Limits(ports_per_namespace=40)
 
@@ -475,7 +475,7 @@ def test_ranges_that_overlap_on_an_eip_are_refused(one: Json, other: Json, share
     assert message.endswith("keep the ranges apart")
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     wrong = pool({"natgwId": "< nat gateway id. >", "portRangeEnd": 1}, {"eip": []}, {}, {"portRangeEnd": 70000})
     message = problems(
         changed(

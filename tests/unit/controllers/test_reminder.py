@@ -75,11 +75,11 @@ class Around:
     def look_after(self, seconds: float) -> list[str]:
         """Let so much time pass, and return what it reminds of then."""
         if self.reminder_is_new:
-            self.reminder.look()
+            self.reminder.poll()
             self.reminder_is_new = False
         self.clock.advance(seconds)
         before = len(self.reminded)
-        self.reminder.look()
+        self.reminder.poll()
         return self.reminded[before:]
 
 
@@ -112,7 +112,7 @@ def test_what_waits_without_a_reason_is_reminded_of_first_and_what_has_one_repor
 
 def test_what_is_asked_about_in_time_is_left_alone() -> None:
     around = Around(pod("web-1"), pod("web-2"))
-    around.reminder.look()
+    around.reminder.poll()
     around.reminder.called("pod-web-1")
     assert around.look_after(REMIND_AFTER) == ["pod-web-2"]
 
@@ -131,18 +131,18 @@ def test_standby_reminds_of_nothing_until_it_is_active() -> None:
     around.active = False
     assert around.look_after(60) == []
     around.active = True
-    around.reminder.look()
+    around.reminder.poll()
     assert around.look_after(REMIND_AFTER) == ["pod-web-1"]
 
 
 def test_first_call_after_a_silence_is_taken_for_the_end_of_an_outage() -> None:
     around = Around()
-    around.reminder.look()
+    around.reminder.poll()
     around.pods.append(pod("web-1"))
     around.reminder.called("other")
     assert around.look_after(SILENCE + 1) == []
     around.reminder.called("other")
-    around.reminder.look()
+    around.reminder.poll()
     assert around.look_after(REMIND_AFTER) == ["pod-web-1"]
 
 

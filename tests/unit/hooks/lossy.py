@@ -15,8 +15,8 @@ class LossyClient(client.ApiClient):
     def __init__(self, url: str) -> None:
         super().__init__(client.Configuration(host=url))
         self._losses: deque[tuple[str, bool]] = deque()
-        self.told: list[tuple[str, str]] = []
-        """Reasons and sentences that the service told operators."""
+        self.operator_warnings: list[tuple[str, str]] = []
+        """Reasons and sentences that the service warned operators with."""
 
     def lose(self, method: str, *, done: bool) -> None:
         """Lose the next call with this HTTP method; with `done`, the API server does what it asks for."""

@@ -104,9 +104,9 @@ def ack(world: World, request: pytest.FixtureRequest) -> Iterator[Ack]:
 
 def test_poddnat_of_acks_controller_keeps_its_entries_and_is_told_to_be_adopted(ack: Ack) -> None:
     reported = answer(lambda: ack.world.sync_poddnat(ack.poddnat))
-    told = reported["status"].pop("conditions")
+    conditions = reported["status"].pop("conditions")
     assert reported["status"] == ack.poddnat["status"]
-    reported["status"]["conditions"] = told
+    reported["status"]["conditions"] = conditions
     assert condition(reported)[:2] == ("False", "NotAdopted")
     assert ack.world.cloud_writes() == 0
 
@@ -121,9 +121,9 @@ def test_poddnat_without_our_mark_is_left_alone_whatever_its_finalizers(world: W
 def test_nothing_is_taken_from_a_status_that_makes_no_sense_to_us(ack: Ack) -> None:
     odd = {"entries": [{"externalIP": EIP, "ipProtocol": "any"}], "created": "yes"}
     stored = ack.write_status(ack.poddnat, odd)
-    told = answer(lambda: ack.world.sync_poddnat(stored))["status"]
-    assert told["created"] == "yes"
-    assert told["entries"][0]["ipProtocol"] == "any"
+    status = answer(lambda: ack.world.sync_poddnat(stored))["status"]
+    assert status["created"] == "yes"
+    assert status["entries"][0]["ipProtocol"] == "any"
 
 
 def test_poddnat_of_acks_controller_that_is_deleted_is_let_go_without_a_touch(ack: Ack) -> None:
@@ -236,7 +236,7 @@ def test_adopted_poddnat_takes_its_entry_with_it(ack: Ack) -> None:
     assert ack.entries() == []
 
 
-def test_entry_without_a_name_is_not_lost_by_what_is_told_while_it_is_deleted(ack: Ack) -> None:
+def test_entry_without_a_name_is_not_lost_by_what_is_reported_while_it_is_deleted(ack: Ack) -> None:
     ack.run()
     adopted = ack.world.poddnat()
     assert adopted is not None

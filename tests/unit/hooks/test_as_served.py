@@ -104,8 +104,8 @@ def test_poddnat_stored_in_whatever_form_is_told_what_is_wrong_and_can_be_delete
 ) -> None:
     made = shared.make_poddnat(spec, name=f"odd-{next(NUMBERS)}")
     shared.api.patch(shared.poddnats, made["metadata"]["name"], {"status": status}, "default", "status")
-    told = answer(lambda: shared.sync_poddnat({**made, "status": status}))
-    assert condition(told)[0] == "False"
+    reported = answer(lambda: shared.sync_poddnat({**made, "status": status}))
+    assert condition(reported)[0] == "False"
     assert answer(lambda: shared.finalize(made))["finalized"]
 
 

@@ -389,7 +389,7 @@ def test_call_to_opt_out_a_pod_that_asks_takes_nothing_from_it(world: World, vic
     assert world.poddnat("victim") == victim
 
 
-def test_call_for_a_pod_that_is_not_there_is_promised_no_port() -> None:
+def test_call_for_a_pod_that_is_not_there_gets_no_port_reserved() -> None:
     with running(last_port=512) as world:
         made = world.make_pod(EXPOSE_80, name="made-up")
         world.api.delete(world.api.resource("v1", "pods"), name_of(made), "default", grace_period=0)

@@ -173,7 +173,7 @@ def test_each_pod_costs_one_create_and_no_look_of_its_own() -> None:
         assert calls.count("DescribeNetworkInterfaces") < 5
 
 
-def told_events(world: World) -> int:
+def reported_events(world: World) -> int:
     """Count the events, and let them expire."""
     events = world.api.resource("v1", "events")
     found = world.api.list(events)["items"]
@@ -182,32 +182,34 @@ def told_events(world: World) -> int:
     return len(found)
 
 
-def test_event_is_told_again_once_the_first_has_expired(world: World) -> None:
+def test_event_is_reported_again_once_the_first_has_expired(world: World) -> None:
     clock = ManualClock()
     kubernetes = KubeClient(world.connection, clock=clock)
     pod = world.make_pod(EXPOSE_80)
     found = []
     for clock.now in (0.0, 3599.0, 3600.0):
         kubernetes.warn(pod, "NoFreePorts", "There are none.")
-        found.append(told_events(world))
+        found.append(reported_events(world))
     assert found == [1, 0, 1]
 
 
-def test_event_that_could_not_be_written_is_told_the_next_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_that_could_not_be_written_is_reported_the_next_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pod = world.make_pod(EXPOSE_80)
     kubernetes = KubeClient(world.connection)
     with monkeypatch.context() as away:
         away.setattr(world.connection, "call_api", fail)
         kubernetes.warn(pod, "NoFreePorts", "There are none.")
     kubernetes.warn(pod, "NoFreePorts", "There are none.")
-    assert told_events(world) == 1
+    assert reported_events(world) == 1
 
 
 def fail(*_: object, **__: object) -> None:
     raise ConnectionError
 
 
-def test_api_server_that_is_away_is_told_without_the_call() -> None:
+def test_api_server_that_is_away_is_reported_without_the_call() -> None:
     with pytest.raises(KubeError) as caught:
         KubeClient(connect_to("http://127.0.0.1:1")).pod("default", "web-1")
     assert str(caught.value) == "http://127.0.0.1:1 gives no answer (connection refused)"

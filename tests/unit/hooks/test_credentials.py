@@ -62,7 +62,7 @@ def test_key_is_replaced_without_a_failed_call(tmp_path: Path) -> None:
         assert world.warnings() == []
 
 
-def test_key_that_is_revoked_first_is_told_and_its_successor_heals_without_further_ado(tmp_path: Path) -> None:
+def test_key_that_is_revoked_first_is_reported_and_its_successor_heals_without_further_ado(tmp_path: Path) -> None:
     with running() as world, mounted(world, tmp_path) as mount:
         working = world.expose(world.make_pod(EXPOSE_80))
         pod = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")

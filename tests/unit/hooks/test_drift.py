@@ -112,16 +112,18 @@ def held(world: World) -> str:
     return next(line.split()[1] for line in text.splitlines() if line.startswith("poddnat_gateway_orphans{"))
 
 
-def test_mass_of_orphans_is_kept_and_told_and_its_ports_are_given_to_nobody(world: World) -> None:
+def test_mass_of_orphans_is_kept_and_reported_and_its_ports_are_given_to_nobody(world: World) -> None:
     leave_behind(world, 8)
     wait_until(lambda: held(world) == "8.0", 10, "the mass to be noticed")
     pod = world.make_pod(EXPOSE_80)
     wait_until(lambda: world.attachment(pod)["spec"]["portMapping"][0]["externalPort"] == "520", 10, "a port besides")
     assert len(world.entries()) == 8
-    (told,) = world.told
-    assert told[0] == "ManyOrphans"
-    assert told[1].startswith(f"8 PodDNATs with forward entries on {GATEWAY} are gone at once, so the entries are kept")
-    assert says_who_acts(told[1])
+    (warning,) = world.operator_warnings
+    assert warning[0] == "ManyOrphans"
+    assert warning[1].startswith(
+        f"8 PodDNATs with forward entries on {GATEWAY} are gone at once, so the entries are kept"
+    )
+    assert says_who_acts(warning[1])
 
 
 def test_another_cluster_with_the_same_cluster_id_is_noticed_and_named(world: World) -> None:
@@ -130,9 +132,9 @@ def test_another_cluster_with_the_same_cluster_id_is_noticed_and_named(world: Wo
     reads = world.emulator.calls.count("DescribeForwardTableEntries")
     wait_until(lambda: world.emulator.calls.count("DescribeForwardTableEntries") > reads + 2, 10, "listings without it")
     leave_behind(world, 1, who="theirs")
-    wait_until(lambda: world.told, 10, "the other cluster to be told")
-    assert world.told[0][0] == "ClusterIdShared"
-    assert says_who_acts(world.told[0][1])
+    wait_until(lambda: world.operator_warnings, 10, "the other cluster to be told")
+    assert world.operator_warnings[0][0] == "ClusterIdShared"
+    assert says_who_acts(world.operator_warnings[0][1])
     assert len(world.entries()) == 1
 
 

@@ -426,8 +426,10 @@ def test_pod_is_told_by_which_quota_its_poddnat_is_refused(world: World) -> None
     refusal = KubeError(text)
     refusal.__cause__ = ApiException(status=403)
     with patch.object(KubeClient, "create_poddnat", side_effect=refusal):
-        told = world.refusal(pod)
-    assert told.startswith(f"ApiServerRefused: The API server refuses what poddnat has to do for this pod ({text}); ")
+        reported = world.refusal(pod)
+    assert reported.startswith(
+        f"ApiServerRefused: The API server refuses what poddnat has to do for this pod ({text}); "
+    )
     assert ("Pod", "ApiServerRefused") in world.warnings()
 
 
@@ -587,8 +589,8 @@ def test_fixed_pod_is_asked_about_again_soon_while_its_poddnat_is_not_ready(
     busy.standin.wait_idle(horizon=30)
     poddnat = busy.world.poddnat("arena-0") or {}
     pods = busy.world.service.pod_reconciler
-    (told,) = poddnat["status"]["conditions"]
-    poddnat["status"]["conditions"] = [{**told, "status": ready, "reason": reason}]
+    (reported,) = poddnat["status"]["conditions"]
+    poddnat["status"]["conditions"] = [{**reported, "status": ready, "reason": reason}]
     busy.world.service.poddnats._apply("MODIFIED", poddnat)
     answered = pods.sync(pod_of(busy.world), None)
     assert isinstance(answered, PodAnswer)

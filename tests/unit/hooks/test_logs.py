@@ -58,7 +58,7 @@ def test_create_is_told_with_pod_gateway_and_the_request_id_of_the_cloud(world: 
     assert line["time"].endswith("+00:00")
 
 
-def test_working_entries_are_told_with_gateway_and_the_id_of_the_hook_call(world: World, lines: Lines) -> None:
+def test_working_entries_are_reported_with_gateway_and_the_id_of_the_hook_call(world: World, lines: Lines) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     line = lines.saying("1 forward entry works")
     assert (line["pod"], line["gateway"]) == ("default/web-1", GATEWAY)
@@ -66,7 +66,7 @@ def test_working_entries_are_told_with_gateway_and_the_id_of_the_hook_call(world
     assert line["requestId"] != world.sync_poddnat(poddnat).headers["X-Request-Id"]
 
 
-def test_refusal_is_told_once_with_the_pod(world: World, lines: Lines) -> None:
+def test_refusal_is_reported_once_with_the_pod(world: World, lines: Lines) -> None:
     pod = world.make_pod({**EXPOSE_80, PORTS: "http"})
     reported = answer(lambda: world.sync_pod(pod))["annotations"]
     world.sync_pod(world.annotate(pod, reported))
@@ -91,7 +91,7 @@ def test_one_pod_exposed_and_gone_is_a_line_for_each_change(world: World, lines:
     assert [line["message"].split(": ", 1)[1].split()[0] for line in lines.all()] == ["asked", "1", "gave"]
 
 
-def test_bad_request_is_told_in_one_line_that_can_be_found_by_its_id(world: World, lines: Lines) -> None:
+def test_bad_request_is_reported_in_one_line_that_can_be_found_by_its_id(world: World, lines: Lines) -> None:
     response = world.client.post("/pod/sync", data="nonsense")
     assert lines.saying("bad request")["requestId"] == response.headers["X-Request-Id"]
 
@@ -111,7 +111,7 @@ def test_secret_is_in_no_line(world: World, lines: Lines) -> None:
     assert SECRET not in json.dumps(lines.all())
 
 
-def test_what_fails_again_and_again_is_told_once_for_each_cause_and_when_it_works(lines: Lines) -> None:
+def test_what_fails_again_and_again_is_reported_once_for_each_cause_and_when_it_works(lines: Lines) -> None:
     attempts = logs.Attempts(logging.getLogger("poddnat.test"), "reading")
     attempts.worked()
     for cause in ("away", "away", "denied"):

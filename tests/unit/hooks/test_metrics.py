@@ -46,7 +46,7 @@ def test_calls_of_the_cloud_are_counted_once_each(world: World) -> None:
     assert metric(world, "poddnat_cloud_calls_total", action="CreateForwardEntry", outcome="ok", code="OK") == 1
 
 
-def test_failed_calls_are_told_by_what_they_mean_and_by_code(world: World) -> None:
+def test_failed_calls_are_reported_by_what_they_mean_and_by_code(world: World) -> None:
     world.emulator.set_quota(GATEWAY, 0)
     poddnat = world.make_poddnat(world.attachment(pod := world.make_pod(EXPOSE_80))["spec"], owner=pod)
     labels = {"action": "CreateForwardEntry", "outcome": "full", "code": "QuotaExceeded.ForwardEntry"}
@@ -67,14 +67,14 @@ def test_hook_calls_are_counted_by_answer(world: World) -> None:
     assert metric(world, "poddnat_hook_duration_seconds_count", hook="pod-sync") == 1
 
 
-def test_what_an_alert_waits_for_is_told_as_0_before_it_first_happens(world: World) -> None:
+def test_what_an_alert_waits_for_is_reported_as_0_before_it_first_happens(world: World) -> None:
     """A counter that first shows up as 1 has not increased, as Prometheus sees it."""
     assert metric(world, "poddnat_lost_total", gateway=GATEWAY) == 0
     assert metric(world, "poddnat_swept_total", gateway=GATEWAY) == 0
     assert metric(world, "poddnat_hook_calls_total", hook="poddnat-finalize", code="500") == 0
 
 
-def test_time_until_a_pod_is_exposed_is_told_once(world: World) -> None:
+def test_time_until_a_pod_is_exposed_is_reported_once(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     world.sync_poddnat(poddnat)
     assert metric(world, "poddnat_exposure_duration_seconds_count") == 1
@@ -88,7 +88,7 @@ def test_pod_deleted_while_it_waits_is_not_counted_as_exposed(world: World) -> N
     assert metric(world, "poddnat_exposure_duration_seconds_count") == 0
 
 
-def test_free_ports_are_told_for_each_address_and_protocol(world: World) -> None:
+def test_free_ports_are_reported_for_each_address_and_protocol(world: World) -> None:
     world.expose(world.make_pod({**EXPOSE_80, PORTS: "80,81"}))
     labels = {"gateway": GATEWAY, "eip": EIP}
     assert metric(world, "poddnat_eip_ports", **labels, protocol="tcp") == 513
@@ -96,7 +96,7 @@ def test_free_ports_are_told_for_each_address_and_protocol(world: World) -> None
     assert metric(world, "poddnat_eip_free_ports", **labels, protocol="udp") == 513
 
 
-def test_ports_are_counted_by_namespace_and_those_kept_for_absent_pods_apart(world: World) -> None:
+def test_ports_are_counted_by_namespace_and_those_retained_for_absent_pods_apart(world: World) -> None:
     world.expose(world.make_pod({**EXPOSE_80, PORTS: "80,9000-9002/udp"}))
     wait_for(world, 4, "poddnat_namespace_ports", namespace="default", state="used")
     poddnat = world.poddnat("web-1")
@@ -109,7 +109,7 @@ def test_ports_are_counted_by_namespace_and_those_kept_for_absent_pods_apart(wor
     assert metric(world, "poddnat_namespace_ports", namespace="default", state="used") == 4
 
 
-def test_poddnat_that_hangs_in_terminating_is_told_with_its_age(world: World) -> None:
+def test_poddnat_that_hangs_in_terminating_is_reported_with_its_age(world: World) -> None:
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     assert metric(world, "poddnat_terminating") == metric(world, "poddnat_oldest_terminating_seconds") == 0
     world.api.patch(world.poddnats, "web-1", {"metadata": {"finalizers": ["somebody.else/holds-it"]}}, "default")
@@ -118,7 +118,7 @@ def test_poddnat_that_hangs_in_terminating_is_told_with_its_age(world: World) ->
     wait_until(lambda: (metric(world, "poddnat_oldest_terminating_seconds") or 0) > 0.5, 10, "time to pass")
 
 
-def test_time_of_the_last_call_is_told_and_strangers_do_not_count(world: World) -> None:
+def test_time_of_the_last_call_is_reported_and_strangers_do_not_count(world: World) -> None:
     name = "poddnat_hook_last_call_timestamp_seconds"
     started = metric(world, name) or 0
     assert abs(started - time.time()) < 60
@@ -148,7 +148,7 @@ def test_pods_are_counted_as_refused_by_reason_until_they_are_not(world: World) 
     assert not [name for name, _ in samples(world) if name == "poddnat_pods_refused"]
 
 
-def test_queue_of_a_gateway_is_told_with_the_age_of_its_oldest() -> None:
+def test_queue_of_a_gateway_is_reported_with_the_age_of_its_oldest() -> None:
     with running(settle_seconds=30) as world:
         world.emulator.set_writes_at_once(GATEWAY, 1)
         for number in range(1, 5):

@@ -73,7 +73,7 @@ def selectors(node: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
-def test_expression_asks_for_what_is_told(scraped: Mapping[str, set[str]], name: str) -> None:
+def test_expression_asks_for_what_is_reported(scraped: Mapping[str, set[str]], name: str) -> None:
     expression = EXPRESSIONS[name]
     found = list(selectors(parse(expression)))
     assert found

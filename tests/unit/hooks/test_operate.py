@@ -271,7 +271,7 @@ def test_adopt_can_be_tried_on_one_poddnat_first(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("command", ["audit", "ports"])
-def test_cloud_that_refuses_is_told_in_a_sentence(exposed: Terminal, command: str) -> None:
+def test_cloud_that_refuses_is_reported_in_a_sentence(exposed: Terminal, command: str) -> None:
     exposed.world.emulator.revoke_credential(KEY)
     result = exposed.run(command)
     assert result.exit_code == 2
@@ -280,7 +280,7 @@ def test_cloud_that_refuses_is_told_in_a_sentence(exposed: Terminal, command: st
 
 
 @pytest.mark.parametrize("command", ["audit", "ports"])
-def test_kubeconfig_that_is_none_is_told_in_a_sentence(terminal: Terminal, command: str) -> None:
+def test_kubeconfig_that_is_none_is_reported_in_a_sentence(terminal: Terminal, command: str) -> None:
     terminal.kubeconfig.write_text("kind: Config\n")
     result = terminal.run(command)
     assert result.exit_code == 2
@@ -330,7 +330,7 @@ def test_permission_that_the_policy_lacks_is_named(terminal: Terminal, missing: 
     assert terminal.run("check-config").exit_code == 1
 
 
-def test_credentials_that_the_cloud_does_not_know_are_told(terminal: Terminal) -> None:
+def test_credentials_that_the_cloud_does_not_know_are_reported(terminal: Terminal) -> None:
     terminal.world.emulator.revoke_credential(KEY)
     result, text = checks(terminal)["credentials", ""]
     assert result == "wrong"
@@ -345,7 +345,7 @@ def test_credentials_that_the_cloud_does_not_know_are_told(terminal: Terminal) -
         pytest.param("endpoints", {"vpc": "http://127.0.0.1:9"}, "endpoint", "correct endpoints.vpc", id="endpoint"),
     ],
 )
-def test_wrong_place_is_told_as_that_and_credentials_are_not_blamed(
+def test_wrong_place_is_reported_as_that_and_credentials_are_not_blamed(
     terminal: Terminal, key: str, value: object, what: str, right: str
 ) -> None:
     content = yaml.safe_load(terminal.values.read_text(encoding="utf-8"))
@@ -358,7 +358,7 @@ def test_wrong_place_is_told_as_that_and_credentials_are_not_blamed(
     assert ("credentials", "") not in found
 
 
-def test_ecs_endpoint_that_does_not_answer_is_told(terminal: Terminal) -> None:
+def test_ecs_endpoint_that_does_not_answer_is_reported(terminal: Terminal) -> None:
     content = yaml.safe_load(terminal.values.read_text(encoding="utf-8"))
     content["endpoints"]["ecs"] = "http://127.0.0.1:9"
     terminal.values.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -367,26 +367,26 @@ def test_ecs_endpoint_that_does_not_answer_is_told(terminal: Terminal) -> None:
     assert "correct endpoints.ecs" in text
 
 
-def test_gateway_that_is_not_there_is_told_with_those_that_are(terminal: Terminal) -> None:
+def test_gateway_that_is_not_there_is_reported_with_those_that_are(terminal: Terminal) -> None:
     terminal.change_values(natgwId="ngw-typo")
     result, text = checks(terminal)["gateway", "ngw-typo"]
     assert result == "wrong"
     assert GATEWAY in text
 
 
-def test_eip_that_is_not_on_the_gateway_is_told_with_those_that_are(terminal: Terminal) -> None:
+def test_eip_that_is_not_on_the_gateway_is_reported_with_those_that_are(terminal: Terminal) -> None:
     terminal.change_values(eips=["203.0.113.77"])
     result, text = checks(terminal)["eip", "203.0.113.77"]
     assert result == "wrong"
     assert EIP in text
 
 
-def test_zone_that_the_gateway_is_not_in_is_told(terminal: Terminal) -> None:
+def test_zone_that_the_gateway_is_not_in_is_reported(terminal: Terminal) -> None:
     terminal.change_values(zoneId="cn-hangzhou-b")
     assert checks(terminal)["gateway", GATEWAY] == ("warning", "it is in zone cn-hangzhou-j; zoneId says cn-hangzhou-b")
 
 
-def test_gateway_that_no_route_leads_to_is_told(terminal: Terminal) -> None:
+def test_gateway_that_no_route_leads_to_is_reported(terminal: Terminal) -> None:
     terminal.world.emulator.set_default_route("vtb-1", "", "")
     found = checks(terminal)
     assert found["route", GATEWAY][0] == "wrong"

@@ -160,8 +160,8 @@ def test_gate_closes_when_the_annotation_is_removed(world: World) -> None:
     pod = world.make_pod(EXPOSE_80, **GATE)
     ready(world, pod, world.expose(pod))
     world.annotate(pod, {POD_DNAT: None})
-    told = answer(lambda: world.opt_out(stored(world)))
-    assert told["annotations"] == {STATUS: None, RESULT: None}
+    reported = answer(lambda: world.opt_out(stored(world)))
+    assert reported["annotations"] == {STATUS: None, RESULT: None}
     assert gate(world) == ("False", "NotExposed")
 
 

@@ -253,7 +253,7 @@ def test_without_the_right_to_read_routes_pods_are_put_by_zone_and_their_poddnat
         poddnats = [world.expose(pod) for pod in pods]
         assert all("The gateway was chosen by its zone" in condition(poddnat)[2] for poddnat in poddnats)
         assert sync(world, poddnats[0])["status"] == poddnats[0]["status"]
-        assert caplog.text.count("routes can't be read and are not heeded: gateways are chosen by zone alone") == 1
+        assert caplog.text.count("routes can't be read and are ignored: gateways are chosen by zone alone") == 1
 
 
 # An address that serves SNAT too

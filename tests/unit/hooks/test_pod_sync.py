@@ -354,9 +354,9 @@ def test_pod_with_dual_stack_is_exposed_by_its_ipv4_address(world: World, ips: t
 
 def test_pod_with_ipv6_only_is_told_so_without_a_call(world: World) -> None:
     pod = set_addresses(world, "2408:4005::7")
-    told = world.refusal(pod)
-    assert told.startswith("NoIPv4Address: The pod has only an IPv6 address, 2408:4005::7, and")
-    assert says_who_acts(told)
+    reported = world.refusal(pod)
+    assert reported.startswith("NoIPv4Address: The pod has only an IPv6 address, 2408:4005::7, and")
+    assert says_who_acts(reported)
     assert world.emulator.calls.count("DescribeNetworkInterfaces") == 0
 
 
@@ -404,7 +404,7 @@ def test_opting_out_twice_is_fine(world: World) -> None:
     assert answer(lambda: world.opt_out(pod)) == first
 
 
-def test_misspelt_annotation_is_told_as_an_event_and_the_pod_gets_its_ports(world: World) -> None:
+def test_misspelt_annotation_is_reported_as_an_event_and_the_pod_gets_its_ports(world: World) -> None:
     pod = world.make_pod({**EXPOSE_80, "k8s.aliyun.com/pod-dnat-expose-protocal": "udp"})
     assert world.attachment(pod)["spec"]["protocol"] == "tcp"
     assert world.warnings() == [("Pod", "AnnotationIgnored")]
@@ -423,8 +423,8 @@ def test_pod_that_prefers_its_own_ports_gets_them_where_they_are_free_and_in_the
     pod = world.make_pod({**OWN, PORTS: "700,80,800-802/udp,900/tcpudp"})
     assert ports_of(world.attachment(pod)) == ["700", "512", "800/802", "900"]
     events = world.api.list(world.api.resource("v1", "events"))["items"]
-    (told,) = [event["message"] for event in events if event["reason"] == "OtherPorts"]
-    assert told == (
+    (reported,) = [event["message"] for event in events if event["reason"] == "OtherPorts"]
+    assert reported == (
         f"Public ports equal to the pod's own are not free on {EIP}, or not in the pool: it has 512 for 80/tcp; "
         "nobody has to act."
     )
@@ -454,7 +454,7 @@ def test_address_that_has_the_pods_own_ports_free_is_preferred() -> None:
         assert ports_of(world.attachment(pod)) == ["700"]
 
 
-def test_refusal_of_the_api_server_is_told_as_what_it_is_and_takes_nothing_away(
+def test_refusal_of_the_api_server_is_reported_as_what_it_is_and_takes_nothing_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pod = world.make_pod(EXPOSE_80)
@@ -466,13 +466,13 @@ def test_refusal_of_the_api_server_is_told_as_what_it_is_and_takes_nothing_away(
         raise refusal
 
     monkeypatch.setattr("poddnat.placement.Nodes.is_virtual", refuse)
-    told = answer(lambda: world.sync_pod(pod, poddnat))
-    assert told["annotations"][STATUS].startswith("ApiServerRefused: The API server refuses what poddnat has to do")
-    assert "nodes is forbidden: no right" in told["annotations"][STATUS]
-    assert told["attachments"][0]["spec"] == poddnat["spec"]
+    reported = answer(lambda: world.sync_pod(pod, poddnat))
+    assert reported["annotations"][STATUS].startswith("ApiServerRefused: The API server refuses what poddnat has to do")
+    assert "nodes is forbidden: no right" in reported["annotations"][STATUS]
+    assert reported["attachments"][0]["spec"] == poddnat["spec"]
 
 
-def test_api_server_that_is_away_is_told_to_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_server_that_is_away_is_reported_to_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: object) -> None:
         raise KubeError("no answer")
 

@@ -47,18 +47,18 @@ def first_to_wait(world: World, poddnat: Json) -> Json:
     """Answer the first finalize call as Metacontroller takes it: its status is written."""
     waiting = world.finalize(poddnat)
     assert waiting.status_code == 200
-    told: Json = waiting.get_json()
-    world.set_status(poddnat, told["status"])
-    return told
+    reported: Json = waiting.get_json()
+    world.set_status(poddnat, reported["status"])
+    return reported
 
 
 def test_first_call_that_has_to_wait_empties_the_entries_and_keeps_their_ids(slow_world: World) -> None:
     poddnat = slow_world.expose(slow_world.make_pod(EXPOSE_80))
-    told = first_to_wait(slow_world, poddnat)
-    assert (told["finalized"], told["status"]["entries"], told["status"]["ports"]) == (False, [], "")
-    assert told["status"]["releasing"] == [poddnat["status"]["entries"][0]["forwardEntryId"]]
-    assert condition(told)[:2] == ("False", "Leaving")
-    assert told["resyncAfterSeconds"] >= 1
+    reported = first_to_wait(slow_world, poddnat)
+    assert (reported["finalized"], reported["status"]["entries"], reported["status"]["ports"]) == (False, [], "")
+    assert reported["status"]["releasing"] == [poddnat["status"]["entries"][0]["forwardEntryId"]]
+    assert condition(reported)[:2] == ("False", "Leaving")
+    assert reported["resyncAfterSeconds"] >= 1
 
 
 def test_waiting_for_entries_to_go_is_written_once_and_then_told_in_whole_seconds(slow_world: World) -> None:

@@ -147,7 +147,7 @@ def test_asked_again_gives_the_same_status_to_the_letter(world: World) -> None:
     assert {**status, "observedGeneration": 1} == poddnat["status"]
 
 
-def test_no_status_is_told_while_the_entry_is_pending(slow_world: World) -> None:
+def test_no_status_is_reported_while_the_entry_is_pending(slow_world: World) -> None:
     poddnat = exposed(slow_world, slow_world.make_pod(EXPOSE_80))
     wait_until(lambda: slow_world.sync_poddnat(poddnat).status_code == 429 and slow_world.entries(), 5, "the entry")
     response = slow_world.sync_poddnat(poddnat)

@@ -181,10 +181,10 @@ def test_replica_one_of_whose_threads_ends_unexpectedly_ends_with_a_failure(
     assert steps[-4:] == ["service stops", "election stops", f"{HAND_OVER} s pass", "server stops"]
     assert steps.ended_thread() == "gateway-ngw-1"
     assert threading.excepthook is before
-    (told,) = (record for record in caplog.records if record.levelno == logging.CRITICAL)
-    assert "the thread gateway-ngw-1 has ended unexpectedly" in told.getMessage()
-    assert told.exc_info is not None
-    assert told.exc_info[0] is ZeroDivisionError
+    (reported,) = (record for record in caplog.records if record.levelno == logging.CRITICAL)
+    assert "the thread gateway-ngw-1 has ended unexpectedly" in reported.getMessage()
+    assert reported.exc_info is not None
+    assert reported.exc_info[0] is ZeroDivisionError
 
 
 @pytest.mark.filterwarnings("error")

@@ -89,7 +89,7 @@ def test_poddnat_that_nobody_owns_takes_no_port_of_a_running_pod_over_a_restart(
             assert again.attachment(pod, poddnat)["spec"] == poddnat["spec"]
 
 
-def test_poddnat_that_was_kept_beyond_a_limit_takes_no_port_of_a_running_pod_over_a_restart() -> None:
+def test_poddnat_that_was_retained_beyond_a_limit_takes_no_port_of_a_running_pod_over_a_restart() -> None:
     limits = {"limits": {"portsPerNamespace": 1}}
     with running(last_port=513, network=limits) as world:
         mapping = {"externalPort": "512/513", "internalPort": "80/81"}
@@ -97,9 +97,9 @@ def test_poddnat_that_was_kept_beyond_a_limit_takes_no_port_of_a_running_pod_ove
         ghost = world.make_poddnat(spec, name="former")
         marks = {OWNER: "apps/v1 StatefulSet x 1", STRATEGY: "Never"}
         ghost = world.api.patch(world.poddnats, "former", {"metadata": {"annotations": marks}}, "default")
-        told = answer(lambda: world.sync_poddnat(ghost))["status"]
-        assert told["conditions"][0]["reason"] == "NamespaceLimitReached"
-        world.set_status(ghost, told)
+        reported = answer(lambda: world.sync_poddnat(ghost))["status"]
+        assert reported["conditions"][0]["reason"] == "NamespaceLimitReached"
+        world.set_status(ghost, reported)
         world.change_values(last_port=513)
         pod = world.make_pod(EXPOSE_80)
         poddnat = world.expose(pod)

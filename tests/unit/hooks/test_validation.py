@@ -158,7 +158,7 @@ def test_unknown_path_is_not_found(shared: World) -> None:
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_unexpected_failure_is_told_in_a_sentence_without_its_insides(
+def test_unexpected_failure_is_reported_in_a_sentence_without_its_insides(
     shared: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("poddnat.controllers.pod.PodReconciler.sync")
@@ -181,11 +181,11 @@ def test_what_failed_unexpectedly_is_in_the_log(
 # Other addresses
 
 
-def test_health_and_readiness_are_told(shared: World) -> None:
+def test_health_and_readiness_are_reported(shared: World) -> None:
     assert (shared.client.get("/healthz").status_code, shared.client.get("/readyz").status_code) == (200, 200)
 
 
-def test_metrics_are_told_as_prometheus_reads_them(shared: World) -> None:
+def test_metrics_are_reported_as_prometheus_reads_them(shared: World) -> None:
     response = shared.client.get("/metrics")
     assert response.status_code == 200
     assert response.content_type.startswith("text/plain")

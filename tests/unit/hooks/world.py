@@ -136,9 +136,9 @@ class World:
     """The service's, to the API server."""
 
     @property
-    def told(self) -> list[tuple[str, str]]:
-        """Return the reasons and sentences that operators were told."""
-        return self.connection.told
+    def operator_warnings(self) -> list[tuple[str, str]]:
+        """Return the reasons and sentences that operators were warned with."""
+        return self.connection.operator_warnings
 
     def change_values(self, *, last_port: int = 1024, entry: Json | None = None, network: Json | None = None) -> None:
         """Let other values be in force, as when the file has changed."""
@@ -402,7 +402,7 @@ def _serving(
         read,
         KubeClient(connection),
         CloudClient(read),
-        warn_operators=lambda reason, message: connection.told.append((reason, message)),
+        warn_operators=lambda reason, message: connection.operator_warnings.append((reason, message)),
         clock=lambda: time.monotonic() * haste,
     )
     try:

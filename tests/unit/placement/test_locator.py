@@ -102,7 +102,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intervals, "LONGEST_RETRY", 0.02)
 
 
-def test_address_that_no_interface_has_is_told_after_three_looks() -> None:
+def test_address_that_no_interface_has_is_reported_after_three_looks() -> None:
     emulator, clock = cloud(), Clock()
     with looking(emulator, clock) as locator:
         for look in (1, 2, 3):
@@ -136,7 +136,7 @@ def test_address_that_no_interface_has_for_days_is_still_looked_up_each_minute()
 
 
 @pytest.mark.parametrize(("failures", "expected"), [(1, {""}), (5, {"", "CloudUnavailable"})])
-def test_read_that_fails_is_told_once_it_has_failed_three_times(failures: int, expected: set[str]) -> None:
+def test_read_that_fails_is_reported_once_it_has_failed_three_times(failures: int, expected: set[str]) -> None:
     emulator = cloud()
     emulator.add_fault(Fault("error", action=ACTION, code="ServiceUnavailable", times=failures))
     with looking(emulator, Clock()) as locator:
@@ -239,7 +239,7 @@ def test_one_address_that_the_cloud_refuses_does_not_keep_the_others_from_being_
         assert emulator.calls.count(ACTION) < 20
 
 
-def test_call_that_is_refused_whatever_it_asks_for_is_told_to_all() -> None:
+def test_call_that_is_refused_whatever_it_asks_for_is_reported_to_all() -> None:
     emulator = cloud()
     emulator.add_fault(Fault("error", action=ACTION, code="InvalidVpcId.NotFound", status=404, times=None))
     with looking(emulator, Clock()) as locator:

@@ -45,7 +45,7 @@ def test_pod_that_asks_no_more_loses_its_turn(registry: PortRegistry, clock: Man
     assert asks(registry, "new")
 
 
-def test_port_promised_to_a_pod_that_is_deleted_goes_to_the_next_at_once(registry: PortRegistry) -> None:
+def test_port_reserved_for_a_pod_that_is_deleted_goes_to_the_next_at_once(registry: PortRegistry) -> None:
     filled(registry)
     assert [asks(registry, pod_uid) for pod_uid in ("gone", "next")] == [False, False]
     registry.poddnat_gone("of pod-1")
@@ -54,7 +54,7 @@ def test_port_promised_to_a_pod_that_is_deleted_goes_to_the_next_at_once(registr
     assert asks(registry, "next")
 
 
-def test_port_promised_to_a_pod_that_is_silent_goes_to_others_when_it_has_lost_its_turn(
+def test_port_reserved_for_a_pod_that_is_silent_goes_to_others_when_it_has_lost_its_turn(
     registry: PortRegistry, clock: ManualClock
 ) -> None:
     filled(registry)
@@ -74,7 +74,7 @@ def test_pod_that_asks_again_keeps_its_turn(registry: PortRegistry, clock: Manua
     assert [asks(registry, pod_uid) for pod_uid in ("second", "first")] == [False, True]
 
 
-def test_ports_are_kept_for_the_first_pod_that_needs_more_than_there_are(
+def test_ports_are_withheld_for_the_first_pod_that_needs_more_than_there_are(
     registry: PortRegistry, clock: ManualClock
 ) -> None:
     filled(registry)

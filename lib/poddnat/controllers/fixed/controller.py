@@ -154,13 +154,13 @@ class FixedPodController:
     def _run(self) -> None:
         backoff = Backoff(*FIXED_POD_RETRY)
         while not self._stopping:
-            pause = self._look(backoff)
+            pause = self._check_all(backoff)
             with self._changed:
                 if self._changed.wait_for(lambda: self._due, pause):
                     backoff.reset()
                 self._due = False
 
-    def _look(self, backoff: Backoff) -> float:
+    def _check_all(self, backoff: Backoff) -> float:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._cluster.pods.has_synced and self._cluster.poddnats.has_synced):
             return FIXED_POD_NOT_SYNCED_RETRY
