@@ -1,8 +1,8 @@
 """Who has which external port: the registry, the allocator of each address, reservations, claims, limits, the queue.
 
 It decides which ports a pod gets, from what it has seen of PodDNATs and foreign entries: ``PortRegistry.allocate``
-decides whose turn it is, ``Addresses.find`` finds the address, ``PortAllocator.choose`` the ports there. It does no I/O,
-and knows no threads but for the registry's lock.
+decides whose turn it is, ``Addresses.find`` finds the address, ``PortAllocator.choose`` the ports there. It does no
+I/O, and knows no threads but for the registry's lock.
 """
 
 from poddnat.ports.allocation import Allocation, PortRequest
