@@ -197,7 +197,7 @@ class Service:
             self._claims,
             self._authorizer,
             retained,
-            StatusReporter(client, self._registry, exposure_timer, self._routes_denied, wall_clock=wall_clock),
+            StatusReporter(client, self._registry, exposure_timer, self._locator, wall_clock=wall_clock),
             events,
             wall_clock=wall_clock,
         )
@@ -221,18 +221,10 @@ class Service:
             StateGauges(self, self.poddnats, self.fleet, self._registry, refusals, wall_clock=wall_clock)
         )
 
-    def _routes_denied(self) -> bool | None:
-        return self._locator.routes_denied
-
     @property
     def ready(self) -> bool:
         """Whether hooks may be answered: all PodDNATs are known, so no port in use is given out."""
-        return self.may_write and self.warm
-
-    @property
-    def may_write(self) -> bool:
-        """Whether this process is the active one."""
-        return self._may_write()
+        return self._may_write() and self.warm
 
     @property
     def warm(self) -> bool:

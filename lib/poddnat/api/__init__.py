@@ -12,12 +12,11 @@ from poddnat.api.fixed import (
     absence_patch,
     desired_by,
     made_by_another,
-    owner_of,
     pod_uid_of,
     stable_owner_of,
     suspension_patch,
 )
-from poddnat.api.pod_facts import annotations_of, is_terminating
+from poddnat.api.pod_facts import Owner, annotations_of, controller_of, is_terminating
 from poddnat.api.pod_status import is_exposed, is_reported, reported, status_annotations
 from poddnat.api.poddnat import (
     API_VERSION,
@@ -30,10 +29,8 @@ from poddnat.api.poddnat import (
     RESYNC_TRIGGERED_AT,
     Condition,
     PodDNAT,
-    Reference,
     SpecError,
     claimed_entries,
-    controller_of,
     entry_ids,
     is_current,
     is_ready,
@@ -87,10 +84,10 @@ __all__ = [
     "AnnotationError",
     "Condition",
     "Fixed",
+    "Owner",
     "PodDNAT",
     "Problem",
     "ProblemError",
-    "Reference",
     "ReleaseStrategy",
     "SpecError",
     "absence_patch",
@@ -113,7 +110,6 @@ __all__ = [
     "manifest",
     "observed_condition",
     "ordinal_of",
-    "owner_of",
     "parse_spec",
     "pod_facts",
     "pod_uid_of",

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from poddnat.api.poddnat import ATTACHED_BY, PodDNAT, SpecError, controller_of, manifest, parse_spec, spec_of
+from poddnat.api.pod_facts import Owner, controller_of
+from poddnat.api.poddnat import ATTACHED_BY, PodDNAT, SpecError, manifest, parse_spec, spec_of
 from poddnat.api.release_strategy import FOLLOW, ReleaseStrategy, ordinal_of, parse
 
 OWNER = "poddnat.alibabacloud.com/owner"
@@ -20,28 +21,6 @@ ABSENT_SINCE = "poddnat.alibabacloud.com/away-since"
 """Since when (RFC 3339) no pod has the ports."""
 
 _RANDOM_NAMES = frozenset({"ReplicaSet", "ReplicationController", "Job", "DaemonSet", "CloneSet", "Node"})
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The controller owner of a pod."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-
-    def is_like(self, other: "Owner") -> bool:
-        """Whether it is the same but for its uid and API version: perhaps made anew, or known by a newer version."""
-        return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
-
-    @property
-    def group(self) -> str:
-        """Its API group; empty for the core group."""
-        return self.api_version.rpartition("/")[0]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -107,17 +86,10 @@ class Fixed:
         return cls(owner, strategy, metadata["name"], pod_uid, since)
 
 
-def owner_of(pod: Mapping[str, Any]) -> Owner | None:
-    """Find a pod's controller owner."""
-    for owner in pod["metadata"].get("ownerReferences") or []:
-        if owner.get("controller"):
-            return Owner(owner["apiVersion"], owner["kind"], owner["name"], owner["uid"])
-    return None
-
-
 def stable_owner_of(pod: Mapping[str, Any]) -> Owner | None:
     """Find the owner that gives a new pod the name of the one it replaces; None: there is none."""
-    owner, metadata = owner_of(pod), pod["metadata"]
+    metadata = pod["metadata"]
+    owner = controller_of(metadata)
     if owner is None or owner.kind in _RANDOM_NAMES:
         return None
     named_by_chance = metadata.get("generateName") and ordinal_of(metadata["name"], owner.name) is None

@@ -1,12 +1,35 @@
 """The facts of a pod's manifest that matter here, read in one place for the pod's own sync and for authorization."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
 
 Pod = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The controller owner of a pod, or of another object."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+    def is_like(self, other: "Owner") -> bool:
+        """Whether it is the same but for its uid and API version: perhaps made anew, or known by a newer version."""
+        return (self.group, self.kind, self.name) == (other.group, other.kind, other.name)
+
+    @property
+    def group(self) -> str:
+        """Its API group; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 def annotations_of(pod: Pod) -> Mapping[str, str]:
@@ -54,3 +77,11 @@ def is_terminating(pod: Pod) -> bool:
 def shares_node_network(pod: Pod) -> bool:
     """Whether a pod's address is its node's: exposing it would expose the node."""
     return bool(pod["spec"].get("hostNetwork"))
+
+
+def controller_of(metadata: Mapping[str, Any]) -> Owner | None:
+    """Find the owner that an object's metadata names as its controller."""
+    for owner in metadata.get("ownerReferences") or []:
+        if owner.get("controller"):
+            return Owner(owner["apiVersion"], owner["kind"], owner["name"], owner["uid"])
+    return None

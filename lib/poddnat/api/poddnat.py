@@ -39,15 +39,6 @@ class SpecError(ValueError):
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The owner of a PodDNAT, or any other object that it names."""
-
-    kind: str
-    name: str
-    uid: str
-
-
-@dataclass(frozen=True)
 class PodDNAT:
     """What a PodDNAT asks for: the external side that a pod was given, and where it leads."""
 
@@ -188,14 +179,6 @@ def manifest(namespace: str, name: str, poddnat: PodDNAT) -> dict[str, Any]:
     }
 
 
-def controller_of(metadata: Mapping[str, Any]) -> Reference | None:
-    """Find the owner that an object's metadata names as its controller."""
-    for owner in metadata.get("ownerReferences") or []:
-        if owner.get("controller"):
-            return Reference(owner["kind"], owner["name"], owner["uid"])
-    return None
-
-
 @dataclass(frozen=True)
 class Condition:
     """A judgement on a PodDNAT: ready or not, why, and one sentence for people."""
@@ -248,7 +231,7 @@ def _entry(port: WorkingPort) -> dict[str, str]:
 
 def _condition(observed: Mapping[str, Any], condition: Condition, now: str) -> dict[str, str]:
     value = "True" if condition.ready else "False"
-    before: Mapping[str, str] = next((c for c in observed.get("conditions") or [] if c.get("type") == READY), {})
+    before = _ready_condition(observed) or {}
     return {
         "type": READY,
         "status": value,
@@ -258,16 +241,16 @@ def _condition(observed: Mapping[str, Any], condition: Condition, now: str) -> d
     }
 
 
+def _ready_condition(status: Mapping[str, Any]) -> Mapping[str, str] | None:
+    return next((found for found in status.get("conditions") or [] if found.get("type") == READY), None)
+
+
 def observed_condition(status: Mapping[str, Any]) -> Condition | None:
     """Read the Ready condition of a status; None when there is none yet."""
-    for condition in status.get("conditions") or []:
-        if condition.get("type") == READY:
-            return Condition(
-                ready=condition.get("status") == "True",
-                reason=condition.get("reason", ""),
-                message=condition.get("message", ""),
-            )
-    return None
+    found = _ready_condition(status)
+    if found is None:
+        return None
+    return Condition(found.get("status") == "True", found.get("reason", ""), found.get("message", ""))
 
 
 def is_current(poddnat: Mapping[str, Any]) -> bool:
@@ -278,11 +261,8 @@ def is_current(poddnat: Mapping[str, Any]) -> bool:
 
 def ready_since(status: Mapping[str, Any]) -> str | None:
     """Read since when (RFC 3339) a status says Ready; None: it doesn't."""
-    for condition in status.get("conditions") or []:
-        if condition.get("type") == READY and condition.get("status") == "True":
-            since: str | None = condition.get("lastTransitionTime")
-            return since
-    return None
+    found = _ready_condition(status)
+    return found.get("lastTransitionTime") if found is not None and found.get("status") == "True" else None
 
 
 def is_ready(poddnat: Mapping[str, Any]) -> bool:

@@ -28,7 +28,7 @@ from poddnat.controllers.intervals import NO_FREE_PORTS_RETRY, OPTED_OUT_RESERVA
 from poddnat.controllers.requeue import RequeueError
 from poddnat.gateway import Fleet
 from poddnat.model import Address, ExposedPort, Exposure, PortMapping
-from poddnat.placement import AddressKey, Located, NoGatewayError, Place, PodLocator, eligible_tiers
+from poddnat.placement import AddressKey, Located, Place, PodLocator, eligible_tiers
 from poddnat.ports import Allocation, PortRegistry, PortRequest
 
 Manifest = dict[str, Any]
@@ -162,10 +162,7 @@ class Assignments:
         """List in tiers where a pod can be put, the best first, but not on the gateway or address to avoid."""
         if not self._fleet.known:
             raise _unknown(self._fleet.problem(avoid))
-        try:
-            tiers = eligible_tiers(located.address, located.route, self._fleet.candidates())
-        except NoGatewayError as error:
-            raise ProblemError(Problem(error.reason, error.message)) from error
+        tiers = eligible_tiers(located.address, located.route, self._fleet.candidates())
         for gateway_id in {place.gateway_id for tier in tiers for place in tier}:
             gateway = self._fleet.get(gateway_id)
             if gateway is None or not gateway.loaded:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from poddnat.api import AnnotationError, Fixed, PodDNAT, Problem, Reference, annotations, controller_of, pod_facts
+from poddnat.api import AnnotationError, Fixed, Owner, PodDNAT, Problem, annotations, controller_of, pod_facts
 from poddnat.config import Values
 from poddnat.controllers.intervals import PERMISSION_RETRY, PERMISSION_VALID
 from poddnat.kube import KubeClient
@@ -35,7 +35,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class _Permission:
-    owner: tuple[Reference | None, Fixed | None]
+    owner: tuple[Owner | None, Fixed | None]
     poddnat: PodDNAT
     verdict: Verdict
     until: float
@@ -167,7 +167,7 @@ def _is_within(ports: Ports, asked: Sequence[Ports]) -> bool:
     return index >= 0 and asked[index].contains(ports)
 
 
-def _owner(metadata: Mapping[str, Any]) -> tuple[Reference | None, Fixed | None]:
+def _owner(metadata: Mapping[str, Any]) -> tuple[Owner | None, Fixed | None]:
     return controller_of(metadata), Fixed.read(metadata)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from poddnat.api import (
     AnnotationError,
+    Owner,
     Problem,
     ProblemError,
     ReleaseStrategy,
@@ -214,7 +215,7 @@ class PodReconciler:
         pod: Manifest,
         ip: str,
         exposure: Exposure,
-        owner: fixed.Owner,
+        owner: Owner,
         retained: Manifest | None,
         observed: Manifest | None,
     ) -> PodAnswer:
@@ -232,7 +233,7 @@ class PodReconciler:
             raise RequeueError
         assigned = self._assign(pod, ip, exposure, retained)
         desired = assigned.poddnat
-        orphaned = fixed.owner_of(pod) is None
+        orphaned = controller_of(metadata) is None
         record = fixed.Fixed(
             owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned
         )

@@ -23,6 +23,7 @@ from poddnat.controllers.requeue import RequeueAfter, requeue_after
 from poddnat.gateway import Blocked, Done, Progress, Waiting
 from poddnat.kube import KubeClient
 from poddnat.model import WorkingPort
+from poddnat.placement import PodLocator
 from poddnat.ports import PortRegistry
 from poddnat.timestamps import now, rfc3339
 
@@ -58,18 +59,15 @@ class StatusReporter:
         client: KubeClient,
         registry: PortRegistry,
         exposure_timer: ExposureTimer,
-        routes_denied: Callable[[], bool | None],
+        locator: PodLocator,
         *,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``routes_denied`` tells whether gateways are chosen without knowing the routes; None: nobody has tried yet.
-
-        ``wall_clock`` is for the times of conditions.
-        """
+        """``wall_clock`` is for the times of conditions."""
         self._client = client
         self._registry = registry
         self._exposure_timer = exposure_timer
-        self._routes_denied = routes_denied
+        self._locator = locator
         self._wall_clock = wall_clock
 
     def progress_of(
@@ -103,7 +101,7 @@ class StatusReporter:
         text = f"{count} on {external_ip}."
         if self._registry.is_draining(external_ip):
             text += " The address is blocked: the pod moves to another one as soon as there is room."
-        before, denied = observed_condition(poddnat.get("status") or {}), self._routes_denied()
+        before, denied = observed_condition(poddnat.get("status") or {}), self._locator.routes_denied
         if denied or (denied is None and before is not None and before.message.endswith(_BY_ZONE)):
             text += _BY_ZONE
         return Condition(ready=True, reason="Ready", message=text)

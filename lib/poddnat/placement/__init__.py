@@ -3,7 +3,7 @@
 It tells where a pod may be put, and why not elsewhere. It doesn't know which ports are free there.
 """
 
-from poddnat.placement.gateways import AddressKey, Candidate, NoGatewayError, Place, eligible_tiers, order_by_policy
+from poddnat.placement.gateways import AddressKey, Candidate, Place, eligible_tiers, order_by_policy
 from poddnat.placement.locator import Located, PodLocator
 from poddnat.placement.namespaces import Namespaces
 from poddnat.placement.nodes import Nodes
@@ -13,7 +13,6 @@ __all__ = [
     "Candidate",
     "Located",
     "Namespaces",
-    "NoGatewayError",
     "Nodes",
     "Place",
     "PodLocator",

@@ -11,17 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from poddnat.api import GATEWAY, Problem, ProblemError
 from poddnat.config import Policy
 from poddnat.model import Address
-
-
-class NoGatewayError(Exception):
-    """No gateway of the pool can serve a pod; the text says why."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -76,13 +68,13 @@ def eligible_tiers(address: Address, route: Route | None, candidates: Sequence[C
     """Sort the places that can serve a pod into tiers, the best first; ``route`` is None where it can't be known.
 
     Raises:
-        NoGatewayError: none can.
+        ProblemError: none can.
     """
     fitting = [candidate for candidate in candidates if _can_serve(route, candidate)]
     if not fitting:
-        raise NoGatewayError("NoGateway", _no_route(address, route, candidates))
+        raise ProblemError(Problem("NoGateway", _no_route(address, route, candidates)))
     if not any(candidate.places for candidate in fitting):
-        raise NoGatewayError("GatewayUnusable", _no_address(fitting))
+        raise ProblemError(Problem(GATEWAY, _no_address(fitting)))
     near = tuple(place for one in fitting if one.zone in ("", address.zone) for place in one.places)
     far = tuple(place for one in fitting if one.zone not in ("", address.zone) for place in one.places)
     return [tier for tier in (near, far) if tier]

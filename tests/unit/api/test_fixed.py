@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poddnat.api.fixed import Owner
+from poddnat.api import Owner
 
 OWNER = Owner("apps.kruise.io/v1beta1", "StatefulSet", "arena", "uid-1")
 

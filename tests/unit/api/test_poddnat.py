@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from poddnat.api import (
     Condition,
+    Owner,
     PodDNAT,
-    Reference,
     SpecError,
     controller_of,
     entry_ids,
@@ -209,9 +209,9 @@ def test_manifest_is_of_the_pods_name() -> None:
 
 
 def test_controller_is_the_owner_that_says_so() -> None:
-    user = {"kind": "Config", "name": "c", "uid": "uid-c"}
-    pod = {"kind": "Pod", "name": "web-0", "uid": "uid-p", "controller": True}
-    assert controller_of({"ownerReferences": [user, pod]}) == Reference("Pod", "web-0", "uid-p")
+    user = {"apiVersion": "v1", "kind": "Config", "name": "c", "uid": "uid-c"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "name": "web-0", "uid": "uid-p", "controller": True}
+    assert controller_of({"ownerReferences": [user, pod]}) == Owner("v1", "Pod", "web-0", "uid-p")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from poddnat.api import Condition, Fixed, PodDNAT, manifest, status
-from poddnat.api.fixed import Owner
+from poddnat.api import Condition, Fixed, Owner, PodDNAT, manifest, status
 from poddnat.api.release_strategy import FOLLOW
 from poddnat.cli.ports_report import PortsReport, _mapping, _order, ports_report
 from poddnat.cli.site import Snapshot

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poddnat.api import Problem, ProblemError
 from poddnat.config import Policy
 from poddnat.model import Address
-from poddnat.placement import Candidate, NoGatewayError, Place, eligible_tiers, order_by_policy
+from poddnat.placement import Candidate, Place, eligible_tiers, order_by_policy
 from poddnat.placement.gateways import Route
 
 HERE = "cn-hangzhou-j"
@@ -32,10 +33,10 @@ def gateways(route: Route | None, *candidates: Candidate) -> list[list[str]]:
     return [[place.gateway_id for place in tier] for tier in eligible_tiers(ADDRESS, route, candidates)]
 
 
-def refusal(route: Route | None, *candidates: Candidate) -> NoGatewayError:
-    with pytest.raises(NoGatewayError) as caught:
+def refusal(route: Route | None, *candidates: Candidate) -> Problem:
+    with pytest.raises(ProblemError) as caught:
         eligible_tiers(ADDRESS, route, candidates)
-    return caught.value
+    return caught.value.problem
 
 
 # Which gateway

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import fixed, parse_spec, release_strategy
+from poddnat.api import Owner, fixed, parse_spec, release_strategy
 from poddnat.files import ROOT
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, World, answer, running
 
@@ -101,7 +101,7 @@ def test_ports_are_counted_by_namespace_and_those_retained_for_absent_pods_apart
     wait_for(world, 4, "poddnat_namespace_ports", namespace="default", state="used")
     poddnat = world.poddnat("web-1")
     assert poddnat is not None
-    owner = fixed.Owner("apps/v1", "StatefulSet", "arena", "uid-of-arena")
+    owner = Owner("apps/v1", "StatefulSet", "arena", "uid-of-arena")
     away = fixed.Fixed(owner, release_strategy.parse("Never"), "arena-0", "", "2026-11-26T00:00:00Z")
     spec = parse_spec({**poddnat["spec"], "portMapping": [{"externalPort": "700", "internalPort": "80"}]})
     world.api.create(world.poddnats, fixed.new_poddnat("default", away, spec))

@@ -13,14 +13,15 @@ from poddnat import timestamps
 from poddnat.api import (
     AnnotationError,
     Fixed,
+    Owner,
     PodDNAT,
     absence_patch,
     annotations,
+    controller_of,
     fixed,
     has_replica,
     key_of,
     ordinal_of,
-    owner_of,
     pod_facts,
     spec_of,
     stable_owner_of,
@@ -72,7 +73,7 @@ class RetainedPodDNATs:
             return None
         return namesake if record.pod_uid == metadata["uid"] or _is_successor(pod, record) else None
 
-    def owner_for(self, pod: Manifest, exposure: Exposure, retained: Manifest | None) -> fixed.Owner | None:
+    def owner_for(self, pod: Manifest, exposure: Exposure, retained: Manifest | None) -> Owner | None:
         """Find whose a fixed pod's PodDNAT is; None: the pod is not fixed, or can't be."""
         if not exposure.fixed:
             return None
@@ -81,7 +82,7 @@ class RetainedPodDNATs:
             record = Fixed.read(retained["metadata"])  # Its owner was taken away from it, as kubectl's orphan does.
             owner = record.owner if record is not None else None
         if owner is None:
-            whose = owner_of(pod)
+            whose = controller_of(pod["metadata"])
             of = f"of {whose} has a name that no other pod will have" if whose else "has no owner that would replace it"
             text = f"{annotations.FIXED} has no effect, and the ports go with this pod: a pod {of}"
             act = "the user has to use a StatefulSet, whose pods keep their names"
@@ -218,7 +219,7 @@ def _time(written: str) -> dt.datetime | None:
 
 
 def _is_successor(pod: Manifest, record: Fixed) -> bool:
-    owner = owner_of(pod)
+    owner = controller_of(pod["metadata"])
     return owner is not None and owner.is_like(record.owner)
 
 
