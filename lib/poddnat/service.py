@@ -19,8 +19,8 @@ from poddnat.controllers import (
     ControllersListener,
     DriftDetector,
     ExposureTimer,
-    FixedPodController,
     ForwardEntries,
+    LifecycleController,
     PodDNATReconciler,
     PodReconciler,
     PortClaims,
@@ -50,7 +50,7 @@ class _Events(ControllersListener):
     _claims: PortClaims
     _reconciler: PodDNATReconciler
     _drift: DriftDetector
-    _fixed_pods: FixedPodController
+    _lifecycle: LifecycleController
 
     def __init__(self, registry: PortRegistry, metrics: Metrics, warn_operators: Callable[[str, str], None]) -> None:
         self._registry = registry
@@ -62,13 +62,13 @@ class _Events(ControllersListener):
         claims: PortClaims,
         reconciler: PodDNATReconciler,
         drift: DriftDetector,
-        fixed_pods: FixedPodController,
+        lifecycle: LifecycleController,
     ) -> None:
         """Name the parts that handle events."""
         self._claims = claims
         self._reconciler = reconciler
         self._drift = drift
-        self._fixed_pods = fixed_pods
+        self._lifecycle = lifecycle
 
     # Of the API server
 
@@ -77,23 +77,23 @@ class _Events(ControllersListener):
         self._claims.seen(poddnat)
         self._drift.seen(poddnat)
         if is_terminating(poddnat):
-            self._fixed_pods.leaving(poddnat)
-            self._fixed_pods.repair(poddnat)
+            self._lifecycle.poddnat_leaving(poddnat)
+            self._lifecycle.repair(poddnat)
 
     def poddnat_gone(self, poddnat: Manifest) -> None:
         """Forget a PodDNAT that is no longer there."""
         self._reconciler.gone(poddnat)
         self._drift.gone(poddnat)
-        self._fixed_pods.repair(poddnat)
+        self._lifecycle.repair(poddnat)
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Let nothing wait for a pod that has gone, and lead no entries to it: its IP may soon be another pod's."""
         self._registry.pod_gone(uid)
-        self._fixed_pods.pod_gone(namespace, name, uid)
+        self._lifecycle.pod_gone(namespace, name, uid)
 
     def pod_opted_out(self, namespace: str, name: str, uid: str) -> None:
         """Take back what a pod has that shows nothing of it any more: no hook is called for it."""
-        self._fixed_pods.pod_opted_out(namespace, name, uid)
+        self._lifecycle.pod_opted_out(namespace, name, uid)
 
     # Of the gateways
 
@@ -132,7 +132,7 @@ class _Events(ControllersListener):
 
     def poddnat_spoilt(self, poddnat: Manifest) -> None:
         """Repair a fixed pod's PodDNAT that asks for what it may not have, or that should be elsewhere."""
-        self._fixed_pods.repair(poddnat)
+        self._lifecycle.repair(poddnat)
 
 
 class Service:
@@ -203,11 +203,11 @@ class Service:
         )
 
         # What is done without a hook's call
-        self._fixed_pods = FixedPodController(
+        self._lifecycle = LifecycleController(
             cluster,
             retained,
             self.pod_reconciler,
-            self.poddnat_reconciler.withdraw,
+            self.poddnat_reconciler,
             may_write=may_write,
             clock=clock,
             wall_clock=wall_clock,
@@ -215,7 +215,7 @@ class Service:
         self.drift = DriftDetector(cluster, self.fleet, events, may_write=may_write, wall_clock=wall_clock)
         self.reminder = Reminder(cluster, may_write=may_write, clock=clock, wall_clock=wall_clock)
 
-        events.connect(self._claims, self.poddnat_reconciler, self.drift, self._fixed_pods)
+        events.connect(self._claims, self.poddnat_reconciler, self.drift, self._lifecycle)
         self.metrics.expect_gateways(values.gateway_ids)
         self.metrics.watch(
             StateGauges(self, self.poddnats, self.fleet, self._registry, refusals, wall_clock=wall_clock)
@@ -252,7 +252,7 @@ class Service:
         """Start everything that runs in the background."""
         self.poddnats.start()
         self._pods.start()
-        self._fixed_pods.start()
+        self._lifecycle.start()
         self.reminder.start()
         self.fleet.start()
         self._locator.start()
@@ -263,7 +263,7 @@ class Service:
         """Become the active one: what another process may have written until a moment ago is read again first."""
         self.poddnats.start()
         self._pods.start()
-        self._fixed_pods.resync()
+        self._lifecycle.resync()
         self.fleet.resync()
 
     def stop(self) -> None:
@@ -271,7 +271,7 @@ class Service:
         if self._values_file is not None:
             self._values_file.stop()
         self.reminder.stop()
-        self._fixed_pods.stop()
+        self._lifecycle.stop()
         self._pods.stop()
         self.poddnats.stop()
         self._locator.stop()

@@ -56,7 +56,7 @@ _MODULES = (
     "poddnat.placement.locator",
     "poddnat.kube.client",
     "poddnat.kube.informer",
-    "poddnat.controllers.fixed.controller",
+    "poddnat.controllers.lifecycle",
     "poddnat.controllers.reminder",
 )
 

@@ -9,9 +9,8 @@ from poddnat.controllers.authorization import Authorizer
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.drift import DriftDetector
 from poddnat.controllers.exposure_timer import ExposureTimer
-from poddnat.controllers.fixed.controller import FixedPodController
-from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.forward_entries import ForwardEntries
+from poddnat.controllers.lifecycle import LifecycleController
 from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.pod import PodReconciler
 from poddnat.controllers.pod_answer import PodAnswer
@@ -22,6 +21,7 @@ from poddnat.controllers.problems import orphans_left
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.reminder import Reminder
 from poddnat.controllers.requeue import RequeueAfter
+from poddnat.controllers.retained import RetainedPodDNATs
 
 __all__ = [
     "Assignments",
@@ -30,8 +30,8 @@ __all__ = [
     "ControllersListener",
     "DriftDetector",
     "ExposureTimer",
-    "FixedPodController",
     "ForwardEntries",
+    "LifecycleController",
     "PodAnswer",
     "PodDNATAnswer",
     "PodDNATReconciler",

@@ -35,7 +35,6 @@ from poddnat.api import (
 )
 from poddnat.controllers.assignment import Assignment, Assignments
 from poddnat.controllers.cluster import Cluster
-from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.intervals import (
     FIXED_POD_NOT_READY_RESYNC,
     FIXED_POD_RESYNC,
@@ -51,6 +50,7 @@ from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.problems import not_adopted, refused_by_api_server
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter, RequeueError
+from poddnat.controllers.retained import RetainedPodDNATs
 from poddnat.kube import KubeError
 from poddnat.model import Exposure
 from poddnat.placement import Namespaces, Nodes

@@ -29,7 +29,6 @@ from poddnat.api import (
 )
 from poddnat.controllers.authorization import Authorizer, Verdict
 from poddnat.controllers.cluster import Cluster
-from poddnat.controllers.fixed.retained import ReleaseDue, RetainedPodDNATs
 from poddnat.controllers.forward_entries import ForwardEntries
 from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
 from poddnat.controllers.listener import ControllersListener
@@ -37,6 +36,7 @@ from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusRep
 from poddnat.controllers.port_claims import PortClaims
 from poddnat.controllers.problems import not_adopted
 from poddnat.controllers.requeue import RequeueAfter
+from poddnat.controllers.retained import ReleaseDue, RetainedPodDNATs
 from poddnat.gateway import (
     Blocked,
     Fleet,

@@ -1,7 +1,9 @@
-"""What is done beside Metacontroller, on one thread: fixed pods that are gone are suspended, spoilt ones repaired.
+"""What is done beside Metacontroller, which calls no hook for it, or may be away.
 
-PodDNATs that are being deleted, of whatever pods, lose their entries at once: the pod's IP may soon be another's, and
-Metacontroller may be away.
+- The entries of a fixed pod that is gone, and of every PodDNAT that is being deleted, are withdrawn at once: the pod's
+  IP may soon be another's.
+- A fixed pod's PodDNAT is suspended once the pod is gone, and the pod is synced when somebody has spoilt it.
+- What a pod has that took all of our annotations off itself is taken back.
 
 That a pod is gone is learned from a watch, and found out by asking where the watch may have missed it.
 """
@@ -10,9 +12,9 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from poddnat.api import (
     DRAINED,
@@ -27,15 +29,17 @@ from poddnat.api import (
 )
 from poddnat.backoff import Backoff
 from poddnat.controllers.cluster import Cluster
-from poddnat.controllers.fixed.retained import RetainedPodDNATs
 from poddnat.controllers.intervals import (
     FIXED_POD_CHECK,
     FIXED_POD_NOT_SYNCED_RETRY,
     FIXED_POD_RETRY,
     REPAIR_TIMEOUT,
 )
+from poddnat.controllers.pod import PodReconciler
 from poddnat.controllers.pod_answer import PodAnswer
+from poddnat.controllers.poddnat import PodDNATReconciler
 from poddnat.controllers.requeue import RequeueAfter
+from poddnat.controllers.retained import RetainedPodDNATs
 from poddnat.kube import KubeError
 from poddnat.timestamps import now, rfc3339
 
@@ -44,41 +48,25 @@ log = logging.getLogger(__name__)
 Manifest = dict[str, Any]
 
 
-class PodSyncer(Protocol):
-    """What is used of the reconciler of pods."""
-
-    def sync(self, pod: Manifest) -> object:
-        """Tell what a pod should have."""
-
-    def opt_out(self, pod: Manifest) -> object:
-        """Take back what a pod was given that no longer asks for anything."""
-
-
-class FixedPodController:
-    """Suspends and repairs the PodDNATs of fixed pods, and takes back what others may no longer have.
-
-    Safe to use from several threads.
-    """
+class LifecycleController:
+    """Follows pods and PodDNATs through their lives, on one thread. Safe to use from several threads."""
 
     def __init__(
         self,
         cluster: Cluster,
         retained: RetainedPodDNATs,
-        pods: PodSyncer,
-        withdraw: Callable[[Manifest], None],
+        pods: PodReconciler,
+        poddnats: PodDNATReconciler,
         *,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """Both reconcilers stand below: ``pods`` is the pods', ``withdraw`` the PodDNATs'.
-
-        ``may_write`` tells whether this process is the active one.
-        """
+        """``may_write`` tells whether this process is the active one."""
         self._cluster = cluster
         self._retained = retained
         self._pods = pods
-        self._withdraw = withdraw
+        self._poddnats = poddnats
         self._may_write = may_write
         self._clock = clock
         self._wall_clock = wall_clock
@@ -86,7 +74,7 @@ class FixedPodController:
         self._due = False
         self._stopping = False
         self._withdrawn: set[str] = set()
-        """By uid, PodDNATs being deleted whose entries were withdrawn; to ask again would undo a back-off."""
+        """By uid, PodDNATs being deleted whose entries were withdrawn; to ask again would reset a backoff."""
         self._repairs: dict[tuple[str, str], float] = {}
         """By namespace and name of a pod, until when it is tried."""
 
@@ -96,43 +84,45 @@ class FixedPodController:
 
     def resync(self) -> None:
         """Look after all PodDNATs again: this process has just become the active one."""
-        self._wake()
+        with self._changed:
+            self._due = True
+            self._changed.notify_all()
 
     def stop(self) -> None:
         """Stop; what is under way is not waited for."""
         self._stopping = True
-        self._wake()
+        self.resync()
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        """Withdraw the entries of a pod that is gone, at once: its IP may be another pod's in a moment."""
+        """Withdraw the entries of a pod that is gone."""
         poddnat = self._cluster.poddnats.get(namespace, name)
         record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is None or record is None or record.pod_uid != uid:
             return
         try:
             if self._may_write():
-                self._withdraw(poddnat)
+                self._poddnats.withdraw(poddnat)
         finally:
-            self._wake()
+            self.resync()
 
     def pod_opted_out(self, namespace: str, name: str, uid: str) -> None:
-        """Take back what a pod has that lost all annotations of ours and its request: no hook is called for it."""
+        """Take back what a pod has that lost all annotations of ours and its request."""
         poddnat = self._cluster.poddnats.get(namespace, name)
         if poddnat is None or pod_uid_of(poddnat["metadata"]) != uid or not self._may_write():
             return
         try:
             pod = self._cluster.client.pod(namespace, name)
             if pod is not None and pod["metadata"]["uid"] == uid and POD_DNAT not in annotations_of(pod):
-                self._withdraw(poddnat)
+                self._poddnats.withdraw(poddnat)
                 self._pods.opt_out(pod)
         except KubeError as error:
             log.warning("pod %s/%s has opted out; its PodDNAT's next sync sees to that: %s", namespace, name, error)
 
-    def leaving(self, poddnat: Manifest) -> None:
-        """Withdraw the entries of a PodDNAT that is being deleted, at once; its finalize hook sees to the rest."""
+    def poddnat_leaving(self, poddnat: Manifest) -> None:
+        """Withdraw the entries of a PodDNAT that is being deleted; its finalize hook sees to the rest."""
         uid = poddnat["metadata"]["uid"]
         if self._may_write() and uid not in self._withdrawn and not made_by_another(poddnat["metadata"]):
-            self._withdraw(poddnat)
+            self._poddnats.withdraw(poddnat)
             self._withdrawn.add(uid)
 
     def repair(self, poddnat: Manifest) -> None:
@@ -144,12 +134,7 @@ class FixedPodController:
             return
         with self._changed:
             self._repairs[poddnat["metadata"]["namespace"], record.pod_name] = self._clock() + REPAIR_TIMEOUT
-        self._wake()
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._due = True
-            self._changed.notify_all()
+        self.resync()
 
     def _run(self) -> None:
         backoff = Backoff(*FIXED_POD_RETRY)
@@ -173,35 +158,22 @@ class FixedPodController:
         """Withdraw those that were being deleted before this process became the active one, or could not be then."""
         leaving = [poddnat for poddnat in self._cluster.poddnats.all() if is_terminating(poddnat)]
         self._withdrawn &= {poddnat["metadata"]["uid"] for poddnat in leaving}
-        tried = [
-            self._attempt(f"withdrawing PodDNAT {key_of(poddnat)}", partial(self._withdraw_one, poddnat))
-            for poddnat in leaving
-        ]
-        return all(tried)
-
-    def _withdraw_one(self, poddnat: Manifest) -> bool:
-        self.leaving(poddnat)
-        return True
+        return self._attempt_each("withdrawing", leaving, self.poddnat_leaving)
 
     def _suspend_gone(self) -> bool:
         """Suspend all whose pods have gone; False: some could not be, and have to be tried again."""
-        tried = [
-            self._attempt(f"suspending PodDNAT {key_of(poddnat)}", partial(self._suspend, poddnat))
-            for poddnat in self._cluster.poddnats.all()
-        ]
-        return all(tried)
+        return self._attempt_each("suspending", self._cluster.poddnats.all(), self._suspend)
 
-    def _suspend(self, poddnat: Manifest) -> bool:
+    def _suspend(self, poddnat: Manifest) -> None:
         record = Fixed.read(poddnat["metadata"])
         if record is None or not record.pod_uid or self._cluster.pods.is_alive(record.pod_uid):
-            return True
+            return
         if not spec_of(poddnat).get("internalIP") or is_terminating(poddnat):
-            return True
+            return
         pod = self._cluster.client.pod(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
         if pod is None or pod["metadata"]["uid"] != record.pod_uid:
-            self._withdraw(poddnat)
+            self._poddnats.withdraw(poddnat)
             self._retained.suspend(poddnat)
-        return True
 
     def _repair_spoilt(self) -> bool:
         """Sync all pods whose PodDNATs were spoilt; False: some have to be tried again."""
@@ -227,10 +199,14 @@ class FixedPodController:
             self._cluster.client.trigger_pod_resync(namespace, name, rfc3339(self._wall_clock()))
         return not isinstance(answer, RequeueAfter)
 
-    def _attempt(self, what: str, step: Callable[[], bool]) -> bool:
+    def _attempt_each(self, what: str, poddnats: Iterable[Manifest], step: Callable[[Manifest], None]) -> bool:
+        tried = [self._attempt(f"{what} PodDNAT {key_of(one)}", partial(step, one)) for one in poddnats]
+        return all(tried)
+
+    def _attempt(self, what: str, step: Callable[[], bool | None]) -> bool:
         """Take a step for one pod; one that fails must not hold up the others, nor end the thread."""
         try:
-            return step()
+            return step() is not False
         except KubeError as error:
             log.warning("%s: %s", what, error)
         except Exception:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.controllers import Cluster, FixedPodController, RequeueAfter
+from poddnat.controllers import Cluster, LifecycleController, RequeueAfter
 from vpc_emulator.clock import ManualClock
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Around:
         self.on_withdraw(poddnat["metadata"]["name"])
 
     @contextmanager
-    def running(self) -> Iterator[FixedPodController]:
+    def running(self) -> Iterator[LifecycleController]:
         poddnats = SimpleNamespace(
             has_synced=True,
             all=lambda: list(self.poddnats.values()),
@@ -59,11 +59,11 @@ class Around:
         )
         pods = SimpleNamespace(has_synced=True, is_alive=lambda uid: uid in self.alive)
         retained = SimpleNamespace(suspend=lambda poddnat: self.suspended.append(poddnat["metadata"]["name"]))
-        controller = FixedPodController(
+        controller = LifecycleController(
             Cluster(*cast("tuple[Any, Any, Any]", (SimpleNamespace(pod=self.pod), poddnats, pods))),
             cast("Any", retained),
             cast("Any", SimpleNamespace(sync=self.sync)),
-            self.withdraw,
+            cast("Any", SimpleNamespace(withdraw=self.withdraw)),
             may_write=lambda: self.active,
             clock=self.clock,
         )
