@@ -341,7 +341,13 @@ class Metacontroller:
             return True
         (wanted,) = desired
         if existing is None:
-            owner = {"kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"], "controller": True}
+            owner = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": pod["metadata"]["name"],
+                "uid": pod["metadata"]["uid"],
+                "controller": True,
+            }
             about = {"uid": self._cluster.new_uid(), "generation": 1, "ownerReferences": [owner]}
             about["annotations"] = dict([ATTACHED_BY])
             self._cluster.put("ADDED", {**wanted, "metadata": {**wanted["metadata"], **about}})
