@@ -276,7 +276,9 @@ class PodReconciler:
             log.info("PodDNAT %s: deleted, because no pod owns it, and the pod of its name needs one", key_of(namesake))
             self._cluster.client.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
             return RequeueError()
-        will_go = record.release_strategy.follows if record is not None else owner is not None and owner.kind == "Pod"
+        will_go = owner is not None and owner.kind == "Pod"
+        if record is not None:  # Whose owner has gone is released before long; else the owner wants a pod of this name.
+            will_go = record.release_strategy.follows and not self._is_overdue(record.absent_since)
         if will_go or pod_facts.is_terminating(namesake):
             # That of an earlier pod of this name is still being cleaned up.
             return self._stuck(namesake) or RequeueError()
@@ -289,14 +291,17 @@ class PodReconciler:
 
     def _stuck(self, namesake: Manifest) -> ProblemError | None:
         """Say why a PodDNAT that should have gone a while ago has not, as far as its status tells."""
-        deleted_at = namesake["metadata"].get("deletionTimestamp")
-        if deleted_at is None or deleted_at > rfc3339(self._wall_clock() - dt.timedelta(seconds=NAME_TAKEN_GRACE)):
+        if not self._is_overdue(namesake["metadata"].get("deletionTimestamp")):
             return None
         condition = observed_condition(namesake.get("status") or {})
         if condition is None or condition.ready:
             return None
         text = f"PodDNAT {namesake['metadata']['name']} of an earlier pod is still being removed"
         return ProblemError(Problem(condition.reason, f"{text}: {condition.message}", NAME_TAKEN_RETRY))
+
+    def _is_overdue(self, since: str | None) -> bool:
+        """Whether a PodDNAT should have gone by now that began to go at this time (RFC 3339), if at all."""
+        return since <= rfc3339(self._wall_clock() - dt.timedelta(seconds=NAME_TAKEN_GRACE)) if since else False
 
     def _refused(self, pod: Manifest, problem: Problem) -> PodAnswer:
         changes = status_annotations(pod, annotations.format_status(problem.reason, problem.message), None)

@@ -419,6 +419,17 @@ def test_pod_whose_name_is_retained_for_another_owner_is_told_what_to_do(busy: C
     wait_until(lambda: pod_report(world, "arena-0").get(STATUS, "").startswith("NameTaken: "), 10, "the pod to be told")
 
 
+def test_pod_whose_name_is_retained_for_an_owner_that_still_wants_it_is_told_what_to_do(busy: Cluster) -> None:
+    world = busy.world
+    expose(world)
+    delete_pod(world)
+    wait_away(world)
+    world.make_pod(EXPOSE_80, name="arena-0", ip="")
+    let_it_be_away_since(world, minutes_ago=1)
+    wait_until(lambda: pod_report(world, "arena-0").get(STATUS, "").startswith("NameTaken: "), 10, "the pod to be told")
+    assert "is kept for StatefulSet arena (release strategy Follow)" in pod_report(world, "arena-0")[STATUS]
+
+
 def test_pod_is_told_by_which_quota_its_poddnat_is_refused(world: World) -> None:
     make_owner(world, FIXED_80)
     pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
