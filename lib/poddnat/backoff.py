@@ -7,11 +7,14 @@ _FACTOR = 2.0
 _JITTER = 0.2
 """Share of a delay that chance takes off, so that those who failed together don't come back together."""
 
+# One of its own: whoever repeats the choices of the module's, as tests do, must not be disturbed by other threads.
+_RANDOM = random.Random()  # noqa: S311  # no secret
+
 
 class Backoff:
     """Counts failures in a row and gives the delay after each. Not safe for use from several threads at once."""
 
-    def __init__(self, first: float, longest: float, *, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, first: float, longest: float, *, chance: Callable[[], float] = _RANDOM.random) -> None:
         """Delays go from ``first`` to ``longest`` seconds; ``chance`` gives numbers from 0 to 1."""
         self._first = first
         self._longest = longest

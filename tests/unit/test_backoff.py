@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,3 +33,9 @@ def test_delay_stays_within_bounds_however_often_it_failed(chance: float, failur
 
 def test_those_that_failed_together_come_back_apart() -> None:
     assert Backoff(1.0, 5.0, chance=lambda: 0.0).failed() != Backoff(1.0, 5.0, chance=lambda: 1.0).failed()
+
+
+def test_chance_of_others_is_not_disturbed() -> None:
+    before = random.getstate()
+    Backoff(1.0, 5.0).failed()
+    assert random.getstate() == before

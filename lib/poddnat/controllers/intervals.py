@@ -38,11 +38,11 @@ ABSENCE_RESYNC = 30.0
 SUCCESSOR_RESYNC = 10.0
 """The same while a successor is there that can't have the ports yet."""
 
-FIXED_POD_CHECK = 30.0
-"""Between two looks at all fixed pods' PodDNATs, for pods whose end the watch has missed."""
-FIXED_POD_NOT_SYNCED_RETRY = 1.0
+LIFECYCLE_CHECK = 30.0
+"""Between two looks at all PodDNATs, for pods whose end the watch has missed."""
+LIFECYCLE_NOT_SYNCED_RETRY = 1.0
 """The same while this replica is not active, or has not listed everything yet."""
-FIXED_POD_RETRY = (1.0, 10.0)
+LIFECYCLE_RETRY = (1.0, 10.0)
 """First and longest pause after a look that failed for some."""
 REPAIR_TIMEOUT = 60.0
 """After which a fixed pod's PodDNAT is repaired no more: by then Metacontroller has called the pod's hook."""

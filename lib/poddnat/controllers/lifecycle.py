@@ -30,9 +30,9 @@ from poddnat.api import (
 from poddnat.backoff import Backoff
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.intervals import (
-    FIXED_POD_CHECK,
-    FIXED_POD_NOT_SYNCED_RETRY,
-    FIXED_POD_RETRY,
+    LIFECYCLE_CHECK,
+    LIFECYCLE_NOT_SYNCED_RETRY,
+    LIFECYCLE_RETRY,
     REPAIR_TIMEOUT,
 )
 from poddnat.controllers.pod import PodReconciler
@@ -80,7 +80,7 @@ class LifecycleController:
 
     def start(self) -> None:
         """Start looking after PodDNATs."""
-        threading.Thread(target=self._run, name="fixed-pods", daemon=True).start()
+        threading.Thread(target=self._run, name="lifecycle", daemon=True).start()
 
     def resync(self) -> None:
         """Look after all PodDNATs again: this process has just become the active one."""
@@ -137,7 +137,7 @@ class LifecycleController:
         self.resync()
 
     def _run(self) -> None:
-        backoff = Backoff(*FIXED_POD_RETRY)
+        backoff = Backoff(*LIFECYCLE_RETRY)
         while not self._stopping:
             pause = self._check_all(backoff)
             with self._changed:
@@ -148,11 +148,11 @@ class LifecycleController:
     def _check_all(self, backoff: Backoff) -> float:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._cluster.pods.has_synced and self._cluster.poddnats.has_synced):
-            return FIXED_POD_NOT_SYNCED_RETRY
+            return LIFECYCLE_NOT_SYNCED_RETRY
         if not self._withdraw_leaving() & self._suspend_gone() & self._repair_spoilt():
             return backoff.failed()
         backoff.reset()
-        return FIXED_POD_CHECK
+        return LIFECYCLE_CHECK
 
     def _withdraw_leaving(self) -> bool:
         """Withdraw those that were being deleted before this process became the active one, or could not be then."""
