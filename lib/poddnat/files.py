@@ -1,4 +1,4 @@
-"""Where the files are that ship beside the code: a checkout and the container image share one layout."""
+"""Where the files are that ship with the code: beside it in a checkout and the image, inside the package elsewhere."""
 
 import json
 from functools import cache
@@ -8,7 +8,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parent
+ROOT = _PACKAGE if (_PACKAGE / "schemas").is_dir() else _PACKAGE.parents[1]
 SCHEMAS = ROOT / "schemas"
 MANIFESTS = ROOT / "metacontroller"
 

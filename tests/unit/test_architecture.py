@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from setuptools.config.pyprojecttoml import read_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +39,3 @@ def test_package_says_what_it_is_for(package: str) -> None:
     told = ast.get_docstring(ast.parse((LIB / package / "__init__.py").read_text(encoding="utf-8")))
     assert told is not None
     assert told.count(".") >= 3, told
-
-
-def test_distribution_has_all_packages() -> None:
-    found = read_configuration(ROOT / "pyproject.toml")["tool"]["setuptools"]["packages"]
-    folders = [ROOT / "hooks", *(ROOT / "lib").iterdir()]
-    there = {path.parent for folder in folders for path in folder.rglob("__init__.py")}
-    assert set(found) == {".".join(path.relative_to(ROOT).parts).removeprefix("lib.") for path in there}
