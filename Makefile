@@ -1,9 +1,11 @@
 # "make" or "make help" lists what there is. All of it happens in .venv; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast bench bench-scale lint chart format lock clean
+.PHONY: help demo test test-fast bench bench-scale lint chart image format lock clean
 
 PYTHON ?= python3
+version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= poddnat:$(version)
 bin := .venv/bin
 workers := -n 2 --dist loadfile
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
@@ -36,12 +38,19 @@ lint: .venv/dev ## Check style, types, import layers, shell scripts, and the Doc
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
-	$(bin)/shellcheck .ci/run tests/controlplane/build tests/chart/build
+	$(bin)/shellcheck .ci/run tests/controlplane/build tests/chart/build tests/image/build tests/image/base
 	$(bin)/hadolint Dockerfile
 
 # Brings the Helm chart up to date with the manifests and the schema, and writes its golden render.
 chart: .venv/dev
 	$(bin)/python -m tests.chart.sources
+
+# make image IMAGE=registry.example.com/poddnat:0.1.0 BASE_IMAGE=mirror.example.com/python:3.11-slim \
+#   PIP_INDEX_URL=https://mirrors.aliyun.com/pypi/simple/
+image: ## Build the container image, where docker, podman or buildah is
+	@tests/image/build "$(IMAGE)" $(foreach name,BASE_IMAGE PIP_INDEX_URL,$(if $($(name)),--build-arg $(name)="$($(name))")) \
+	  --label org.opencontainers.image.version="$(version)" \
+	  --label org.opencontainers.image.revision="$$(git rev-parse HEAD 2>/dev/null)"
 
 format: .venv/dev ## Put the code into the one format
 	$(bin)/ruff check --fix

@@ -27,7 +27,7 @@ from tests.unit.hooks import world as small
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.e2e.controlplane import ControlPlane
     from tests.e2e.runners import Runner
@@ -108,6 +108,7 @@ class Server:
         *,
         certificate: Certificate | None = None,
         lease: str = "",
+        program: Sequence[str] = (sys.executable, "-c", READ_ONLY),
     ) -> None:
         """Write its files; `start` starts it. With a lease (NAMESPACE/NAME) it is one of several replicas."""
         token = controlplane.service_account_token(SYSTEM, "poddnat")
@@ -128,7 +129,7 @@ class Server:
             options += ["--tls-cert", str(certificate.cert), "--tls-key", str(certificate.key)]
         if lease:
             options += ["--lease", lease]
-        self._command = [sys.executable, "-c", READ_ONLY, "serve", *options]
+        self._command = [*program, "serve", *options]
         self._controlplane = controlplane
         self._log = folder / "poddnat.log"
         self._program: Program | None = None
@@ -276,10 +277,11 @@ def running(
     *,
     token: str = TOKEN,
     certificate: Certificate | None = None,
+    program: Sequence[str] = (sys.executable, "-c", READ_ONLY),
 ) -> Iterator[Cluster]:
     """Run the cloud, the hook server, and the shipped controllers that call it, showing this token."""
     with EmulatorServer(small.cloud(settle_seconds=0.2)) as cloud:
-        server = Server(controlplane, small.values(cloud.url), folder, certificate=certificate)
+        server = Server(controlplane, small.values(cloud.url), folder, certificate=certificate, program=program)
         server.start()
         try:
             server.wait_ready()

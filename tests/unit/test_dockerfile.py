@@ -33,16 +33,6 @@ def steps() -> list[Step]:
     return [Step(*line.split(maxsplit=1)) for line in lines]
 
 
-def stages() -> list[list[Step]]:
-    """Split the steps at each FROM."""
-    found: list[list[Step]] = []
-    for step in steps():
-        if step.name == "FROM":
-            found.append([])
-        found[-1].append(step)
-    return found
-
-
 def let_in(path: Path) -> bool:
     """Tell whether .dockerignore lets a path of the checkout in; the last pattern that fits counts."""
     fits = True
@@ -77,27 +67,36 @@ def copy(step: Step, source: Path, root: Path, workdir: str) -> None:
         shutil.copy2(source / name, to)
 
 
+@dataclass(frozen=True)
+class Image:
+    """A folder that stands for the image's root."""
+
+    root: Path
+    workdir: Path
+    env: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], str]:
-    """Do the steps in folders: the image's root, its environment, and its working folder."""
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Do the steps in a folder. What the last stage copies from the one before is there already."""
     sent = context(tmp_path_factory.mktemp("context"))
-    builder, final = stages()
     root = tmp_path_factory.mktemp("image")
-    for step in builder:
-        if step.name == "COPY":
-            copy(step, sent, root, "/")
-        elif step.name == "RUN":
-            run_in(root, step.text)
+    workdir = ""
     env: dict[str, str] = {}
-    workdir = "/"
-    for step in final:
-        if step.name == "WORKDIR":
+    for step in steps():
+        if step.name == "FROM":
+            workdir, env = "", {}
+        elif step.name == "WORKDIR":
             workdir = step.text
         elif step.name == "ENV":
-            env |= dict(pair.split("=", 1) for pair in step.text.split())
+            pairs = (pair.split("=", 1) for pair in step.text.split())
+            env |= {name: re.sub(r"/(?=app|venv)", f"{root}/", value) for name, value in pairs}
+            env["PATH"] = env["PATH"].replace("$PATH", os.environ["PATH"])
         elif step.name == "COPY" and not step.text.startswith("--from="):
             copy(step, sent, root, workdir)
-    return root, env, workdir
+        elif step.name == "RUN" and "pip uninstall" not in step.text:
+            run_in(root, workdir, env, step.text)
+    return Image(root, root / workdir.lstrip("/"), env)
 
 
 def with_pip() -> str:
@@ -109,48 +108,57 @@ def with_pip() -> str:
     pytest.skip(f"the Dockerfile's steps need pip, and neither of {found} has it")
 
 
-def run_in(root: Path, command: str) -> None:
-    """Run a step's command with absolute paths moved into the folder, and this Python for the image's."""
-    moved = re.sub(r"(?<=\s)/(?=venv|requirements)", f"{root}/", command)
+def run_in(root: Path, workdir: str, env: dict[str, str], command: str) -> None:
+    """Run a step's command with absolute paths moved into the folder, and this Python for the base image's."""
+    moved = re.sub(r"(?<=\s)/(?=venv|app|requirements)", f"{root}/", command)
     moved = re.sub(r"(?<=\s)pip (?=--python)", f"{with_pip()} -m pip ", " " + moved)
     moved = re.sub(r"(?<=\s)python (?=-m venv)", f"{sys.executable} ", moved)
-    # Downloads are kept between runs here, and nothing is compiled ahead: both are a matter of time only.
-    cheap = {**os.environ, "PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    subprocess.run(["bash", "-euc", moved.replace("--no-cache-dir", "")], check=True, timeout=300, env=cheap)
+    # Downloads are kept between runs here: a matter of time only.
+    moved = moved.replace("--no-cache-dir", "")
+    inside = {**os.environ, **env, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    folder = root / workdir.lstrip("/")
+    subprocess.run(["bash", "-euc", moved], check=True, timeout=300, env=inside, cwd=folder)
 
 
-def python(image: tuple[Path, dict[str, str], str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    root, env, workdir = image
-    inside = {name: re.sub(r"/(app|venv)\b", rf"{root}/\1", value) for name, value in env.items()}
-    inside["PATH"] = inside["PATH"].replace("$PATH", os.environ["PATH"])
-    command = [str(root / "venv/bin/python"), *arguments]
+def python(image: Image, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(image.root / "venv/bin/python"), *arguments]
     return subprocess.run(
-        command,
-        cwd=root / workdir.lstrip("/"),
-        env=inside,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
+        command, cwd=image.workdir, env=image.env, capture_output=True, text=True, check=False, timeout=50
     )
 
 
 @pytest.mark.timeout(300)
-def test_image_has_the_commands(image: tuple[Path, dict[str, str], str]) -> None:
+def test_image_has_the_commands(image: Image) -> None:
     done = python(image, "-m", "poddnat", "--help")
     assert done.returncode == 0, done.stderr
     assert "serve" in done.stdout
     # From the image's own folders, not from the checkout that runs this test.
     where = python(image, "-c", "import poddnat, hooks, flask; print(poddnat.__file__, hooks.__file__, flask.__file__)")
-    assert all(name.startswith(str(image[0])) for name in where.stdout.split()), where
+    assert all(name.startswith(str(image.root)) for name in where.stdout.split()), where
 
 
 @pytest.mark.timeout(300)
-def test_server_in_the_image_loads_all_that_it_needs(image: tuple[Path, dict[str, str], str]) -> None:
-    values = str(image[0] / "app/metacontroller/examples/values.yaml")
+def test_server_in_the_image_loads_all_that_it_needs(image: Image) -> None:
+    values = str(image.workdir / "metacontroller/examples/values.yaml")
     done = python(image, "-m", "poddnat", "serve", "--values", values)
     # It has loaded everything by the time that it finds no cluster around it.
     assert (done.returncode, "there is no service account here" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_server_in_the_image_finds_bytecode_of_all_that_it_loads(image: Image) -> None:
+    values = str(image.workdir / "metacontroller/examples/values.yaml")
+    told = python(image, "-v", "-m", "poddnat", "serve", "--values", values).stderr
+    loaded = re.findall(rf"code object from '?({image.root}/\S+\.pyc?)\b", told)
+    assert len(loaded) > 1000, told[-2000:]
+    assert [path for path in loaded if not path.endswith(".pyc")] == []
+
+
+@pytest.mark.timeout(300)
+def test_bytecode_in_the_image_goes_by_whole_seconds_which_layers_keep(image: Image) -> None:
+    sources = [*(image.root / "venv").rglob("*.py"), *image.workdir.rglob("*.py")]
+    assert sources
+    assert [path for path in sources if path.stat().st_mtime_ns % 10**9] == []
 
 
 def test_image_takes_in_no_tests_and_no_secrets() -> None:
