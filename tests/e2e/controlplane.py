@@ -93,7 +93,7 @@ class ControlPlane:
         try:
             self._start_etcd()
             self._start_api_server()
-            self.kubeconfig.write_text(json.dumps(self._kubeconfig(self.token, self.port)))
+            self.kubeconfig.write_text(json.dumps(self._kubeconfig(self.token, self.port, self.ca_file)))
             wait_until(self._is_ready, 60, "the API server to be ready", interval=0.1)
             self._start_controller_manager()
         except BaseException:
@@ -253,12 +253,15 @@ class ControlPlane:
 
     def kubeconfig_for(self, token: str, path: Path, *, port: int | None = None) -> Path:
         """Write a kubeconfig for another token, and perhaps another port that leads to the API server."""
-        path.write_text(json.dumps(self._kubeconfig(token, port or self.port)))
+        # The authority lies beside it: a container sees no other folder.
+        authority = path.with_name("api-server.crt")
+        shutil.copyfile(self.ca_file, authority)
+        path.write_text(json.dumps(self._kubeconfig(token, port or self.port, authority)))
         return path
 
-    def _kubeconfig(self, token: str, port: int) -> Json:
+    def _kubeconfig(self, token: str, port: int, authority: Path) -> Json:
         name = "test"
-        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(self.ca_file)}
+        cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(authority)}
         return {
             "apiVersion": "v1",
             "kind": "Config",
