@@ -2,7 +2,7 @@
 
 It decodes v1beta1 into a type of Go whose fields are all strings, so a number would be an error. A pod's network is
 ready when the PodDNAT lists as many entries as the annotation has items between its commas. `Plugin` is how it comes to
-show that: it looks only when a pod is written, and finds the PodDNAT by its name.
+show that: it looks only when a pod itself is written, not its status, and finds the PodDNAT by its name.
 """
 
 from __future__ import annotations
@@ -66,9 +66,13 @@ class Plugin:
     def pod_written(self, pod: Json, namesake: Json | None) -> None:
         """Look at a pod that was written; `namesake` is the PodDNAT of its name, whosever and on its way out or not.
 
-        A status without `entries` changes nothing, an empty list empties what is shown; ready once is ready for good.
+        The first write only begins the waiting. A status without `entries` changes nothing, an empty list empties what
+        is shown; ready once is ready for good.
         """
         uid = pod["metadata"]["uid"]
+        if uid not in self.shown:
+            self.shown[uid] = []
+            return
         if namesake is None or (namesake.get("status") or {}).get("entries") is None:
             return
         self.shown[uid] = addresses(namesake)

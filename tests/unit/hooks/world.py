@@ -187,9 +187,10 @@ class World:
         return self.api.create(self.poddnats, poddnat)
 
     def set_status(self, poddnat: Json, status: Json) -> Json:
-        """Write a PodDNAT's status as Metacontroller writes what a hook answers."""
+        """Write a PodDNAT's status as Metacontroller writes what a hook answers: all of it, and nothing of the old."""
+        there = self.api.get(self.poddnats, name_of(poddnat), namespace_of(poddnat))
         written = {**status, "observedGeneration": poddnat["metadata"]["generation"]}
-        return self.api.patch(self.poddnats, name_of(poddnat), {"status": written}, namespace_of(poddnat), "status")
+        return self.api.update_status(self.poddnats, {**there, "status": written})
 
     @property
     def poddnats(self) -> Any:
