@@ -261,8 +261,17 @@ def is_current(poddnat: Mapping[str, Any]) -> bool:
 
 def ready_since(status: Mapping[str, Any]) -> str | None:
     """Read since when (RFC 3339) a status says Ready; None: it doesn't."""
+    return _since(status, "True")
+
+
+def not_ready_since(status: Mapping[str, Any]) -> str | None:
+    """Read since when (RFC 3339) a status says that it is not Ready; None: it doesn't."""
+    return _since(status, "False")
+
+
+def _since(status: Mapping[str, Any], value: str) -> str | None:
     found = _ready_condition(status)
-    return found.get("lastTransitionTime") if found is not None and found.get("status") == "True" else None
+    return found.get("lastTransitionTime") if found is not None and found.get("status") == value else None
 
 
 def is_ready(poddnat: Mapping[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from poddnat.api import (
     key_of,
     made_by_another,
     manifest,
+    not_ready_since,
     observed_condition,
     pod_facts,
     port_list,
@@ -47,6 +48,7 @@ from poddnat.controllers.intervals import (
     REQUEUE_SOON,
 )
 from poddnat.controllers.pod_answer import PodAnswer
+from poddnat.controllers.poddnat_status import LEAVING
 from poddnat.controllers.problems import not_adopted, refused_by_api_server
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter, RequeueError
@@ -291,13 +293,16 @@ class PodReconciler:
 
     def _stuck(self, namesake: Manifest) -> ProblemError | None:
         """Say why a PodDNAT that should have gone a while ago has not, as far as its status tells."""
-        if not self._is_overdue(namesake["metadata"].get("deletionTimestamp")):
+        deleted_at, observed = namesake["metadata"].get("deletionTimestamp"), namesake.get("status") or {}
+        condition = observed_condition(observed)
+        if deleted_at is None or condition is None or condition.ready:
             return None
-        condition = observed_condition(namesake.get("status") or {})
-        if condition is None or condition.ready:
+        # While the hooks were away, nobody has tried: it takes its time from when its status began to say so.
+        if not self._is_overdue(max(deleted_at, not_ready_since(observed) or "")):
             return None
         text = f"PodDNAT {namesake['metadata']['name']} of an earlier pod is still being removed"
-        return ProblemError(Problem(condition.reason, f"{text}: {condition.message}", NAME_TAKEN_RETRY))
+        again = REQUEUE_SOON if condition.reason == LEAVING.reason else NAME_TAKEN_RETRY
+        return ProblemError(Problem(condition.reason, f"{text}: {condition.message}", again))
 
     def _is_overdue(self, since: str | None) -> bool:
         """Whether a PodDNAT should have gone by now that began to go at this time (RFC 3339), if at all."""

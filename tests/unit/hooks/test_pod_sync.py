@@ -24,6 +24,7 @@ from tests.unit.hooks.world import (
     STATUS,
     World,
     answer,
+    condition,
     running,
     says_who_acts,
 )
@@ -261,6 +262,34 @@ def test_pod_is_told_why_the_poddnat_of_an_earlier_pod_does_not_go(world: World)
     reported = world.refusal(again)
     assert reported.startswith("AccessDenied: PodDNAT web-1 of an earlier pod is still being removed: ")
     assert "DeleteForwardEntry answered Forbidden.RAM" in reported
+
+
+def test_pod_waits_in_silence_while_entries_go_that_nobody_could_delete_while_the_hooks_were_away(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    world.emulator.set_settle(GATEWAY, 60.0)
+    world.finalize(poddnat)  # deletes it, and the answer gets lost
+    world.api.delete(world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
+    again = world.make_pod(EXPOSE_80)
+    let_pass(world, minutes=1)
+    world.set_status(poddnat, answer(lambda: world.finalize(poddnat))["status"])
+    wait_until(lambda: is_shown_leaving(world, poddnat), 5, "the status to be seen")
+    assert world.sync_pod(again).status_code == 429
+    let_pass(world, minutes=2)
+    told = answer(lambda: world.sync_pod(again))
+    assert told["annotations"][STATUS].startswith("Leaving: PodDNAT web-1 of an earlier pod is still being removed: ")
+    assert told["resyncAfterSeconds"] == 1  # no event of the pod tells when they have gone
+
+
+def let_pass(world: World, *, minutes: float) -> None:
+    """Let it be so much later than it is, for those who write and judge conditions."""
+    later = dt.timedelta(minutes=minutes)
+    for part in (world.service.pod_reconciler, world.service.poddnat_reconciler._reporter):
+        part._wall_clock = lambda: now() + later
+
+
+def is_shown_leaving(world: World, poddnat: Json) -> bool:
+    seen = world.service.poddnats.get("default", poddnat["metadata"]["name"])
+    return seen is not None and condition(seen)[1] == "Leaving"
 
 
 # Pods that can't be exposed
