@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import yaml
 
 from metacontroller_standin.waiting import wait_until
-from tests.faults.test_sigkill import Program, serving
+from tests.faults.test_sigkill import serving
 from tests.unit.hooks.world import EXPOSE_80, World, running, values
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.faults.program import Program
 
 
 def says(program: Program, path: str, line: str) -> bool:
