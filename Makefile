@@ -1,7 +1,7 @@
 # "make" or "make help" lists what there is. All of it happens in .venv; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast bench bench-scale lint chart image format lock clean
+.PHONY: help demo test test-fast bench bench-scale docs lint chart image format lock clean
 
 PYTHON ?= python3
 version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -33,6 +33,13 @@ bench: .venv/dev ## Measure how fast pods get their ports
 bench-scale: .venv/dev ## Measure a thousand pods on a real API server, created and deleted
 	$(bin)/python -m tests.bench.scale
 
+sphinx := $(bin)/sphinx-build -q -n -W --keep-going -c docs/site
+
+docs: .venv/docs ## Build a site from docs/, in build/site; a dead link is an error
+	@rm -rf build/site && mkdir -p build/site && cp docs/site/index.html build/site/
+	$(sphinx) docs/en build/site/en
+	$(sphinx) -D language=zh_CN docs/zh build/site/zh
+
 lint: .venv/dev ## Check style, types, import layers, shell scripts, and the Dockerfile
 	$(bin)/ruff check
 	$(bin)/ruff format --check
@@ -56,11 +63,13 @@ format: .venv/dev ## Put the code into the one format
 	$(bin)/ruff check --fix
 	$(bin)/ruff format
 
-lock: .venv/dev ## Pin the dependencies anew, in requirements.txt and requirements-dev.txt
+lock: .venv/dev ## Pin the dependencies anew, in requirements.txt and those of dev and docs
 	$(bin)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml -o requirements.txt
 	$(bin)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(bin)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --extra docs -c requirements-dev.txt pyproject.toml -o requirements-docs.txt
 
 clean: ## Remove .venv and everything that was made
 	rm -rf .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -87,3 +96,8 @@ clean: ## Remove .venv and everything that was made
 	@echo "Installing what poddnat and its tests need into .venv ..." >&2
 	@$(pip) requirements-dev.txt
 	@touch $@ .venv/runtime
+
+.venv/docs: requirements-docs.txt .venv/created
+	@echo "Installing what builds the site into .venv ..." >&2
+	@$(pip) requirements-docs.txt
+	@touch $@

@@ -1,11 +1,11 @@
-"""A release's life on a real API server, by the commands that the chart's README has."""
+"""A release's life on a real API server, by the commands that the pages have."""
 
 from __future__ import annotations
 
 import json
-import re
-import shlex
+import os
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from tests.e2e.replicas import Door, Node
 from tests.e2e.runners import CRDS
 from tests.e2e.site import UsersPods
 from tests.e2e.world import SYSTEM, read
+from tests.unit.docs.pages import blocks, commands, page, section
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, RESULT, STATUS, cloud, values
 from vpc_emulator import EmulatorServer
 
@@ -38,7 +39,9 @@ Json = dict[str, Any]
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(300)]
 
-README = CHART / "README.md"
+INSTALLING, SECURITY, UNINSTALL, UPGRADING = (
+    page(f"operators/{name}") for name in ("install", "security", "uninstall", "upgrade")
+)
 INSTALL = ["install", "poddnat", str(CHART), f"--namespace={SYSTEM}", "--create-namespace"]
 UPGRADE = ["upgrade", "poddnat", str(CHART), f"--namespace={SYSTEM}"]
 CONTROLLERS = "decoratorcontrollers,compositecontrollers"
@@ -61,15 +64,35 @@ def helm(plane: ControlPlane, tmp_path: Path) -> Helm:
     return Helm(sources.helm_program(), tmp_path / "helm", plane.kubeconfig)
 
 
-def documented(section: str) -> list[list[str]]:
-    """Return the commands in a section of the README, as arguments."""
-    (text,) = re.findall(rf"^## {section}\n(.*?)^## ", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    lines = [
-        line
-        for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        for line in block.splitlines()
-    ]
-    return [command for line in lines if (command := shlex.split(line, comments=True))]
+def clone(folder: Path, values_file: Path = sources.ACK_VALUES) -> Path:
+    """Make what the pages' commands find in a clone, with a values file beside it."""
+    here = folder / "clone"
+    if not here.exists():
+        here.mkdir()
+        (here / "metacontroller").symlink_to(BASE)
+        (here / "ack-values.yaml").symlink_to(values_file)
+    return here
+
+
+def shell(plane: ControlPlane, helm: Helm, folder: Path, text: str) -> str:
+    """Run a text's blocks of shell, one after the other, in a clone; return what they print."""
+    programs = folder / "programs"
+    if not programs.exists():
+        programs.mkdir()
+        (programs / "kubectl").symlink_to(plane.kubectl_program)
+        (programs / "helm").symlink_to(helm.program)
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(plane.kubeconfig),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        **{f"HELM_{kind}_HOME": str(helm.home / kind) for kind in ("CACHE", "CONFIG", "DATA")},
+    }
+    command = ["bash", "-euo", "pipefail", "-c", "\n".join(blocks(text, "sh"))]
+    done = subprocess.run(
+        command, cwd=clone(folder), env=environment, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @dataclass
@@ -134,9 +157,11 @@ def test_release_from_its_installation_to_its_end(plane: ControlPlane, helm: Hel
         file.write_text(yaml.safe_dump(given))
         plane.install_crds(*read(CRDS))
 
+        clone(tmp_path, file)
         began = time.monotonic()
-        notes = helm(*INSTALL, f"--values={file}")
-        assert "image poddnat:0.1.0 has no registry" in notes
+        *first, last = section(INSTALLING, "poddnat").split("```sh\n")[1].split("```")[0].splitlines()
+        assert last == "kubectl -n poddnat-system rollout status deployment/poddnat"  # Done below.
+        notes = shell(plane, helm, tmp_path, "```sh\n{}\n```".format("\n".join(first)))
         assert "--client-go-qps=100 --client-go-burst=200 --workers=8" in notes
         with running(plane, tmp_path / "first") as installed:
             expose(plane, "web")
@@ -148,7 +173,7 @@ def test_release_from_its_installation_to_its_end(plane: ControlPlane, helm: Hel
             # Other values: the Secret and the Deployment follow, and nothing else.
             given["networkController"]["natGwPool"][0]["portRangeEnd"] = 2000
             file.write_text(yaml.safe_dump(given))
-            helm(*UPGRADE, f"--values={file}", "--set=resources.limits.memory=1Gi")
+            shell(plane, helm, tmp_path, UPGRADING)
             assert values_given(plane) == given
             plane.kubectl("rollout", "status", "deployment/poddnat", f"--namespace={SYSTEM}", "--timeout=90s")
             assert kept == (uid(plane, "crd", NAME_OF_CRD), uid(plane, "pdnat", "web"))
@@ -161,7 +186,7 @@ def test_release_from_its_installation_to_its_end(plane: ControlPlane, helm: Hel
         assert sky.emulator.forward_entries(GATEWAY) == entries
 
         # A new installation takes them over.
-        helm(*INSTALL, f"--values={file}")
+        assert "image poddnat:0.1.0 has no registry" in helm(*INSTALL, f"--values={file}")
         with running(plane, tmp_path / "second") as installed:
             assert kept == (uid(plane, "crd", NAME_OF_CRD), uid(plane, "pdnat", "web"))
             expose(plane, "web-2")
@@ -179,8 +204,12 @@ def uninstall(helm: Helm, installed: Installed) -> None:
 
 
 def uninstall_as_documented(helm: Helm, installed: Installed) -> None:
-    for program, *arguments in documented("Uninstall"):
-        if program == "helm":
+    steps = commands(section(UNINSTALL, "First, in any case")) + commands(section(UNINSTALL, "With Helm"))
+    for program, *arguments in steps:
+        if program == ".venv/bin/poddnat":
+            assert arguments == ["drain"]
+            drain(installed)
+        elif program == "helm":
             assert arguments == ["uninstall", "poddnat", "--namespace", SYSTEM]
             uninstall(helm, installed)
         else:
@@ -189,6 +218,20 @@ def uninstall_as_documented(helm: Helm, installed: Installed) -> None:
             wait = ["--wait=false"] if arguments[:2] == ["delete", "namespace"] else []
             installed.plane.kubectl(*arguments, *wait)
         installed.follow()
+
+
+def drain(installed: Installed) -> None:
+    """Run the command, while Metacontroller follows what it deletes."""
+    arguments = ["drain", "--yes", "--timeout=60", f"--kubeconfig={installed.plane.kubeconfig}"]
+    command = [sys.executable, "-m", "poddnat", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as draining:
+        while draining.poll() is None:
+            installed.follow()
+            time.sleep(0.1)
+        assert draining.stdout is not None
+        said = draining.stdout.read()
+    assert draining.returncode == 0, said
+    assert "it is safe to uninstall" in said
 
 
 def check_that_nothing_is_left(plane: ControlPlane, pods: int) -> None:
@@ -248,7 +291,7 @@ def test_clusters_that_lack_something_or_have_it_already(plane: ControlPlane, he
     assert "cannot be imported" in helm.refusal(*elsewhere)
 
 
-def test_token_and_tls_come_and_go_with_an_upgrade(plane: ControlPlane, helm: Helm) -> None:
+def test_token_and_tls_come_and_go_with_an_upgrade(plane: ControlPlane, helm: Helm, tmp_path: Path) -> None:
     def hooks() -> list[Json]:
         controllers = json.loads(plane.kubectl("get", CONTROLLERS, "--output=json"))["items"]
         return [hook["webhook"] for one in controllers for hook in one["spec"]["hooks"].values()]
@@ -256,9 +299,12 @@ def test_token_and_tls_come_and_go_with_an_upgrade(plane: ControlPlane, helm: He
     plane.install_crds(*read(CRDS))
     helm(*INSTALL, f"--values={sources.ACK_VALUES}")
     before, given = hooks(), values_given(plane)
-    for program, *arguments in documented("Token and TLS"):
-        if program == "helm":
-            helm(*(str(CHART) if word == "metacontroller/chart" else word for word in arguments))
+    told = shell(plane, helm, tmp_path, section(SECURITY, "Token and TLS"))
+    assert told.count("secret/poddnat-token configured") == 3
+    secrets = plane.api.resource("v1", "secrets")
+    token = plane.api.get(secrets, "poddnat-token", SYSTEM)["data"]
+    assert token["token"] == token["accepted"]
+    assert set(plane.api.get(secrets, "poddnat-tls", SYSTEM)["data"]) == {"ca.crt", "tls.crt", "tls.key"}
     for hook in hooks():
         assert hook["url"].startswith("https://")
         assert hook["authorization"]["secretRef"]["name"] == "poddnat-token"
@@ -266,6 +312,18 @@ def test_token_and_tls_come_and_go_with_an_upgrade(plane: ControlPlane, helm: He
     assert values_given(plane) == given
     helm(*UPGRADE, f"--values={sources.ACK_VALUES}")
     assert hooks() == before
+
+
+def test_server_gets_a_ram_role_of_its_own(plane: ControlPlane, helm: Helm, tmp_path: Path) -> None:
+    plane.install_crds(*read(CRDS))
+    helm(*INSTALL, f"--values={sources.ACK_VALUES}")
+    shell(plane, helm, tmp_path, section(SECURITY, "Credentials of the cloud"))
+    account = plane.api.get(plane.api.resource("v1", "serviceaccounts"), "poddnat", SYSTEM)
+    assert account["metadata"]["annotations"]["pod-identity.alibabacloud.com/role-name"] == "poddnat"
+    (namespace,) = json.loads(plane.kubectl("get", "namespaces", SYSTEM, "--output=json"))["metadata"][
+        "labels"
+    ].items() & {("pod-identity.alibabacloud.com/injection", "on")}
+    assert namespace
 
 
 def test_example_overlay_is_taken_in_its_namespace(plane: ControlPlane, tmp_path: Path) -> None:

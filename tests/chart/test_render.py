@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from tests.chart import sources
 from tests.chart.clone import ACK, example, overlay, tree
 from tests.chart.helm import Objects, comparable, kustomize, values_in
 from tests.chart.sources import ACK_VALUES, BASE, CHART, FOR, ROOT
+from tests.unit.docs.pages import blocks, page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,26 +167,69 @@ def test_example_overlay_may_have_a_values_file_of_its_own(tmp_path: Path) -> No
     assert values_in(built["Secret", "public-ports", "poddnat-values"])["clusterID"] == "another"
 
 
-def documented(start: str) -> str:
-    """Return the block of YAML in the chart's README that begins so."""
-    readme = (CHART / "README.md").read_text(encoding="utf-8")
-    (block,) = (one for one in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if one.startswith(start))
-    return str(block)
+def documented(name: str, words: str) -> str:
+    """Return the block of YAML in a page that has these words."""
+    (block,) = (one for one in blocks(page(f"operators/{name}"), "yaml") if words in one)
+    return block
+
+
+def least_overlay(folder: Path, **more: Any) -> Path:
+    """Write the least overlay of the page, with more in it."""
+    tree(folder)
+    site = folder / "sites" / "a"
+    site.mkdir(parents=True)
+    least = yaml.safe_load(documented("install", "- ../../metacontroller\n"))
+    (site / "kustomization.yaml").write_text(yaml.safe_dump({**least, **more}))
+    (site / "ack-values.yaml").write_text(ACK_VALUES.read_text(encoding="utf-8"))
+    return site
+
+
+IMAGE = {**ACK, "image": {"repository": "registry.example.com/poddnat"}}
 
 
 @real
-def test_least_overlay_of_the_readme_is_the_chart(helm: Helm, tmp_path: Path) -> None:
-    tree(tmp_path)
-    folder = tmp_path / "sites" / "a"
-    folder.mkdir(parents=True)
-    (folder / "kustomization.yaml").write_text(documented("apiVersion: kustomize"))
-    (folder / "ack-values.yaml").write_text(ACK_VALUES.read_text(encoding="utf-8"))
-    image = {"repository": "registry.example.com/poddnat"}
-    assert comparable(kustomize(folder)) == comparable(helm.template({**ACK, "image": image}))
+def test_least_overlay_of_the_page_is_the_chart(helm: Helm, tmp_path: Path) -> None:
+    assert comparable(kustomize(least_overlay(tmp_path))) == comparable(helm.template(IMAGE))
 
 
-def test_readme_and_notes_tell_the_same_flags_of_metacontroller() -> None:
-    flags = yaml.safe_load(documented("commandArgs"))["commandArgs"][3:]
+@real
+def test_policy_is_left_out_of_an_overlay_as_the_page_says(helm: Helm, tmp_path: Path) -> None:
+    patches = yaml.safe_load(documented("install", "ValidatingAdmissionPolicyBinding"))
+    without = helm.template({**IMAGE, "admissionPolicy": {"enabled": False}})
+    assert comparable(kustomize(least_overlay(tmp_path, **patches))) == comparable(without)
+
+
+@real
+def test_prometheus_in_another_namespace_is_let_in_as_the_page_says(helm: Helm, tmp_path: Path) -> None:
+    patches = yaml.safe_load(documented("monitoring", "kind: NetworkPolicy").replace("NAMESPACE", "watching"))
+    built = kustomize(least_overlay(tmp_path, components=["../../metacontroller/monitoring"], **patches))
+    chosen = helm.template({**IMAGE, "monitoring": {"enabled": True, "namespace": "watching"}})
+    policy = ("NetworkPolicy", "poddnat-system", "poddnat")
+    assert comparable({policy: built[policy]}) == comparable({policy: chosen[policy]})
+
+
+@real
+def test_example_of_rrsa_is_the_same_for_chart_and_overlay(helm: Helm, tmp_path: Path) -> None:
+    folder = BASE / "examples" / "rrsa"
+    values = yaml.safe_load((folder / "helm.yaml").read_text(encoding="utf-8"))
+    assert values["env"] == yaml.safe_load(documented("values", "env:"))["env"]
+    built = kustomize(least_overlay(tmp_path, components=["../../metacontroller/examples/rrsa"]))
+    chosen = helm.template({**IMAGE, **values})
+    account = ("ServiceAccount", "poddnat-system", "poddnat")
+    assert comparable({account: built[account]}) == comparable({account: chosen[account]})
+    assert _environment(built) == _environment(chosen)
+    assert "ALIBABA_CLOUD_STS_REGION" in _environment(built)
+
+
+def _environment(objects: Objects) -> dict[str, Any]:
+    (container,) = objects["Deployment", "poddnat-system", "poddnat"]["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one for one in container["env"]}
+
+
+def test_page_and_notes_tell_the_same_flags_of_metacontroller() -> None:
+    flags = yaml.safe_load(documented("install", "commandArgs"))["commandArgs"][3:]
+    overlay = yaml.safe_load(documented("install", "name: metacontroller"))["patches"][0]["patch"]
+    assert [one["value"] for one in yaml.safe_load(overlay)] == flags
     notes = (CHART / "templates" / "NOTES.txt").read_text(encoding="utf-8")
     assert " ".join(flags) in notes
 

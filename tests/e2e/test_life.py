@@ -47,8 +47,8 @@ from poddnat.api.readiness import CONDITION
 from tests.e2e import world
 from tests.e2e.conftest import runner_of
 from tests.e2e.kruise import ADVANCED
+from tests.unit.docs.pages import blocks, page
 from tests.unit.hooks.world import ADDRESSES, EXPOSE_80, PORTS, RESULT, STATUS
-from tests.unit.test_readme import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -248,10 +248,8 @@ def test_pod_with_the_readiness_gate_is_ready_once_its_entries_work(cluster: Clu
     assert "InvalidAnnotation" in cluster.kubectl("get", "pod", "web", "--output=yaml")
 
 
-def test_result_can_be_read_through_the_downward_api_as_the_readme_shows(
-    installed: ControlPlane, namespace: str
-) -> None:
-    (shown,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "volumes" in (block.get("spec") or {}))
+def test_result_can_be_read_through_the_downward_api_as_the_page_shows(installed: ControlPlane, namespace: str) -> None:
+    (shown,) = map(yaml.safe_load, blocks(page("users/look"), "yaml"))
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "game", "namespace": namespace}, **shown}
     installed.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
     (item,) = shown["spec"]["volumes"][0]["downwardAPI"]["items"]

@@ -1,10 +1,8 @@
-"""Uninstalling as the README says, by its own commands: nothing is left behind."""
+"""Uninstalling as the page says, by its own commands: nothing is left behind."""
 
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +20,7 @@ from tests.e2e.conftest import ASSETS
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.runners import MetacontrollerRunner
 from tests.e2e.world import MANIFESTS, Cluster, Server
+from tests.unit.docs.pages import commands, page, section
 from tests.unit.hooks.world import EXPOSE_80, cloud, values
 from vpc_emulator import EmulatorServer
 
@@ -33,26 +32,22 @@ Json = dict[str, Any]
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(240)]
 
-README = MANIFESTS.parent / "README.md"
-
+UNINSTALL = page("operators/uninstall")
 
 THINKING = 12.0
 """How long a person looks at what a command wrote before the next one; longer than anything is repaired after."""
 
 
-def documented(section: str) -> list[list[str]]:
-    """Return the commands in a section of the README."""
-    (text,) = re.findall(rf"^## {section}\n(.*?)^## ", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    (block,) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
-    return [command for command in commands if command]
+def documented() -> list[list[str]]:
+    """Return the commands by which an installation from an overlay is uninstalled."""
+    return commands(section(UNINSTALL, "First, in any case")) + commands(section(UNINSTALL, "Without Helm"))
 
 
 def carry_out(plane: ControlPlane, command: list[str]) -> str:
     """Run a documented command as an admin of the cluster, with `--yes` where it would ask."""
     program, *arguments = command
     if program == "kubectl":
-        return plane.kubectl(*[str(MANIFESTS) if word == "metacontroller/" else word for word in arguments])
+        return plane.kubectl(*[str(MANIFESTS) if word == "sites/NAME" else word for word in arguments])
     assert program == ".venv/bin/poddnat"
     options = ["--yes", "--timeout=60", f"--kubeconfig={plane.kubeconfig}"]
     done = subprocess.run(
@@ -150,7 +145,7 @@ def test_uninstalling_in_the_documented_order_leaves_nothing(plane: ControlPlane
         try:
             cluster = exposed(plane, server, sky.emulator)
             assert len(cluster.entries()) == 5
-            for command in documented("Uninstall"):
+            for command in documented():
                 told = carry_out(plane, command)
                 if "drain" in command:
                     assert "it is safe to uninstall" in told

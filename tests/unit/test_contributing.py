@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md and docs/retries.md name what there is: packages, files, functions, intervals."""
+"""CONTRIBUTING.md and the page "Tried again when" name what there is: packages, files, functions, intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LIB = ROOT / "lib" / "poddnat"
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-RETRIES = (ROOT / "docs" / "retries.md").read_text(encoding="utf-8")
+RETRIES = (ROOT / "docs" / "en" / "maintainers" / "retries.md").read_text(encoding="utf-8")
 
 TREE = dict(
     re.findall(r"^  ([\w.]+/?) +(.+)$", CONTRIBUTING.split("\nlib/poddnat/\n")[1].split("\n```")[0], re.MULTILINE)

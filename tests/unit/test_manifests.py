@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +16,7 @@ from hooks.app import create_app
 from poddnat.api import API_VERSION, KIND, PLURAL
 from poddnat.config import ValuesError, load
 from poddnat.kube.active_endpoint import PORT_NAME
+from tests.unit.docs.pages import page, section, tables
 
 Json = dict[str, Any]
 
@@ -334,7 +334,7 @@ def test_image_runs_as_the_user_of_the_deployment() -> None:
     assert user in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
 
 
-def test_readme_tells_every_right() -> None:
+def test_security_page_tells_every_right() -> None:
     rules = [
         (role["metadata"].get("namespace"), *rule.values())
         for role in (servers_role(), the("Role"))
@@ -344,9 +344,8 @@ def test_readme_tells_every_right() -> None:
     for namespace, (group,), (resource,), verbs in rules:
         where = f" in `{namespace}`" if namespace else ""
         rows.append(f"| `{resource}{'.' if group else ''}{group}`{where} | {', '.join(verbs)} |")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (table,) = re.findall(r"^### Rights in the cluster\n.*?\|---\|\n(.*?)\n\n", readme, re.MULTILINE | re.DOTALL)
-    assert [line.rpartition("|")[0].rpartition("|")[0] + "|" for line in table.splitlines()] == rows
+    (table,) = tables(section(page("operators/security"), "Rights in the cluster"))
+    assert [line.rpartition("|")[0].rpartition("|")[0] + "|" for line in table[2:]] == rows
 
 
 def test_rights_go_to_the_server() -> None:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.api import Owner, fixed, parse_spec, release_strategy
-from poddnat.files import ROOT
+from tests.unit.docs.pages import page
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, World, answer, running
 
 
@@ -193,8 +193,8 @@ def test_no_pod_is_named_and_every_name_follows_the_conventions(world: World) ->
     }
 
 
-def test_readme_lists_every_metric(world: World) -> None:
-    reported = set(re.findall(r"^\| `(poddnat_\w+)`", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+def test_page_lists_every_metric(world: World) -> None:
+    reported = set(re.findall(r"^\| `(poddnat_\w+)`", page("operators/monitoring"), re.MULTILINE))
     families = text_string_to_metric_families(world.client.get("/metrics").text)
     names = {f"{f.name}_total" if f.type == "counter" else f.name for f in families if f.name.startswith("poddnat_")}
     assert reported == names

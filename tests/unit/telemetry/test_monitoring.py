@@ -15,7 +15,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from poddnat.files import MANIFESTS, ROOT
+from poddnat.files import MANIFESTS
+from tests.unit.docs.pages import page
 from tests.unit.hooks.world import EXPOSE_80, PORTS, World, answer, running
 
 if TYPE_CHECKING:
@@ -123,9 +124,8 @@ def _completed(cases: dict[str, Any]) -> dict[str, Any]:
     return cases
 
 
-def test_readme_says_for_each_alert_what_to_do() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = re.findall(r"^\| `(Poddnat\w+)` \|[^|]{10,}\|[^|]{20,}\|$", readme, re.MULTILINE)
+def test_page_says_for_each_alert_what_to_do() -> None:
+    named = re.findall(r"^\| `(Poddnat\w+)` \|[^|]{10,}\|[^|]{20,}\|$", page("operators/monitoring"), re.MULTILINE)
     assert named == [rule["alert"] for rule in RULES]
 
 

@@ -1,22 +1,17 @@
-"""docs/recipes.md: what its manifests ask for is understood, and what its commands read is there."""
+"""The page of recipes: what its manifests ask for is understood, and what its commands read is there."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from poddnat.api.annotations import RESULT, parse
+from tests.unit.docs.pages import blocks, page, section
 from tests.unit.hooks.world import EIP, EXPOSE_80, World, running
 
-RECIPES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    """Return the code blocks of a language, indented ones too."""
-    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", RECIPES, re.MULTILINE | re.DOTALL)
+RECIPES = page("users/recipes")
 
 
 def read(path: str, content: Any) -> str:
@@ -29,7 +24,10 @@ def read(path: str, content: Any) -> str:
 
 def test_paths_that_the_commands_read_are_in_a_poddnat() -> None:
     paths = {
-        path for block in blocks("sh") for text in re.findall(r"jsonpath='([^']+)'", block) for path in text.split(":")
+        path
+        for block in blocks(RECIPES, "sh")
+        for text in re.findall(r"jsonpath='([^']+)'", block)
+        for path in text.split(":")
     }
     with running() as world:
         poddnat = exposed(world)
@@ -41,7 +39,7 @@ def exposed(world: World) -> dict[str, Any]:
 
 
 def test_pods_of_the_fleet_ask_for_the_port_that_the_game_server_has() -> None:
-    (fleet,) = map(yaml.safe_load, blocks("yaml"))
+    (fleet,) = map(yaml.safe_load, blocks(section(RECIPES, "Agones"), "yaml"))
     game_server = fleet["spec"]["template"]["spec"]
     exposure = parse(game_server["template"]["metadata"]["annotations"])
     assert exposure is not None
@@ -50,14 +48,3 @@ def test_pods_of_the_fleet_ask_for_the_port_that_the_game_server_has() -> None:
     assert [str(item) for item in exposure.items] == [f"{port['containerPort']}/{port['protocol'].lower()}"]
     (volume,) = game_server["template"]["spec"]["volumes"]
     assert volume["downwardAPI"]["items"][0]["fieldRef"]["fieldPath"] == f"metadata.annotations['{RESULT}']"
-
-
-def test_records_have_the_form_that_external_dns_takes() -> None:
-    (text,) = [block for block in blocks("sh") if "DNSEndpoint" in block]
-    manifest = text.split("<<END\n")[1].split("\nEND")[0]
-    for name, value in {"POD": "arena-0", "PORT": "512", "IP": EIP}.items():
-        manifest = re.sub(rf"\${name}\b", value, manifest)
-    records = {one["recordType"]: one for one in yaml.safe_load(manifest)["spec"]["endpoints"]}
-    assert records["A"]["targets"] == [EIP]
-    assert records["SRV"]["targets"] == [f"0 50 512 {records['A']['dnsName']}"]
-    assert "$" not in manifest

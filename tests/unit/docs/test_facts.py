@@ -1,4 +1,4 @@
-"""README.md says what there is: nothing left out, nothing made up."""
+"""README.md and docs/en say what there is: nothing left out, nothing made up."""
 
 from __future__ import annotations
 
@@ -28,20 +28,27 @@ from poddnat.cli.commands import app
 from poddnat.config import Limits, Policy
 from poddnat.config.values import parse as parse_values
 from poddnat.model import PortMapping, Ports, Transport, WorkingPort
+from tests.unit.docs.pages import (
+    BLOCK,
+    CHINESE,
+    ROOT,
+    blocks,
+    commands,
+    everything,
+    first_cells,
+    headings,
+    page,
+    section,
+    tables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-FIRST_CELLS = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `")]
-TOLD = {name for cell in FIRST_CELLS for name in re.findall(r"`([^`]+)`", cell)}
-"""What the tables' first columns name."""
-
-
-def blocks(language: str) -> list[str]:
-    """Return the README's code blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+ALL = everything()
+ANNOTATIONS, VALUES = page("users/annotations"), page("operators/values")
+REASONS = page("operators/troubleshooting").split("\n## ")[0]
+"""The table of reasons stands before the first heading."""
 
 
 def keys(schema: dict[str, Any]) -> Iterator[str]:
@@ -76,10 +83,15 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
+def in_code(text: str) -> str:
+    """Return what stands in blocks of code and between backticks."""
+    return "\n".join([*(block[0] for block in BLOCK.finditer(text)), *re.findall(r"`[^`\n]+`", BLOCK.sub("", text))])
+
+
 def test_annotations_are_those_of_the_code() -> None:
     known = {POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY, STATUS, RESULT}
-    assert {name for name in TOLD if name.startswith("k8s.aliyun.com/")} == known
-    assert PREFER_OWN_PORTS in TOLD
+    assert first_cells(ANNOTATIONS) >= known | {PREFER_OWN_PORTS}
+    assert {name for name in first_cells(ALL) if name.startswith("k8s.aliyun.com/")} == known
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,7 @@ def test_annotations_are_those_of_the_code() -> None:
     ],
 )
 def test_values_of_annotations_that_the_table_shows_are_taken(name: str, texts: list[str]) -> None:
-    (row,) = (line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+    (row,) = (line for line in ANNOTATIONS.splitlines() if line.startswith(f"| `{name}` |"))
     assert [text.strip('"') for text in re.findall(r"`([^`]+)`", row)[1:]] == texts
     for text in texts:
         exposure = parse({POD_DNAT: "true", EXPOSE_PORT: "80", name: text})
@@ -101,7 +113,7 @@ def test_values_of_annotations_that_the_table_shows_are_taken(name: str, texts: 
 
 
 def test_result_that_is_shown_has_the_form_of_the_annotation() -> None:
-    (shown,) = (json.loads(block) for block in blocks("json") if block.startswith("[{"))
+    (shown,) = (json.loads(block) for block in blocks(page("users/look"), "json"))
     ports = [
         WorkingPort(
             each["externalIP"],
@@ -130,7 +142,9 @@ def used(content: object) -> Iterator[str]:
 def test_each_key_of_values_has_an_example_that_is_valid() -> None:
     acks = yaml.safe_load((ROOT / "metacontroller" / "examples" / "values.yaml").read_text(encoding="utf-8"))
     examples = [
-        block for block in map(yaml.safe_load, blocks("yaml")) if {"networkController", "endpoints"} & set(block)
+        block
+        for block in map(yaml.safe_load, blocks(VALUES + page("operators/try"), "yaml"))
+        if {"networkController", "endpoints"} & set(block)
     ]
     for example in examples:
         parse_values({**acks, **example})
@@ -140,47 +154,36 @@ def test_each_key_of_values_has_an_example_that_is_valid() -> None:
 
 def test_values_keys_are_all_told() -> None:
     schema = json.loads((ROOT / "schemas" / "values.json").read_text(encoding="utf-8"))
-    assert set(keys(schema)) <= TOLD
+    assert set(keys(schema)) <= first_cells(VALUES)
 
 
 def test_reasons_are_those_of_the_code() -> None:
     found = set(reasons())
     assert {"Ready", "InvalidAnnotation", "QuotaExceeded", "NoGateway", "Updating"} <= found
-    told = {name for name in TOLD if re.fullmatch(r"(IPv4|[A-Z][a-z]+)+", name)}
-    assert {name for name in told if not name.startswith("Poddnat")} == found  # Those are alerts.
+    assert first_cells(REASONS) == found
 
 
 def test_make_targets_are_those_of_the_makefile() -> None:
-    assert set(re.findall(r"\bmake (?:PYTHON=\S+ )?([a-z-]+)", README)) == targets()
+    assert set(re.findall(r"`?\bmake (?:PYTHON=\S+ )?([a-z-]+)", in_code(ALL))) == targets()
 
 
 def test_commands_are_those_of_the_command_line() -> None:
-    named = set(re.findall(r"\.venv/bin/poddnat ([a-z-]+)", README))
+    named = set(re.findall(r"\.venv/bin/poddnat ([a-z-]+)", ALL))
     assert named == set(get_command(app).commands)  # type: ignore[attr-defined]
 
 
-def test_linked_files_are_there() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    for link in links:
-        assert (ROOT / link).exists(), link
-
-
-def test_links_within_lead_somewhere() -> None:
-    headings = {re.sub(r"[^a-z0-9 -]", "", line.lower()).strip().replace(" ", "-") for line in README.splitlines()}
-    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
-
-
 def test_example_asks_for_what_the_text_says() -> None:
-    (deployment,) = (block for block in map(yaml.safe_load, blocks("yaml")) if block.get("kind") == "Deployment")
+    (deployment,) = (
+        block for block in map(yaml.safe_load, blocks(ANNOTATIONS, "yaml")) if block.get("kind") == "Deployment"
+    )
     exposure = parse(deployment["spec"]["template"]["metadata"]["annotations"])
     assert exposure is not None
     assert [(str(item.ports), item.transport) for item in exposure.items] == [("7777", "udp"), ("7778", "udp")]
 
 
 def test_lists_of_ports_take_as_many_entries_as_the_table_says() -> None:
-    section = README.split("### Ports\n")[1].strip().split("\n\n")[0]
-    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in section.splitlines()[2:]]
+    table = tables(section(ANNOTATIONS, "Ports"))[0]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table[2:]]
     assert len(rows) >= 6
     for text, _, count in rows:
         exposure = parse({POD_DNAT: "true", EXPOSE_PORT: text})
@@ -189,7 +192,7 @@ def test_lists_of_ports_take_as_many_entries_as_the_table_says() -> None:
 
 
 def test_example_of_values_uses_every_key_of_ours() -> None:
-    (example,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "networkController" in block)
+    (example,) = (block for block in map(yaml.safe_load, blocks(VALUES, "yaml")) if "networkController" in block)
     acks = yaml.safe_load((ROOT / "metacontroller" / "examples" / "values.yaml").read_text(encoding="utf-8"))
     values = parse_values({**acks, **example})
     (entry,) = values.pool
@@ -218,11 +221,11 @@ def test_mistakes_are_answered_as_the_table_says(changed: dict[str, str]) -> Non
     asked = {"pod-dnat": "true", "pod-dnat-expose-port": "80", **changed}
     with pytest.raises(AnnotationError) as raised:
         parse({f"k8s.aliyun.com/{key}": value for key, value in asked.items()})
-    assert f"`InvalidAnnotation: {raised.value}.`" in README
+    assert f"`InvalidAnnotation: {raised.value}.`" in ANNOTATIONS
 
 
 def test_policy_has_the_calls_that_are_made() -> None:
-    policy = next(json.loads(block) for block in blocks("json") if "Statement" in block)
+    (policy,) = map(json.loads, blocks(page("operators/install"), "json"))
     (statement,) = policy["Statement"]
     made = re.findall(
         r'_call\(\s*"(\w+)"', (ROOT / "lib" / "poddnat" / "cloud" / "client.py").read_text(encoding="utf-8")
@@ -232,19 +235,99 @@ def test_policy_has_the_calls_that_are_made() -> None:
 
 
 def test_example_of_a_fixed_pod_is_one() -> None:
-    (stateful,) = (block for block in map(yaml.safe_load, blocks("yaml")) if block.get("kind") == "StatefulSet")
+    (stateful,) = map(yaml.safe_load, blocks(page("users/fixed-pods"), "yaml"))
     exposure = parse(stateful["spec"]["template"]["metadata"]["annotations"])
     assert exposure is not None
     assert (exposure.fixed, exposure.release) == (True, "Follow")
 
 
 def test_example_of_the_readiness_gate_asks_for_it() -> None:
-    (pod,) = (block for block in map(yaml.safe_load, blocks("yaml")) if "readinessGates" in (block.get("spec") or {}))
+    (pod,) = map(yaml.safe_load, blocks(section(ANNOTATIONS, "Readiness"), "yaml"))
     assert has_gate(pod)
 
 
 def test_loggers_that_lines_show_are_modules_of_ours() -> None:
-    shown = set(re.findall(r'"logger": "([\w.]+)"', README))
+    shown = set(re.findall(r'"logger": "([\w.]+)"', ALL))
     assert shown
     for logger in shown:
         assert (ROOT / "lib" / Path(*logger.split("."))).with_suffix(".py").exists(), logger
+
+
+def programs(text: str) -> Iterator[list[str]]:
+    """List the commands of `poddnat` in code, as arguments, those of the server included."""
+    for line in in_code(text).replace("\\\n", " ").splitlines():
+        found = re.match(
+            r"^`?(?:\$ )?(?:kubectl |\.venv/bin/)?poddnat ([a-z-]+.*?)`?$", line.partition("  #")[0].strip()
+        )
+        if found:
+            yield found[1].split()
+
+
+def test_commands_have_the_options_that_pages_give_them() -> None:
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    given = [arguments for arguments in programs(ALL) if arguments[0] in known]
+    assert len(given) > 20
+    for name, *arguments in given:
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        assert {word.partition("=")[0] for word in arguments if re.match(r"--?[a-z]", word)} <= options, (
+            name,
+            arguments,
+        )
+
+
+RUN = {
+    "README.md": {
+        "See it": "tests/unit/docs/test_pictures.py",
+        "Install": "tests/chart/test_cluster.py",
+        "Tests": "It runs this.",
+    },
+    "docs/en/maintainers/tests.md": {"Tests": "It runs this."},
+    "docs/en/operators/availability.md": {"Availability": "tests/e2e/test_replicas.py"},
+    "docs/en/operators/install.md": {
+        "Image": "No builder and no registry of images is here.",
+        "Metacontroller": "No registry of charts is here.",
+        "Values file": "tests/unit/docs/test_facts.py",
+        "Without Helm": "tests/chart/test_render.py",
+        "poddnat": "tests/chart/test_cluster.py",
+    },
+    "docs/en/operators/migrate.md": {"Move from ACK's controller": "tests/e2e/test_adoption.py"},
+    "docs/en/operators/security.md": {
+        "Credentials of the cloud": "tests/chart/test_cluster.py",
+        "TLS": "tests/chart/test_cluster.py",
+        "Token": "tests/chart/test_cluster.py",
+    },
+    "docs/en/operators/uninstall.md": {
+        "First, in any case": "tests/e2e/test_uninstall.py",
+        "With Helm": "tests/chart/test_cluster.py",
+        "Without Helm": "tests/e2e/test_uninstall.py",
+    },
+    "docs/en/operators/upgrade.md": {"Upgrade": "tests/chart/test_cluster.py"},
+    "docs/en/users/recipes.md": {"Agones": "tests/e2e/test_recipes.py", "external-dns": "tests/e2e/test_recipes.py"},
+}
+"""Where the commands of each section are run, or why they are not."""
+
+
+def test_commands_of_each_section_are_run_somewhere() -> None:
+    found = {
+        path: {title for _, title in headings(page(path)) if blocks(own_text(page(path), title), "sh")}
+        for path in CHINESE
+    }
+    assert {path: set(where) for path, where in RUN.items()} == {
+        path: titles for path, titles in found.items() if titles
+    }
+    for where in RUN.values():
+        for place in where.values():
+            assert place.endswith(".") or (ROOT / place).exists(), place
+
+
+def own_text(text: str, title: str) -> str:
+    """Return what stands under a heading, up to the next one of any level."""
+    return re.split(
+        r"^#+ ", BLOCK.sub(lambda block: block[0].replace("\n#", "\n #"), section(text, title)), flags=re.MULTILINE
+    )[0]
+
+
+def test_values_file_that_the_page_has_copied_is_there() -> None:
+    copied = commands(section(page("operators/install"), "Values file"))[0]
+    assert copied == ["cp", "metacontroller/values.yaml", "ack-values.yaml"]
+    assert (ROOT / copied[1]).exists()
