@@ -8,7 +8,7 @@ import random
 import string
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, ClassVar
 
@@ -75,12 +75,19 @@ class Account:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def forward_entries(self, gateway_id: str) -> list[ForwardEntry]:
-        """Return copies of a gateway's entries, in the order of their creation; no API call is made."""
+    def forward_entries(self, gateway_id: str, external_ips: Iterable[str] | None = None) -> list[ForwardEntry]:
+        """Return copies of a gateway's entries, in the order of their creation; no API call is made.
+
+        With external addresses, only the entries of each of these, which costs nothing for all the others.
+        """
         with self.lock:
             gateway = self.gateways[gateway_id]
             self.settle(gateway)
-            return [dataclasses.replace(entry) for table in gateway.tables.values() for entry in table.entries.values()]
+            if external_ips is None:
+                found = [entry for table in gateway.tables.values() for entry in table.entries.values()]
+            else:
+                found = [entry for address in external_ips for entry in gateway.entries_at(address)]
+            return [dataclasses.replace(entry) for entry in found]
 
     def settle(self, gateway: Gateway) -> None:
         """Bring a gateway up to date: its status, its entries, and what others have replaced meanwhile."""
@@ -117,10 +124,12 @@ class Account:
         protocol: str = "tcp",
         name: str = "",
         table_id: str | None = None,
+        lasting: bool = False,
     ) -> ForwardEntry:
         """Add somebody else's settled entry, to the first table if none is named.
 
-        Uniqueness holds (ValueError), the quota does not.
+        Uniqueness holds (ValueError), the quota does not. A lasting one counts as no foreign entry for `set_churn`
+        and for faults of kind slip-row, which replace such entries.
         """
         with self.lock:
             gateway = self.gateways[gateway_id]
@@ -131,7 +140,7 @@ class Account:
                 problem = f"not a port: {external_port} or {internal_port}"
                 raise ValueError(problem)
             wanted = Mapping5(external_ip, external, internal_ip, internal, protocol.lower())
-            return dataclasses.replace(self._insert(table, gateway, wanted, name=name, foreign=True))
+            return dataclasses.replace(self._insert(table, gateway, wanted, name=name, foreign=not lasting))
 
     def edit_entry(self, gateway_id: str, entry_id: str, **changes: Any) -> ForwardEntry:
         """Change an entry: external_ip, external_port, internal_ip, internal_port, protocol or name."""

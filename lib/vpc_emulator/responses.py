@@ -75,11 +75,22 @@ class Responder:
 
     def _call(self, request: Request) -> dict[str, Any]:
         action = request.headers.get("x-acs-action", "")
-        parameters = _parameters(request)
+        return self.perform(action, _parameters(request), admit=lambda: self._admit(action, request))
+
+    def perform(
+        self, action: str, parameters: Parameters, *, admit: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """Carry out a call and note it: for who wants the cloud without HTTP, with a key that may do everything.
+
+        Raises:
+            ApiError: the call is refused, by ``admit`` or later.
+            NoAnswer: a fault leaves it unanswered.
+        """
         fault: Fault | None = None
         outcome = "InternalError"
         try:
-            self._admit(action, request)
+            admit()
+            self.emulator.ask_rate(action)
             fault = self.emulator.pick_fault(action, parameters)
             self._before(fault)
             answer = self._perform(action, parameters, fault)
@@ -111,7 +122,6 @@ class Responder:
             raise errors.ForbiddenByRam(permission)
         if action not in _VERSIONS:
             raise errors.ActionNotFound(action, "is not emulated")
-        self.emulator.ask_rate(action)
 
     def _before(self, fault: Fault | None) -> None:
         """Let go wrong what goes wrong before anything is done."""
