@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -318,8 +319,19 @@ def test_gateway_that_was_stuck_for_minutes_is_used_as_before_afterwards() -> No
 # The account.
 
 
-@pytest.mark.parametrize("action", ["*", CREATE, DELETE, LIST])
-@pytest.mark.parametrize("code", ["InternalError", "OperationConflict", "NoPermission", "Throttling.User"])
+_LASTING = ["InternalError", "OperationConflict", "NoPermission", "Throttling.User"]
+_REFUSED_WRITES = ["QuotaExceeded", "OperationUnsupported.ForwardEntry", "IncorrectStatus.ForwardEntry"]
+_REFUSED_DELETES = ["InvalidForwardEntryId.NotFound", "MissingParameter", "InvalidIp.NotInNatgw"]
+
+
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [
+        *itertools.product(["*", CREATE, DELETE, LIST], _LASTING),
+        *itertools.product([CREATE, DELETE], _REFUSED_WRITES),
+        *itertools.product([DELETE], _REFUSED_DELETES),
+    ],
+)
 def test_api_that_refuses_for_ten_minutes_is_left_in_peace(code: str, action: str) -> None:
     with running() as world:
         exposed(world)

@@ -83,6 +83,8 @@ class DesiredState:
     """Rules that may have been created, or are blocked by somebody unseen: what to read before the next try."""
     conflicts_seen: dict[str, float] = field(default_factory=dict)
     """When entries of others that are in the way were last asked for by their ids: until then they are not told."""
+    said_gone: set[Key] = field(default_factory=set)
+    """Entries that weren't there by the answer to a delete: one that is listed all the same is not tried at once."""
     polls: dict[Key, Poll] = field(default_factory=dict)
     problem: Problem | None = None
     retry_at: float = -math.inf

@@ -112,17 +112,20 @@ class Writes:
         match error.meaning:
             case Meaning.BUSY | Meaning.THROTTLED:
                 pass
-            case Meaning.FULL:
+            case Meaning.FULL if isinstance(call, Create):
                 self._state.gate.quota.refused(len(self._state.table), now)
             case Meaning.GONE if isinstance(call, Delete):
                 desired.intent_ended(call.key)
+                if call.key in desired.said_gone:
+                    desired.back_off(now)
+                desired.said_gone.add(call.key)
                 self._state.table.remove(call.entry.entry_id)
                 self._state.changed({call.entry.entry_id}, now)
             case Meaning.UNKNOWN | Meaning.TOKEN_MISMATCH | Meaning.TAKEN:
                 self._unknown(call, desired, error, now)
             case Meaning.DENIED | Meaning.UNUSABLE:
                 self._state.gate.failed(error, call.uid, call.rule.external_ip, now)
-            case Meaning.UNLISTED:
+            case Meaning.UNLISTED | Meaning.FULL:
                 desired.back_off(now)
             case _:
                 desired.problem = problem_of(error, self._state.gateway_id)
