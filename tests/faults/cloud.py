@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from poddnat.config import Values
     from tests.faults.virtual import Scheduler
+    from vpc_emulator.assets import ListingOrder
 
 GATEWAYS = ("ngw-1", "ngw-2")
 EIPS = {"ngw-1": ("203.0.113.10", "203.0.113.11"), "ngw-2": ("203.0.113.20",)}
@@ -29,6 +30,38 @@ POD_IPS = tuple(f"172.16.1.{number}" for number in range(1, 7))
 KEY = "key"
 ROUTE_TABLE = "vtb-1"
 READ_TIMEOUT = 10.0
+OTHERS_EIPS = {"ngw-1": "203.0.113.19", "ngw-2": "203.0.113.29"}
+"""Addresses of the gateways that other programs of the account use."""
+CHANGE_EVERY = 3.0
+"""Seconds after each of which others replace some of their entries."""
+
+
+@dataclass(frozen=True)
+class Others:
+    """What other programs of the account have on each gateway, and do there."""
+
+    entries: int = 0
+    """How many entries, which stand before ours in order of creation."""
+    changing: int = 0
+    """How many of them are replaced each ``CHANGE_EVERY`` seconds."""
+    order: ListingOrder = "creation"
+    """In which order the cloud lists entries, which nobody promises."""
+
+    def entries_on(self, gateway: str) -> list[dict[str, object]]:
+        """List their entries on a gateway, as the emulator's world describes them."""
+        return [
+            {
+                "external_ip": OTHERS_EIPS[gateway],
+                "external_port": 1 + number,
+                "internal_ip": "172.20.0.1",
+                "internal_port": 1 + number,
+                "name": "others",
+            }
+            for number in range(self.entries)
+        ]
+
+
+NOBODY = Others()
 
 
 @dataclass(frozen=True)
@@ -38,6 +71,8 @@ class Size:
     last_port: int = LAST_PORT
     private_ips: str = "172.16.1.0/28"
     quota: int = 100
+    calls_a_minute: int = 200
+    """How many calls of one action the account may make, all its programs together."""
 
 
 SMALL = Size()
@@ -69,7 +104,14 @@ def values(url: str, size: Size = SMALL) -> Values:
 
 
 def emulated(
-    clock: ManualClock, *, settle: float, at_once: int, routed: bool, seed: int, size: Size = SMALL
+    clock: ManualClock,
+    *,
+    settle: float,
+    at_once: int,
+    routed: bool,
+    seed: int,
+    size: Size = SMALL,
+    others: Others = NOBODY,
 ) -> Emulator:
     """Make a cloud with two gateways; replies leave by the first one, unless no route can be read at all."""
     world = {
@@ -93,17 +135,22 @@ def emulated(
                 "id": gateway,
                 "vpc": "vpc-1",
                 "vswitch": "vsw-1",
-                "eips": list(EIPS[gateway]),
+                "eips": [*EIPS[gateway], OTHERS_EIPS[gateway]],
                 "writes_at_once": at_once,
                 "settle_seconds": settle,
                 "settle_jitter": 0.3,
-                "quota": size.quota,
+                "quota": size.quota + others.entries,
+                "entries": others.entries_on(gateway),
             }
             for gateway in GATEWAYS
         ],
         "network_interfaces": [{"id": "eni-1", "vswitch": "vsw-1", "private_ips": size.private_ips}],
+        "rate_limit": {"calls": size.calls_a_minute, "seconds": 60, "per": "action"},
+        "listing_order": others.order,
     }
     emulator = Emulator(EmulatedWorld.from_dict(world), clock=clock, seed=seed)
+    for gateway in GATEWAYS:
+        emulator.set_churn(gateway, entries=others.changing, seconds=CHANGE_EVERY)
     if not routed:
         hidden = {"vpc:DescribeRouteTableList", "vpc:DescribeRouteEntryList"}
         emulator.world.credentials[KEY] = _without(emulator, hidden)

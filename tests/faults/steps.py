@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.faults.cloud import EIPS, GATEWAYS, KEY, POD_IPS, ROUTE_TABLE
+from tests.faults.cloud import EIPS, GATEWAYS, KEY, OTHERS_EIPS, POD_IPS, ROUTE_TABLE
 from tests.faults.world import OWNERSHIP, World
 from vpc_emulator import Fault
 
@@ -261,10 +261,37 @@ class FailEntry(Step):
 
 @dataclass(frozen=True)
 class Stick(Step):
-    """The next entry stays Pending, and blocks its gateway."""
+    """The next entry stays Pending, or the next one that is deleted Deleting, and blocks its gateway.
+
+    No seconds: until all is mended.
+    """
+
+    seconds: float = 0.0
+    action: str = CREATE
 
     def do(self, world: World) -> None:
-        world.emulator.add_fault(Fault("stick", action=CREATE))
+        world.emulator.add_fault(Fault("stick", action=self.action, seconds=self.seconds))
+
+
+@dataclass(frozen=True)
+class UseUpRate(Step):
+    """Another program makes all the calls of an action that the account may make in this minute."""
+
+    action: str
+
+    def do(self, world: World) -> None:
+        for action in ACTIONS if self.action == "*" else (self.action,):
+            world.emulator.use_up_rate(action)
+
+
+@dataclass(frozen=True)
+class SlipRow(Step):
+    """The next pages after a listing's first one miss a row each."""
+
+    times: int = 1
+
+    def do(self, world: World) -> None:
+        world.emulator.add_fault(Fault("slip-row", times=self.times))
 
 
 # The cloud.
@@ -298,7 +325,7 @@ class Quota(Step):
 
     def do(self, world: World) -> None:
         if self.gateway in world.emulator.gateways:
-            world.emulator.set_quota(self.gateway, self.quota)
+            world.emulator.set_quota(self.gateway, world.others.entries + self.quota)
 
 
 @dataclass(frozen=True)
@@ -346,6 +373,18 @@ class RestoreKey(Step):
 
 
 # The table, behind our back. Entries of ours are named by their place in the listing.
+
+
+@dataclass(frozen=True)
+class OthersStick(Step):
+    """An entry of others is Pending for a while, on whichever gateways they have some."""
+
+    seconds: float
+
+    def do(self, world: World) -> None:
+        for gateway in world.emulator.gateways:
+            for entry in world.emulator.forward_entries(gateway, [OTHERS_EIPS[gateway]])[:1]:
+                world.emulator.stick_entry(gateway, entry.id, seconds=self.seconds)
 
 
 @dataclass(frozen=True)
@@ -437,7 +476,7 @@ def heal(world: World) -> None:
     for address in (address for addresses in EIPS.values() for address in addresses):
         bring_eip(world, address)
     for gateway in emulator.gateways:
-        emulator.set_quota(gateway, 1000)
+        emulator.set_quota(gateway, world.others.entries + 1000)
         emulator.set_gateway_status(gateway, "Available")
         emulator.set_settle(gateway, 0.5)
     for entry in world.entries():

@@ -6,10 +6,12 @@ import math
 
 from hypothesis import strategies as st
 
-from tests.faults.cloud import EIPS, FIRST_PORT, GATEWAYS, POD_IPS
+from tests.faults.cloud import EIPS, FIRST_PORT, GATEWAYS, POD_IPS, Others
 from tests.faults.steps import (
     ACTIONS,
     CODES,
+    CREATE,
+    DELETE,
     AddFixed,
     AddPod,
     ClockJump,
@@ -25,6 +27,7 @@ from tests.faults.steps import (
     LoseAnswer,
     LoseApiAnswer,
     LoseRequest,
+    OthersStick,
     Pass,
     Quota,
     Refuse,
@@ -32,6 +35,7 @@ from tests.faults.steps import (
     RevokeKey,
     Scale,
     SettleTime,
+    SlipRow,
     SomebodyAdds,
     SomebodyDeletes,
     SomebodyEdits,
@@ -43,8 +47,10 @@ from tests.faults.steps import (
     Stick,
     ThrottleCalls,
     TimeOut,
+    UseUpRate,
 )
 from tests.faults.world import OWNERSHIP
+from vpc_emulator.assets import LISTING_ORDERS
 
 _seconds = st.sampled_from([0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0, 310.0])
 _names = st.sampled_from(["a", "b", "c", "d"])
@@ -94,7 +100,9 @@ CALLS = st.one_of(
     st.builds(LoseAnswer, _actions, _times),
     st.builds(TimeOut, st.sampled_from([0.0, 1.0, 12.0, 40.0, math.inf]), _actions),
     st.builds(FailEntry),
-    st.builds(Stick),
+    st.builds(Stick, st.sampled_from([0.0, 30.0, 200.0]), st.sampled_from([CREATE, CREATE, DELETE])),
+    st.builds(UseUpRate, _actions),
+    st.builds(SlipRow, _times),
     st.builds(LoseApiAnswer),
 )
 CLOUD = st.one_of(
@@ -114,6 +122,13 @@ OTHERS = st.one_of(
     st.builds(SomebodyTakes, _numbers, st.booleans()),
     st.builds(SomebodyAdds, _addresses, _outside, st.sampled_from([*POD_IPS[:4], "172.16.1.14"])),
     st.builds(SomebodyFrees, _numbers),
+    st.builds(OthersStick, st.sampled_from([30.0, 200.0])),
+)
+OTHER_PROGRAMS = st.builds(
+    Others,
+    st.sampled_from([0, 0, 40, 90, 140, 600]),  # None, one page, two, three, many.
+    st.sampled_from([0, 1, 20]),
+    st.sampled_from(LISTING_ORDERS),
 )
 # By kind, so that a kind is not the more frequent the more steps belong to it.
 STEPS = st.sampled_from(

@@ -11,6 +11,7 @@ import secrets
 import sys
 import time
 from collections import Counter
+from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -18,20 +19,21 @@ from hypothesis import strategies as st
 from tests.faults.cloud import POD_IPS
 from tests.faults.cluster import is_fixed
 from tests.faults.steps import AddFixed, AddPod, Step, heal
-from tests.faults.strategies import STEPS
+from tests.faults.strategies import OTHER_PROGRAMS, STEPS
 from tests.faults.world import REFRESH, BrokenInvariantError, World, running
 
 RECOVERY_SECONDS = 1000.0
 QUIET_SECONDS = 400.0
 
 _histories = st.one_of(st.lists(STEPS, min_size=1, max_size=8), st.lists(STEPS, min_size=12, max_size=30))
-_gateways = st.fixed_dictionaries(
+_worlds = st.fixed_dictionaries(
     {
         "settle": st.sampled_from([0.5, 0.0, 5.0]),
         "at_once": st.sampled_from([1, 4]),
         "latency": st.sampled_from([0.02, 0.2]),
         "routed": st.booleans(),
         "seed": st.integers(0, 3),
+        "others": OTHER_PROGRAMS,
     }
 )
 _settings = settings(
@@ -48,11 +50,13 @@ class Tally:
 
     def __init__(self) -> None:
         self.histories = 0
+        self.tables: Counter[str] = Counter()
         self.steps: Counter[str] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
 
     def add(self, world: World, steps: list[Step]) -> None:
         self.histories += 1
+        self.tables[f"{world.others.entries} entries of others, {world.others.changing} changing"] += 1
         self.steps.update(type(step).__name__ for step in steps)
         for call in world.emulator.calls:
             self.outcomes[call.action, call.outcome if call.answered else f"{call.outcome}, unanswered"] += 1
@@ -60,16 +64,19 @@ class Tally:
             self.outcomes[action, "timed out"] += count
 
     def __str__(self) -> str:
-        lines = [f"{self.histories} histories, {self.steps.total()} steps, {self.outcomes.total()} calls", "", "steps:"]
+        total = f"{self.histories} histories, {self.steps.total()} steps, {self.outcomes.total()} calls"
+        lines = [total, "", "tables:"]
+        lines += [f"{count:8} {table}" for table, count in self.tables.most_common()]
+        lines += ["", "steps:"]
         lines += [f"{count:8} {name}" for name, count in self.steps.most_common()]
         lines += ["", "outcomes of calls:"]
         lines += [f"{count:8} {action} {outcome}" for (action, outcome), count in self.outcomes.most_common()]
         return "\n".join(lines)
 
 
-def check(steps: list[Step], gateways: dict[str, float], tally: Tally | None = None) -> None:
+def check(steps: list[Step], about: dict[str, Any], tally: Tally | None = None) -> None:
     """Let a history happen, end its faults, and see that all comes right."""
-    with running(**gateways) as world:  # type: ignore[arg-type]
+    with running(**about) as world:
         for step in [AddPod("a", POD_IPS[0]), AddFixed(0, POD_IPS[4]), *steps]:
             step.do(world)
             world.check_foreign()
@@ -98,9 +105,9 @@ def come_back(world: World) -> None:
 
 
 @_settings
-@given(steps=_histories, gateways=_gateways)
-def test_all_comes_right_whatever_happens(steps: list[Step], gateways: dict[str, float]) -> None:
-    check(steps, gateways)
+@given(steps=_histories, about=_worlds)
+def test_all_comes_right_whatever_happens(steps: list[Step], about: dict[str, Any]) -> None:
+    check(steps, about)
 
 
 def _main(histories: int, number: int) -> None:
@@ -110,12 +117,12 @@ def _main(histories: int, number: int) -> None:
 
     @seed(number)
     @settings(_settings, max_examples=histories, derandomize=False, database=None)
-    @given(steps=_histories, gateways=_gateways)
-    def run(steps: list[Step], gateways: dict[str, float]) -> None:
+    @given(steps=_histories, about=_worlds)
+    def run(steps: list[Step], about: dict[str, Any]) -> None:
         try:
-            check(steps, gateways, tally)
+            check(steps, about, tally)
         except BrokenInvariantError as error:
-            sys.stderr.write(f"{steps} {gateways}: {str(error).splitlines()[:3]}\n")  # Shrinking takes a while.
+            sys.stderr.write(f"{steps} {about}: {str(error).splitlines()[:3]}\n")  # Shrinking takes a while.
             raise
 
     logging.disable()

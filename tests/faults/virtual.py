@@ -36,8 +36,9 @@ class Task:
         self.killed = False
         self.error: BaseException | None = None
         self._work = work
-        self._go = threading.Semaphore(0)
-        self._back = threading.Semaphore(0)
+        self._go, self._back = threading.Lock(), threading.Lock()  # A good deal faster than semaphores.
+        self._go.acquire()
+        self._back.acquire()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def _run(self) -> None:

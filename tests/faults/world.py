@@ -27,21 +27,25 @@ from tests.faults.cloud import (
     FIRST_PORT,
     GATEWAYS,
     LAST_PORT,
+    NOBODY,
+    OTHERS_EIPS,
     SMALL,
     DistantCloud,
     Network,
+    Others,
     Size,
     emulated,
     values,
 )
 from tests.faults.cluster import SET, Metacontroller, SmallCluster, is_away, is_fixed
 from tests.faults.virtual import Pool, Scheduler
-from vpc_emulator import EmulatorServer, ForwardEntry, ManualClock
+from vpc_emulator import Emulator, EmulatorServer, ForwardEntry, ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from poddnat.cloud import CloudClient
+    from poddnat.config import Values
 
 Json = dict[str, Any]
 
@@ -68,8 +72,10 @@ class BrokenInvariantError(AssertionError):
 class Process:
     """One run of the controller, from its start until it is killed."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, active: bool = True) -> None:
+        """``active``: whether it has the lease at once; otherwise it is a standby until ``take_over``."""
         self.world = world
+        self.active = active
         self.clock_jump = 0.0
         scheduler = world.scheduler
         scheduler.owner = self
@@ -77,11 +83,17 @@ class Process:
             world.values,
             world.cluster,
             world.cloud(world),
+            may_write=lambda: self.active,
             clock=lambda: scheduler.clock.now + self.clock_jump,
             wall_clock=lambda: _BIRTH + dt.timedelta(seconds=scheduler.clock.now + world.wall_jump),
         )
         self.service.start()
         scheduler.owner = None
+
+    def take_over(self) -> None:
+        """Become the active one."""
+        self.active = True
+        self.world.scheduler.spawn(self.service.take_over, "leader-election", owner=self)
 
 
 class World:
@@ -89,18 +101,19 @@ class World:
 
     def __init__(
         self,
-        server: EmulatorServer,
+        emulator: Emulator,
         scheduler: Scheduler,
+        values: Values,
         *,
         latency: float = 0.02,
         seed: int = 0,
-        size: Size = SMALL,
+        others: Others = NOBODY,
         cloud: Callable[[World], CloudClient] | None = None,
     ) -> None:
         """``cloud`` makes a process' way to the cloud; the network's own when left out."""
-        self.emulator = server.emulator
+        self.emulator = emulator
         self.scheduler = scheduler
-        self.values = values(server.url, size)
+        self.values = values
         self.cloud = cloud or (lambda world: DistantCloud(world.values, world.network))
         self.random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self.network = Network(scheduler, self.random, latency)
@@ -109,8 +122,9 @@ class World:
         self.wall_jump = 0.0
         self.killed = False
         """Whether a process was ever killed, and what it had seen of entries forgotten."""
+        self.others = others
         self.foreign: dict[str, ForwardEntry] = {}
-        """Entries that nobody may touch but who made them."""
+        """Entries on our addresses that nobody may touch but who made them."""
         self._renamed: dict[str, list[Process]] = {}
         """Entries of ours that got a foreign name before a status told of them, and who may have seen them before."""
         self.unsteady: set[tuple[str, int]] = set()
@@ -120,7 +134,8 @@ class World:
         scheduler.spawn(self.metacontroller.run, "metacontroller", owner=self.metacontroller)
 
     def _active(self) -> Service | None:
-        return self.random.choice(self.processes).service if self.processes else None
+        active = [process for process in self.processes if process.active]
+        return self.random.choice(active).service if active else None
 
     # Time and processes.
 
@@ -129,8 +144,9 @@ class World:
         self.check_foreign()
         self.check_pace()
 
-    def start(self) -> None:
-        self.processes.append(Process(self))
+    def start(self, *, active: bool = True) -> Process:
+        self.processes.append(Process(self, active=active))
+        return self.processes[-1]
 
     def kill(self) -> None:
         """Kill the oldest process."""
@@ -202,8 +218,9 @@ class World:
     # The cloud, behind our back.
 
     def entries(self) -> list[ForwardEntry]:
+        """List all entries on our addresses."""
         there = [gateway for gateway in GATEWAYS if gateway in self.emulator.gateways]
-        return [entry for gateway in there for entry in self.emulator.forward_entries(gateway)]
+        return [entry for gateway in there for entry in self.emulator.forward_entries(gateway, EIPS[gateway])]
 
     def ours(self) -> list[ForwardEntry]:
         return [entry for entry in self.entries() if entry.id not in self.foreign]
@@ -220,6 +237,7 @@ class World:
                         internal_ip=internal_ip,
                         internal_port=internal_port,
                         name=name,
+                        lasting=True,
                     )
                 except ValueError:
                     return
@@ -282,6 +300,10 @@ class World:
                 del self.foreign[entry.id]
             elif _settled(there.get(entry.id)) != _settled(entry):
                 self.fail([f"the foreign entry {entry} was touched: {there.get(entry.id)}"])
+        for gateway in self.emulator.gateways:
+            left = len(self.emulator.forward_entries(gateway, [OTHERS_EIPS[gateway]]))
+            if left != self.others.entries:
+                self.fail([f"others had {self.others.entries} entries on {gateway}, and have {left}"])
 
     def check_pace(self) -> None:
         """Nobody asks the cloud in a hot loop."""
@@ -470,26 +492,38 @@ def running(
     seed: int = 0,
     started: bool = True,
     size: Size = SMALL,
+    others: Others = NOBODY,
     cloud: Callable[[World], CloudClient] | None = None,
 ) -> Iterator[World]:
-    """Run a world with one process in it."""
-    random.seed(seed)  # The jitter of delays is the same in every run.
+    """Run a world of two gateways with one process in it."""
     clock = ManualClock(1000.0)
+    emulator = emulated(clock, settle=settle, at_once=at_once, routed=routed, seed=seed, size=size, others=others)
+    with (
+        EmulatorServer(emulator) as server,
+        playing(
+            emulator, clock, values(server.url, size), latency=latency, seed=seed, others=others, cloud=cloud
+        ) as world,
+    ):
+        if started:
+            world.start()
+        yield world
+
+
+@contextlib.contextmanager
+def playing(emulator: Emulator, clock: ManualClock, values: Values, *, seed: int = 0, **about: Any) -> Iterator[World]:
+    """Run a world in an emulated cloud, with no process in it yet."""
+    random.seed(seed)  # The jitter of delays is the same in every run.
     scheduler = Scheduler(clock)
-    emulator = emulated(clock, settle=settle, at_once=at_once, routed=routed, seed=seed, size=size)
     errors = _Errors()
     pool = lambda size, **about: Pool(scheduler, size, **about)  # noqa: E731
     with (
-        EmulatorServer(emulator) as server,
         scheduler.installed(*_MODULES),
         patch("poddnat.gateway.driver.ThreadPoolExecutor", pool),
         patch("poddnat.placement.locator.time.sleep", scheduler.sleep),
         errors.noted(),
     ):
-        world = World(server, scheduler, latency=latency, seed=seed, size=size, cloud=cloud)
+        world = World(emulator, scheduler, values, seed=seed, **about)
         try:
-            if started:
-                world.start()
             yield world
         finally:
             scheduler.kill()
