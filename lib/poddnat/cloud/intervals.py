@@ -9,6 +9,9 @@ READ_TIMEOUT = 10.0
 DENIED_RETRY_AFTER = 30.0
 """When to ask again after the credentials were refused: an operator who mends them wants to see it work."""
 
+UNUSABLE_RETRY_AFTER = 30.0
+"""When to ask again for a gateway that can't be used: who mends that, or pays the bill, wants to see it work."""
+
 ADDRESS_RETRY_AFTER = 30.0
 """When to ask again for an external address that can't serve: another one may be free by then."""
 

@@ -10,6 +10,7 @@ from poddnat.cloud.intervals import (
     DENIED_RETRY_AFTER,
     REJECTED_RETRY_AFTER,
     TOLD_AFTER,
+    UNUSABLE_RETRY_AFTER,
 )
 
 _FAILURES_TO_TELL = 3
@@ -32,10 +33,12 @@ def problem_of(error: CloudError, gateway_id: str = "the pool's gateways") -> Pr
             return Problem(CLOUD, f"{text}.", retry_after=CLOUD_RETRY_AFTER)
         case Meaning.UNUSABLE if error.code == "Forbidden.FinancialLocked":
             text = f"NAT gateway {gateway_id} is locked for an unpaid bill: {quote}"
-            return Problem(GATEWAY, f"{text}; an operator has to pay it.")
+            return Problem(GATEWAY, f"{text}; an operator has to pay it.", retry_after=UNUSABLE_RETRY_AFTER)
         case Meaning.UNUSABLE:
             text = f"The values file does not fit {gateway_id} as the cloud has it: {quote}"
-            return Problem(GATEWAY, f"{text}; an operator has to correct one of them.")
+            return Problem(
+                GATEWAY, f"{text}; an operator has to correct one of them.", retry_after=UNUSABLE_RETRY_AFTER
+            )
         case Meaning.WRONG if error.action == "CreateForwardEntry":
             return Problem(
                 REJECTED, f"The cloud refuses the entry: {quote}; the user has to change the pod.", REJECTED_RETRY_AFTER

@@ -24,6 +24,11 @@ def test_failure_is_one_sentence_that_names_the_answer_and_who_acts(meaning: Mea
     assert f'{action} answered Some.Code, "It went wrong."' in message
 
 
+@pytest.mark.parametrize("meaning", [meaning for meaning in Meaning if meaning is not Meaning.WRONG])
+def test_failure_that_no_change_of_the_pod_mends_is_looked_at_again_within_half_a_minute(meaning: Meaning) -> None:
+    assert problem_of(failed(meaning, "It went wrong.")).retry_after <= 30
+
+
 def test_read_that_is_refused_is_not_the_users_to_mend() -> None:
     told = problem_of(failed(Meaning.WRONG, "No such VPC.", action="DescribeNatGateways"))
     assert "an operator has to" in told.message
