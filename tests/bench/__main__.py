@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import allocation, gateways, hook_calls, in_virtual_time, plots, worlds
+from tests.bench import allocation, gateways, hook_calls, in_virtual_time, plots, whole_controller, worlds
 from tests.bench.gateways import EXACT_SETTLE, SETTLE
 from tests.bench.in_virtual_time import CYCLES
 from tests.bench.plots import BUILD
@@ -131,6 +131,7 @@ _IN_VIRTUAL_TIME: list[Part] = [
     ("a gateway that changes its mind", "virtual, 5 s ± 30 %", in_virtual_time.changing_minds),
     ("pods that wait for their turn", "virtual, 5 s ± 30 %", in_virtual_time.lags),
     *worlds.PARTS,
+    *whole_controller.PARTS,
     (f"{CYCLES:,} pods come and go", "virtual", in_virtual_time.memory),
 ]
 

@@ -86,19 +86,16 @@ def eip_of(gateway: int) -> str:
     return f"203.0.113.{gateway + 1}"
 
 
-@contextmanager
-def emulated_cloud(
-    *,
-    gateways: int = 1,
-    at_once: int = 1,
-    settle: float,
-    jitter: float = JITTER,
-    entries: Sequence[ForwardRule] = (),
-    names: Sequence[str] = (),
-    rate_limit: Mapping[str, Any] | None = None,
-) -> Iterator[EmulatedCloud]:
-    ids = tuple(f"ngw-bench{n}" for n in range(gateways))
-    world: dict[str, Any] = {
+def gateway_ids(gateways: int) -> tuple[str, ...]:
+    return tuple(f"ngw-bench{number}" for number in range(gateways))
+
+
+def account(
+    gateways: int, *, at_once: int, settle: float, jitter: float, entries: Mapping[int, list[dict[str, str]]]
+) -> dict[str, Any]:
+    """Describe an account of so many gateways, each with a vSwitch of its own; ``entries`` are there by its number."""
+    ids = gateway_ids(gateways)
+    return {
         "regions": [REGION],
         "credentials": [{"access_key_id": KEY.key_id, "access_key_secret": KEY.secret}],
         "vpcs": [{"id": VPC, "cidr": "172.16.0.0/12"}],
@@ -120,7 +117,7 @@ def emulated_cloud(
                 "settle_seconds": settle,
                 "settle_jitter": jitter,
                 "eips": [eip_of(n)],
-                "entries": [_entry(rule, name) for rule, name in zip(entries, names, strict=True)] if n == 0 else [],
+                "entries": entries.get(n, []),
             }
             for n in range(gateways)
         ],
@@ -128,6 +125,21 @@ def emulated_cloud(
             {"id": f"eni-{n}", "vswitch": f"vsw-{n}", "private_ips": f"172.{16 + n}.0.0/19"} for n in range(gateways)
         ],
     }
+
+
+@contextmanager
+def emulated_cloud(
+    *,
+    gateways: int = 1,
+    at_once: int = 1,
+    settle: float,
+    jitter: float = JITTER,
+    entries: Sequence[ForwardRule] = (),
+    names: Sequence[str] = (),
+    rate_limit: Mapping[str, Any] | None = None,
+) -> Iterator[EmulatedCloud]:
+    mine = [_entry(rule, name) for rule, name in zip(entries, names, strict=True)]
+    world = account(gateways, at_once=at_once, settle=settle, jitter=jitter, entries={0: mine})
     if rate_limit is not None:
         world["rate_limit"] = dict(rate_limit)
     port = free_port()
@@ -140,7 +152,7 @@ def emulated_cloud(
             stdout=subprocess.DEVNULL,
         )
         try:
-            cloud = EmulatedCloud(f"http://{listen}", ids)
+            cloud = EmulatedCloud(f"http://{listen}", gateway_ids(gateways))
             _wait_for(cloud)
             yield cloud
         finally:

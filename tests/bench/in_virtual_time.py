@@ -15,19 +15,20 @@ from alibabacloud_tea_openapi.utils import Utils
 from alibabacloud_vpc20160428 import models as vpc_models
 
 from poddnat.api import ready_since
-from poddnat.cloud import CloudClient, CloudError
-from poddnat.cloud.errors import meaning_of
+from poddnat.cloud import CloudClient, CloudError, Meaning
+from poddnat.cloud.errors import NO_ANSWER, meaning_of
 from tests.bench import plots
 from tests.bench.hook_calls import resident_mb
-from tests.faults.cloud import GATEWAYS, Size
+from tests.faults.cloud import GATEWAYS, READ_TIMEOUT, Size
 from tests.faults.world import World, running
 from tests.unit.gateway.model import LATENCY, ModelGateway
 from vpc_emulator.exceptions import ApiError
+from vpc_emulator.responses import NoAnswer, Responder
 
 SETTLE = 5.0
 CYCLES = 50_000
 _SAMPLE = 0.1
-_LARGE = Size(last_port=20_000, private_ips="172.16.0.0/20", quota=100_000)
+_LARGE = Size(last_port=20_000, private_ips="172.16.0.0/20", quota=100_000, calls_a_minute=1_000_000)
 _GENERATION = 25
 
 
@@ -176,20 +177,22 @@ class DirectCloud(CloudClient):
 
     def __init__(self, world: World) -> None:
         super().__init__(world.values)
-        self._emulator = world.emulator
+        self._responder = Responder(world.emulator)
         self._scheduler = world.scheduler
 
     def _call(self, action: str, call: Any, request: Any) -> Any:  # noqa: ARG002 - the SDK's own way is left out
         self._scheduler.sleep(0.02)
-        emulator = self._emulator
-        method = "".join(f"_{c.lower()}" if c.isupper() else c for c in action).lstrip("_")
-        parameters = Utils.query(request.to_map())
         try:
-            with emulator.lock:
-                answer = emulator.once(action, parameters, getattr(emulator, method))
+            answer = self._responder.perform(action, Utils.query(request.to_map()))
+        except NoAnswer:
+            self._scheduler.sleep(READ_TIMEOUT)
+            raise CloudError(Meaning.UNKNOWN, action=action, code=NO_ANSWER, message="timed out") from None
         except ApiError as error:
+            wait = getattr(error, "time_left", 0.0) or None
             meaning, scope = meaning_of(error.code, str(error), error.status)
-            raise CloudError(meaning, scope=scope, action=action, code=error.code, message=str(error)) from error
+            raise CloudError(
+                meaning, scope=scope, action=action, code=error.code, message=str(error), retry_after=wait
+            ) from error
         models = ecs_models if action == "DescribeNetworkInterfaces" else vpc_models
         return getattr(models, f"{action}ResponseBody")().from_map(answer)
 

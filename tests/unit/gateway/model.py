@@ -72,6 +72,10 @@ class ModelGateway:
         """External ports whose entries stay Pending."""
         self.refused: dict[str, CloudError] = {}
         """Errors by the external address, or by the external port, that a create is refused with."""
+        self.hidden: set[ForwardRule] = set()
+        """Rules of entries that listings of several pages don't show, as rows may slip between two pages."""
+        self.missed = 0
+        """How many rows listings have not shown."""
         self._jitter = jitter
         self._random = random.Random(seed)  # noqa: S311  # repeatable, not secret
         self._order = order
@@ -272,8 +276,11 @@ class ModelGateway:
         self.on_read(call, 1)
         rows: Iterable[ForwardEntry] = self.entries()
         found = [entry for entry in rows if where is None or where.matches(entry)]
-        first = (number - 1) * ENTRIES_PER_PAGE
-        return EntryPage(tuple(found[first : first + ENTRIES_PER_PAGE]), len(found))
+        first, total = (number - 1) * ENTRIES_PER_PAGE, len(found)
+        if where is None and total > ENTRIES_PER_PAGE:
+            found = [entry for entry in found if entry.rule not in self.hidden]
+            self.missed += total - len(found)
+        return EntryPage(tuple(found[first : first + ENTRIES_PER_PAGE]), total)
 
     def _noted(self, outcome: Callable[[], None]) -> None:
         outcome()
