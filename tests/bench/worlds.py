@@ -4,10 +4,10 @@ One gateway and its reconciler, against a model of the gateway; delays are a rea
 is Available. Nothing here depends on how busy this machine is.
 """
 
-import random
 from collections.abc import Callable, Iterator
 from statistics import median
 
+from poddnat import backoff
 from poddnat.cloud import Scope
 from poddnat.gateway import OwnEntries
 from poddnat.gateway.read_budget import ReadBudget
@@ -36,7 +36,7 @@ class BudgetedGates:
 
 
 def _world(*, at_once: int, foreign: int = 0, seed: int = 1, jitter: float = 0.1) -> ModelGateway:
-    random.seed(seed)  # The jitter of delays is the same in every run.
+    backoff._RANDOM.seed(seed)  # The jitter of delays is the same in every run.
     gateway = ModelGateway(at_once=at_once, settle=SETTLE, jitter=jitter, foreign=foreign, seed=seed)
     gateway.gates = gates = BudgetedGates(gateway)
 

@@ -16,6 +16,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from poddnat import backoff
 from poddnat.api import FIXED, MOVE_AWAY, Fixed, PodDNAT, entry_ids, observed_condition, parse_spec, pod_uid_of, spec_of
 from poddnat.api.annotations import READY, RELEASE_STRATEGY, RESULT, STATUS
 from poddnat.api.annotations import parse as parse_annotations
@@ -512,7 +513,7 @@ def running(
 @contextlib.contextmanager
 def playing(emulator: Emulator, clock: ManualClock, values: Values, *, seed: int = 0, **about: Any) -> Iterator[World]:
     """Run a world in an emulated cloud, with no process in it yet."""
-    random.seed(seed)  # The jitter of delays is the same in every run.
+    backoff._RANDOM.seed(seed)  # The jitter of delays is the same in every run.
     scheduler = Scheduler(clock)
     errors = _Errors()
     pool = lambda size, **about: Pool(scheduler, size, **about)  # noqa: E731

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
 
+from poddnat import backoff
 from poddnat.cloud import Scope
 from poddnat.gateway.reconciler import Kind
 from poddnat.model import Ports
@@ -24,7 +24,7 @@ SEEDS = (1, 2, 3)
 
 @pytest.fixture(autouse=True)
 def _repeatable() -> None:
-    random.seed(1)  # of the backoffs' jitter
+    backoff._RANDOM.seed(1)  # of the backoffs' jitter
 
 
 def old(seed: int = 1, *, foreign: int = 0) -> ModelGateway:
