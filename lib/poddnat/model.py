@@ -221,6 +221,11 @@ class WorkingPort(NamedTuple):
     entry_ids: tuple[str, ...]
     """The forward entries, one for each protocol."""
 
+    @property
+    def public(self) -> str:
+        """The public side, for people: ``203.0.113.10:512/tcp``."""
+        return f"{self.external_ip}:{self.mapping.external.shown}/{self.mapping.transport}"
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -242,3 +247,5 @@ class Address:
     eni: str
     vswitch: str
     zone: str
+    security_groups: tuple[str, ...] = ()
+    """The ids of those that the network interface is in."""

@@ -58,6 +58,7 @@ class NetworkInterface:
     ips: frozenset[str]
     prefixes: tuple[IPv4Network, ...]
     """Whole blocks of addresses: those that Terway gives to pods out of one are not among ``ips``."""
+    security_groups: tuple[str, ...] = ()
 
     def covers(self, ip: str) -> bool:
         """Whether an address lies in one of the prefixes."""
@@ -171,6 +172,7 @@ def network_interface(row: Any) -> NetworkInterface:
         zone=str(row.zone_id),
         ips=frozenset([str(row.private_ip_address), *secondary]),
         prefixes=tuple(IPv4Network(prefix, strict=False) for prefix in prefixes),
+        security_groups=tuple(map(str, rows_of(row.security_group_ids, "security_group_id"))),
     )
 
 
@@ -181,5 +183,5 @@ def addresses_on(interfaces: Iterable[NetworkInterface], ips: Iterable[str]) -> 
     for ip in ips:
         on = next((one for one in there if ip in one.ips), None) or next((one for one in there if one.covers(ip)), None)
         if on is not None:
-            found[ip] = Address(ip=ip, eni=on.eni, vswitch=on.vswitch, zone=on.zone)
+            found[ip] = Address(ip, on.eni, on.vswitch, on.zone, on.security_groups)
     return found

@@ -4,8 +4,8 @@ They join what the cluster says with what the gateways have. They know nothing o
 the cloud.
 """
 
-from poddnat.controllers.assignment import Assignments
-from poddnat.controllers.authorization import Authorizer
+from poddnat.controllers.assignment import Assignments, no_free_ports
+from poddnat.controllers.authorization import Authorizer, Verdict, check_pod, outside_pool
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.drift import DriftDetector
 from poddnat.controllers.exposure_timer import ExposureTimer
@@ -17,7 +17,7 @@ from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.poddnat import PodDNATReconciler
 from poddnat.controllers.poddnat_status import PodDNATAnswer, StatusReporter
 from poddnat.controllers.port_claims import PortClaims
-from poddnat.controllers.problems import orphans_left
+from poddnat.controllers.problems import not_adopted, on_node_network, on_virtual_node, orphans_left, without_ipv4
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.reminder import Reminder
 from poddnat.controllers.requeue import RequeueAfter
@@ -42,5 +42,13 @@ __all__ = [
     "RequeueAfter",
     "RetainedPodDNATs",
     "StatusReporter",
+    "Verdict",
+    "check_pod",
+    "no_free_ports",
+    "not_adopted",
+    "on_node_network",
+    "on_virtual_node",
     "orphans_left",
+    "outside_pool",
+    "without_ipv4",
 ]

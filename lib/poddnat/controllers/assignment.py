@@ -137,7 +137,7 @@ class Assignments:
             return _poddnat(allocation, located.address)
         if avoid and current is not None:
             return current.poddnat  # Nowhere better to go: stay and wait.
-        raise _no_free_ports(tiers, request.items)
+        raise ProblemError(no_free_ports(tiers, request.items))
 
     def _remainder(self, request: PortRequest, ip: str, current: _Current | None) -> PodDNAT | None:
         """Find what a pod has of the items that it asks for; None: nothing."""
@@ -175,11 +175,12 @@ def _unknown(problem: Problem | None) -> Exception:
     return RequeueError() if problem is None else ProblemError(problem)
 
 
-def _no_free_ports(tiers: Sequence[Sequence[Place]], items: Sequence[ExposedPort]) -> ProblemError:
+def no_free_ports(tiers: Sequence[Sequence[Place]], items: Sequence[ExposedPort]) -> Problem:
+    """Explain that nowhere where a pod could be put there are the ports that it asks for."""
     where = ", ".join(sorted({place.gateway_id for tier in tiers for place in tier})) or "the pool's gateways"
     text = f"No address of {where} has all that the pod needs free: {_needs(items)}"
     act = "an operator has to widen a port range or add EIPs"
-    return ProblemError(Problem("NoFreePorts", f"{text}; {act}.", NO_FREE_PORTS_RETRY))
+    return Problem("NoFreePorts", f"{text}; {act}.", NO_FREE_PORTS_RETRY)
 
 
 def _unchanged(current: PodDNAT, ip: str, reusable: Sequence[PortMapping | None]) -> PodDNAT | None:

@@ -69,7 +69,7 @@ class Authorizer:
         Raises:
             KubeError: the API server did not tell the namespace's labels.
         """
-        return self._namespaces.refusal(metadata["namespace"]) or self._outside_pool(desired)
+        return self._namespaces.refusal(metadata["namespace"]) or outside_pool(self._values, desired)
 
     def is_draining(self, external_ip: str) -> bool:
         """Whether pods are to move off an address."""
@@ -109,15 +109,6 @@ class Authorizer:
         with self._lock:
             self._permissions.pop(uid, None)
 
-    def _outside_pool(self, desired: PodDNAT) -> Problem | None:
-        for mapping in desired.mappings:
-            if not self._values.allows(desired.gateway_id, desired.external_ip, mapping.external):
-                outside = f"{desired.external_ip}:{mapping.external.shown} on {desired.gateway_id}"
-                text = f"{outside} is not in the values file's pool"
-                act = "nobody has to act for a pod that gets another one, else the user has to delete this PodDNAT"
-                return Problem("NotInPool", f"{text}; {act}.", PERMISSION_RETRY)
-        return None
-
     def _ask(self, metadata: Mapping[str, Any], desired: PodDNAT) -> Verdict | Problem:
         if (fixed := Fixed.read(metadata)) is not None:
             return self._ask_fixed(metadata, fixed, desired)
@@ -129,17 +120,30 @@ class Authorizer:
         pod = self._client.pod(metadata["namespace"], owner.name)
         if pod is None or pod["metadata"]["uid"] != owner.uid:
             return _refusal(f"its pod {owner.name} (uid {owner.uid}) is gone")
-        return _check_pod(pod, owner.name, desired)
+        return check_pod(pod, desired)
 
     def _ask_fixed(self, metadata: Mapping[str, Any], fixed: Fixed, desired: PodDNAT) -> Verdict | Problem:
         name = metadata["name"]
         pod = self._client.pod(metadata["namespace"], name)
         if pod is None or pod["metadata"]["uid"] != fixed.pod_uid or pod_facts.address_of(pod) is None:
             return Verdict.AWAY
-        return _check_pod(pod, name, desired)
+        return check_pod(pod, desired)
 
 
-def _check_pod(pod: Mapping[str, Any], name: str, desired: PodDNAT) -> Verdict | Problem:
+def outside_pool(values: Values, desired: PodDNAT) -> Problem | None:
+    """Tell which port of a PodDNAT is none that the values file gives to pods; None: all are."""
+    for mapping in desired.mappings:
+        if not values.allows(desired.gateway_id, desired.external_ip, mapping.external):
+            outside = f"{desired.external_ip}:{mapping.external.shown} on {desired.gateway_id}"
+            text = f"{outside} is not in the values file's pool"
+            act = "nobody has to act for a pod that gets another one, else the user has to delete this PodDNAT"
+            return Problem("NotInPool", f"{text}; {act}.", PERMISSION_RETRY)
+    return None
+
+
+def check_pod(pod: Mapping[str, Any], desired: PodDNAT) -> Verdict | Problem:
+    """Tell whether a pod, as the API server has it, lets its PodDNAT have what that asks for."""
+    name = pod["metadata"]["name"]
     if pod_facts.shares_node_network(pod):
         return _refusal(f"pod {name} uses its node's network")
     if pod_facts.address_of(pod) != desired.internal_ip:

@@ -48,8 +48,13 @@ from poddnat.controllers.intervals import (
     REQUEUE_SOON,
 )
 from poddnat.controllers.pod_answer import PodAnswer
-from poddnat.controllers.poddnat_status import LEAVING
-from poddnat.controllers.problems import not_adopted, refused_by_api_server
+from poddnat.controllers.problems import (
+    not_adopted,
+    on_node_network,
+    on_virtual_node,
+    refused_by_api_server,
+    without_ipv4,
+)
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.requeue import RequeueAfter, RequeueError
 from poddnat.controllers.retained import RetainedPodDNATs
@@ -129,9 +134,8 @@ class PodReconciler:
         self._check(pod)
         if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
             raise ProblemError(problem)
-        if ipv6 := pod_facts.ipv6_only(pod):
-            text = f"The pod has only an IPv6 address, {ipv6}, and NAT gateways translate IPv4 alone"
-            raise ProblemError(Problem("NoIPv4Address", f"{text}; the user has to run it with an IPv4 address.", 0.0))
+        if (problem := without_ipv4(pod)) is not None:
+            raise ProblemError(problem)
         ip = pod_facts.address_of(pod)
         owner = self._retained.owner_for(pod, exposure, retained)
         if ip is None:
@@ -187,13 +191,11 @@ class PodReconciler:
 
     def _check(self, pod: Manifest) -> None:
         """Refuse pods whose address isn't their own in the VPC."""
-        if pod_facts.shares_node_network(pod):
-            text = "The pod uses its node's network (hostNetwork: true), so exposing it would expose the node"
-            raise ProblemError(Problem("HostNetwork", f"{text}; the user has to give it a network of its own.", 0.0))
+        if (problem := on_node_network(pod)) is not None:
+            raise ProblemError(problem)
         node = pod["spec"].get("nodeName")
         if node and self._nodes.is_virtual(node):
-            text = f"The pod runs on the virtual node {node} (ECI), whose pods DNAT does not support"
-            raise ProblemError(Problem("VirtualNode", f"{text}; the user has to run it on an ECS node.", 0.0))
+            raise ProblemError(on_virtual_node(node))
 
     def _exposed(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> PodAnswer:
         metadata = pod["metadata"]

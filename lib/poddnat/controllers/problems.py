@@ -1,7 +1,32 @@
-"""What to tell people when a PodDNAT belongs to somebody else, came second, or has left entries behind."""
+"""What to tell people when a pod can't be exposed, or a PodDNAT is another's, came second, or has left entries."""
 
-from poddnat.api import PORT_TAKEN, Problem
+from collections.abc import Mapping
+from typing import Any
+
+from poddnat.api import PORT_TAKEN, Problem, pod_facts
 from poddnat.controllers.intervals import API_SERVER_REFUSED_RETRY, CLAIMED_EARLIER_RETRY, NOT_ADOPTED_RETRY
+
+
+def on_node_network(pod: Mapping[str, Any]) -> Problem | None:
+    """Tell that a pod's address is its node's; None: it is its own."""
+    if not pod_facts.shares_node_network(pod):
+        return None
+    text = "The pod uses its node's network (hostNetwork: true), so exposing it would expose the node"
+    return Problem("HostNetwork", f"{text}; the user has to give it a network of its own.", 0.0)
+
+
+def on_virtual_node(node: str) -> Problem:
+    """Tell that a pod's node is virtual."""
+    text = f"The pod runs on the virtual node {node} (ECI), whose pods DNAT does not support"
+    return Problem("VirtualNode", f"{text}; the user has to run it on an ECS node.", 0.0)
+
+
+def without_ipv4(pod: Mapping[str, Any]) -> Problem | None:
+    """Tell that a pod has addresses, but no IPv4 one; None: it has one, or none at all."""
+    if not (ipv6 := pod_facts.ipv6_only(pod)):
+        return None
+    text = f"The pod has only an IPv6 address, {ipv6}, and NAT gateways translate IPv4 alone"
+    return Problem("NoIPv4Address", f"{text}; the user has to run it with an IPv4 address.", 0.0)
 
 
 def not_adopted(name: str) -> Problem:

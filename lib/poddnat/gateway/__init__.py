@@ -5,12 +5,12 @@ rules only, and nothing of Kubernetes. What happens is told to one listener.
 """
 
 from poddnat.gateway.driver import GatewayDriver, Liveness
-from poddnat.gateway.fleet import Fleet, FleetListener, SilentListener
+from poddnat.gateway.fleet import Fleet, FleetListener, SilentListener, read_gateways
 from poddnat.gateway.orphans import is_mass
 from poddnat.gateway.problems import address_left, gateway_missing
 from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
 from poddnat.gateway.reading import read_pages
-from poddnat.gateway.reconciler import OwnEntries, Ownership, names_nobody
+from poddnat.gateway.reconciler import OwnEntries, Ownership, Plan, Table, conflict_problem, make_plan, names_nobody
 
 __all__ = [
     "Blocked",
@@ -21,12 +21,17 @@ __all__ = [
     "Liveness",
     "OwnEntries",
     "Ownership",
+    "Plan",
     "Progress",
     "SilentListener",
+    "Table",
     "Waiting",
     "address_left",
+    "conflict_problem",
     "gateway_missing",
     "is_mass",
+    "make_plan",
     "names_nobody",
+    "read_gateways",
     "read_pages",
 ]

@@ -8,9 +8,8 @@ something out is no proof: pods that lose their address don't get it back.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address
 from typing import Protocol
 
 from poddnat.api import Problem
@@ -32,7 +31,7 @@ from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
 from poddnat.gateway.read_budget import ReadBudget
 from poddnat.gateway.reconciler import OwnEntries, Ownership
 from poddnat.logs import Attempts
-from poddnat.placement import Candidate, Place
+from poddnat.placement import Candidate, candidate_of
 
 log = logging.getLogger(__name__)
 
@@ -221,19 +220,9 @@ class Fleet:
         return Blocked(problem) if problem is not None and isinstance(progress, Waiting) else progress
 
     def _candidate(self, gateway_id: str) -> Candidate:
-        info = (self._infos or {}).get(gateway_id)
-        there = sorted((eip.ip for eip in info.eips), key=IPv4Address) if info is not None else []
         driver = self._drivers.get(gateway_id)
-        capacity = 0 if driver is not None and driver.full else self._values.quota_of(gateway_id)
-        places: dict[str, Place] = {}
-        for entry in self._values.entries_of(gateway_id):
-            for ip in entry.eips or there:
-                if ip in there:
-                    places.setdefault(ip, Place(gateway_id, ip, entry.policy, capacity))
-        usable = tuple(place for place in places.values() if not self._values.is_blocked(place.external_ip))
-        zone, locked = (info.zone, info.locked) if info is not None else ("", False)
-        offered = () if locked else usable
-        return Candidate(gateway_id, zone, offered, len(places) - len(usable), locked)
+        full = driver is not None and driver.full
+        return candidate_of(self._values, gateway_id, (self._infos or {}).get(gateway_id), full=full)
 
     def _add(self, gateway_id: str) -> GatewayDriver:
         with self._lock:
@@ -280,7 +269,8 @@ class Fleet:
 
     def _refresh(self) -> bool:
         """Take over what the cloud says of the gateways; False: it leaves out some that were there, or their EIPs."""
-        answer = {info.gateway_id: self._with_eips(info) for info in self._cloud.describe_nat_gateways()}
+        pool = self._values.gateway_ids
+        answer = {info.gateway_id: info for info in read_gateways(self._cloud, pool)}
         before = self._infos or {}
         infos, left = self._without_gone(before, answer)
         for gateway_id in self._values.gateway_ids:
@@ -326,10 +316,20 @@ class Fleet:
         for driver in drivers:
             driver.stop()
 
-    def _with_eips(self, info: GatewayInfo) -> GatewayInfo:
-        if info.eips or info.gateway_id not in self._values.gateway_ids:
+
+def read_gateways(cloud: CloudClient, pool: Collection[str]) -> list[GatewayInfo]:
+    """Read the VPC's gateways; where an answer names no address of one of the pool, its EIPs are asked for.
+
+    Raises:
+        CloudError: the cloud did not tell.
+    """
+
+    def with_eips(info: GatewayInfo) -> GatewayInfo:
+        if info.eips or info.gateway_id not in pool:
             return info
-        return replace(info, eips=tuple(Eip(ip) for ip in self._cloud.describe_eip_addresses(info.gateway_id)))
+        return replace(info, eips=tuple(Eip(ip) for ip in cloud.describe_eip_addresses(info.gateway_id)))
+
+    return [with_eips(info) for info in cloud.describe_nat_gateways()]
 
 
 def _addresses(infos: Mapping[str, GatewayInfo]) -> set[str]:

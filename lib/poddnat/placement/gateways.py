@@ -9,10 +9,12 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from poddnat.api import GATEWAY, Problem, ProblemError
-from poddnat.config import Policy
+from poddnat.cloud import GatewayInfo
+from poddnat.config import Policy, Values
 from poddnat.model import Address
 
 
@@ -62,6 +64,21 @@ class Candidate:
     """How many more addresses it has that are out of service."""
     locked: bool = False
     """Whether it has not been paid for: then it offers no addresses."""
+
+
+def candidate_of(values: Values, gateway_id: str, info: GatewayInfo | None, *, full: bool = False) -> Candidate:
+    """Tell what a gateway of the pool offers to pods; ``info`` is None where the cloud knows no such gateway."""
+    there = sorted((eip.ip for eip in info.eips), key=IPv4Address) if info is not None else []
+    quota = 0 if full else values.quota_of(gateway_id)
+    places: dict[str, Place] = {}
+    for entry in values.entries_of(gateway_id):
+        for ip in entry.eips or there:
+            if ip in there:
+                places.setdefault(ip, Place(gateway_id, ip, entry.policy, quota))
+    usable = tuple(place for place in places.values() if not values.is_blocked(place.external_ip))
+    zone, locked = (info.zone, info.locked) if info is not None else ("", False)
+    offered = () if locked else usable
+    return Candidate(gateway_id, zone, offered, len(places) - len(usable), locked)
 
 
 def eligible_tiers(address: Address, route: Route | None, candidates: Sequence[Candidate]) -> list[tuple[Place, ...]]:

@@ -8,7 +8,7 @@ split, so that one address doesn't keep the others from being found.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cachetools import LRUCache, TTLCache
@@ -127,11 +127,7 @@ class PodLocator:
             return NotLocated(miss.problem if miss is not None and miss.problem is not None else self._outage.problem)
 
     def _route(self, address: Address) -> Route | None:
-        if not self._routes_known:
-            return None
-        table = self._tables.of(address.vswitch)
-        hop_type, hop_id = self._hops.get(table) or (None, None)
-        return Route(table, hop_type, hop_id)
+        return route_of(address, self._tables, self._hops) if self._routes_known else None
 
     def _run(self) -> None:
         backoff = Backoff(intervals.FIRST_RETRY, intervals.LONGEST_RETRY)
@@ -199,7 +195,7 @@ class PodLocator:
             self._drop_requests(missing)
             for key in missing:
                 if key[1] not in on_node:
-                    self._note_missed(key, _no_interface(key[1]))
+                    self._note_missed(key, no_interface(key[1]))
 
     def _on_node(self, node: str, ips: list[str]) -> dict[str, Address]:
         """Find addresses in the prefixes of a node's network interfaces."""
@@ -284,7 +280,15 @@ def _backoff() -> Backoff:
     return Backoff(intervals.MISSING_ADDRESS_FIRST, intervals.MISSING_ADDRESS_LONGEST)
 
 
-def _no_interface(ip: str) -> Problem:
+def route_of(address: Address, tables: RouteTables, hops: Mapping[str, tuple[str, str] | None]) -> Route:
+    """Tell where replies from an address go: ``hops`` are the default routes' next hops, by route table."""
+    table = tables.of(address.vswitch)
+    hop_type, hop_id = hops.get(table) or (None, None)
+    return Route(table, hop_type, hop_id)
+
+
+def no_interface(ip: str) -> Problem:
+    """Explain that no network interface of the VPC holds a pod's IP."""
     text = f"No network interface of the VPC holds the pod's IP {ip}"
     return Problem(
         "NoNetworkInterface",

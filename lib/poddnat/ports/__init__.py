@@ -6,6 +6,7 @@ I/O, and knows no threads but for the registry's lock.
 """
 
 from poddnat.ports.allocation import Allocation, PortRequest
+from poddnat.ports.limits import LimitError
 from poddnat.ports.registry import PortRegistry
 
-__all__ = ["Allocation", "PortRegistry", "PortRequest"]
+__all__ = ["Allocation", "LimitError", "PortRegistry", "PortRequest"]
