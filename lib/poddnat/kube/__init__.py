@@ -5,9 +5,10 @@ the cloud.
 """
 
 from poddnat.kube.active_endpoint import ActiveEndpoint
-from poddnat.kube.client import KubeClient, KubeError
-from poddnat.kube.connection import connect, connect_as_user, connect_to
+from poddnat.kube.client import KubeClient, KubeError, NotServedError
+from poddnat.kube.connection import connect, connect_as_user, connect_to, namespace_of_context
 from poddnat.kube.informer import PodDNATInformer, PodInformer
+from poddnat.kube.inspector import Held, Inspector, namespace_of_server
 from poddnat.kube.leader_election import LeaderElector, request_timeout
 from poddnat.kube.live_read import LiveReader, NoSuchObjectError
 from poddnat.kube.uninstaller import SHOWN, Uninstaller
@@ -15,16 +16,21 @@ from poddnat.kube.uninstaller import SHOWN, Uninstaller
 __all__ = [
     "SHOWN",
     "ActiveEndpoint",
+    "Held",
+    "Inspector",
     "KubeClient",
     "KubeError",
     "LeaderElector",
     "LiveReader",
     "NoSuchObjectError",
+    "NotServedError",
     "PodDNATInformer",
     "PodInformer",
     "Uninstaller",
     "connect",
     "connect_as_user",
     "connect_to",
+    "namespace_of_context",
+    "namespace_of_server",
     "request_timeout",
 ]

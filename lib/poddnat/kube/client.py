@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import urllib3.exceptions
@@ -53,7 +54,7 @@ class KubeError(Exception):
         return isinstance(cause, ApiException) and cause.status in _REFUSALS
 
 
-class _NoSuchPathError(KubeError):
+class NotServedError(KubeError):
     """The API server serves no such kind, or not in this version."""
 
 
@@ -87,7 +88,8 @@ class KubeClient:
             KubeError: the API server did not answer, or refused.
         """
         call = self._custom.get_namespaced_custom_object
-        found = self._read(call, GROUP, _VERSION, namespace, PLURAL, name)
+        with _crd_named():
+            found = self._read(call, GROUP, _VERSION, namespace, PLURAL, name)
         return None if found is None else poddnat_as_read(found)
 
     def node(self, name: str) -> Manifest | None:
@@ -112,7 +114,8 @@ class KubeClient:
         Raises:
             KubeError: the API server did not answer, or refused.
         """
-        items, version = self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
+        with _crd_named():
+            items, version = self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
         return list(map(poddnat_as_read, items)), version
 
     def pods_metadata(self) -> tuple[list[Manifest], str]:
@@ -135,7 +138,7 @@ class KubeClient:
         for version in itertools.chain([known], self._served_versions(group)):
             try:
                 return self._read(self._custom.get_namespaced_custom_object, group, version, namespace, plural, name)
-            except _NoSuchPathError:
+            except NotServedError:
                 continue
         raise KeyError(f"{kind} of {group}")
 
@@ -296,7 +299,9 @@ class KubeClient:
         def on_poddnat(kind: str, item: Manifest) -> None:
             on_event(kind, poddnat_as_read(item))
 
-        return _stream(watch.Watch(), on_poddnat, resource_version, listing, GROUP, _VERSION, PLURAL)  # type: ignore[no-untyped-call]
+        watching = watch.Watch()  # type: ignore[no-untyped-call]
+        with _crd_named():
+            return _stream(watching, on_poddnat, resource_version, listing, GROUP, _VERSION, PLURAL)
 
     def watch_pods(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
         """Watch the metadata of pods, as ``watch_poddnats`` does PodDNATs.
@@ -311,12 +316,12 @@ class KubeClient:
     def _read(self, call: Callable[..., Any], *args: str) -> Manifest | None:
         try:
             return self._get(call, *args)
+        except NotServedError:
+            raise
         except KubeError as error:
-            if not isinstance(error.__cause__, ApiException) or error.__cause__.status != _NOT_FOUND:
-                raise
-            if not _names_object(error.__cause__):
-                raise _NoSuchPathError(f"{error}: the kind, or this version of it, is not served") from error
-            return None
+            if isinstance(error.__cause__, ApiException) and error.__cause__.status == _NOT_FOUND:
+                return None
+            raise
 
     def _list(self, call: Callable[..., Any], *args: str, **options: object) -> tuple[list[Manifest], str]:
         """List in pages; gives the resource version to watch from, too."""
@@ -354,10 +359,20 @@ class KubeClient:
         try:
             return call(*args, _request_timeout=REQUEST_TIMEOUT, **options)
         except ApiException as error:
-            raise KubeError(_message(error)) from error
+            raise _refusal(error) from error
         except (urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError) as error:
             host = self._core.api_client.configuration.host
             raise KubeError(f"{host} gives no answer ({why_no_answer(str(error))})") from error
+
+
+@contextmanager
+def _crd_named() -> Iterator[None]:
+    """Say what is missing where PodDNATs are not served: a bare 404 would leave that to the reader."""
+    try:
+        yield
+    except NotServedError as error:
+        text = f"the CRD {PLURAL}.{GROUP} is not installed; apply metacontroller/crd.yaml"
+        raise NotServedError(text) from error.__cause__
 
 
 def _stream(
@@ -385,22 +400,19 @@ def _stream(
     except ApiException as error:
         if error.status == 410:  # noqa: PLR2004  # Gone: the version is too old to go on from
             return ""
-        raise KubeError(_message(error)) from error
+        raise _refusal(error) from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise KubeError(f"no more answer ({why_no_answer(str(error))})") from error
     return resource_version
 
 
-def _names_object(error: ApiException) -> bool:
-    """Whether an answer is about an object: that a path is not served says nothing about whether an object is there."""
+def _refusal(error: ApiException) -> KubeError:
+    """Say what an answer says. That a path is not served says nothing about whether an object is there."""
     try:
-        return bool(json.loads(error.body or "")["details"]["name"])
+        status = json.loads(error.body or "")
+        message = str(status["message"])
     except (TypeError, ValueError, KeyError):
-        return False
-
-
-def _message(error: ApiException) -> str:
-    try:
-        return str(json.loads(error.body or "")["message"])
-    except (TypeError, ValueError, KeyError):
-        return f"{error.status} {error.reason}"
+        status, message = {}, f"{error.status} {error.reason}"
+    if error.status == _NOT_FOUND and not (status.get("details") or {}).get("name"):
+        return NotServedError(f"it serves no such kind, or not in this version ({message})")
+    return KubeError(message)

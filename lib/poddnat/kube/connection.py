@@ -56,6 +56,18 @@ def connect_as_user(kubeconfig: Path | None, context: str | None) -> client.ApiC
     return api
 
 
+def namespace_of_context(kubeconfig: Path | None, context: str | None) -> str:
+    """Tell which namespace a kubeconfig's context names, as kubectl takes it where none is given."""
+    try:
+        contexts, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
+            config_file=None if kubeconfig is None else str(kubeconfig)
+        )
+    except (config.ConfigException, yaml.YAMLError, OSError, TypeError, ValueError):
+        return "default"  # In a pod there is none.
+    chosen = next((one for one in contexts if one["name"] == context), None) if context else current
+    return str((chosen or {}).get("context", {}).get("namespace") or "default")
+
+
 def connect_to(url: str) -> client.ApiClient:
     """Connect to an API server that asks nobody who they are, such as one on loopback."""
     return client.ApiClient(client.Configuration(host=url))
