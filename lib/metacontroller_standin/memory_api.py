@@ -35,6 +35,10 @@ class Catalogue:
         for version in kind.versions:
             self._kinds[kind.group, version, kind.plural] = kind
 
+    def remove(self, group: str, plural: str) -> None:
+        """Serve a kind no more, in any version."""
+        self._kinds = {key: kind for key, kind in self._kinds.items() if (key[0], key[2]) != (group, plural)}
+
     def find(self, group: str, version: str, plural: str) -> ServedKind:
         """Return the kind, or raise the 404 of an unknown path."""
         try:
@@ -125,6 +129,10 @@ class MemoryApi(Running):
     def register(self, kind: ServedKind) -> None:
         """Serve one more resource."""
         self._catalogue.add(kind)
+
+    def unregister(self, group: str, plural: str) -> None:
+        """Serve a resource no more, as when its CustomResourceDefinition is not installed."""
+        self._catalogue.remove(group, plural)
 
     def start(self) -> None:
         """Begin to serve."""

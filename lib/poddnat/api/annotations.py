@@ -28,6 +28,8 @@ READY = "Ready"
 _REQUESTS = (POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY)
 _LONGEST_KEY = 100
 _MOST_ODDITIES = 5
+_ALIKE = 0.8
+"""How alike a key is to one of ours that may be meant for it."""
 
 _SWITCH = {"": True, "true": True, "false": False}
 
@@ -81,6 +83,15 @@ def oddities(annotations: Mapping[str, str]) -> tuple[str, ...]:
             f'{RELEASE_STRATEGY} has no effect on a pod that is not fixed: the user has to set {FIXED}: "true".'
         )
     return tuple(found[:_MOST_ODDITIES])
+
+
+def near_misses(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """List the annotations of a pod that may be meant for us although it has no POD_DNAT: misspelt, or without it."""
+    alike = (
+        key for key in annotations if difflib.SequenceMatcher(None, key[:_LONGEST_KEY], POD_DNAT).ratio() >= _ALIKE
+    )
+    ours = (key for key in annotations if key.startswith(POD_DNAT) and key not in (STATUS, RESULT))
+    return tuple(port_list.visible(key[:_LONGEST_KEY]) for key in sorted({*alike, *ours}))
 
 
 def _switch(annotations: Mapping[str, str], key: str, problems: list[str]) -> bool:

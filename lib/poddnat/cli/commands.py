@@ -10,8 +10,9 @@ import typer
 
 from poddnat import __version__
 from poddnat.cli import operate
+from poddnat.cli.explain_command import explain
 from poddnat.cli.simulate_command import simulate
-from poddnat.cli.terminal import ValuesOption, failure, read_values
+from poddnat.cli.terminal import Output, ValuesOption, failure, read_values, write_as
 from poddnat.logs import LogFormat, log_to_stderr
 from poddnat.model import HIGHEST_PORT
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from hooks.replica import Lease
     from hooks.tokens import Tokens
 
-_TYPER: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": "markdown", "pretty_exceptions_enable": False}
+_TYPER: dict[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": "markdown",
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 app = typer.Typer(**_TYPER)
 
 # Metacontroller calls from another node, so all addresses of the pod are listened on.
@@ -90,11 +96,12 @@ def _version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
 @app.callback()
 def every_command(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  # its callback acts
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Public ports for annotated pods, on Alibaba Cloud NAT gateways."""
+    write_as(Output.TABLE)  # Until the command says otherwise.
 
 
 @app.command()
@@ -163,6 +170,7 @@ def emulator(
 app.command()(simulate)
 app.command("check-config")(operate.check_config)
 app.command("ports")(operate.ports)
+app.command("explain")(explain)
 app.command("audit")(operate.audit)
 app.command("adopt")(operate.adopt)
 app.command("drain")(operate.drain)

@@ -21,6 +21,18 @@ DRAIN_SURE_AFTER = 5.0
 DRAIN_TIMEOUT = 600.0
 """How long a drain takes at most, unless it is told otherwise."""
 
+LEASE_LOOK = 0.5
+"""Between two looks at whether the server renews its Lease."""
+
+LEASE_RENEWED_WITHIN = 5.0
+"""How long that is watched: a server renews it every two seconds."""
+
+HOOKS_HEARD_WITHIN = 30.0
+"""Younger pods may not have been heard of yet, without anything being wrong."""
+
+PROBE_TIMEOUT = 3.0
+"""How long a public address may take to answer."""
+
 TASK_POLL = 0.1
 """Between two looks at whether one-off tasks are done."""
 

@@ -1,18 +1,16 @@
 """The commands for a running installation: ports, audit, adopt, check-config."""
 
-import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from poddnat.cli import views
 from poddnat.cli.intervals import AUDIT_PAUSE, DRAIN_TIMEOUT
+from poddnat.cli.progress import failures_told, quieten, with_progress
 from poddnat.cli.terminal import (
     ContextOption,
     KubeconfigOption,
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from poddnat.cli.audit import Finding, Step
     from poddnat.cli.site import ShowProgress, Site
 
-_Answer = TypeVar("_Answer")
-
 
 def ports(
     values: ValuesOption,
@@ -50,7 +46,7 @@ def ports(
     from poddnat.cli.ports_report import ports_report
 
     site = _connect(values, kubeconfig, context)
-    report = ports_report(_with_progress(site.snapshot), site.values)
+    report = ports_report(with_progress(site.snapshot), site.values)
     if output is Output.TABLE:
         for table in views.ports_report(report, mappings=all_mappings):
             show(table)
@@ -76,7 +72,7 @@ def audit(
     from poddnat.cli.audit import Kind, counts
 
     site = _connect(values, kubeconfig, context)
-    findings = _with_progress(lambda show_progress: _audit(site, show_progress))
+    findings = with_progress(lambda show_progress: _audit(site, show_progress))
     faults = [finding for finding in findings if finding.kind is not Kind.FOREIGN]
     if output is Output.TABLE:
         show(views.findings(findings))
@@ -109,8 +105,8 @@ def adopt(
     from poddnat.cli.adoption import Action, Adoption, moves
 
     site = _connect(values, kubeconfig, context)
-    snapshot = _with_progress(site.snapshot)
-    with _failures_told():
+    snapshot = with_progress(site.snapshot)
+    with failures_told():
         found = moves(snapshot, site.values, site.kube.pod, release=release)
     if only:
         found = _only(only, found)
@@ -119,7 +115,7 @@ def adopt(
         show(views.moves(found))
     results: list[bool] = []
     if yes:
-        with _failures_told(), progress_console().status("Moving …"):
+        with failures_told(), progress_console().status("Moving …"):
             Adoption(site).run(todo, lambda _move, succeeded: results.append(succeeded))
     if output is not Output.TABLE:
         write({"moves": [move.as_dict() for move in found], "done": sum(results)}, output)
@@ -158,7 +154,7 @@ def drain(
     from poddnat.cli.draining import Drain, why_left
     from poddnat.kube import KubeError, Uninstaller, connect_as_user
 
-    _quieten()
+    quieten()
     try:
         draining = Drain(Uninstaller(connect_as_user(kubeconfig, context)))
         found = len(draining.found())
@@ -191,7 +187,7 @@ def check_config(
     from poddnat.cloud import CloudClient
 
     read = read_values(values)
-    _quieten()
+    quieten()
     if output is Output.TABLE:
         show(views.pool(read))
     checks = [Check("file", str(values), Result.WARNING, text) for text in read.warnings]
@@ -209,7 +205,7 @@ def check_config(
 
 def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> "Site":
     read = read_values(path)
-    _quieten()
+    quieten()
     from poddnat.cli.site import Site
     from poddnat.cloud import CloudClient
     from poddnat.kube import KubeClient, KubeError, connect_as_user
@@ -218,32 +214,6 @@ def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> "Site"
         return Site(read, CloudClient(read), KubeClient(connect_as_user(kubeconfig, context)))
     except KubeError as error:
         raise failure(str(error)) from error
-
-
-def _with_progress(read: "Callable[[ShowProgress], _Answer]") -> _Answer:
-    """Read something, show on a terminal how far that is, and end with a sentence when it fails."""
-    columns, err = (TextColumn("{task.description}"), BarColumn()), progress_console()
-    with _failures_told(), Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-
-        def show_progress(what: str, done: int = 0, of: int | None = None, /) -> None:
-            for task in progress.task_ids:
-                progress.remove_task(task)
-            progress.add_task(f"{what[0].upper()}{what[1:]}", completed=done, total=of)
-
-        return read(show_progress)
-
-
-@contextmanager
-def _failures_told() -> Iterator[None]:
-    from poddnat.cloud import CloudError
-    from poddnat.kube import KubeError
-
-    try:
-        yield
-    except CloudError as error:
-        raise failure(f"the cloud did not tell: {error}") from error
-    except KubeError as error:
-        raise failure(f"the API server did not tell: {error}") from error
 
 
 def _audit(site: "Site", show_progress: "ShowProgress") -> "list[Finding]":
@@ -281,7 +251,7 @@ def _repair(site: "Site", steps: "list[Step]") -> list[bool]:
 
     results: list[bool] = []
     columns, err = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()), progress_console()
-    with _failures_told(), Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+    with failures_told(), Progress(*columns, console=err, disable=not err.is_terminal) as progress:
         task = progress.add_task("Mending", total=len(steps))
 
         def on_done(step: "Step", succeeded: bool) -> None:  # noqa: FBT001
@@ -299,8 +269,3 @@ def _agreed(question: str) -> bool:
         typer.echo("nothing was changed: there is no terminal to ask at; use --yes", err=True)
         return False
     return typer.confirm(question, err=True)
-
-
-def _quieten() -> None:
-    """Keep logs away: what goes wrong is told in a sentence, which they would bury."""
-    logging.basicConfig(level=logging.CRITICAL)

@@ -1,12 +1,11 @@
 """Which public ports are free and which are used, and by whom: for each gateway and each of its EIPs."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from poddnat.api import desired_by, key_of, pod_uid_of, spec_of
-from poddnat.cli.site import Snapshot
+from poddnat.api import key_of, spec_of
+from poddnat.cli.site import Snapshot, registry_of
 from poddnat.config import Values
 from poddnat.gateway import Ownership
 from poddnat.model import ForwardEntry, Ports, Protocol
@@ -68,18 +67,12 @@ class PortsReport:
 
 def ports_report(snapshot: Snapshot, values: Values) -> PortsReport:
     """Count what is free and used."""
-    ownership = Ownership(values.cluster_id)
-    registry = PortRegistry(values, time.monotonic)
+    ownership, registry = Ownership(values.cluster_id), registry_of(snapshot, values)
     names = {p["metadata"]["uid"]: key_of(p) for p in snapshot.poddnats}
-    for poddnat in snapshot.poddnats:
-        _register(registry, poddnat)
-    claims = snapshot.claims()
-    foreign: dict[str, list[ForwardEntry]] = {}
+    claims, foreign = snapshot.claims(), snapshot.foreign(values)
     mappings = []
     for gateway_id, table in snapshot.tables.items():
         owners = {e.entry_id: ownership.owner_in(e.name) or claims.get(e.entry_id) for e in table}
-        foreign[gateway_id] = [entry for entry in table if owners[entry.entry_id] is None]
-        registry.foreign_seen(gateway_id, foreign[gateway_id])
         mappings += [_mapping(gateway_id, entry, names.get(owners[entry.entry_id] or "", "")) for entry in table]
     gateways = tuple(
         GatewayUsage(
@@ -92,12 +85,6 @@ def ports_report(snapshot: Snapshot, values: Values) -> PortsReport:
         for gateway_id, table in snapshot.tables.items()
     )
     return PortsReport(gateways, tuple(_eips(snapshot, values, registry, foreign)), tuple(sorted(mappings, key=_order)))
-
-
-def _register(registry: PortRegistry, poddnat: dict[str, Any]) -> None:
-    desired, metadata = desired_by(poddnat), poddnat["metadata"]
-    if desired is not None:
-        registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), desired)
 
 
 def _mapping(gateway_id: str, entry: ForwardEntry, poddnat: str) -> Mapping:

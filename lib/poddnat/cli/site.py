@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from poddnat.api import entry_ids, spec_of
+from poddnat.api import desired_by, entry_ids, pod_uid_of, spec_of
 from poddnat.backoff import Backoff
 from poddnat.cli.intervals import (
     TASK_POLL,
@@ -31,6 +31,7 @@ from poddnat.config import Values
 from poddnat.gateway import Fleet, Liveness, Ownership, SilentListener, read_pages
 from poddnat.kube import KubeClient
 from poddnat.model import ForwardEntry
+from poddnat.ports import PortRegistry
 
 Manifest = dict[str, Any]
 
@@ -66,6 +67,14 @@ class Snapshot:
             for entry_id in entry_ids(poddnat.get("status") or {})
         }
 
+    def foreign(self, values: Values) -> dict[str, list[ForwardEntry]]:
+        """List the entries of each gateway that are no PodDNAT's, neither by their names nor by what PodDNATs claim."""
+        ownership, claims = Ownership(values.cluster_id), self.claims()
+        return {
+            gateway_id: [e for e in table if ownership.owner_in(e.name) is None and e.entry_id not in claims]
+            for gateway_id, table in self.tables.items()
+        }
+
 
 @dataclass(frozen=True)
 class Site:
@@ -86,13 +95,13 @@ class Site:
         poddnats, _ = self.kube.poddnats()
         show("reading the NAT gateways")
         infos = {info.gateway_id: info for info in retry_throttled(self.cloud.describe_nat_gateways)}
-        claims: dict[str, list[str]] = {gateway_id: [] for gateway_id in self.values.gateway_ids}
+        claiming: dict[str, list[Manifest]] = {gateway_id: [] for gateway_id in self.values.gateway_ids}
         for poddnat in poddnats:
             if gateway_id := str(spec_of(poddnat).get("tableId") or ""):
-                claims.setdefault(gateway_id, []).extend(entry_ids(poddnat.get("status") or {}))
+                claiming.setdefault(gateway_id, []).append(poddnat)
         tables = {
-            gateway_id: self._table(gateway_id, claimed, show) if gateway_id in infos else ()
-            for gateway_id, claimed in claims.items()
+            gateway_id: read_table(self.cloud, gateway_id, claimants, show) if gateway_id in infos else ()
+            for gateway_id, claimants in claiming.items()
         }
         return Snapshot(tuple(poddnats), infos, tables)
 
@@ -105,31 +114,50 @@ class Site:
         """Make a fleet for one-off tasks, not started yet; it deletes nothing of a PodDNAT that ``liveness`` knows."""
         return Fleet(self.values, self.cloud, self.ownership, liveness, SilentListener())
 
-    def _table(self, gateway_id: str, claimed: Iterable[str], show: ShowProgress) -> tuple[ForwardEntry, ...]:
-        """Read a gateway's table; of the ``claimed`` entries, none is left out that is there."""
-        what = f"reading the forward table of {gateway_id}"
-        show(what)
 
-        def read(page: int) -> EntryPage:
-            found = self._read(gateway_id, ALL_ENTRIES, page)
-            done = min(page * ENTRIES_PER_PAGE, found.total)
-            show(f"{what}: {done} of {found.total} entries", done, found.total)
-            return found
+def read_table(
+    cloud: CloudClient, gateway_id: str, claimants: Iterable[Manifest], show: ShowProgress
+) -> tuple[ForwardEntry, ...]:
+    """Read a gateway's table; of the entries that these PodDNATs claim, none is left out that is there.
 
-        listing = read_pages(read)
-        entries = {entry.entry_id: entry for entry in listing.entries}
-        if listing.total == len(entries) <= ENTRIES_PER_PAGE:
-            return tuple(entries.values())
-        # While others write, rows slip from page to page: what several pages didn't show may be there all the same.
-        unseen = [entry_id for entry_id in dict.fromkeys(claimed) if entry_id not in entries]
-        for done, entry_id in enumerate(unseen):
-            show(f"{what}: {done} of {len(unseen)} entries that it didn't show", done, len(unseen))
-            found = self._read(gateway_id, EntryFilter(entry_id=entry_id))
-            entries.update((entry.entry_id, entry) for entry in found.entries)
+    Raises:
+        CloudError: it could not be read.
+    """
+    what = f"reading the forward table of {gateway_id}"
+    show(what)
+
+    def read(where: EntryFilter, page: int = 1) -> EntryPage:
+        return retry_throttled(lambda: cloud.describe_forward_table_entries(gateway_id, page=page, where=where))
+
+    def read_page(page: int) -> EntryPage:
+        found = read(ALL_ENTRIES, page)
+        done = min(page * ENTRIES_PER_PAGE, found.total)
+        show(f"{what}: {done} of {found.total} entries", done, found.total)
+        return found
+
+    listing = read_pages(read_page)
+    entries = {entry.entry_id: entry for entry in listing.entries}
+    if listing.total == len(entries) <= ENTRIES_PER_PAGE:
         return tuple(entries.values())
+    # While others write, rows slip from page to page: what several pages didn't show may be there all the same.
+    claimed = (entry_id for one in claimants for entry_id in entry_ids(one.get("status") or {}))
+    unseen = [entry_id for entry_id in dict.fromkeys(claimed) if entry_id not in entries]
+    for done, entry_id in enumerate(unseen):
+        show(f"{what}: {done} of {len(unseen)} entries that it didn't show", done, len(unseen))
+        entries.update((entry.entry_id, entry) for entry in read(EntryFilter(entry_id=entry_id)).entries)
+    return tuple(entries.values())
 
-    def _read(self, gateway_id: str, where: EntryFilter, page: int = 1) -> EntryPage:
-        return retry_throttled(lambda: self.cloud.describe_forward_table_entries(gateway_id, page=page, where=where))
+
+def registry_of(snapshot: Snapshot, values: Values) -> PortRegistry:
+    """Tell which public ports are whose, by the PodDNATs and the tables."""
+    registry = PortRegistry(values, time.monotonic)
+    for poddnat in snapshot.poddnats:
+        metadata = poddnat["metadata"]
+        if (desired := desired_by(poddnat)) is not None:
+            registry.poddnat_seen(metadata["uid"], pod_uid_of(metadata), desired, namespace=metadata["namespace"])
+    for gateway_id, entries in snapshot.foreign(values).items():
+        registry.foreign_seen(gateway_id, entries)
+    return registry
 
 
 def retry_throttled(call: Callable[[], _Answer]) -> _Answer:

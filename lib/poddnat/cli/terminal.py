@@ -2,6 +2,9 @@
 
 import json
 import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,19 +16,23 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from poddnat.config import Values, ValuesError, load
+from poddnat.config import Values, ValuesError, load, load_text
 
 _WIDE = 140
 _ANY_WIDTH = 10_000
+_INDENT = "  "
 
-ValuesOption = Annotated[
-    Path, typer.Option("--values", help="The values file.", envvar="PODDNAT_VALUES", show_default=False)
-]
+VALUES: dict[str, Any] = {"envvar": "PODDNAT_VALUES", "show_default": False}
+ValuesOption = Annotated[Path, typer.Option("--values", help="The values file, or - for the standard input.", **VALUES)]
 
 KubeconfigOption = Annotated[
     Path | None, typer.Option(help="A kubeconfig file; as for kubectl when left out.", show_default=False)
 ]
 ContextOption = Annotated[str | None, typer.Option(help="The kubeconfig's context to use.", show_default=False)]
+
+NamespaceOption = Annotated[
+    str | None, typer.Option("-n", "--namespace", help="The namespace, where none is named.", show_default=False)
+]
 
 
 class Output(StrEnum):
@@ -36,35 +43,101 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="A table for people; json or yaml for programs.")]
+_output: ContextVar[Output] = ContextVar("how the command that runs is to write", default=Output.TABLE)
+
+
+def write_as(output: Output) -> Output:
+    """Have the command that runs write in this form, its failures too."""
+    _output.set(output)
+    return output
+
+
+OutputOption = Annotated[
+    Output,
+    typer.Option(
+        "-o", "--output", help="A table for people; json or yaml for programs.", callback=write_as, is_eager=True
+    ),
+]
 
 
 def read_values(path: Path) -> Values:
-    """Read the values file, or end with all that is wrong with it."""
+    """Read the values file, from the standard input where it is called -; or end with all that is wrong with it."""
     try:
-        return load(path)
+        return load_text(read_stdin(), "the standard input") if str(path) == "-" else load(path)
     except ValuesError as error:
         raise failure(str(error)) from error
 
 
-def console() -> Console:
+def read_stdin() -> str:
+    """Read the standard input, or end with why that is no text."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise failure(f"the standard input is not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def console(*, at_most: int = _ANY_WIDTH) -> Console:
     """Give where results are printed."""
     # Piped into a file or a pager there is no width to respect, and folded tables are hard to read.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    found = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    return found if found.width <= at_most else Console(highlight=False, width=at_most)
 
 
-def show(content: Table | Text) -> None:
-    """Print a result for people, whole: where there is less room than ids and addresses take, lines are wrapped."""
-    screen = console()
+def show(content: Table | Text, *, at_most: int = _ANY_WIDTH) -> None:
+    """Print a result for people; a table that is wider than the terminal, or than ``at_most``, row by row."""
+    screen = console(at_most=at_most)
+    if isinstance(content, Table) and _width_of(content, screen) > screen.width:
+        content = _row_by_row(content, screen)
+    if screen.is_terminal:
+        screen.print(content)
+        return
+    with screen.capture() as captured:
+        screen.print(content)
+    # Cells are filled up with blanks, which disturb whoever reads on.
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _width_of(table: Table, screen: Console) -> int:
+    """Tell how wide a table has to be, so that no id and no address is broken up."""
     wide = screen.options.update(max_width=_ANY_WIDTH)
-    for column in content.columns if isinstance(content, Table) else ():
+    for column in table.columns:
         if column.no_wrap:
             cells = (column.header, *column.cells)
             column.min_width = max(Measurement.get(screen, wide, cell).maximum for cell in cells)
-    needed = Measurement.get(screen, wide, content).minimum
-    if needed > screen.width:
-        screen = Console(highlight=False, width=needed)
-    screen.print(content)
+    return Measurement.get(screen, wide, table).minimum
+
+
+def _row_by_row(table: Table, screen: Console) -> Text:
+    """Write a table's rows below each other, each cell with its column's name."""
+    title = [Text(str(table.title), "bold")] if table.title else []
+    columns = [list(column.cells) for column in table.columns]
+    headers = [str(column.header) for column in table.columns]
+    rows = (zip(headers, cells, strict=True) for cells in zip(*columns, strict=True))
+    blocks = (Text("\n").join(_lines(row, screen.width)) for row in rows)
+    return Text("\n\n").join([*title, *blocks])
+
+
+def _lines(row: Iterable[tuple[str, Any]], width: int) -> Iterator[Text]:
+    line = Text()
+    for header, cell in row:
+        value = cell if isinstance(cell, Text) else Text(str(cell))
+        if not value.plain:
+            continue
+        field = Text.assemble((f"{header} ", "bold"), ", ".join(value.plain.split("\n")))
+        field.stylize(value.style, len(header) + 1)
+        if line.plain and len(line) + 2 + len(field) <= width:
+            line = Text("  ").join([line, field])
+            continue
+        if line.plain:
+            yield line
+        line = Text(_INDENT) + field if line.plain else field
+        first, *more = textwrap.wrap(line.plain, width, subsequent_indent=2 * _INDENT, break_long_words=False)
+        if more:
+            yield Text(first)
+            yield from map(Text, more[:-1])
+            line = Text(more[-1])
+    if line.plain:
+        yield line
 
 
 def progress_console() -> Console:
@@ -73,8 +146,11 @@ def progress_console() -> Console:
 
 
 def failure(text: str) -> typer.Exit:
-    """Say why a command can't do what it should; its exit status is 2."""
-    typer.echo(text, err=True)
+    """Say why a command can't do what it should; its exit status is 2. Who asked for JSON gets JSON."""
+    if _output.get() is Output.TABLE:
+        typer.echo(text, err=True)
+    else:
+        write({"error": text}, _output.get())
     return typer.Exit(code=2)
 
 

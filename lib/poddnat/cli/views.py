@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from poddnat.cli.adoption import Move
     from poddnat.cli.audit import Finding
     from poddnat.cli.config_check import Check
+    from poddnat.cli.explain import Link
     from poddnat.cli.ports_report import PortsReport
     from poddnat.cli.simulate import Event, Exposed
     from vpc_emulator import ForwardEntry
@@ -36,9 +37,8 @@ def pods(exposed: "Sequence[Exposed]") -> Table | Text:
         if not working:
             table.add_row(name, "-", pod.ip or "-", status)
         for index, port in enumerate(working):
-            mapping = port.mapping
-            public = Text(f"{port.external_ip}:{mapping.external.shown}/{mapping.transport}", "bold")
-            inside = f"{port.internal_ip}:{mapping.internal.shown}"
+            public = Text(port.public, "bold")
+            inside = f"{port.internal_ip}:{port.mapping.internal.shown}"
             table.add_row(*(("", public, inside, "") if index else (name, public, inside, status)))
     return table
 
@@ -83,7 +83,7 @@ def events(found: "Sequence[Event]") -> Table:
 
 def _public(pod: "Exposed") -> str:
     working = working_ports(pod.poddnat.get("status") or {}) if pod.poddnat else ()
-    return ", ".join(f"{port.external_ip}:{port.mapping.external.shown}/{port.mapping.transport}" for port in working)
+    return ", ".join(port.public for port in working)
 
 
 def replaced(before: "Exposed", after: "Exposed") -> Text:
@@ -109,6 +109,23 @@ def pool(values: Values) -> Table:
             entry.gateway_id, entry.zone_id, entry.ports.shown, ", ".join(entry.eips or ["all of the gateway"])
         )
     return table
+
+
+def links(title: str, chain: "Sequence[Link]") -> Table:
+    """Show the chain from a pod to its public ports."""
+    styles = {"ok": "green", "warning": "yellow", "wrong": "bold red", "unknown": "magenta", "-": "dim"}
+    table = _table(title, "STATE", "LINK", "FOUND")
+    for link in chain:
+        table.add_row(Text(link.state.value, styles[link.state.value]), link.name, link.text)
+    return table
+
+
+def reachable(pod: str, addresses: "Sequence[str]", broken: "Link | None") -> Text:
+    """Sum up whether a pod can be reached."""
+    if broken is not None:
+        return Text(f"Pod {pod} can't be reached; the link to mend is: {broken.name}.", "bold red")
+    where = ", ".join(addresses)
+    return Text(f"Pod {pod} can be reached{f' at {where}' if where else ''}, as far as was seen.", "green")
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -5,7 +5,7 @@ cluster says of the things that the file names.
 """
 
 from poddnat.config.pool import NO_LIMITS, Limits, Policy
-from poddnat.config.values import AccessKey, Endpoints, Values, ValuesError, load
+from poddnat.config.values import AccessKey, Endpoints, Values, ValuesError, load, load_text
 from poddnat.config.values_file import ValuesFile
 from poddnat.config.yaml_text import Oddity, YamlError, load_documents
 
@@ -22,4 +22,5 @@ __all__ = [
     "YamlError",
     "load",
     "load_documents",
+    "load_text",
 ]

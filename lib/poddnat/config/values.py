@@ -94,21 +94,32 @@ def load(path: Path) -> Values:
         ValuesError: it can't be read, or something in it is wrong.
     """
     try:
-        documents = load_documents(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValuesError(str(path), [f"it can't be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ValuesError(str(path), [f"it is not UTF-8 text: {error.reason} at byte {error.start}"]) from error
+    return load_text(text, str(path))
+
+
+def load_text(text: str, source: str) -> Values:
+    """Read a values file's text; ``source`` is for error messages.
+
+    Raises:
+        ValuesError: something in it is wrong.
+    """
+    try:
+        documents = load_documents(text)
     except YamlError as error:
-        raise ValuesError(str(path), [f"it is not YAML: {error}"]) from None
+        raise ValuesError(source, [f"it is not YAML: {error}"]) from None
     if len(documents) > 1:
-        raise ValuesError(str(path), [f"it has {len(documents)} documents, parted by ---; leave one"])
+        raise ValuesError(source, [f"it has {len(documents)} documents, parted by ---; leave one"])
     if not documents or documents[0][0] is None:
-        raise ValuesError(str(path), ["it is empty; metacontroller/values.yaml shows what it has to say"])
+        raise ValuesError(source, ["it is empty; metacontroller/values.yaml shows what it has to say"])
     content, oddities = documents[0]
     if wrong := [str(oddity) for oddity in oddities if is_relevant(oddity)]:
-        raise ValuesError(str(path), sorted({*wrong, *problems_of(content)}))
-    return parse(content, source=str(path))
+        raise ValuesError(source, sorted({*wrong, *problems_of(content)}))
+    return parse(content, source=source)
 
 
 def parse(content: object, *, source: str = "the values file") -> Values:

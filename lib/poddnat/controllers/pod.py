@@ -48,6 +48,7 @@ from poddnat.controllers.intervals import (
     REQUEUE_SOON,
 )
 from poddnat.controllers.pod_answer import PodAnswer
+from poddnat.controllers.poddnat_status import LEAVING
 from poddnat.controllers.problems import (
     not_adopted,
     on_node_network,
