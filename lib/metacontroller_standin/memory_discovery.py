@@ -33,6 +33,13 @@ def answer(catalogue: Catalogue, path: str) -> Json | None:
             known = VERSION
         case ["healthz" | "readyz" | "livez"]:
             known = {"status": "ok"}
+        case ["openapi", "v3"]:
+            paths = [_root(name, version) for name, versions in groups.items() for version in versions]
+            known = {"paths": {one: {"serverRelativeURL": f"/openapi/v3/{one}"} for one in paths}}
+        case ["openapi", "v3", "api", version]:
+            known = _openapi(catalogue, "", version)
+        case ["openapi", "v3", "apis", group, version]:
+            known = _openapi(catalogue, group, version)
         case ["api"]:
             known = {"kind": "APIVersions", "versions": groups[""]}
         case ["apis"]:
@@ -45,6 +52,29 @@ def answer(catalogue: Catalogue, path: str) -> Json | None:
         case ["apis", group, version]:
             known = _resources(catalogue, group, version)
     return known
+
+
+def _root(group: str, version: str) -> str:
+    return f"apis/{group}/{version}" if group else f"api/{version}"
+
+
+def _openapi(catalogue: Catalogue, group: str, version: str) -> Json:
+    """Say of kinds no more than that their fields are left to the server to check: kubectl asks before an apply."""
+    checks = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": "v1"},
+        "paths": {
+            f"/{_root(group, version)}/{kind.plural}/{{name}}": {
+                "patch": {
+                    "parameters": checks,
+                    "responses": {},
+                    "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind.kind},
+                }
+            }
+            for kind in catalogue.of(group, version)
+        },
+    }
 
 
 def _group(name: str, versions: list[str]) -> Json:
@@ -77,7 +107,11 @@ def _entries(kind: ServedKind) -> list[Json]:
         "namespaced": kind.namespaced,
         "kind": kind.kind,
         "verbs": VERBS,
+        "shortNames": list(kind.short_names),
     }
     if not kind.has_status:
         return [entry]
-    return [entry, {**entry, "name": f"{kind.plural}/status", "verbs": ["get", "patch", "update"]}]
+    subresource = {**entry, "verbs": ["get", "patch", "update"], "shortNames": []}
+    scale = {"name": f"{kind.plural}/scale", "kind": "Scale", "group": "autoscaling", "version": "v1"}
+    scales = [{**subresource, **scale}] if kind.has_scale else []
+    return [entry, {**subresource, "name": f"{kind.plural}/status"}, *scales]

@@ -20,6 +20,7 @@ from metacontroller_standin.memory_errors import (
     no_such_path,
     unsupported_media_type,
 )
+from metacontroller_standin.memory_tables import AS_TABLE, table
 from metacontroller_standin.selectors import matches_fields, matches_labels
 
 if TYPE_CHECKING:
@@ -169,9 +170,9 @@ class Handler(BaseHTTPRequestHandler):
         store, kind, key = self.store, target.kind, target.key
         match method, bool(target.name):
             case "GET", True:
-                answer = target.shown(store.get(kind, key))
+                answer = self._got(target)
             case "GET", False:
-                answer = self._list(target, query)
+                answer = self._list(target, query, as_table=self._wants_table)
             case "POST", False:
                 answer = target.shown(store.create(kind, target.namespace, body))
             case "PUT", True:
@@ -197,6 +198,8 @@ class Handler(BaseHTTPRequestHandler):
                 "status": "Success",
                 "code": 201,
             }
+        if target.subresource == "scale" and target.kind.has_scale:
+            return 200, self._scale(method, target, body)
         if target.subresource != "status" or not target.kind.has_status:
             raise no_such_path(self.path)
         match method:
@@ -210,20 +213,51 @@ class Handler(BaseHTTPRequestHandler):
                 raise method_not_allowed(method)
         return 200, target.shown(obj)
 
+    def _scale(self, method: str, target: Target, body: Json) -> Json:
+        """Answer for a workload's number of pods alone."""
+        if method in ("PUT", "PATCH"):
+            patch = {"spec": {"replicas": (body.get("spec") or {}).get("replicas", 0)}}
+            workload = self.store.patch(target.kind, target.key, patch, status=False)
+        elif method == "GET":
+            workload = self.store.get(target.kind, target.key)
+        else:
+            raise method_not_allowed(method)
+        metadata = {key: workload["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
+        return {
+            "kind": "Scale",
+            "apiVersion": "autoscaling/v1",
+            "metadata": metadata,
+            "spec": {"replicas": workload["spec"].get("replicas", 1)},
+            "status": {"replicas": (workload.get("status") or {}).get("replicas", 0)},
+        }
+
     def _patch(self, target: Target, body: Json, *, status: bool) -> Json:
         media_type = self.headers.get("Content-Type", "").partition(";")[0]
         if media_type not in MERGE_PATCHES:
             raise unsupported_media_type(media_type)
         return self.store.patch(target.kind, target.key, body, status=status, strategic=media_type == STRATEGIC)
 
-    def _list(self, target: Target, query: Query) -> Json:
+    def _list(self, target: Target, query: Query, *, as_table: bool) -> Json:
         revision, objects = self.store.list_all(target.kind, target.namespace)
+        if as_table:
+            chosen = [obj for obj in objects if query.selects(obj)]
+            return table(target.kind, target.version, chosen, revision=str(revision))
         return {
             "apiVersion": target.kind.api_version(target.version),
             "kind": f"{target.kind.kind}List",
             "metadata": {"resourceVersion": str(revision)},
             "items": [self._cut(target.shown(obj)) for obj in objects if query.selects(obj)],
         }
+
+    def _got(self, target: Target) -> Json:
+        obj = self.store.get(target.kind, target.key)
+        if not self._wants_table:
+            return target.shown(obj)
+        return table(target.kind, target.version, [obj], revision=obj["metadata"]["resourceVersion"])
+
+    @property
+    def _wants_table(self) -> bool:
+        return AS_TABLE in self.headers.get("Accept", "")
 
     def _cut(self, obj: Json) -> Json:
         """Leave of an object what the client wants of it."""
@@ -242,7 +276,7 @@ class Handler(BaseHTTPRequestHandler):
         return target.shown(last)
 
     def _delete_all(self, target: Target, query: Query, body: Json) -> Json:
-        chosen = self._list(target, query)
+        chosen = self._list(target, query, as_table=False)
         for item in chosen["items"]:
             metadata = item["metadata"]
             one = Target(target.kind, target.version, metadata.get("namespace", ""), metadata["name"], "")
@@ -270,13 +304,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if seen == 0:
             seen, objects = self.store.list_all(target.kind, target.namespace)
-            self._stream([("ADDED", target.shown(obj)) for obj in objects if query.selects(obj)])
+            self._stream(target, [("ADDED", target.shown(obj)) for obj in objects if query.selects(obj)])
         try:
             while not self.server.stopping and time.monotonic() < deadline and not self._client_is_gone():
                 seen, events = self._next_events(target, query, seen)
-                self._stream(events)
+                self._stream(target, events)
         except StatusError as error:
-            self._stream([("ERROR", error.body())])
+            self._stream(target, [("ERROR", error.body())])
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
 
@@ -289,9 +323,11 @@ class Handler(BaseHTTPRequestHandler):
         events = [_event(target, query, change) for change in changes]
         return seen, [event for event in events if event is not None]
 
-    def _stream(self, events: list[tuple[str, Json]]) -> None:
+    def _stream(self, target: Target, events: list[tuple[str, Json]]) -> None:
         for name, obj in events:
             shown = obj if name == "ERROR" else self._cut(obj)
+            if name != "ERROR" and self._wants_table:
+                shown = table(target.kind, target.version, [obj], revision=obj["metadata"]["resourceVersion"])
             line = json.dumps({"type": name, "object": shown}, separators=(",", ":")).encode() + b"\n"
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.flush()

@@ -23,6 +23,7 @@ from metacontroller_standin.memory_errors import (
     invalid,
     not_found,
 )
+from metacontroller_standin.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,11 +184,11 @@ class Store:
     def patch(self, kind: ServedKind, key: Key, patch: Json, *, status: bool, strategic: bool = False) -> Json:
         """Merge a JSON merge patch into an object (or into its status).
 
-        Of a strategic one, only conditions are merged by their types; other lists are replaced.
+        A ``strategic`` one merges lists by their keys.
         """
         with self.changed:
             old = self.get(kind, key)
-            body = merge_patch(old, _with_other_conditions(old, patch) if strategic else patch)
+            body = strategic_merge(old, patch) if strategic else merge_patch(old, patch)
             body["metadata"] = dict(body["metadata"])
             if "resourceVersion" not in (patch.get("metadata") or {}):
                 del body["metadata"]["resourceVersion"]
@@ -283,16 +284,6 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patch(merged.get(key), value)
     return merged
-
-
-def _with_other_conditions(old: Json, patch: Json) -> Json:
-    """Make a patch that says what a strategic one means: a condition replaces that of its type only."""
-    changed = (patch.get("status") or {}).get("conditions")
-    if not changed:
-        return patch
-    types = {condition["type"] for condition in changed}
-    others = [c for c in (old.get("status") or {}).get("conditions") or [] if c["type"] not in types]
-    return {**patch, "status": {**patch["status"], "conditions": [*others, *changed]}}
 
 
 def _spec(obj: Json) -> Json:

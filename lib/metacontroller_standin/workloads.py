@@ -16,6 +16,8 @@ from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.memory_store import SUFFIX_ALPHABET, random_suffix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from metacontroller_standin.api import Api
 
 Json = dict[str, Any]
@@ -59,6 +61,13 @@ def add_pods(api: Api, owner: Json, count: int, *, node: str = DEFAULT_NODE) -> 
     return [api.create(resource, _on_node(pod, node)) for pod in pods]
 
 
+def add_ordered_pods(api: Api, stateful_set: Json, ordinals: Iterable[int], *, node: str = DEFAULT_NODE) -> None:
+    """Create those pods of a StatefulSet that have these numbers."""
+    resource = api.resource("v1", "pods")
+    for ordinal in ordinals:
+        api.create(resource, _on_node(_ordered_pod(stateful_set, ordinal), node))
+
+
 def _job_of(cron_job: Json) -> Json:
     """Make the first Job of a CronJob."""
     template = cron_job["spec"]["jobTemplate"]
@@ -73,19 +82,28 @@ def _job_of(cron_job: Json) -> Json:
 
 def _create_deployment(api: Api, manifest: Json, node: str) -> list[Json]:
     deployment = api.create(api.resource_of(manifest), manifest)
+    replica_set = ensure_replica_set(api, deployment)
+    return add_pods(api, replica_set, deployment["spec"].get("replicas", 1), node=node)
+
+
+def ensure_replica_set(api: Api, deployment: Json) -> Json:
+    """Find the ReplicaSet of a Deployment's present template, or create it."""
     digest = template_hash(deployment["spec"]["template"])
+    resource, name = api.resource("apps/v1", "replicasets"), f"{name_of(deployment)}-{digest}"
+    if api.exists(resource, name, namespace_of(deployment)):
+        return api.get(resource, name, namespace_of(deployment))
     hash_label = {"pod-template-hash": digest}
     spec = deployment["spec"]
     template = spec["template"]
     metadata = template.get("metadata") or {}
     labels = {**(metadata.get("labels") or {}), **hash_label}
-    replica_set = api.create(
-        api.resource("apps/v1", "replicasets"),
+    return api.create(
+        resource,
         {
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
             "metadata": {
-                "name": f"{name_of(deployment)}-{digest}",
+                "name": name,
                 "namespace": namespace_of(deployment),
                 "labels": labels,
                 "ownerReferences": [owner_reference(deployment)],
@@ -97,7 +115,6 @@ def _create_deployment(api: Api, manifest: Json, node: str) -> list[Json]:
             },
         },
     )
-    return add_pods(api, replica_set, spec.get("replicas", 1), node=node)
 
 
 def _create_stateful_set(api: Api, manifest: Json, node: str) -> list[Json]:

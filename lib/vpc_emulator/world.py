@@ -58,10 +58,15 @@ class World:
     @classmethod
     def load(cls, path: str | Path) -> "World":
         """Read a YAML or JSON file."""
+        return cls.parse(Path(path).read_text(encoding="utf-8"), str(path))
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> "World":
+        """Read a file's text; ``source`` is for error messages."""
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            data = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise WorldError(str(path), f"is not YAML: {error}") from error
+            raise WorldError(source, f"is not YAML: {error}") from error
         return cls.from_dict(data)
 
     @classmethod

@@ -12,7 +12,8 @@ from poddnat import __version__
 from poddnat.cli import operate
 from poddnat.cli.explain_command import explain
 from poddnat.cli.simulate_command import simulate
-from poddnat.cli.terminal import Output, ValuesOption, failure, read_values, write_as
+from poddnat.cli.terminal import Output, ValuesOption, failure, read_stdin, read_values, write_as
+from poddnat.cli.try_command import try_out
 from poddnat.logs import LogFormat, log_to_stderr
 from poddnat.model import HIGHEST_PORT
 
@@ -123,6 +124,8 @@ def serve(
     from poddnat.kube import KubeError, connect
 
     log_to_stderr(log_format)
+    if str(values) == "-":
+        raise failure("--values -: the server follows its values file, so it needs one that stays")
     read = read_values(values)
     host, port = _address(listen)
     held = _lease(lease, lease_seconds)
@@ -144,14 +147,19 @@ def serve(
 @app.command()
 def emulator(
     listen: ListenOption = "127.0.0.1:9090",
-    world: Annotated[Path | None, typer.Option(help="What there is in the cloud; an example when left out.")] = None,
+    world: Annotated[
+        Path | None, typer.Option(help="What there is in the cloud, or - for the standard input; else an example.")
+    ] = None,
 ) -> None:
     """Run the cloud on loopback."""
     from vpc_emulator import Emulator, EmulatorServer, World, WorldError
 
     host, port = _address(listen)
     try:
-        loaded = World.load(world) if world else World.example()
+        if str(world) == "-":
+            loaded = World.parse(read_stdin(), "the standard input")
+        else:
+            loaded = World.load(world) if world else World.example()
         server = EmulatorServer(Emulator(loaded), host=host, port=port)
     except WorldError as error:
         raise failure(str(error)) from error
@@ -168,6 +176,7 @@ def emulator(
 
 
 app.command()(simulate)
+app.command("try")(try_out)
 app.command("check-config")(operate.check_config)
 app.command("ports")(operate.ports)
 app.command("explain")(explain)

@@ -1,8 +1,4 @@
-"""Try manifests without a cluster or a cloud: real hooks, real SDK, real HTTP, everything else on loopback.
-
-The hooks run in their production server; the cloud is the emulator, with gateways as the values file names them; the
-cluster is an in-memory API server, with the stand-in for Metacontroller running the shipped manifests.
-"""
+"""Try manifests without a cluster or a cloud, in a local cluster whose gateways are as the values file names them."""
 
 import dataclasses
 import ipaddress
@@ -10,31 +6,19 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-import yaml
-
-from hooks.app import create_app
-from hooks.server import HookServer
-from metacontroller_standin.api import Api, ApiError
+from metacontroller_standin.api import ApiError
 from metacontroller_standin.kinds import ServedKind
-from metacontroller_standin.kubelet import Kubelet
-from metacontroller_standin.manifests import point_at
-from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.memory_store import random_suffix
-from metacontroller_standin.standin import StandIn
 from metacontroller_standin.workloads import add_pods, create
 from poddnat.api import Fixed, annotations, pod_facts, stable_owner_of, working_ports
 from poddnat.cli.intervals import SIMULATION_POLL, SIMULATION_TIMEOUT
+from poddnat.cli.local_cluster import LocalCluster
 from poddnat.cli.manifests import Manifests, ManifestsError, count_pods
-from poddnat.cloud import CloudClient
-from poddnat.config import AccessKey, Endpoints, Values
-from poddnat.files import MANIFESTS
-from poddnat.kube import KubeClient, connect_to
-from poddnat.service import Service
-from vpc_emulator import Emulator, EmulatorServer, ForwardEntry, World
+from poddnat.config import AccessKey, Values
+from vpc_emulator import ForwardEntry, World
 
 Manifest = dict[str, Any]
 
@@ -158,36 +142,17 @@ class Simulation:
     """A cluster and a cloud of its own: ``with Simulation(values) as simulation``."""
 
     def __init__(self, values: Values) -> None:
-        self._values = values
-        self._stack = ExitStack()
+        self._values = dataclasses.replace(values, credential=_KEY)
+        self._cluster = LocalCluster(self._values, world_of(values), _pod_addresses(values), kinds=_EXTRA_KINDS)
         self._workloads: list[Manifest] = []
 
     def __enter__(self) -> Self:
-        enter = self._stack.enter_context
-        try:
-            self.emulator = Emulator(world_of(self._values))
-            cloud = enter(EmulatorServer(self.emulator))
-            memory = enter(MemoryApi())
-            for kind in _EXTRA_KINDS:
-                memory.register(kind)
-            memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
-            endpoints = Endpoints(vpc=cloud.url, ecs=cloud.url)
-            values = dataclasses.replace(self._values, credential=_KEY, endpoints=endpoints)
-            service = Service(values, KubeClient(connect_to(memory.url)), CloudClient(values))
-            hooks = enter(HookServer(create_app(service)))
-            service.start()
-            self._stack.callback(service.stop)
-            self.api = enter(Api(memory.url))
-            controllers = list(yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8")))
-            enter(StandIn(self.api, point_at(controllers, hooks.url)))
-            enter(Kubelet(self.api, _pod_addresses(self._values)))
-        except BaseException:
-            self._stack.close()
-            raise
+        self._cluster.__enter__()
+        self.api, self.emulator = self._cluster.api, self._cluster.emulator
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self._cluster.__exit__()
 
     def run(self, manifests: Manifests) -> list[Exposed]:
         """Create workloads and wait until every annotated pod is Ready or refused.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from typer.testing import CliRunner, Result
 
-from metacontroller_standin.kinds import ServedKind
+from metacontroller_standin.kinds import CONTROLLER_KINDS
 from metacontroller_standin.manifests import is_controller
 from poddnat.cli.commands import app
 from poddnat.files import MANIFESTS
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
     from tests.unit.hooks.world import World
 
-METACONTROLLER = (
-    ServedKind("metacontroller.k8s.io", ("v1alpha1",), "decoratorcontrollers", "DecoratorController", namespaced=False),
-    ServedKind("metacontroller.k8s.io", ("v1alpha1",), "compositecontrollers", "CompositeController", namespaced=False),
-)
 CRD = yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8"))
 CONTROLLERS = [
     one
@@ -80,7 +76,7 @@ class Explainer:
 @contextmanager
 def explaining(world: World, folder: Path) -> Iterator[Explainer]:
     """Write the files that the command needs, and install Metacontroller's controllers."""
-    for kind in METACONTROLLER:
+    for kind in CONTROLLER_KINDS:
         world.memory.register(kind)
     for controller in CONTROLLERS:
         world.api.create(world.api.resource_of(controller), controller)

@@ -1,0 +1,106 @@
+"""A cluster and a cloud on loopback: real hooks, real SDK, real HTTP, everything else played.
+
+The hooks run in their production server; the cloud is the emulator; the cluster is an in-memory API server, with the
+stand-in for Metacontroller running the shipped manifests, and a kubelet that gives pods their addresses.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any, Self
+
+import yaml
+
+from hooks.app import create_app
+from hooks.server import HookServer
+from metacontroller_standin.api import Api
+from metacontroller_standin.kinds import CONTROLLER_KINDS, ServedKind
+from metacontroller_standin.kubelet import Kubelet
+from metacontroller_standin.manifests import is_controller, point_at
+from metacontroller_standin.memory_api import MemoryApi
+from metacontroller_standin.standin import StandIn
+from metacontroller_standin.workload_controller import WorkloadController
+from metacontroller_standin.workloads import DEFAULT_NODE
+from poddnat.cloud import CloudClient
+from poddnat.config import Endpoints, Values
+from poddnat.files import MANIFESTS
+from poddnat.kube import KubeClient, connect_to
+from poddnat.service import Service
+from vpc_emulator import Emulator, EmulatorServer, World
+
+Manifest = dict[str, Any]
+
+
+class LocalCluster:
+    """``with LocalCluster(values, world, addresses) as cluster``: everything runs until the end of the block."""
+
+    api: Api
+    emulator: Emulator
+    api_url: str
+    cloud_url: str
+    hooks_url: str
+
+    def __init__(
+        self,
+        values: Values,
+        world: World,
+        addresses: Iterator[str],
+        *,
+        kinds: tuple[ServedKind, ...] = (),
+        workloads: bool = False,
+        hooks_url: str = "",
+    ) -> None:
+        """``values`` go for the cloud of ``world``, whatever endpoints they name; pods get ``addresses``, in order.
+
+        ``kinds``: what the API server serves besides the usual. ``workloads``: whether pods of Deployments and
+        StatefulSets are made. ``hooks_url``: where somebody else serves the hooks; empty: they are served here.
+        """
+        self._values = values
+        self._world = world
+        self._addresses = addresses
+        self._kinds = kinds
+        self._workloads = workloads
+        self.hooks_url = hooks_url
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        enter = self._stack.enter_context
+        try:
+            self.emulator = Emulator(self._world)
+            self.cloud_url = enter(EmulatorServer(self.emulator)).url
+            memory = enter(MemoryApi())
+            for kind in (*self._kinds, *CONTROLLER_KINDS):
+                memory.register(kind)
+            memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
+            self.api_url = memory.url
+            self.hooks_url = self.hooks_url or self._serve()
+            self.api = enter(Api(memory.url))
+            self.api.create(self.api.resource("v1", "nodes"), {"metadata": {"name": DEFAULT_NODE}})
+            controllers = self._controllers()
+            enter(StandIn(self.api, controllers))
+            enter(Kubelet(self.api, self._addresses))
+            if self._workloads:
+                enter(WorkloadController(self.api))
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _serve(self) -> str:
+        endpoints = Endpoints(vpc=self.cloud_url, ecs=self.cloud_url)
+        values = dataclasses.replace(self._values, endpoints=endpoints)
+        service = Service(values, KubeClient(connect_to(self.api_url)), CloudClient(values))
+        hooks = self._stack.enter_context(HookServer(create_app(service)))
+        service.start()
+        self._stack.callback(service.stop)
+        return hooks.url
+
+    def _controllers(self) -> list[Manifest]:
+        shipped = yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8"))
+        controllers = [one for one in point_at(list(shipped), self.hooks_url) if is_controller(one)]
+        for controller in controllers:
+            self.api.create(self.api.resource_of(controller), controller)
+        return controllers
