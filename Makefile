@@ -75,17 +75,24 @@ clean: ## Remove .venv and everything that was made
 	rm -rf .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# A virtual environment knows its own place: in a folder that was moved, it is made anew.
+ifeq ($(shell test -s .venv/created && test "$$(cat .venv/created)" != "$(CURDIR)" && echo moved),moved)
+.PHONY: .venv/created
+endif
+
 # The code is found where it is, through a path file, so that this needs no build tools and no second install.
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "poddnat needs Python 3.11 or newer; this is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv --clear .venv
 	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/lib" > "$$($(bin)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/poddnat.pth"
-	@printf '#!/bin/sh\nexec "%s/python" -m poddnat "$$@"\n' "$(CURDIR)/$(bin)" > $(bin)/poddnat
-	@printf '#!/bin/sh\nexec "%s/python" -c "from poddnat.cli import plugin; plugin()" "$$@"\n' "$(CURDIR)/$(bin)" > $(bin)/kubectl-poddnat
-	@printf '#!/bin/sh\nexec "%s/python" -c "from poddnat.cli import complete_plugin; complete_plugin()" "$$@"\n' "$(CURDIR)/$(bin)" > $(bin)/kubectl_complete-poddnat
+	@for program in 'poddnat:-m poddnat' \
+	    'kubectl-poddnat:-c "from poddnat.cli import plugin; plugin()"' \
+	    'kubectl_complete-poddnat:-c "from poddnat.cli import complete_plugin; complete_plugin()"'; do \
+	  printf '#!/bin/sh\npython="%s/python"\n[ -x "$$python" ] || { echo "this folder was moved; run make demo in it, once" >&2; exit 1; }\nexec "$$python" %s "$$@"\n' \
+	    "$(CURDIR)/$(bin)" "$${program#*:}" > "$(bin)/$${program%%:*}"; done
 	@chmod +x $(bin)/poddnat $(bin)/kubectl-poddnat $(bin)/kubectl_complete-poddnat
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 .venv/runtime: requirements.txt .venv/created
 	@echo "Installing what poddnat needs into .venv ..." >&2

@@ -82,7 +82,7 @@ class Replica:
         self._lost = False
         self._ended_thread = ""
         # Its put() may interrupt itself, as signals may; an Event's set() then waits for itself for ever.
-        self._stop_requests = SimpleQueue[None]()
+        self._stop_requests = SimpleQueue[str]()
         kube = KubeClient(api)
 
         def warn_operators(reason: str, message: str) -> None:
@@ -125,7 +125,7 @@ class Replica:
 
     def _on_stopped_leading(self) -> None:
         self._lost = True
-        self._stop_requests.put(None)
+        self._stop_requests.put("")
 
     def _on_thread_ended(self, ended: threading.ExceptHookArgs) -> None:
         """End the process because a thread has ended by an exception that nobody expected; called on that thread."""
@@ -135,15 +135,15 @@ class Replica:
         trace = ended.exc_value or ended.exc_type()
         log.critical("the thread %s has ended unexpectedly; the process ends, to be started anew", name, exc_info=trace)
         self._ended_thread = self._ended_thread or name
-        self._stop_requests.put(None)
+        self._stop_requests.put("")
 
     def stop_on_signals(self) -> None:
         """Have SIGTERM and SIGINT stop it; for the main thread."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
-    def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
-        self._stop_requests.put(None)
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._stop_requests.put(f", by {signal.Signals(number).name}")
 
     def run(self) -> bool:
         """Serve; false when it ends for a lost Lease or an ended thread, so that the process is started anew."""
@@ -155,8 +155,10 @@ class Replica:
             if self._election is not None:
                 self._election.start()
             log.info("poddnat %s, answering on %s", __version__, self._server.url)
-            self._stop_requests.get()
+            why = self._stop_requests.get()
+            log.info("stopping%s: what is under way is finished first", why)
             self._hand_over()
+            log.info("stopped")
         finally:
             threading.excepthook = before
         return not (self._lost or self._ended_thread)

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
 
+_OURS = ("poddnat", "hooks")
 _FIELDS: ContextVar[dict[str, str] | None] = ContextVar("log fields", default=None)
 
 
@@ -110,6 +111,12 @@ def log_to_stderr(form: LogFormat | None) -> None:
         form = LogFormat.TEXT if sys.stderr.isatty() else LogFormat.JSON
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter())
+    handler.addFilter(_is_for_operators)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # It logs its every step.
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # Else they are printed, and no program can read the log.
+    logging.captureWarnings(capture=True)
+
+
+def _is_for_operators(record: logging.LogRecord) -> bool:
+    """Whether a line is ours, or at least an error: what libraries tell besides is for those who write programs."""
+    return record.name.partition(".")[0] in _OURS or record.levelno >= logging.ERROR

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 
 class OddServer(ThreadingHTTPServer):
-    """Answers with ``body``, of which the last ``lost`` bytes get lost on the way."""
+    """Answers with ``status`` and ``body``, of which the last ``lost`` bytes get lost on the way."""
 
+    status = 200
     body = b""
     lost = 0
 
@@ -29,7 +30,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = self.server.body
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -14,6 +14,7 @@ from poddnat.cli.progress import failures_told, quieten, with_progress
 from poddnat.cli.terminal import (
     ContextOption,
     KubeconfigOption,
+    NamespaceOption,
     Output,
     OutputOption,
     ValuesOption,
@@ -89,6 +90,7 @@ def adopt(
     only: Annotated[
         list[str] | None, typer.Argument(metavar="[NAMESPACE/NAME]...", help="These PodDNATs alone, not all.")
     ] = None,
+    namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     output: OutputOption = Output.TABLE,
@@ -109,7 +111,7 @@ def adopt(
     with failures_told():
         found = moves(snapshot, site.values, site.kube.pod, release=release)
     if only:
-        found = _only(only, found)
+        found = _only([f"{namespace}/{name}" if namespace and "/" not in name else name for name in only], found)
     todo = [move for move in found if move.action is not Action.LEAVE]
     if output is Output.TABLE:
         show(views.moves(found))

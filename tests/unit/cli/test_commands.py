@@ -287,7 +287,10 @@ def test_serve_is_alive_but_not_ready_while_the_cluster_does_not_answer(kubeconf
         with pytest.raises(OSError, match="503"):
             urllib.request.urlopen(f"{url}/readyz", timeout=10)
         program.terminate()
+        said = [json.loads(line)["message"] for line in program.stderr]
         assert program.wait(20) == 0
+    assert "stopping, by SIGTERM: what is under way is finished first" in said
+    assert said[-1] == "stopped"
 
 
 # serve

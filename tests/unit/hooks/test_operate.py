@@ -265,6 +265,7 @@ def test_adopt_can_be_tried_on_one_poddnat_first(terminal: Terminal) -> None:
         world.api.create(world.poddnats, acks.poddnat(pod, made))
     assert [move["podDNAT"] for move in terminal.read("adopt")["moves"]] == ["default/web-1", "default/web-2"]
     assert [move["podDNAT"] for move in terminal.read("adopt", "default/web-2")["moves"]] == ["default/web-2"]
+    assert [move["podDNAT"] for move in terminal.read("adopt", "-n", "default", "web-2")["moves"]] == ["default/web-2"]
     typo = terminal.run("adopt", "web-2")
     assert typo.exit_code == 2
     assert "there are default/web-1, default/web-2" in typo.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from metacontroller_standin.api import Api
 from metacontroller_standin.memory_api import MemoryApi
-from poddnat.kube import KubeClient, KubeError, connect_to
+from poddnat.kube import KubeClient, KubeError, NotServedError, connect_to
 from tests.unit.odd_server import OddServer, odd_server
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ def test_list_tells_what_there_is_and_where_to_watch_from(
     kube: KubeClient, read: Callable[[KubeClient], object]
 ) -> None:
     assert read(kube) == (LIST["items"], "7")
+
+
+@pytest.mark.parametrize("read", [KubeClient.poddnats, lambda kube: kube.poddnat("a", "b")], ids=["list", "get"])
+def test_path_that_is_not_served_is_told_as_the_missing_crd(
+    server: OddServer, read: Callable[[KubeClient], object]
+) -> None:
+    server.status, server.body = 404, b"404 page not found\n"
+    with pytest.raises(NotServedError, match=r"^the CRD poddnats\.alibabacloud\.com is not installed; apply"):
+        read(KubeClient(connect_to(server.url)))
 
 
 def test_what_concerns_no_object_is_told_on_the_lease_once() -> None:
