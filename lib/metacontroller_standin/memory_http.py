@@ -302,9 +302,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
-        if seen == 0:
+        lists_first = query.values.get("sendInitialEvents") == "true"
+        if seen == 0 or lists_first:
             seen, objects = self.store.list_all(target.kind, target.namespace)
             self._stream(target, [("ADDED", target.shown(obj)) for obj in objects if query.selects(obj)])
+        if lists_first:  # As kubectl's informers want it: they wait for the end of the list.
+            metadata = {"resourceVersion": str(seen), "annotations": {"k8s.io/initial-events-end": "true"}}
+            self._stream(target, [("BOOKMARK", target.shown({"kind": target.kind.kind, "metadata": metadata}))])
         try:
             while not self.server.stopping and time.monotonic() < deadline and not self._client_is_gone():
                 seen, events = self._next_events(target, query, seen)
@@ -326,7 +330,7 @@ class Handler(BaseHTTPRequestHandler):
     def _stream(self, target: Target, events: list[tuple[str, Json]]) -> None:
         for name, obj in events:
             shown = obj if name == "ERROR" else self._cut(obj)
-            if name != "ERROR" and self._wants_table:
+            if name not in ("ERROR", "BOOKMARK") and self._wants_table:
                 shown = table(target.kind, target.version, [obj], revision=obj["metadata"]["resourceVersion"])
             line = json.dumps({"type": name, "object": shown}, separators=(",", ":")).encode() + b"\n"
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))

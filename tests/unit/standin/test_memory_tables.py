@@ -87,3 +87,12 @@ def test_pods_show_what_runs(memory: MemoryApi, api: Api) -> None:
     api.patch(pods, "web", {"status": status}, "default", "status")
     (row,) = read_table(memory, "/api/v1/pods")["rows"]
     assert row["cells"][:3] == ["web", "1/2", "Running"]
+
+
+def test_watch_that_lists_first_says_when_the_list_ends(memory: MemoryApi, api: Api) -> None:
+    api.create(api.resource("v1", "pods"), {"metadata": {"name": "web", "namespace": "default"}, "spec": {}})
+    path = "/api/v1/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1"
+    with urllib.request.urlopen(memory.url + path, timeout=5) as response:
+        events = [json.loads(line) for line in response.read().splitlines()]
+    assert [event["type"] for event in events] == ["ADDED", "BOOKMARK"]
+    assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
