@@ -17,18 +17,25 @@ Json = dict[str, Any]
 ACK: Json = yaml.safe_load(ACK_VALUES.read_text(encoding="utf-8"))
 
 
-def tree(folder: Path, values: Json = ACK) -> Path:
-    """Copy what a clone has, with this values file."""
+def tree(folder: Path) -> Path:
+    """Copy what a clone has."""
     shutil.copytree(BASE, folder / "metacontroller", ignore=shutil.ignore_patterns("chart"))
-    (folder / "metacontroller" / "values.yaml").write_text(yaml.safe_dump(values))
     return folder
 
 
 def overlay(folder: Path, namespace: str, components: list[str]) -> Path:
-    """Write an overlay beside a clone's manifests."""
-    (folder / "sites" / "a" / "own").mkdir(parents=True)
-    kind = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
-    (folder / "sites" / "a" / "own" / "kustomization.yaml").write_text(yaml.safe_dump({**kind, "namespace": namespace}))
+    """Write an overlay with a values file beside a clone's manifests."""
+    own = folder / "sites" / "a" / "own"
+    own.mkdir(parents=True)
+    (own / "ack-values.yaml").write_text(yaml.safe_dump(ACK))
+    secret = {"name": "poddnat-values", "files": ["values.yaml=ack-values.yaml"]}
+    content = {
+        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
+        "kind": "Component",
+        "namespace": namespace,
+        "secretGenerator": [{**secret, "options": {"disableNameSuffixHash": True}}],
+    }
+    (own / "kustomization.yaml").write_text(yaml.safe_dump(content))
     listed = ["own", *(f"../../metacontroller/{name}" for name in ["namespace", *components])]
     (folder / "sites" / "a" / "kustomization.yaml").write_text(
         yaml.safe_dump({"resources": ["../../metacontroller"], "components": listed})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -204,12 +203,10 @@ def uninstall(helm: Helm, installed: Installed) -> None:
 
 
 def uninstall_as_documented(helm: Helm, installed: Installed) -> None:
-    steps = commands(section(UNINSTALL, "First, in any case")) + commands(section(UNINSTALL, "With Helm"))
+    # tests/e2e/test_uninstall.py drains with the program.
+    steps = commands(section(UNINSTALL, "Without the program")) + commands(section(UNINSTALL, "With Helm"))
     for program, *arguments in steps:
-        if program == ".venv/bin/poddnat":
-            assert arguments == ["drain"]
-            drain(installed)
-        elif program == "helm":
+        if program == "helm":
             assert arguments == ["uninstall", "poddnat", "--namespace", SYSTEM]
             uninstall(helm, installed)
         else:
@@ -218,20 +215,6 @@ def uninstall_as_documented(helm: Helm, installed: Installed) -> None:
             wait = ["--wait=false"] if arguments[:2] == ["delete", "namespace"] else []
             installed.plane.kubectl(*arguments, *wait)
         installed.follow()
-
-
-def drain(installed: Installed) -> None:
-    """Run the command, while Metacontroller follows what it deletes."""
-    arguments = ["drain", "--yes", "--timeout=60", f"--kubeconfig={installed.plane.kubeconfig}"]
-    command = [sys.executable, "-m", "poddnat", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as draining:
-        while draining.poll() is None:
-            installed.follow()
-            time.sleep(0.1)
-        assert draining.stdout is not None
-        said = draining.stdout.read()
-    assert draining.returncode == 0, said
-    assert "it is safe to uninstall" in said
 
 
 def check_that_nothing_is_left(plane: ControlPlane, pods: int) -> None:

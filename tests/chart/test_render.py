@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from tests.chart import sources
 from tests.chart.clone import ACK, example, overlay, tree
 from tests.chart.helm import Objects, comparable, kustomize, values_in
 from tests.chart.sources import ACK_VALUES, BASE, CHART, FOR, ROOT
-from tests.unit.docs.pages import blocks, page
+from tests.unit.docs.pages import blocks, page, tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ BY_NAME: Json = {
     "tls": {"existingSecret": "poddnat-tls"},
     "monitoring": {"enabled": True},
 }
-COMPONENTS = ["monitoring", "token/by-name", "tls/by-name"]
+COMPONENTS = ["monitoring", "token", "tls"]
 
 # Both helm and kubectl are built with Go.
 real = pytest.mark.controlplane
@@ -116,16 +117,6 @@ def test_another_namespace_is_named_everywhere(helm: Helm, tmp_path: Path) -> No
 
 
 @real
-def test_components_with_files_follow_the_namespace(tmp_path: Path) -> None:
-    folder = tree(tmp_path)
-    for name in ("token/token", "token/accepted", "tls/tls.crt", "tls/tls.key", "tls/ca.crt"):
-        (folder / "metacontroller" / name).write_text(f"what is in {name}")
-    built = kustomize(overlay(folder, "public-ports", ["monitoring", "token", "tls"]))
-    assert "poddnat-system" not in json.dumps(list(built.values()))
-    assert {("Secret", "public-ports", "poddnat-tls"), ("Secret", "public-ports", "poddnat-token")} <= set(built)
-
-
-@real
 def test_namespace_that_is_named_too_late_is_refused(tmp_path: Path) -> None:
     folder = overlay(tree(tmp_path), "public-ports", [])
     file = folder / "kustomization.yaml"
@@ -154,17 +145,24 @@ def test_example_overlay_is_the_chart_with_the_same_choices(helm: Helm, tmp_path
 
 
 @real
-def test_example_overlay_may_have_a_values_file_of_its_own(tmp_path: Path) -> None:
+def test_example_overlay_may_make_its_secrets_from_files_of_its_own(tmp_path: Path) -> None:
     folder = example(tmp_path)
+    before = kustomize(folder)
     own = folder / "own" / "kustomization.yaml"
     text = own.read_text(encoding="utf-8")
-    comment = text[text.index("  #   secretGenerator:") : text.index("  - target:")]
-    generator = comment.replace("  #   ", "")
-    patch = text[text.index("  - target:") : text.index("  # Where Metacontroller runs")]
-    own.write_text(text.replace(patch, "") + generator)
+    comment = text[text.index("# secretGenerator:") : text.index("patches:")]
+    own.write_text(text.replace(comment, comment.replace("# ", "", 1).replace("\n# ", "\n")))
     (folder / "own" / "ack-values.yaml").write_text(yaml.safe_dump({**ACK, "clusterID": "another"}))
+    for name in ("token", "accepted", "tls.crt", "tls.key", "ca.crt"):
+        (folder / "own" / name).write_text(f"what is in {name}")
     built = kustomize(folder)
-    assert values_in(built["Secret", "public-ports", "poddnat-values"])["clusterID"] == "another"
+    values, token, tls = (
+        built.pop(("Secret", "public-ports", f"poddnat-{name}")) for name in ("values", "token", "tls")
+    )
+    assert values_in(values)["clusterID"] == "another"
+    assert set(token["data"]) == {"token", "accepted"}
+    assert set(tls["data"]) == {"tls.crt", "tls.key", "ca.crt"}
+    assert built == before
 
 
 def documented(name: str, words: str) -> str:
@@ -226,10 +224,15 @@ def _environment(objects: Objects) -> dict[str, Any]:
     return {one["name"]: one for one in container["env"]}
 
 
-def test_page_and_notes_tell_the_same_flags_of_metacontroller() -> None:
-    flags = yaml.safe_load(documented("install", "commandArgs"))["commandArgs"][3:]
-    overlay = yaml.safe_load(documented("install", "name: metacontroller"))["patches"][0]["patch"]
-    assert [one["value"] for one in yaml.safe_load(overlay)] == flags
+def test_examples_of_metacontroller_and_all_that_is_told_have_the_same_flags() -> None:
+    folder = BASE / "examples" / "metacontroller"
+    helm, overlay = (yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("helm", "kustomization"))
+    flags = helm["commandArgs"][-3:]
+    assert [one["value"] for one in yaml.safe_load(overlay["patches"][0]["patch"])] == flags
+    for language in ("en", "zh"):
+        rows = tables(page(f"docs/{language}/operators/install.md"))
+        told = re.findall(r"--[a-z][^ `]+", " ".join(row.split("|")[1] for table in rows for row in table))
+        assert told == flags, language
     notes = (CHART / "templates" / "NOTES.txt").read_text(encoding="utf-8")
     assert " ".join(flags) in notes
 
@@ -242,6 +245,13 @@ def test_what_users_make_is_left_alone_by_git() -> None:
         "metacontroller/chart/ack-values.yaml",
         "sites/a/kustomization.yaml",
         "sites/a/own/values.yaml",
+        "sites/a/own/token",
+        "sites/a/own/tls.key",
+        # Where earlier versions had them.
+        "metacontroller/values.yaml",
+        "metacontroller/token/token",
+        "metacontroller/token/accepted",
+        "metacontroller/tls/tls.key",
     ]
     for path in made:
         done = subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT, check=False)
@@ -329,7 +339,7 @@ def test_missing_values_are_told_all_at_once(helm: Helm) -> None:
 
 @real
 def test_values_that_are_not_filled_in_are_refused(helm: Helm) -> None:
-    said = refused(helm, yaml.safe_load((BASE / "values.yaml").read_text(encoding="utf-8")))
+    said = refused(helm, yaml.safe_load((BASE / "examples" / "ack-values.yaml").read_text(encoding="utf-8")))
     for key in ("/clusterID", "/regionID", "/vpcID", "/natgwId", "/zoneId"):
         assert key in said
 

@@ -40,7 +40,7 @@ THINKING = 12.0
 
 def documented() -> list[list[str]]:
     """Return the commands by which an installation from an overlay is uninstalled."""
-    return commands(section(UNINSTALL, "First, in any case")) + commands(section(UNINSTALL, "Without Helm"))
+    return commands(section(UNINSTALL, "First, in any case"))[:1] + commands(section(UNINSTALL, "Without Helm"))
 
 
 def carry_out(plane: ControlPlane, command: list[str]) -> str:

@@ -52,6 +52,8 @@ def install(controlplane: ControlPlane) -> str:
     """Install the project as its users do, on a cluster that has Metacontroller; return what kubectl prints."""
     controlplane.install_crds(*read(CRDS), *read(MANIFESTS / "crd.yaml"))
     printed = controlplane.kubectl("apply", "-k", str(MANIFESTS))
+    values = f"--from-file=values.yaml={EXAMPLES / 'values.yaml'}"
+    printed += controlplane.kubectl("create", "secret", "generic", "poddnat-values", values, f"--namespace={SYSTEM}")
     pods = controlplane.api.resource("v1", "pods")
     # Pod Security judges pods, not what makes them.
     wait_until(lambda: controlplane.api.list(pods, SYSTEM)["items"], 20, "the server's pod to be admitted")

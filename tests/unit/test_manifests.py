@@ -73,7 +73,7 @@ def served(method: str) -> set[str]:
 
 
 def test_kustomization_lists_every_manifest() -> None:
-    files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "values.yaml"}
+    files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml"}
     assert set(KUSTOMIZATION["resources"]) == files
 
 
@@ -86,33 +86,36 @@ def kustomize(folder: Path) -> dict[tuple[str, str], Json]:
 
 
 @pytest.mark.controlplane
-def test_kustomize_changes_nothing_but_image_and_secret() -> None:
+def test_kustomize_changes_nothing_but_the_image() -> None:
     built = kustomize(FOLDER)
-    secret = built.pop(next(key for key in built if key[0] == "Secret"))
     expected = {(item["kind"], item["metadata"]["name"]): item for item in MANIFESTS}
     deployment = built.pop(("Deployment", "poddnat"))
-    del expected["Deployment", "poddnat"]
-    assert built == expected
-    assert list(secret["data"]) == ["values.yaml"]
-    spec = deployment["spec"]["template"]["spec"]
-    assert spec["volumes"][0]["secret"]["secretName"] == secret["metadata"]["name"]
-    assert spec["containers"][0]["image"] == "poddnat:0.1.0"
+    image = deployment["spec"]["template"]["spec"]["containers"][0].pop("image")
+    assert (
+        image == f"{expected['Deployment', 'poddnat']['spec']['template']['spec']['containers'][0].pop('image')}:0.1.0"
+    )
+    assert deployment == expected.pop(("Deployment", "poddnat"))
 
 
 # The components
 
 
 def with_components(folder: Path) -> Path:
-    """Write into a new folder in this one what is installed with all components, their files made."""
-    folder /= "metacontroller"
-    shutil.copytree(FOLDER, folder)
-    files = {"token": ("token", "accepted"), "tls": ("tls.crt", "tls.key", "ca.crt")}
-    for component, names in files.items():
-        for name in names:
-            (folder / component / name).write_text(f"what is in {name}")
-    with (folder / "kustomization.yaml").open("a") as kustomization:
-        kustomization.write("components:\n  - monitoring\n  - token\n  - tls\n")
-    return folder
+    """Write into a new folder in this one what is installed with all components, and Secrets as they ask for."""
+    shutil.copytree(FOLDER, folder / "metacontroller")
+    site = folder / "sites" / "a"
+    site.mkdir(parents=True)
+    files = {"token": ["token", "accepted"], "tls": ["tls.crt", "tls.key", "ca.crt"]}
+    for name in (name for names in files.values() for name in names):
+        (site / name).write_text(f"what is in {name}")
+    options = {"namespace": NAMESPACE, "options": {"disableNameSuffixHash": True}}
+    content = {
+        "resources": ["../../metacontroller"],
+        "components": [f"../../metacontroller/{name}" for name in ("monitoring", *files)],
+        "secretGenerator": [{"name": f"poddnat-{name}", "files": names, **options} for name, names in files.items()],
+    }
+    (site / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    return site
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +185,9 @@ def test_prometheus_is_let_in_and_checks_the_certificate(secured: dict[tuple[str
 def test_secrets_of_users_stay_out_of_the_image_and_the_repository() -> None:
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
     left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8")
-    for path in ("token/token", "token/accepted", "tls/*.crt", "tls/*.key"):
+    for path in ("values.yaml", "chart/*-values.yaml", "token/token", "token/accepted", "tls/*.crt", "tls/*.key"):
         assert f"/metacontroller/{path}\n" in ignored
         assert f"\nmetacontroller/{path}\n" in left_out
-    assert "\nmetacontroller/values.yaml\n" in left_out
 
 
 # The controllers
@@ -294,13 +296,11 @@ def test_probes_ask_for_health_and_readiness() -> None:
 
 
 def test_server_reads_the_values_from_the_secret() -> None:
-    (generated,) = KUSTOMIZATION["secretGenerator"]
     (volume,) = pod_template()["spec"]["volumes"]
     (mount,) = container()["volumeMounts"]
-    assert generated["namespace"] == NAMESPACE
-    assert volume["secret"]["secretName"] == generated["name"]
+    assert volume["secret"]["secretName"] == "poddnat-values"
     assert mount["name"] == volume["name"]
-    assert container()["args"][:3] == ["serve", "--values", f"{mount['mountPath']}/{generated['files'][0]}"]
+    assert container()["args"][:3] == ["serve", "--values", f"{mount['mountPath']}/values.yaml"]
 
 
 def test_replicas_share_the_lease_of_the_services_name_and_know_who_they_are() -> None:
@@ -366,7 +366,7 @@ def test_example_values_can_be_used() -> None:
 
 def test_shipped_values_want_filling_in() -> None:
     with pytest.raises(ValuesError) as caught:
-        load(FOLDER / "values.yaml")
+        load(EXAMPLES / "ack-values.yaml")
     places = [problem.partition(":")[0] for problem in caught.value.problems]
     assert places == [
         "clusterID",

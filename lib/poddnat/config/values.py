@@ -115,7 +115,7 @@ def load_text(text: str, source: str) -> Values:
     if len(documents) > 1:
         raise ValuesError(source, [f"it has {len(documents)} documents, parted by ---; leave one"])
     if not documents or documents[0][0] is None:
-        raise ValuesError(source, ["it is empty; metacontroller/values.yaml shows what it has to say"])
+        raise ValuesError(source, ["it is empty; metacontroller/examples/ack-values.yaml shows what it has to say"])
     content, oddities = documents[0]
     if wrong := [str(oddity) for oddity in oddities if is_relevant(oddity)]:
         raise ValuesError(source, sorted({*wrong, *problems_of(content)}))

@@ -178,7 +178,7 @@ def test_check_config_shows_the_pool() -> None:
 
 
 def test_check_config_refuses_the_file_that_is_still_to_be_filled_in() -> None:
-    result = run("check-config", "--values", MANIFESTS / "values.yaml")
+    result = run("check-config", "--values", EXAMPLES / "ack-values.yaml")
     assert result.exit_code == 2
     for key in ("clusterID", "regionID", "vpcID", "natGwPool[0].natgwId", "natGwPool[0].zoneId"):
         assert key in result.output

@@ -38,7 +38,7 @@ def simulated(name: str) -> list[Json]:
 
 def test_each_is_in_the_page() -> None:
     for path in EXAMPLES.iterdir():
-        if path.name != "values.yaml":  # what operators fill in
+        if path.name not in {"ack-values.yaml", "emulator.yaml", "metacontroller", "values.yaml"}:  # for operators
             assert f"../../../metacontroller/examples/{path.name}" in RECIPES, path.name
 
 

@@ -298,6 +298,7 @@ RUN = {
     },
     "docs/en/operators/uninstall.md": {
         "First, in any case": "tests/e2e/test_uninstall.py",
+        "Without the program": "tests/chart/test_cluster.py",
         "With Helm": "tests/chart/test_cluster.py",
         "Without Helm": "tests/e2e/test_uninstall.py",
     },
@@ -329,5 +330,5 @@ def own_text(text: str, title: str) -> str:
 
 def test_values_file_that_the_page_has_copied_is_there() -> None:
     copied = commands(section(page("operators/install"), "Values file"))[0]
-    assert copied == ["cp", "metacontroller/values.yaml", "ack-values.yaml"]
+    assert copied == ["cp", "metacontroller/examples/ack-values.yaml", "ack-values.yaml"]
     assert (ROOT / copied[1]).exists()
