@@ -1,4 +1,4 @@
-"""`poddnat try`, with a real kubectl: what docs/try.md tells people to type."""
+"""`poddnat try`, with a real kubectl: what docs/en/operators/try.md tells people to type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.controlplane
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "try.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "en" / "operators" / "try.md").read_text(encoding="utf-8")
 
 
 class Trial:

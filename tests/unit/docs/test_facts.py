@@ -268,7 +268,9 @@ def test_commands_have_the_options_that_pages_give_them() -> None:
     given = [arguments for arguments in programs(ALL) if arguments[0] in known]
     assert len(given) > 20
     for name, *arguments in given:
-        options = {option for parameter in known[name].params for option in parameter.opts}
+        options = {
+            option for parameter in known[name].params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         assert {word.partition("=")[0] for word in arguments if re.match(r"--?[a-z]", word)} <= options, (
             name,
             arguments,
@@ -295,6 +297,12 @@ RUN = {
         "Credentials of the cloud": "tests/chart/test_cluster.py",
         "TLS": "tests/chart/test_cluster.py",
         "Token": "tests/chart/test_cluster.py",
+    },
+    "docs/en/operators/try.md": {
+        "A cluster to try things in": "tests/e2e/test_try.py",
+        "Your own manifests": "tests/unit/cli/test_simulate.py",
+        "With your own server": "tests/e2e/test_try.py",
+        "The emulator alone": "tests/e2e/test_try.py",
     },
     "docs/en/operators/uninstall.md": {
         "First, in any case": "tests/e2e/test_uninstall.py",
