@@ -97,6 +97,10 @@ class Server(ThreadingHTTPServer):
         self.stopping = True
         with self.store.changed:
             self.store.changed.notify_all()
+        self.break_connections()
+
+    def break_connections(self) -> None:
+        """Break every connection, as a load balancer does that is replaced."""
         with self._lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):
@@ -121,6 +125,15 @@ class MemoryApi(Running):
             threading.Thread(target=self._server.serve_forever, args=(0.05,), name="memory-api"),
             threading.Thread(target=self._collect_garbage, name="memory-gc"),
         ]
+
+    def break_connections(self) -> None:
+        """Break every connection: clients have to connect, and list, anew."""
+        self._server.break_connections()
+
+    def add(self, api_version: str, plural: str, obj: Json) -> Json:
+        """Put an object in place, as etcd would have it: nothing is checked, and what the system writes is kept."""
+        group, _, version = api_version.rpartition("/")
+        return self.store.add(self._catalogue.find(group, version, plural), obj)
 
     def register_crd(self, crd: Json) -> None:
         """Serve the resource that a CustomResourceDefinition describes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import select
 import socket
@@ -239,14 +240,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def _list(self, target: Target, query: Query, *, as_table: bool) -> Json:
         revision, objects = self.store.list_all(target.kind, target.namespace)
+        chosen = [obj for obj in objects if query.selects(obj)]
         if as_table:
-            chosen = [obj for obj in objects if query.selects(obj)]
             return table(target.kind, target.version, chosen, revision=str(revision))
+        metadata = {"resourceVersion": str(revision)}
+        if token := query.values.get("continue"):
+            metadata["resourceVersion"], _, last = token.partition(" ")
+            chosen = chosen[bisect.bisect_right(chosen, last, key=_place) :]
+        limit = int(query.values.get("limit") or 0)
+        if limit and len(chosen) > limit:
+            chosen = chosen[:limit]
+            metadata["continue"] = f"{metadata['resourceVersion']} {_place(chosen[-1])}"
         return {
             "apiVersion": target.kind.api_version(target.version),
             "kind": f"{target.kind.kind}List",
-            "metadata": {"resourceVersion": str(revision)},
-            "items": [self._cut(target.shown(obj)) for obj in objects if query.selects(obj)],
+            "metadata": metadata,
+            "items": [self._cut(target.shown(obj)) for obj in chosen],
         }
 
     def _got(self, target: Target) -> Json:
@@ -352,6 +361,11 @@ def _event(target: Target, query: Query, change: Change) -> tuple[str, Json] | N
         return None
     last = change.after if change.after is not None else before
     return ("DELETED", target.shown(last))
+
+
+def _place(obj: Json) -> str:
+    """Say where an object stands in a list; a space comes before all that names may hold."""
+    return f"{obj['metadata'].get('namespace', '')} {obj['metadata']['name']}"
 
 
 def _visible(target: Target, query: Query, obj: Json | None) -> bool:

@@ -152,6 +152,13 @@ class Store:
                 self._on_orphaned(kind, key)
             return obj
 
+    def add(self, kind: ServedKind, obj: Json) -> Json:
+        """Put an object in place as it is, with a uid of its own where it has none."""
+        obj["metadata"].setdefault("uid", str(uuid.uuid4()))
+        with self.changed:
+            self._put(kind, (obj["metadata"].get("namespace", ""), obj["metadata"]["name"]), None, obj)
+        return obj
+
     def _check_namespace(self, kind: ServedKind, namespace: str, metadata: Json) -> None:
         if not kind.namespaced:
             metadata.pop("namespace", None)

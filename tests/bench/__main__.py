@@ -14,7 +14,16 @@ from concurrent.futures import ProcessPoolExecutor
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import allocation, gateways, hook_calls, in_virtual_time, plots, whole_controller, worlds
+from tests.bench import (
+    allocation,
+    gateways,
+    hook_calls,
+    in_virtual_time,
+    large_cluster,
+    plots,
+    whole_controller,
+    worlds,
+)
 from tests.bench.gateways import EXACT_SETTLE, SETTLE
 from tests.bench.in_virtual_time import CYCLES
 from tests.bench.plots import BUILD
@@ -116,6 +125,7 @@ def _at_rest() -> Figures:
 _ALONE: list[Part] = [
     ("hook calls", f"{PODDNATS:,} PodDNATs", _hooks),
     ("choosing ports", f"{allocation.IN_USE:,} in use", allocation.measure),
+    ("a large cluster", f"{large_cluster.PODS:,} pods, {large_cluster.ASKING:,} ask for ports", large_cluster.measure),
 ]
 _ON_THE_CLOCK: list[Part] = [
     ("an old gateway, 200 entries", f"{EXACT_SETTLE} s ± 30 %", _old_gateway),

@@ -52,13 +52,13 @@ def measure(poddnats: int) -> HookFigures:
     with MemoryApi() as memory, Api(memory.url) as api:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
         stub = EmulatedCloud("", ("ngw-bench0",))
-        objects = [_create(api, stub, number) for number in range(poddnats)]
+        objects = [create(api, stub, number) for number in range(poddnats)]
         rules = [stub.rule(0, number) for number in range(poddnats)]
         names = [Ownership(CLUSTER).name_of(poddnat["metadata"]["uid"]) for _, poddnat in objects]
         with emulated_cloud(settle=0.1, entries=rules, names=names) as emulated:
             started_at = time.monotonic()
-            with _server(memory.url, emulated) as (url, pid):
-                _settle(url, objects)
+            with server(memory.url, emulated) as (url, pid):
+                settle(url, objects[-1][1])
                 start_seconds = time.monotonic() - started_at
                 pods = [_pod_request(pod, poddnat) for pod, poddnat in objects]
                 parents = [_poddnat_request(poddnat) for _, poddnat in objects]
@@ -78,7 +78,7 @@ def percentile(times: list[float], share: int) -> float:
     return statistics.quantiles(times, n=100)[share - 1]
 
 
-def _create(api: Api, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
+def create(api: Api, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
     rule = stub.rule(0, number)
     mapping = PortMapping(rule.external_ports, rule.internal_ports, Transport.TCP)
     working = [WorkingPort(rule.external_ip, rule.internal_ip, mapping, (f"fwd-{number}",))]
@@ -106,13 +106,14 @@ def _create(api: Api, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
 
 
 @contextmanager
-def _server(api_url: str, emulated: EmulatedCloud) -> Iterator[tuple[str, int]]:
+def server(api_url: str, emulated: EmulatedCloud, *arguments: str) -> Iterator[tuple[str, int]]:
     listen = f"127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig, values = Path(folder, "kubeconfig"), Path(folder, "values.yaml")
         kubeconfig.write_text(yaml.safe_dump(_kubeconfig(api_url)), encoding="utf-8")
         values.write_text(yaml.safe_dump(emulated.values_file), encoding="utf-8")
         command = ["serve", "--values", str(values), "--listen", listen, "--kubeconfig", str(kubeconfig)]
+        command += arguments
         program = subprocess.Popen([sys.executable, "-m", "poddnat", *command], stderr=subprocess.DEVNULL)
         try:
             yield f"http://{listen}", program.pid
@@ -132,9 +133,9 @@ def _kubeconfig(url: str) -> Json:
     }
 
 
-def _settle(url: str, objects: list[tuple[Json, Json]]) -> None:
+def settle(url: str, poddnat: Json) -> None:
     """Wait until the server has read the cluster and the cloud: until it finds a PodDNAT's entry working."""
-    request = _poddnat_request(objects[-1][1])
+    request = _poddnat_request(poddnat)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:

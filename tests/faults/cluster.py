@@ -114,9 +114,12 @@ class SmallCluster(KubeClient):
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
         self.events.setdefault((regarding["metadata"]["uid"], reason, message), self._scheduler.clock.now)
 
-    def pods_metadata(self) -> tuple[list[Json], str]:
+    def list_pods(self, on_pod: Callable[[Json], None]) -> str:
         self._ask_nothing_away()
-        return copied(list(self.pods.values())), self._pod_log.version
+        version = self._pod_log.version
+        for pod in copied(list(self.pods.values())):
+            on_pod(pod)
+        return version
 
     def watch_pods(self, resource_version: str, on_event: Callable[[str, Json], None]) -> str:
         return self._watch(self._pod_log, resource_version, on_event)

@@ -12,11 +12,19 @@ if TYPE_CHECKING:
 
 
 class OddServer(ThreadingHTTPServer):
-    """Answers with ``status`` and ``body``, of which the last ``lost`` bytes get lost on the way."""
+    """Answers with ``status`` and ``body``, of which the last ``lost`` bytes get lost on the way.
+
+    Before that, it answers with each of ``first``.
+    """
 
     status = 200
     body = b""
     lost = 0
+    asked = 0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.first: list[bytes] = []
 
     @property
     def url(self) -> str:
@@ -29,7 +37,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = self.server.body
+        self.server.asked += 1
+        body = self.server.first.pop(0) if self.server.first else self.server.body
         self.send_response(self.server.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -46,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def odd_server() -> Iterator[OddServer]:
     """Run one for a test."""
-    with OddServer(("127.0.0.1", 0), _Handler) as server:
+    with OddServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -68,7 +68,13 @@ class Drain:
         Raises:
             KubeError: the API server did not do it.
         """
-        pods = [pod for pod in self._cluster.pods_metadata()[0] if set(SHOWN) & set(annotations_of(pod))]
+        pods: list[Manifest] = []
+
+        def keep_ours(pod: Manifest) -> None:
+            if set(SHOWN) & set(annotations_of(pod)):
+                pods.append(pod)
+
+        self._cluster.list_pods(keep_ours)
         for pod in pods:
             self._cluster.clear_pod(pod)
         return len(pods)

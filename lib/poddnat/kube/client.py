@@ -114,17 +114,25 @@ class KubeClient:
         Raises:
             KubeError: the API server did not answer, or refused.
         """
+        items: list[Manifest] = []
+        listing = self._custom.list_cluster_custom_object
         with _crd_named():
-            items, version = self._list(self._custom.list_cluster_custom_object, GROUP, _VERSION, PLURAL)
-        return list(map(poddnat_as_read, items)), version
+            version = self._list(
+                listing, GROUP, _VERSION, PLURAL, on_item=lambda item: items.append(poddnat_as_read(item))
+            )
+        return items, version
 
-    def pods_metadata(self) -> tuple[list[Manifest], str]:
-        """List the metadata of all pods, with the resource version to watch from.
+    def list_pods(self, on_pod: Callable[[Manifest], None]) -> str:
+        """List the metadata of all pods, one page after the other: a cluster's pods are more than memory should hold.
+
+        ``on_pod`` gets each. Returns the resource version to watch from. When a later page fails, some pods have been
+        given already.
 
         Raises:
             KubeError: the API server did not answer, or refused.
         """
-        return self._list(self._core.list_pod_for_all_namespaces, _headers={"Accept": _METADATA_OF_LIST})
+        accepted = {"Accept": _METADATA_OF_LIST}
+        return self._list(self._core.list_pod_for_all_namespaces, on_item=on_pod, _headers=accepted)
 
     def workload(self, api_version: str, kind: str, namespace: str, name: str) -> Manifest | None:
         """Read a StatefulSet or its like, in this API version or, where it is no longer served, another; None: gone.
@@ -323,16 +331,19 @@ class KubeClient:
                 return None
             raise
 
-    def _list(self, call: Callable[..., Any], *args: str, **options: object) -> tuple[list[Manifest], str]:
-        """List in pages; gives the resource version to watch from, too."""
-        items: list[Manifest] = []
+    def _list(
+        self, call: Callable[..., Any], *args: str, on_item: Callable[[Manifest], None], **options: object
+    ) -> str:
+        """List in pages, each handed on before the next one is asked for; gives the version to watch from."""
         token: str | None = None
         while True:
             page = self._get(call, *args, limit=_PAGE, _continue=token, **options)
-            items.extend(page.get("items") or [])  # an empty list of metadata comes as null
+            for item in page.get("items") or []:  # an empty list of metadata comes as null
+                on_item(item)
             token = page["metadata"].get("continue")
             if not token:
-                return items, page["metadata"]["resourceVersion"]
+                version: str = page["metadata"]["resourceVersion"]
+                return version
 
     def _get(self, call: Callable[..., Any], *args: object, **options: object) -> Manifest:
         """Read the API server's own JSON, which the client's models would only take apart and rename."""

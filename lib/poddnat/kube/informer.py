@@ -48,7 +48,7 @@ class Informer:
     def __init__(
         self,
         what: str,
-        list_all: Callable[[], tuple[list[Manifest], str]],
+        list_all: Callable[[Callable[[Manifest], None]], str],
         watch: Callable[[str, Callable[[str, Manifest], None]], str],
     ) -> None:
         """Name the objects for logs (``what``), and the ``KubeClient``'s calls that list and watch them."""
@@ -100,8 +100,7 @@ class Informer:
             before, version = version, ""
             try:
                 if not before:
-                    items, before = self._list_all()
-                    self._replace(items, handle)
+                    before = self._list(handle)
                     synced.set()
                     attempts.worked()
                 version = self._watch(before, handle)
@@ -115,13 +114,18 @@ class Informer:
             else:  # A watch that ends without news may be refused each time, and so may be one of a version too old.
                 stopping.wait(backoff.failed())
 
-    def _replace(self, items: list[Manifest], handle: Callable[[str, Manifest], None]) -> None:
-        listed = {item["metadata"]["uid"] for item in items}
-        deleted = [item for item in self._stored() if item["metadata"]["uid"] not in listed]
-        for item in items:
+    def _list(self, handle: Callable[[str, Manifest], None]) -> str:
+        """Take over what is listed, each at once, and then what is gone: the store's memory is all that this takes."""
+        unlisted = {item["metadata"]["uid"]: item for item in self._stored()}
+
+        def on_listed(item: Manifest) -> None:
+            unlisted.pop(item["metadata"]["uid"], None)
             handle("ADDED", item)
-        for item in deleted:
+
+        version = self._list_all(on_listed)
+        for item in unlisted.values():
             handle("DELETED", item)
+        return version
 
     def _handle(self, stopping: threading.Event, kind: str, item: Manifest) -> None:
         with self._handling:
@@ -130,7 +134,7 @@ class Informer:
                 self._apply(kind, item)
 
 
-def _oldest_claims_first(kube: KubeClient) -> tuple[list[Manifest], str]:
+def _oldest_claims_first(kube: KubeClient, on_poddnat: Callable[[Manifest], None]) -> str:
     """List all PodDNATs in the order in which they ask for their ports.
 
     Whoever edits a spec asks for something new; that its status is of an older generation gives it away.
@@ -140,7 +144,11 @@ def _oldest_claims_first(kube: KubeClient) -> tuple[list[Manifest], str]:
     def place(item: Manifest) -> tuple[bool, str]:
         return not is_current(item), item["metadata"].get("creationTimestamp") or ""
 
-    return sorted(items, key=place), version
+    items.sort(key=place)
+    items.reverse()
+    while items:  # Each takes the place of what is stored of it, so that not all are there twice.
+        on_poddnat(items.pop())
+    return version
 
 
 class PodDNATInformer(Informer):
@@ -220,7 +228,7 @@ class PodInformer(Informer):
 
         ``on_opt_out`` gets those of each that has lost the request and shows nothing of ours: no hook is called for it.
         """
-        super().__init__("pods", kube.pods_metadata, kube.watch_pods)
+        super().__init__("pods", kube.list_pods, kube.watch_pods)
         self._on_delete = on_delete
         self._on_opt_out = on_opt_out
         self._store: dict[str, Manifest] = {}

@@ -32,9 +32,15 @@ def kube(server: OddServer) -> KubeClient:
     return KubeClient(connect_to(server.url))
 
 
+def listed_pods(kube: KubeClient) -> tuple[list[object], str]:
+    pods: list[object] = []
+    version = kube.list_pods(pods.append)
+    return pods, version
+
+
 READS = {
     "PodDNATs": KubeClient.poddnats,
-    "pods": KubeClient.pods_metadata,
+    "pods": listed_pods,
     "pod": lambda kube: kube.pod("default", "web-1"),
 }
 
@@ -48,7 +54,7 @@ def test_answer_that_breaks_off_is_no_answer(
         read(kube)
 
 
-@pytest.mark.parametrize("read", [KubeClient.poddnats, KubeClient.pods_metadata], ids=["PodDNATs", "pods"])
+@pytest.mark.parametrize("read", [KubeClient.poddnats, listed_pods], ids=["PodDNATs", "pods"])
 def test_list_tells_what_there_is_and_where_to_watch_from(
     kube: KubeClient, read: Callable[[KubeClient], object]
 ) -> None:
@@ -62,6 +68,14 @@ def test_path_that_is_not_served_is_told_as_the_missing_crd(
     server.status, server.body = 404, b"404 page not found\n"
     with pytest.raises(NotServedError, match=r"^the CRD poddnats\.alibabacloud\.com is not installed; apply"):
         read(KubeClient(connect_to(server.url)))
+
+
+def test_pods_of_a_page_are_handed_on_before_the_next_page_is_asked_for(server: OddServer, kube: KubeClient) -> None:
+    first = {"metadata": {"continue": "more"}, "items": [{"metadata": {"name": "web-0"}}]}
+    server.first = [json.dumps(first).encode()]
+    handed_on: list[tuple[str, int]] = []
+    kube.list_pods(lambda pod: handed_on.append((pod["metadata"]["name"], server.asked)))
+    assert handed_on == [("web-0", 1), ("web-1", 2)]
 
 
 def test_what_concerns_no_object_is_told_on_the_lease_once() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.kube import KubeClient, KubeError, PodDNATInformer
+from poddnat.api import POD_DNAT
+from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,19 @@ class FakeKube(KubeClient):
         self.failing = False
         self.end_of_watch: Callable[[str], str] = lambda version: version
         self.quiet = threading.Event()
+        self.pods: list[Json] = []
+        self.listings_that_break_off = 0
+
+    def list_pods(self, on_pod: Callable[[Json], None]) -> str:
+        for pod in self.pods:
+            on_pod(pod)
+            if self.listings_that_break_off:
+                self.listings_that_break_off -= 1
+                raise KubeError("The provided continue parameter is too old to display a consistent list result.")
+        return "1"
+
+    def watch_pods(self, resource_version: str, on_event: Callable[[str, Json], None]) -> str:  # noqa: ARG002
+        return self.hang(resource_version)
 
     def poddnats(self) -> tuple[list[Json], str]:
         self.lists += 1
@@ -113,3 +128,47 @@ def test_informer_started_again_has_synced_only_after_another_list() -> None:
         kube.failing = False
         wait_until(lambda: informer.has_synced, 5, "the list")
         assert kube.lists >= 2
+
+
+def pod(name: str, **annotations: str) -> Json:
+    return {"metadata": {"namespace": "default", "name": name, "uid": f"uid-{name}", "annotations": annotations}}
+
+
+@contextmanager
+def informing_of_pods(kube: FakeKube) -> Iterator[tuple[PodInformer, list[str]]]:
+    gone: list[str] = []
+    informer = PodInformer(kube, lambda _namespace, name, _uid: gone.append(name))
+    informer.start()
+    try:
+        yield informer, gone
+    finally:
+        informer.stop()
+        kube.quiet.set()
+
+
+def test_nothing_is_kept_of_pods_that_ask_for_no_ports() -> None:
+    class Pod(dict[str, Any]):
+        """A pod of whom it can be known whether somebody keeps it."""
+
+    kube = FakeKube()
+    others = [Pod(pod("db-0", **{"checksum/config": "1"})), Pod(pod("db-1"))]
+    kept = [weakref.ref(other) for other in others]
+    kube.pods = [pod("web-0", **{POD_DNAT: "true", "checksum/config": "1"}), *others]
+    with informing_of_pods(kube) as (informer, _):
+        wait_until(lambda: informer.has_synced, 5, "the list")
+        assert informer.all() == [pod("web-0", **{POD_DNAT: "true"})]
+        kube.pods.clear()
+        others.clear()
+        wait_until(lambda: [ref() for ref in kept] == [None, None], 5, "the others to be forgotten")
+
+
+def test_list_that_breaks_off_between_pages_begins_anew_and_misses_no_deletion() -> None:
+    kube = FakeKube()
+    kube.pods = [pod("web-0", **{POD_DNAT: "true"}), pod("web-1", **{POD_DNAT: "true"})]
+    with informing_of_pods(kube) as (informer, gone):
+        wait_until(lambda: informer.has_synced, 5, "the list")
+        del kube.pods[1]
+        kube.listings_that_break_off = 1
+        informer.start()
+        wait_until(lambda: informer.has_synced, 5, "the second list")
+        assert (gone, informer.is_alive("uid-web-0")) == (["web-1"], True)

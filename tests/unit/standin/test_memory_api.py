@@ -224,6 +224,20 @@ def test_lists_are_narrowed_by_labels_and_fields(api: Api) -> None:
     assert names(fieldSelector="metadata.name=c,metadata.namespace=default") == ["c"]
 
 
+def test_a_list_is_given_in_pages_of_the_size_asked_for(official: Any, api: Api) -> None:
+    for name in ("b", "a", "a-b", "c", "d"):
+        api.create(api.resource("v1", "pods"), pod(name))
+    core = client.CoreV1Api(official)
+    pages, token = [], None
+    while True:
+        page = core.list_pod_for_all_namespaces(limit=2, _continue=token)
+        pages.append([item.metadata.name for item in page.items])
+        token = page.metadata._continue
+        if not token:
+            break
+    assert pages == [["a", "a-b"], ["b", "c"], ["d"]]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
