@@ -1,12 +1,13 @@
 """What a pod asks for, what it is given, and which ports it can go on using when it asks for something else. Pure."""
 
+import bisect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
 from poddnat.api import PodDNAT
-from poddnat.model import ExposedPort, PortMapping, Ports
+from poddnat.model import ExposedPort, PortMapping, Ports, Protocol
 from poddnat.placement import AddressKey
 from poddnat.ports.allocator import Shape, Slot, shape_of
 
@@ -95,15 +96,15 @@ def reusable_mappings(
         by_internal.setdefault(mapping.internal, []).append(mapping)
     unchanged = {mapping.item for mapping in current}
     found: list[PortMapping | None] = [None] * len(items)
-    taken: list[Slot] = []
+    taken = _Taken()
     # Unchanged items come first: they must not lose a port to a changed one.
     for index in sorted(range(len(items)), key=lambda index: items[index] not in unchanged):
         item = items[index]
         for mapping in by_internal.get(item.ports, ()):
             same = mapping_to(mapping.external, item)
-            if item.overlaps(mapping.item) and not _overlap(same.slots, taken) and may_have(same):
+            if item.overlaps(mapping.item) and not taken.overlap(same.slots) and may_have(same):
                 found[index] = same
-                taken += same.slots
+                taken.add(same.slots)
                 break
     return found
 
@@ -118,5 +119,20 @@ def slots_of(mappings: Iterable[PortMapping]) -> tuple[Slot, ...]:
     return tuple(slot for mapping in mappings for slot in mapping.slots)
 
 
-def _overlap(some: Sequence[Slot], others: Sequence[Slot]) -> bool:
-    return any(kind is other and ports.overlaps(part) for ports, kind in some for part, other in others)
+class _Taken:
+    """Ports none of which overlap, each protocol's in order: a list of 1,000 items is compared with neighbours only."""
+
+    def __init__(self) -> None:
+        self._ports: dict[Protocol, list[Ports]] = {}
+
+    def add(self, slots: Iterable[Slot]) -> None:
+        for ports, protocol in slots:
+            bisect.insort(self._ports.setdefault(protocol, []), ports)
+
+    def overlap(self, slots: Iterable[Slot]) -> bool:
+        return any(self._overlaps(ports, self._ports.get(protocol, [])) for ports, protocol in slots)
+
+    @staticmethod
+    def _overlaps(ports: Ports, taken: Sequence[Ports]) -> bool:
+        at = bisect.bisect_left(taken, ports)
+        return any(ports.overlaps(one) for one in taken[max(0, at - 1) : at + 1])
