@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,3 +41,19 @@ def test_package_says_what_it_is_for(package: str) -> None:
     told = ast.get_docstring(ast.parse((LIB / package / "__init__.py").read_text(encoding="utf-8")))
     assert told is not None
     assert told.count(".") >= 3, told
+
+
+def test_server_loads_no_library_for_what_it_never_calls() -> None:
+    program = """
+import sys
+import hooks.replica
+from poddnat.cli import main
+from poddnat.kube import KubeClient, connect_to
+KubeClient(connect_to("http://127.0.0.1:1"))
+print(*sys.modules)
+"""
+    where = {"PYTHONPATH": f"{ROOT / 'lib'}:{ROOT}", "PATH": ""}
+    ran = subprocess.run([sys.executable, "-c", program], env=where, capture_output=True, text=True, check=True)
+    loaded = ran.stdout.split()
+    assert "kubernetes.client.api.core_v1_api" not in loaded
+    assert len([module for module in loaded if module.startswith("kubernetes.client.models.")]) < 40

@@ -6,6 +6,7 @@ as absent: so the rest of such an object is used all the same, what is wrong is 
 """
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -15,6 +16,24 @@ from jsonschema import Draft202012Validator
 from poddnat.files import SCHEMAS
 
 Read = Callable[[Any], Any]
+
+_METADATA = (
+    "namespace",
+    "name",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "annotations",
+    "labels",
+    "ownerReferences",
+    "finalizers",
+)
+_LAST_APPLIED = frozenset(
+    {"kubectl.kubernetes.io/last-applied-configuration", "metacontroller.k8s.io/last-applied-configuration"}
+)
+"""Annotations that hold the whole object once more, for those who apply it."""
 
 _TYPES = {"string": str, "integer": int, "object": dict, "array": list}
 
@@ -29,10 +48,33 @@ def without_nulls(value: Any) -> Any:
 
 
 def poddnat_as_read(served: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a PodDNAT without nulls, and of its spec and status only those fields that are read and have their type."""
-    others = {key: without_nulls(part) for key, part in served.items() if key not in ("spec", "status")}
-    parts = {key: read(served[key]) for key, read in _poddnat().items() if isinstance(served.get(key), dict)}
-    return {**{key: part for key, part in others.items() if part is not None}, **parts}
+    """Copy a PodDNAT without nulls, and of it only those fields that are read and, in spec and status, have their type.
+
+    Very many are kept, so equal texts of all of them are one.
+    """
+    kept = {key: without_nulls(part) for key, part in served.items() if key not in ("metadata", "spec", "status")}
+    if isinstance(served.get("metadata"), dict):
+        kept["metadata"] = _metadata(served["metadata"])
+    parts = {key: reader(served[key]) for key, reader in _poddnat().items() if isinstance(served.get(key), dict)}
+    read: dict[str, Any] = _interned({**{key: part for key, part in kept.items() if part is not None}, **parts})
+    return read
+
+
+def _metadata(served: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = without_nulls({key: served[key] for key in _METADATA if key in served})
+    if isinstance(kept.get("annotations"), dict):
+        kept["annotations"] = {key: text for key, text in kept["annotations"].items() if key not in _LAST_APPLIED}
+    return kept
+
+
+def _interned(value: Any) -> Any:
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {sys.intern(key): _interned(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_interned(part) for part in value]
+    return value
 
 
 def preserved_status(observed: Mapping[str, Any]) -> dict[str, Any]:

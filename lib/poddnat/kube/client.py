@@ -18,7 +18,9 @@ from kubernetes.client.exceptions import ApiException
 from poddnat import timestamps
 from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of, poddnat_as_read, without_nulls
 from poddnat.error_texts import why_no_answer
+from poddnat.kube.core_api import CoreApi
 from poddnat.kube.intervals import EVENT_TTL, REQUEST_TIMEOUT, WATCH_TIMEOUT
+from poddnat.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class KubeClient:
         self, api: client.ApiClient, *, component: str = "poddnat", clock: Callable[[], float] = time.monotonic
     ) -> None:
         """``component`` is named as the source of events."""
-        self._core = client.CoreV1Api(api)
+        self._core = CoreApi(api)
         self._custom = client.CustomObjectsApi(api)
         self._coordination = client.CoordinationV1Api(api)
         self._apis = client.ApisApi(api)
@@ -198,7 +200,6 @@ class KubeClient:
             metadata["namespace"],
             {"metadata": {"uid": metadata["uid"]}, "status": {"conditions": [condition]}},
             _content_type="application/strategic-merge-patch+json",
-            _preload_content=False,
         )
 
     def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:
@@ -244,7 +245,6 @@ class KubeClient:
             namespace,
             {"metadata": {"annotations": {RESYNC_TRIGGERED_AT: now}}},
             _content_type="application/merge-patch+json",
-            _preload_content=False,
         )
 
     def warn(self, regarding: Mapping[str, Any], reason: str, message: str) -> None:
@@ -273,26 +273,24 @@ class KubeClient:
         if lease is not None:
             self.warn({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease}, reason, message)
 
-    def _warning(self, regarding: Mapping[str, Any], name: str, reason: str, message: str) -> client.CoreV1Event:
-        metadata, now = regarding["metadata"], timestamps.now()
-        return client.CoreV1Event(
-            metadata=client.V1ObjectMeta(name=name, namespace=metadata["namespace"]),
-            involved_object=client.V1ObjectReference(
-                api_version=regarding["apiVersion"],
-                kind=regarding["kind"],
-                name=metadata["name"],
-                namespace=metadata["namespace"],
-                uid=metadata["uid"],
-            ),
-            type="Warning",
-            reason=reason,
-            message=message[:1024],
-            count=1,
-            first_timestamp=now,
-            last_timestamp=now,
-            source=client.V1EventSource(component=self._component),
-            reporting_component=self._component,
-        )
+    def _warning(self, regarding: Mapping[str, Any], name: str, reason: str, message: str) -> Manifest:
+        metadata, now = regarding["metadata"], rfc3339(timestamps.now())
+        return {
+            "metadata": {"name": name, "namespace": metadata["namespace"]},
+            "involvedObject": {
+                "apiVersion": regarding["apiVersion"],
+                "kind": regarding["kind"],
+                **{key: metadata[key] for key in ("name", "namespace", "uid")},
+            },
+            "type": "Warning",
+            "reason": reason,
+            "message": message[:1024],
+            "count": 1,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
+        }
 
     def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
         """Watch PodDNATs for a few minutes; ``on_event`` gets ADDED, MODIFIED or DELETED and the object.

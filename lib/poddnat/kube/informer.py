@@ -9,6 +9,7 @@ connection that has died in silence. This one can go once that is mended there.
 """
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Collection
 from functools import partial
@@ -195,7 +196,6 @@ class PodDNATInformer(Informer):
 
     def _apply(self, kind: str, item: Manifest) -> None:
         metadata = item["metadata"]
-        metadata.pop("managedFields", None)
         name = (metadata["namespace"], metadata["name"])
         with self._lock:
             if kind == "DELETED":
@@ -259,7 +259,8 @@ class PodInformer(Informer):
             self._forget(uid, metadata["namespace"], metadata["name"])
             return
         kept: Manifest = {key: metadata[key] for key in _KEPT if metadata.get(key)}
-        kept["annotations"] = {k: v for k, v in (metadata.get("annotations") or {}).items() if k in _TELLING}
+        observed = metadata.get("annotations") or {}
+        kept["annotations"] = {key: sys.intern(observed[key]) for key in _TELLING if key in observed}
         pod = {"metadata": kept}
         with self._lock:
             before = self._store.get(uid)

@@ -50,5 +50,4 @@ class Uninstaller(KubeClient):
             metadata["namespace"],
             patch,
             _content_type="application/merge-patch+json",
-            _preload_content=False,
         )
