@@ -64,7 +64,8 @@ class World:
     def parse(cls, text: str, source: str) -> "World":
         """Read a file's text; ``source`` is for error messages."""
         try:
-            data = yaml.safe_load(text)
+            # libyaml, where it is there: tables of tens of thousands of entries would take minutes.
+            data = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
         except yaml.YAMLError as error:
             raise WorldError(source, f"is not YAML: {error}") from error
         return cls.from_dict(data)

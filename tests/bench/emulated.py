@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from poddnat.config import AccessKey, Endpoints, Values
 from poddnat.config.pool import PoolEntry
 from poddnat.model import ForwardRule, Ports, Protocol
@@ -144,8 +142,8 @@ def emulated_cloud(
         world["rate_limit"] = dict(rate_limit)
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "world.yaml")
-        path.write_text(yaml.safe_dump(world), encoding="utf-8")
+        path = Path(folder, "world.json")
+        path.write_text(json.dumps(world), encoding="utf-8")
         listen = f"127.0.0.1:{port}"
         program = subprocess.Popen(
             [sys.executable, "-m", "poddnat", "emulator", "--listen", listen, "--world", str(path)],

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from metacontroller_standin.api import Api
 from metacontroller_standin.memory_api import MemoryApi
 from poddnat.api import ATTACHED_BY, POD_DNAT, Condition, PodDNAT, manifest, status
 from poddnat.api.annotations import EXPOSE_PORT, READY, RESULT, STATUS, format_result
@@ -30,7 +30,7 @@ from tests.bench.emulated import CLUSTER, EmulatedCloud, emulated_cloud, free_po
 
 RECORDINGS = ROOT / "tests" / "recordings"
 _CONNECTIONS = 5
-_INTERVAL = 10.0
+_LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
 Json = dict[str, Any]
 
 
@@ -49,10 +49,10 @@ class HookFigures:
 def measure(poddnats: int) -> HookFigures:
     """Run ``poddnat serve`` with so many PodDNATs, all settled, and call its hooks as Metacontroller would."""
     rules = []
-    with MemoryApi() as memory, Api(memory.url) as api:
+    with MemoryApi() as memory:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
         stub = EmulatedCloud("", ("ngw-bench0",))
-        objects = [create(api, stub, number) for number in range(poddnats)]
+        objects = [create(memory, stub, number) for number in range(poddnats)]
         rules = [stub.rule(0, number) for number in range(poddnats)]
         names = [Ownership(CLUSTER).name_of(poddnat["metadata"]["uid"]) for _, poddnat in objects]
         with emulated_cloud(settle=0.1, entries=rules, names=names) as emulated:
@@ -78,31 +78,39 @@ def percentile(times: list[float], share: int) -> float:
     return statistics.quantiles(times, n=100)[share - 1]
 
 
-def create(api: Api, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
+def create(memory: MemoryApi, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
+    """Put a pod and its settled PodDNAT in place."""
     rule = stub.rule(0, number)
     mapping = PortMapping(rule.external_ports, rule.internal_ports, Transport.TCP)
     working = [WorkingPort(rule.external_ip, rule.internal_ip, mapping, (f"fwd-{number}",))]
     name = f"pod-{number}"
-    recorded = json.loads((RECORDINGS / "pod-sync-with-poddnat.json").read_text(encoding="utf-8"))["object"]
-    recorded["metadata"] = {
+    pod = recorded_pod()
+    pod["metadata"] |= {
         "name": name,
-        "namespace": "default",
+        "uid": str(uuid.uuid4()),
         "annotations": {POD_DNAT: "", EXPOSE_PORT: "80", STATUS: READY, RESULT: format_result(working)},
-        "managedFields": recorded["metadata"].get("managedFields", []),
     }
-    pod = api.create(api.resource("v1", "pods"), recorded)
     pod["status"] = {"phase": "Running", "podIP": rule.internal_ip}
-    pod = api.update_status(api.resource("v1", "pods"), pod)
+    memory.add("v1", "pods", pod)
     asked = PodDNAT("ngw-bench0", rule.external_ip, rule.internal_ip, (mapping,), "eni-0", "vsw-0", "cn-hangzhou-j")
-    wanted = manifest("default", name, asked)
+    poddnat = manifest("default", name, asked)
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
-    wanted["metadata"]["annotations"] = dict([ATTACHED_BY])
-    wanted["metadata"]["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": True}]
-    resource = api.resource("alibabacloud.com/v1", "poddnats")
-    poddnat = api.create(resource, wanted)
+    poddnat["metadata"] |= {
+        "annotations": dict([ATTACHED_BY]) | {_LAST_APPLIED: json.dumps(poddnat)},
+        "creationTimestamp": pod["metadata"]["creationTimestamp"],
+        "finalizers": ["metacontroller.io/compositecontroller-poddnat"],
+        "generation": 1,
+        "managedFields": pod["metadata"]["managedFields"],
+        "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
+    }
     ready = Condition(ready=True, reason="Ready", message=f"1 forward entry works on {rule.external_ip}.")
     poddnat["status"] = status({}, working, ready, "2026-01-01T00:00:00Z") | {"observedGeneration": 1}
-    return pod, api.update_status(resource, poddnat)
+    return pod, memory.add("alibabacloud.com/v1", "poddnats", poddnat)
+
+
+def recorded_pod() -> Json:
+    recorded: Json = json.loads((RECORDINGS / "pod-sync-with-poddnat.json").read_text(encoding="utf-8"))["object"]
+    return recorded
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from typing import Any
 
 import yaml
 
-from metacontroller_standin.api import Api
 from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.waiting import wait_until
 from poddnat.api import Fixed, ReleaseStrategy
@@ -39,12 +38,12 @@ _CGROUPS = (
 
 def measure(pods: int = PODS, asking: int = ASKING, fixed: int = FIXED) -> dict[str, float]:
     """Run it with so many pods, of which so many ask for ports, and so many of these are fixed."""
-    with MemoryApi() as memory, Api(memory.url) as api, ExitStack() as stack:
+    with MemoryApi() as memory, ExitStack() as stack:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
         stub = EmulatedCloud("", ("ngw-bench0",))
-        objects = [hook_calls.create(api, stub, number) for number in range(asking)]
+        objects = [hook_calls.create(memory, stub, number) for number in range(asking)]
         for pod, poddnat in itertools.islice(objects, fixed):
-            _fix(api, pod, poddnat)
+            _fix(pod, poddnat)
         for number in range(pods - asking):
             memory.add("v1", "pods", _other_pod(number))
         names = [Ownership(CLUSTER).name_of(poddnat["metadata"]["uid"]) for _, poddnat in objects]
@@ -114,25 +113,22 @@ def _is_empty(processes: Path) -> bool:
     return not processes.read_text(encoding="ascii")
 
 
-def _fix(api: Api, pod: Json, poddnat: Json) -> None:
+def _fix(pod: Json, poddnat: Json) -> None:
     """Make a PodDNAT that of a fixed pod, which is to keep its ports for ever."""
-    resource = api.resource("alibabacloud.com/v1", "poddnats")
-    metadata = pod["metadata"]
-    record = Fixed(
-        Owner("apps/v1", "StatefulSet", "db", "uid-db"), ReleaseStrategy("Never"), metadata["name"], metadata["uid"]
-    )
-    found = api.get(resource, poddnat["metadata"]["name"], "default")
-    written = record.metadata()
-    found["metadata"]["annotations"] = {key: text for key, text in written["annotations"].items() if text}
-    found["metadata"]["ownerReferences"] = written["ownerReferences"]
-    api.update(resource, found)
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    written = Fixed(Owner("apps/v1", "StatefulSet", "db", "uid-db"), ReleaseStrategy("Never"), name, uid).metadata()
+    poddnat["metadata"]["annotations"] = {key: text for key, text in written["annotations"].items() if text}
+    poddnat["metadata"]["ownerReferences"] = written["ownerReferences"]
 
 
 def _other_pod(number: int) -> Json:
     """Make a pod that asks for nothing, with the metadata that a Deployment's pods have."""
-    recorded = json.loads((hook_calls.RECORDINGS / "pod-sync-with-poddnat.json").read_text(encoding="utf-8"))["object"]
     name = f"service-{number // 10}-6d4b75cb6d-{number:05}"
-    metadata = recorded["metadata"] | {"name": name, "namespace": f"team-{number % 50}", "uid": f"00000000-{number}"}
+    metadata = hook_calls.recorded_pod()["metadata"] | {
+        "name": name,
+        "namespace": f"team-{number % 50}",
+        "uid": f"00000000-{number}",
+    }
     metadata["annotations"] = {"prometheus.io/scrape": "true", "checksum/config": f"{number:064x}"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
 

@@ -1,14 +1,20 @@
 """Many pods on a real API server, created and deleted, by the program as it is shipped: ``make bench-scale``.
 
+Each is measured in turn with hooks that answer at once: that is the floor of Metacontroller and the API server, on this
+machine at that time. All of it is done three times; the figures are the medians, and the ratios are of medians.
+
 Metacontroller's stand-in calls the hooks; then, where it is on ``PATH``, Metacontroller itself. The cloud is emulated:
 four gateways that take 8 writes at a time, with a twentieth of a real gateway's delay (about 5 s), give or take 30 %.
 """
 
 import argparse
+import itertools
 import json
 import shutil
+import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -29,7 +35,7 @@ from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
 from poddnat.api import POD_DNAT
 from poddnat.api.annotations import EXPOSE_PORT, READY, STATUS
-from tests.bench.emulated import EmulatedCloud, emulated_cloud
+from tests.bench.emulated import EmulatedCloud, emulated_cloud, free_port
 from tests.bench.gateways import SETTLE
 from tests.e2e import world
 from tests.e2e.audit_log import SERVER, Request
@@ -69,6 +75,7 @@ class Stage:
 
     controlplane: ControlPlane
     emulated: EmulatedCloud
+    """The cloud; with the floor's hooks nobody calls it."""
     runner: Runner
     namespace: str
     sight: Sight
@@ -164,7 +171,41 @@ def _addresses() -> Iterator[str]:
 
 
 @contextmanager
-def _stage(controlplane: ControlPlane, program: str | None) -> Iterator[Stage]:
+def _ours(controlplane: ControlPlane, emulated: EmulatedCloud) -> Iterator[str]:
+    """Run our server; gives its URL."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = world.Server(controlplane, emulated.values_file, Path(folder))
+        server.start()
+        try:
+            server.wait_ready()
+            yield server.url
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _floor(_controlplane: ControlPlane, _emulated: EmulatedCloud) -> Iterator[str]:
+    """Run hooks that answer at once; gives their URL."""
+    port = free_port()
+    program = subprocess.Popen([sys.executable, "-m", "tests.bench.floor", str(port)])
+    try:
+        wait_until(lambda: _listens(port), 30, "the floor's hooks")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        program.kill()
+        program.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+HOOKS = {"floor": _floor, "ours": _ours}
+
+
+@contextmanager
+def _stage(controlplane: ControlPlane, program: str | None, hooks: str) -> Iterator[Stage]:
     api = controlplane.api
     named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "scale-"}}
     namespace = name_of(api.create(api.resource("v1", "namespaces"), named))
@@ -172,23 +213,19 @@ def _stage(controlplane: ControlPlane, program: str | None) -> Iterator[Stage]:
     pods = Informer(api, api.resource("v1", "pods"))
     pods.on_change(sight.note)
     with (
-        tempfile.TemporaryDirectory() as folder,
         emulated_cloud(gateways=GATEWAYS, at_once=AT_ONCE, settle=SETTLE) as emulated,
         controlplane.client_of("kubelet") as kubelet_api,
         Kubelet(kubelet_api, _addresses(), node="node-1"),
+        HOOKS[hooks](controlplane, emulated) as url,
     ):
-        server = world.Server(controlplane, emulated.values_file, Path(folder))
-        server.start()
         runner = MetacontrollerRunner(controlplane, program) if program else StandInRunner(controlplane)
         pods.start()
         try:
-            server.wait_ready()
-            runner.apply(world.controllers(controlplane, server.url))
+            runner.apply(world.controllers(controlplane, url))
             emulated.reset_calls()
             yield Stage(controlplane, emulated, runner, namespace, sight)
         finally:
             runner.stop()
-            server.stop()
             pods.stop()
     controlplane.clear_namespace(namespace)
 
@@ -198,13 +235,24 @@ def _assets() -> Path:
     return Path(subprocess.run([str(build)], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
 
 
-def _show(console: Console, pods: int, measured: dict[str, dict[str, float]]) -> None:
+def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(stats[name] for stats in rounds if name in stats) for name in rounds[0]}
+
+
+def _compared(floor: dict[str, float], ours: dict[str, float]) -> dict[str, float]:
+    """Tell how much longer ours take than the floor."""
+    return {f"{what}_ratio": ours[f"{what}_seconds"] / floor[f"{what}_seconds"] for what in ("ready", "gone")}
+
+
+def _show(console: Console, pods: int, measured: dict[str, dict[str, dict[str, float]]]) -> None:
     table = Table(title=f"{pods} pods on a real API server", title_justify="left")
     table.add_column("figure")
-    for runner in measured:
-        table.add_column(runner, justify="right")
-    for name in dict.fromkeys(name for stats in measured.values() for name in stats):
-        values = [stats.get(name) for stats in measured.values()]
+    columns = [stats for by_hooks in measured.values() for stats in by_hooks.values()]
+    for runner, by_hooks in measured.items():
+        for hooks in by_hooks:
+            table.add_column(f"{runner}: {hooks}", justify="right")
+    for name in dict.fromkeys(name for stats in columns for name in stats):
+        values = [stats.get(name) for stats in columns]
         table.add_row(name, *("" if value is None else f"{value:.2f}" for value in values))
     console.print(table)
 
@@ -212,25 +260,32 @@ def _show(console: Console, pods: int, measured: dict[str, dict[str, float]]) ->
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description="Measure many pods.")
     parser.add_argument("--pods", type=int, default=1000)
-    pods = parser.parse_args().pods
+    parser.add_argument("--rounds", type=int, default=3, help="how often all is measured; medians are told")
+    asked = parser.parse_args()
+    pods: int = asked.pods
     console = Console(highlight=False)
     program = shutil.which("metacontroller")
     if program is None:
         console.print("metacontroller is not on PATH: only its stand-in is measured")
-    measured: dict[str, dict[str, float]] = {}
+    runners = {"stand-in": None} | ({"metacontroller": program} if program else {})
+    rounds: dict[str, dict[str, list[dict[str, float]]]] = {name: {hooks: [] for hooks in HOOKS} for name in runners}
     with tempfile.TemporaryDirectory(prefix="poddnat-scale-") as folder:
         controlplane = ControlPlane(_assets(), Path(folder))
         controlplane.start()
         try:
             world.install(controlplane)
-            for name, runner in {"stand-in": None, "metacontroller": program}.items():
-                if name == "stand-in" or runner:
-                    with console.status(f"{pods} pods, {name} …"), _stage(controlplane, runner) as stage:
-                        measured[name] = measure(stage, pods)
+            for number, name, hooks in itertools.product(range(asked.rounds), runners, HOOKS):
+                title = f"{pods} pods, {name}, {hooks}, {number + 1} of {asked.rounds} …"
+                with console.status(title), _stage(controlplane, runners[name], hooks) as stage:
+                    rounds[name][hooks].append(measure(stage, pods))
         finally:
             controlplane.stop()
+    measured = {name: {hooks: _medians(done) for hooks, done in by_hooks.items()} for name, by_hooks in rounds.items()}
+    for by_hooks in measured.values():
+        by_hooks["ours to floor"] = _compared(by_hooks["floor"], by_hooks["ours"])
     BUILD.mkdir(exist_ok=True)
-    (BUILD / "scale.json").write_text(json.dumps({"pods": pods} | measured, indent=2) + "\n", encoding="utf-8")
+    written = json.dumps({"pods": pods, "rounds": asked.rounds} | measured, indent=2) + "\n"
+    (BUILD / "scale.json").write_text(written, encoding="utf-8")
     _show(console, pods, measured)
 
 
