@@ -133,8 +133,13 @@ class KubeClient:
         Raises:
             KubeError: the API server did not answer, or refused.
         """
+
+        def on_item(item: Manifest) -> None:
+            item["metadata"].pop("managedFields", None)
+            on_pod(without_nulls(item))
+
         accepted = {"Accept": _METADATA_OF_LIST}
-        return self._list(self._core.list_pod_for_all_namespaces, on_item=on_pod, _headers=accepted)
+        return self._list(self._core.list_pod_for_all_namespaces, on_item=on_item, _headers=accepted)
 
     def workload(self, api_version: str, kind: str, namespace: str, name: str) -> Manifest | None:
         """Read a StatefulSet or its like, in this API version or, where it is no longer served, another; None: gone.
@@ -332,10 +337,10 @@ class KubeClient:
     def _list(
         self, call: Callable[..., Any], *args: str, on_item: Callable[[Manifest], None], **options: object
     ) -> str:
-        """List in pages, each handed on before the next one is asked for; gives the version to watch from."""
+        """List in pages, each handed on as served before the next one is asked for; gives the version to watch from."""
         token: str | None = None
         while True:
-            page = self._get(call, *args, limit=_PAGE, _continue=token, **options)
+            page = self._call(_parsed, call, *args, limit=_PAGE, _continue=token, **options)
             for item in page.get("items") or []:  # an empty list of metadata comes as null
                 on_item(item)
             token = page["metadata"].get("continue")
@@ -345,11 +350,7 @@ class KubeClient:
 
     def _get(self, call: Callable[..., Any], *args: object, **options: object) -> Manifest:
         """Read the API server's own JSON, which the client's models would only take apart and rename."""
-
-        def read(*args: object, **options: object) -> Any:
-            return without_nulls(json.loads(call(*args, _preload_content=False, **options).data))
-
-        content: Manifest = self._call(read, *args, **options)
+        content: Manifest = without_nulls(self._call(_parsed, call, *args, **options))
         return content
 
     def _call_unless(
@@ -382,6 +383,10 @@ def _crd_named() -> Iterator[None]:
     except NotServedError as error:
         text = f"the CRD {PLURAL}.{GROUP} is not installed; apply metacontroller/crd.yaml"
         raise NotServedError(text) from error.__cause__
+
+
+def _parsed(call: Callable[..., Any], *args: object, **options: object) -> Any:
+    return json.loads(call(*args, _preload_content=False, **options).data)
 
 
 def _stream(
