@@ -19,14 +19,14 @@ import yaml
 
 from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import Fixed, ReleaseStrategy
-from poddnat.api.fixed import Owner
+from poddnat.api import Fixed, Owner, ReleaseStrategy
 from poddnat.files import MANIFESTS
 from poddnat.gateway import Ownership
 from tests.bench import hook_calls
 from tests.bench.emulated import CLUSTER, EmulatedCloud, emulated_cloud
 
-PODS, ASKING, FIXED = 100_000, 5_000, 500
+PODS, ASKING, FIXED = 10_000, 500, 50
+"""More than that, and the API server in memory is too slow: it goes through all pods for each page."""
 Json = dict[str, Any]
 
 _CGROUPS = (

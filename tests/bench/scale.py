@@ -245,16 +245,15 @@ def _compared(floor: dict[str, float], ours: dict[str, float]) -> dict[str, floa
 
 
 def _show(console: Console, pods: int, measured: dict[str, dict[str, dict[str, float]]]) -> None:
-    table = Table(title=f"{pods} pods on a real API server", title_justify="left")
-    table.add_column("figure")
-    columns = [stats for by_hooks in measured.values() for stats in by_hooks.values()]
     for runner, by_hooks in measured.items():
+        table = Table(title=f"{pods} pods on a real API server, {runner}", title_justify="left")
+        table.add_column("figure", overflow="fold")
         for hooks in by_hooks:
-            table.add_column(f"{runner}: {hooks}", justify="right")
-    for name in dict.fromkeys(name for stats in columns for name in stats):
-        values = [stats.get(name) for stats in columns]
-        table.add_row(name, *("" if value is None else f"{value:.2f}" for value in values))
-    console.print(table)
+            table.add_column(hooks, justify="right")
+        for name in dict.fromkeys(name for stats in by_hooks.values() for name in stats):
+            values = [stats.get(name) for stats in by_hooks.values()]
+            table.add_row(name, *("" if value is None else f"{value:.2f}" for value in values))
+        console.print(table)
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ the cloud.
 """
 
 from poddnat.kube.active_endpoint import ActiveEndpoint
-from poddnat.kube.client import KubeClient, KubeError, NotServedError
+from poddnat.kube.client import KubeClient
 from poddnat.kube.connection import connect, connect_as_user, connect_to, namespace_of_context
+from poddnat.kube.errors import KubeError, NotServedError
 from poddnat.kube.informer import PodDNATInformer, PodInformer
 from poddnat.kube.inspector import Held, Inspector, namespace_of_server
 from poddnat.kube.leader_election import LeaderElector, request_timeout

@@ -19,6 +19,7 @@ from poddnat import timestamps
 from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of, poddnat_as_read, without_nulls
 from poddnat.error_texts import why_no_answer
 from poddnat.kube.core_api import CoreApi
+from poddnat.kube.errors import KubeError, NotServedError, error_of
 from poddnat.kube.intervals import EVENT_TTL, REQUEST_TIMEOUT, WATCH_TIMEOUT
 from poddnat.timestamps import rfc3339
 
@@ -28,7 +29,6 @@ _VERSION = "v1"
 _PAGE = 500
 _NOT_FOUND = 404
 _CONFLICT = 409
-_REFUSALS = frozenset({400, 401, 403, 404, 405, 413, 422})
 
 _MOST_EVENTS = 4096
 
@@ -44,20 +44,6 @@ _WORKLOADS = {
 """Owners of pods that can be asked which pods they want; metacontroller/rbac.yaml allows these."""
 
 Manifest = dict[str, Any]
-
-
-class KubeError(Exception):
-    """The API server could not be asked, or refused."""
-
-    @property
-    def refused(self) -> bool:
-        """Whether it answered, and refused what it was asked: asking again alone doesn't help."""
-        cause = self.__cause__
-        return isinstance(cause, ApiException) and cause.status in _REFUSALS
-
-
-class NotServedError(KubeError):
-    """The API server serves no such kind, or not in this version."""
 
 
 class KubeClient:
@@ -369,7 +355,7 @@ class KubeClient:
         try:
             return call(*args, _request_timeout=REQUEST_TIMEOUT, **options)
         except ApiException as error:
-            raise _refusal(error) from error
+            raise error_of(error) from error
         except (urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError) as error:
             host = self._core.api_client.configuration.host
             raise KubeError(f"{host} gives no answer ({why_no_answer(str(error))})") from error
@@ -414,19 +400,7 @@ def _stream(
     except ApiException as error:
         if error.status == 410:  # noqa: PLR2004  # Gone: the version is too old to go on from
             return ""
-        raise _refusal(error) from error
+        raise error_of(error) from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise KubeError(f"no more answer ({why_no_answer(str(error))})") from error
     return resource_version
-
-
-def _refusal(error: ApiException) -> KubeError:
-    """Say what an answer says. That a path is not served says nothing about whether an object is there."""
-    try:
-        status = json.loads(error.body or "")
-        message = str(status["message"])
-    except (TypeError, ValueError, KeyError):
-        status, message = {}, f"{error.status} {error.reason}"
-    if error.status == _NOT_FOUND and not (status.get("details") or {}).get("name"):
-        return NotServedError(f"it serves no such kind, or not in this version ({message})")
-    return KubeError(message)

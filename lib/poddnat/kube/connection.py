@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from kubernetes import client, config
 
-from poddnat.kube.client import KubeError
+from poddnat.kube.errors import KubeError
 
 MOST_CONNECTIONS = 64
 """That are kept open: one for each thread that may ask at once. The library's own default is five for each core."""

@@ -13,6 +13,7 @@ from kubernetes.client.exceptions import ApiException
 _HTTP_OK = range(200, 300)
 _QUERY = {
     "limit": "limit",
+    "field_selector": "fieldSelector",
     "_continue": "continue",
     "watch": "watch",
     "resource_version": "resourceVersion",
@@ -51,6 +52,10 @@ class CoreApi:
     def patch_namespaced_pod_status(self, name: str, namespace: str, body: object, **options: Any) -> Any:
         """Patch a pod's status."""
         return self._call("PATCH", ("namespaces", namespace, "pods", name, "status"), body, **options)
+
+    def list_namespaced_event(self, namespace: str, **options: Any) -> Any:
+        """List events."""
+        return self._call("GET", ("namespaces", namespace, "events"), **options)
 
     def create_namespaced_event(self, namespace: str, body: object, **options: Any) -> Any:
         """Create an event."""

@@ -19,7 +19,8 @@ from cachetools import LRUCache
 
 from poddnat.api import FIXED, POD_DNAT, annotations, is_current
 from poddnat.backoff import Backoff
-from poddnat.kube.client import KubeClient, KubeError
+from poddnat.kube.client import KubeClient
+from poddnat.kube.errors import KubeError
 from poddnat.kube.intervals import INFORMER_FIRST_RETRY, INFORMER_LONGEST_RETRY
 from poddnat.logs import Attempts
 

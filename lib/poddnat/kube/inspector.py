@@ -55,7 +55,8 @@ class Inspector(KubeClient):
             KubeError: the API server did not answer, or refused.
         """
         where = f"involvedObject.name={name},reason=SyncError"
-        events, _ = self._list(self._core.list_namespaced_event, namespace, field_selector=where)
+        events: list[Manifest] = []
+        self._list(self._core.list_namespaced_event, namespace, on_item=events.append, field_selector=where)
         newest = sorted(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
         return [str(event.get("message", "")) for event in newest]
 
