@@ -27,5 +27,5 @@ REJECTED_RETRY_AFTER = 300.0
 THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY = 0.5, 30.0
 """Between two calls of an action that is throttled, where the cloud doesn't say when the next one passes."""
 
-THROTTLED_LONGEST_DISTANCE = 0.4
-"""The longest between two calls of an action that was throttled: the API's usual limit is 200 calls in 60 seconds."""
+THROTTLED_TRY = 0.1
+"""Between two calls of an action that was throttled, until one of them has passed: one call tries first."""

@@ -1,32 +1,26 @@
 """The account's rate limits: when the cloud says "too many calls" of an action, that action waits.
 
-Limits are per action, region and account, and other clients share them: how many calls there are is not learned. A
-gate closes until the cloud wants to be called again, as it says, or after a backoff. Then calls go out one after the
-other at first, not closer than the last refusal was from the last call that passed: where we use up the limit
-ourselves, that is the rate at which it lets calls pass. Every few that pass halve the distance.
+Limits are per action, region and account, and other clients share them: how many calls there are is told, never
+learned. A refused call closes its action's gate until the cloud wants to be called again, as it says, or for a
+backoff. Then one call tries first; once that has passed, the gate is open.
 """
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from poddnat.backoff import Backoff
-from poddnat.cloud.intervals import THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_DISTANCE, THROTTLED_LONGEST_RETRY
-
-_PASSED_TO_HALVE = 10
-_SHORTEST_DISTANCE = 0.02
-"""Seconds; below that, calls need not be held apart."""
+from poddnat.cloud.intervals import THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY, THROTTLED_TRY
 
 
 @dataclass
 class _Gate:
-    opens_at: float = float("-inf")
-    distance: float = 0.0
-    """Seconds between two calls."""
-    passed: int = 0
-    """Calls that passed since the distance was changed."""
-    last_sent: float = float("-inf")
-    last_passed: float = float("-inf")
+    opens_at: float = -math.inf
+    next_try_at: float = -math.inf
+    """When the next call may try, while none has passed since the last refusal."""
+    tried: bool = True
+    """Whether a call has passed since the last refusal."""
     backoff: Backoff = field(default_factory=lambda: Backoff(THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY))
 
 
@@ -39,17 +33,19 @@ class RateLimiter:
         self._gates: dict[str, _Gate] = {}
 
     def wait(self, action: str) -> float:
-        """Give the seconds until a call may go out; 0 means now."""
+        """Give the seconds until the action may be called; 0 means now."""
         with self._lock:
             gate = self._gates.get(action)
             if gate is None:
                 return 0.0
-            return max(0.0, max(gate.opens_at, gate.last_sent + gate.distance) - self._clock())
+            at = gate.opens_at if gate.tried else max(gate.opens_at, gate.next_try_at)
+            return max(0.0, at - self._clock())
 
     def sent(self, action: str) -> None:
         """Note that a call goes out; its outcome has to be told."""
         with self._lock:
-            self._gates.setdefault(action, _Gate()).last_sent = self._clock()
+            if (gate := self._gates.get(action)) is not None:
+                gate.next_try_at = self._clock() + THROTTLED_TRY
 
     def refused(self, action: str, retry_after: float | None) -> None:
         """Note a throttled call; ``retry_after``: the seconds after which the cloud wants to be called again."""
@@ -59,18 +55,13 @@ class RateLimiter:
                 # Those sent before the gate was closed are refused for the same reason.
                 retry_after = gate.backoff.failed() if now >= gate.opens_at else 0.0
             gate.opens_at = max(gate.opens_at, now + retry_after)
-            gate.distance = min(gate.opens_at - gate.last_passed, THROTTLED_LONGEST_DISTANCE)
-            gate.passed = 0
+            gate.tried = False
 
     def passed(self, action: str) -> None:
         """Note a call that was not throttled, or that was not made after all."""
         with self._lock:
-            gate, now = self._gates.setdefault(action, _Gate()), self._clock()
-            if now < gate.opens_at:
-                return  # Sent before its companions were refused, it says nothing of later ones.
-            gate.last_passed = now
-            gate.backoff.reset()
-            gate.passed += 1
-            if gate.passed >= _PASSED_TO_HALVE:
-                gate.distance = gate.distance / 2 if gate.distance > _SHORTEST_DISTANCE else 0.0
-                gate.passed = 0
+            gate = self._gates.get(action)
+            # One that was sent before its companions were refused says nothing of later ones.
+            if gate is not None and self._clock() >= gate.opens_at:
+                gate.tried = True
+                gate.backoff.reset()
