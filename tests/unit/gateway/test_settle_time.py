@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poddnat.gateway.reconciler.settle_time import SettleTime, counts, given_that
+from poddnat.gateway.reconciler.settle_time import SettleTime, counts
 
 chances = st.lists(st.floats(0, 1), max_size=10)
 
@@ -28,27 +28,6 @@ def test_chances_of_all_numbers_make_one(given_chances: list[float]) -> None:
 def test_mean_number_is_the_sum_of_the_chances(given_chances: list[float]) -> None:
     mean = sum(number * chance for number, chance in enumerate(counts(given_chances)))
     assert math.isclose(mean, sum(given_chances), abs_tol=1e-9)
-
-
-def test_when_all_are_unsettled_each_is() -> None:
-    assert given_that([0.2, 0.5], 2, 2) == pytest.approx([1.0, 1.0])
-
-
-def test_when_none_is_unsettled_no_one_is() -> None:
-    assert given_that([0.2, 0.5], 0, 0) == pytest.approx([0.0, 0.0])
-
-
-def test_when_one_of_two_is_unsettled_it_is_the_likelier_one() -> None:
-    assert given_that([0.2, 0.5], 1, 1) == pytest.approx([0.2, 0.8])
-
-
-def test_what_nobody_doubts_can_not_be_otherwise() -> None:
-    assert given_that([1.0, 1.0], 0, 1) is None
-
-
-@given(chances)
-def test_knowing_nothing_changes_nothing(given_chances: list[float]) -> None:
-    assert given_that(given_chances, 0, len(given_chances)) == pytest.approx(given_chances)
 
 
 @pytest.mark.parametrize("width", [0.1, 0.5, 1.0])
@@ -75,15 +54,13 @@ def test_entry_stuck_for_minutes_counts_as_several_times_the_usual() -> None:
 
 def test_write_is_unsettled_before_its_time_and_settled_after() -> None:
     settle_time = usual()
-    shares = [settle_time.pending_share(age, since=0.0, pending_at=0.0) for age in (3.0, 5.0, 7.0)]
+    shares = [settle_time.pending_share(age, pending_at=0.0) for age in (3.0, 5.0, 7.0)]
     assert shares == pytest.approx([1.0, 0.5, 0.0])
 
 
 def test_write_seen_unsettled_late_is_likelier_to_be_so_still() -> None:
     settle_time = usual()
-    assert settle_time.pending_share(5.5, since=5.0, pending_at=5.0) > settle_time.pending_share(
-        5.5, since=0.0, pending_at=0.0
-    )
+    assert settle_time.pending_share(5.5, pending_at=5.0) > settle_time.pending_share(5.5, pending_at=0.0)
 
 
 def test_write_unsettled_beyond_all_expectation_is_awaited_ever_longer() -> None:
@@ -97,7 +74,7 @@ def test_write_unsettled_beyond_all_expectation_is_awaited_ever_longer() -> None
 def test_share_of_the_writes_has_settled_at_the_age_that_is_told(share: float) -> None:
     settle_time = usual()
     age = settle_time.likely_by(share, pending_at=0.0)
-    assert 1 - settle_time.pending_share(age, since=0.0, pending_at=0.0) == pytest.approx(share)
+    assert 1 - settle_time.pending_share(age, pending_at=0.0) == pytest.approx(share)
 
 
 @given(st.floats(0, 3600), st.floats(0.01, 1.0))

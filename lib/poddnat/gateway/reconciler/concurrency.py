@@ -22,7 +22,7 @@ from poddnat.gateway.intervals import (
     STUCK_AFTER,
 )
 from poddnat.gateway.reconciler.calls import Kind
-from poddnat.gateway.reconciler.settle_time import SettleTime, counts, given_that
+from poddnat.gateway.reconciler.settle_time import SettleTime, counts
 
 # More writes at once than any gateway is known to bear.
 MOST_AT_ONCE = 16
@@ -32,12 +32,11 @@ _RISK_SERIAL = 0.05
 """The chance of a refusal to take where a gateway bears one write: a read tells as well, and leaves no error."""
 _RISK = 0.6
 """The same, at first, where it bears several: an idle place costs its share of the gateway's capacity."""
-_REFUSALS_OF_MANY = 0.5
+_REFUSALS_OF_MANY = 0.4
 """How many refusals each write is worth there, for all of them together."""
 _BOLDER = 1.01
 _BOLDEST = 1.5
 _PROBABLE = 0.9
-_CERTAIN = 0.999
 _SHORTEST_STEP = 0.001
 _STUCK = 2.0
 """How many times as long as any write should take one takes that is stuck."""
@@ -45,7 +44,11 @@ _QUICK = 0.05
 """Seconds that a write is taken to occupy the gateway while nothing is known: who asks too early loses little."""
 _TOGETHER = 0.45
 """As a share of the time that writes take: reading more often than that gains little."""
-_SHARE_IF_SERIAL = 0.39
+_LOOKS_AT_ONE = 6
+"""The part of its age after which an entry is asked for again, where nothing is known of how long it takes."""
+_LOOKS_SHARED = 3
+"""Up to so many times as rarely where several are unsettled: what one of them takes tells what the others do."""
+_SHARE_IF_SERIAL = 0.41
 """The share of writes that should have settled when one is asked for, where the next write waits for it.
 
 With evenly spread times that is about two reads a write, and a tenth of the spread lost.
@@ -60,10 +63,6 @@ class _Unsettled:
     accepted_at: float
     pending_until: float
     """The last moment at which it surely was unsettled."""
-    known_at: float
-    """The last moment about which an answer told anything."""
-    chance: float = 1.0
-    """How likely it was unsettled at that moment."""
 
 
 class ConcurrencyLimiter:
@@ -76,7 +75,7 @@ class ConcurrencyLimiter:
         """Writes sent and not answered yet."""
         self.settle_times = {kind: SettleTime() for kind in Kind}
         self._unsettled: dict[str, _Unsettled] = {}
-        self._presumed_settled = ("", _Unsettled(Kind.CREATE, 0.0, 0.0, 0.0))
+        self._presumed_settled = ("", _Unsettled(Kind.CREATE, 0.0, 0.0))
         self._presumed_at = -math.inf
         # The last entry that was taken to have settled because the next write was accepted, and when.
         self._growing = True
@@ -84,8 +83,10 @@ class ConcurrencyLimiter:
         self._boldness = 1.0
         # Rises with each write and falls with each refusal, so that these stay as many as they are worth.
         self._since_try = 0
-        self._lowered = False
-        # Whether the last answer to a write lowered the limit.
+        self._doubted = False
+        # Whether the last answer to a write was a refusal although fewer were under way than the limit.
+        self._begun_at = -math.inf
+        # When it was begun anew with one write: what the gateway bore before says nothing any more.
         self._backoff = Backoff(CONCURRENCY_FIRST, CONCURRENCY_LONGEST)
         self._retry_at = -math.inf
 
@@ -102,7 +103,7 @@ class ConcurrencyLimiter:
     def wait(self, now: float) -> float:
         """Give the seconds until a write may be sent: 0 for at once, infinite while only an answer can change it."""
         start = max(now, self._retry_at)
-        if self.in_flight >= self._allowed():
+        if self.in_flight >= (1 if self._backoff.failures else self._allowed()):
             return math.inf
         if self._has_room(start):
             return start - now
@@ -120,7 +121,7 @@ class ConcurrencyLimiter:
 
     def accepted(self, entry_id: str, kind: Kind, now: float) -> None:
         """Note that the gateway took a write; ``entry_id`` names the entry that is unsettled by it."""
-        busy = self.in_flight + sum(chance >= _PROBABLE for chance in self._chances(now))
+        busy = self.in_flight + sum(chance == 1.0 for chance in self._chances(now))
         self.in_flight -= 1
         if busy > self.limit:
             self.limit, self._growing, self._since_try = min(busy, MOST_AT_ONCE), True, 0
@@ -129,36 +130,38 @@ class ConcurrencyLimiter:
             for earlier, write in [pair for pair in self._unsettled.items() if not self._is_stuck(pair[1], now)]:
                 self._settled(earlier, now)
                 self._presumed_settled, self._presumed_at = (earlier, write), now
-        elif not self._growing and not self._trying_more:
-            self._conclude(0, self.limit - 1, now)
         if not self._growing:
             self._boldness = min(self._boldness * _BOLDER, _BOLDEST)
             self._since_try += 1
-        self._lowered = False
-        self._reset_backoff()
-        self._unsettled[entry_id] = _Unsettled(kind, now, now, now)
+        self._doubted = False
+        self._backoff.reset()
+        self._retry_at = -math.inf
+        self._unsettled[entry_id] = _Unsettled(kind, now, now)
 
     def refused(self, now: float) -> None:
-        """Note that the gateway was too busy for a write."""
+        """Note that the gateway was too busy for a write: a read tells when there is room, or else one write tries."""
         self.in_flight -= 1
-        at_most = self.in_flight + sum(not self._is_stuck(write, now) for write in self._unsettled.values())
-        if at_most == 0:
-            self._retry_at = now + self._backoff.failed()
-            return  # Not even one: that says nothing of how many it bears.
-        start_anew = False
-        if at_most >= self.limit and (self._growing or self._trying_more):
-            self._since_try = 0
-        elif at_most < self.limit:
-            # Refused with fewer under way than it once bore; twice in a row: it is another gateway by now.
-            start_anew, self._lowered = self._lowered, True
-            self.limit = 1 if start_anew else max(1, at_most)
-        elif self.limit > 1:
-            self._boldness *= _BOLDER ** (-self.limit / _REFUSALS_OF_MANY)
-        self._growing = start_anew
-        if self._unsettled and self._conclude(self.limit - self.in_flight, len(self._unsettled), now):
-            self._reset_backoff()
-        else:
-            self._retry_at = now + self._backoff.failed()
+        self._retry_at = now + self._backoff.failed()
+        at_most = self.in_flight + self._unsettled_now(now)
+        if at_most >= self.limit:
+            self._doubted = False
+            if self._growing or self._trying_more:
+                self._growing, self._since_try = False, 0
+            elif self.limit > 1:
+                self._boldness *= _BOLDER ** (-self.limit / _REFUSALS_OF_MANY)
+        elif at_most > 0:  # Not even one would say nothing of how many it bears.
+            self.limit, self._growing = self.limit - 1, False
+            if self._doubted:  # It is another gateway by now.
+                self.limit, self._growing, self._begun_at = 1, True, now
+            self._doubted = not self._doubted
+
+    def is_busy(self, now: float) -> bool:
+        """Whether the gateway has anything to do beside the write that was just answered."""
+        return self.in_flight > 1 or self._unsettled_now(now) > 0
+
+    def try_more(self) -> None:
+        """Find out again how many the gateway bears: what it refused was no sign that it bears no more."""
+        self._growing = True
 
     def failed(self) -> None:
         """Note that a write came to nothing for a reason that says nothing about how much the gateway bears."""
@@ -177,17 +180,14 @@ class ConcurrencyLimiter:
             self._growing = True
         write = self._unsettled.get(entry_id)
         if write is not None and write.pending_until < asked_at:
-            write.pending_until = write.known_at = asked_at
-            write.chance = 1.0
-            surely = (other for other in self._unsettled.values() if other.chance == 1.0)
-            if (there := sum(not self._is_stuck(other, asked_at) for other in surely)) > self.limit:
-                self.limit, self._growing = min(there, MOST_AT_ONCE), True
+            write.pending_until = asked_at
+            self._take_proof(asked_at)
 
     def seen_settled(self, entry_id: str, now: float) -> None:
         """Note that a read showed an entry settled, or gone."""
         if entry_id in self._unsettled:
             self._settled(entry_id, now)
-            self._reset_backoff()
+            self._retry_at = -math.inf
 
     def expected_at(self, entry_id: str, *, more_to_write: bool) -> float:
         """Give the time at which asking for an unsettled entry is worth a read; -inf: nothing is known of it.
@@ -199,7 +199,8 @@ class ConcurrencyLimiter:
             return self._presumed_at + PRESUMED_RECHECK if entry_id == self._presumed_settled[0] else -math.inf
         settle_time, age = self._settle_time(write.kind), write.pending_until - write.accepted_at
         if (mean := settle_time.mean) is None:
-            return write.pending_until + min(max(POLL_FIRST, age / 4), POLL_LONGEST)
+            apart = max(POLL_FIRST, age / _LOOKS_AT_ONE) * min(self.unsettled, _LOOKS_SHARED)
+            return write.pending_until + min(apart, POLL_LONGEST)
         share = _SHARE_IF_SERIAL if self.limit == 1 and more_to_write else _SHARES[write.kind]
         at = write.accepted_at + settle_time.likely_by(share, pending_at=age)
         together = min(POLL_TOGETHER, mean * _TOGETHER)
@@ -229,14 +230,16 @@ class ConcurrencyLimiter:
         return [self._chance(write, at) for write in self._unsettled.values()]
 
     def _chance(self, write: _Unsettled, at: float) -> float:
-        begun = write.accepted_at
-        since, pending_at = write.known_at - begun, write.pending_until - begun
+        """Tell how likely a write is still unsettled at a time."""
         settle_time = self._settle_time(write.kind)
         if self._is_stuck(write, at):
             return 0.0  # Whether others are refused because of it, only the next write tells.
         if settle_time.mean is None:
-            return write.chance  # Nothing is known of how long it takes: only a read tells.
-        return write.chance * settle_time.pending_share(at - begun, since=since, pending_at=pending_at)
+            return 1.0  # Nothing is known of how long it takes: only a read tells.
+        return settle_time.pending_share(at - write.accepted_at, pending_at=write.pending_until - write.accepted_at)
+
+    def _unsettled_now(self, now: float) -> int:
+        return sum(not self._is_stuck(write, now) for write in self._unsettled.values())
 
     def _is_stuck(self, write: _Unsettled, at: float) -> bool:
         settle_time = self._settle_time(write.kind)
@@ -247,16 +250,13 @@ class ConcurrencyLimiter:
         settle_time = self._settle_time(write.kind)
         return write.accepted_at + settle_time.surely_settled(write.pending_until - write.accepted_at)
 
-    def _conclude(self, least: int, most: int, now: float) -> bool:
-        """Take over how many are unsettled; returns whether that can be, by what was known."""
-        chances = given_that(self._chances(now), least, most)
-        if chances is None:
-            return False
-        for write, chance in zip(self._unsettled.values(), chances, strict=True):
-            write.chance, write.known_at = chance, now
-            if chance > _CERTAIN:
-                write.pending_until = now
-        return True
+    def _take_proof(self, seen_at: float) -> None:
+        """Raise the limit to what a read proves: the last write was taken while all those were unsettled."""
+        writes = [write for write in self._unsettled.values() if not self._is_stuck(write, seen_at)]
+        last = max((write.accepted_at for write in writes if write.accepted_at <= seen_at), default=-math.inf)
+        there = sum(write.accepted_at <= last <= write.pending_until for write in writes)
+        if there > self.limit and last > self._begun_at:
+            self.limit, self._growing = min(there, MOST_AT_ONCE), True
 
     def _settled(self, entry_id: str, now: float) -> None:
         write = self._unsettled.pop(entry_id)
@@ -269,7 +269,3 @@ class ConcurrencyLimiter:
         own = self.settle_times[kind]
         other = self.settle_times[Kind.DELETE if kind is Kind.CREATE else Kind.CREATE]
         return own if own.mean is not None else other
-
-    def _reset_backoff(self) -> None:
-        self._backoff.reset()
-        self._retry_at = -math.inf

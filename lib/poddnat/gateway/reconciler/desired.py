@@ -44,6 +44,8 @@ class Poll:
 
     state: EntryState
     at: float
+    by_id: bool = False
+    """Whether a page that should have shown it did not: it is asked for by id next."""
     backoff: Backoff = field(default_factory=lambda: Backoff(POLL_FIRST, POLL_LONGEST))
 
     def again(self, now: float, *, not_before: float) -> None:
@@ -90,8 +92,8 @@ class DesiredState:
     retry_at: float = -math.inf
     backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_FIRST, RETRY_LONGEST))
     refused: int = 0
-    """How often in a row the gateway was too busy for its write."""
-    passed_writes: int = 0
+    """How often in a row the gateway was too busy for its write, while it took others in between."""
+    refused_after: int = -1
     """How many writes the gateway had taken, of anybody, when it refused this one's last."""
     failing_since: float = math.inf
     """When its writes began to fail; infinite: the last one did not."""
@@ -141,9 +143,9 @@ class DesiredState:
         """Note that a write of it came to nothing."""
         self.failing_since, self.last_error = min(self.failing_since, now), error
 
-    def back_off(self, now: float, *, at_least: float = 0.0) -> None:
+    def back_off(self, now: float, *, at_least: float = 0.0, at_most: float = math.inf) -> None:
         """Let its next write wait: ever longer the more often it failed."""
-        self.retry_at = now + max(at_least, self.backoff.failed())
+        self.retry_at = now + max(at_least, min(self.backoff.failed(), at_most))
 
     def reset_backoff(self) -> None:
         """Forget past failures: something has changed that may have caused them."""

@@ -15,11 +15,14 @@ from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
 from poddnat.gateway.intervals import REFRESH, TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST
 from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
 from poddnat.gateway.reconciler.desired import Key, Poll
+from poddnat.gateway.reconciler.table import Table
 
 MOST_FILTERS = 8
 """How much is asked for in one go: what becomes due meanwhile should not wait for long."""
 _WORTH = 1.2
 """How many of the entries asked for a page has to show, as expected, to be read instead of them."""
+_WORTH_BESIDE = 0.45
+"""The same where others are unsettled that are not due yet: it may show that they have settled early."""
 _YIELD_WEIGHT = 0.3
 _QUICK_PAGES = 4
 """Up to so many pages a table is read at once when another writer is taken over from."""
@@ -38,8 +41,8 @@ class Asked:
     key: Key
     poll: Poll
     filters: tuple[EntryFilter, ...]
-    entry_pending: bool
-    """Whether it is about an entry that a page may show to be Available by now."""
+    on_page: bool
+    """Whether a page at one end of the table is likely to show it."""
 
 
 @dataclass
@@ -98,15 +101,16 @@ class Poller:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else math.inf
 
-    def choose(self, asked: Sequence[Asked], now: float, *, stamp: int) -> Read:
-        """Choose the cheapest read that tells what is asked; ``stamp``: the table's, should it begin a listing."""
-        pages = pages_of(self.total)
+    def choose(self, asked: Sequence[Asked], now: float, *, table: Table, unsettled: int) -> Read:
+        """Choose the cheapest read that tells what is asked; ``unsettled``: how many writes are."""
+        pages = pages_of(max(self.total, len(table)))
         if pages == 1:
-            self._listing = self._listing or Listing(stamp, now)
+            self._listing = self._listing or Listing(table.now(), now)
             return ReadPage(1, listing=self._listing.next_page == 1)
-        pending = sum(one.entry_pending for one in asked)
+        pending = sum(one.on_page for one in asked)
         self._end = max(self._yields, key=lambda end: self._yields[end])
-        if pending and pending == len(asked) and pending * self._yields[self._end] > _WORTH:
+        worth = _WORTH_BESIDE if unsettled > pending else _WORTH
+        if pending == len(asked) and pending * self._yields[self._end] > worth:
             return ReadPage(pages if self._end == "last" else 1, listing=False)
         return Find(tuple(dict.fromkeys(where for one in asked for where in one.filters)))
 

@@ -75,12 +75,15 @@ class Reads:
             for item in items:
                 poll = desired.polls.get(item.key)
                 if poll is not None and poll.at <= now and len(asked) < MOST_FILTERS:
-                    pending = item.state in {EntryState.PENDING, EntryState.SURPLUS}
-                    asked.append(Asked(uid, item.key, poll, desired.filters(item), pending))
-                    poll.at = math.inf
+                    on_page = item.state in {EntryState.PENDING, EntryState.SURPLUS} and not poll.by_id
+                    asked.append(Asked(uid, item.key, poll, desired.filters(item), on_page))
+                    poll.at, poll.by_id = math.inf, False
             self._state.poller.schedule(uid, desired.next_poll())
         self._asked = asked
-        read = self._state.poller.choose(asked, now, stamp=self._state.table.now()) if asked else Find(())
+        read: Read = Find(())
+        if asked:
+            unsettled = self._state.concurrency.unsettled
+            read = self._state.poller.choose(asked, now, table=self._state.table, unsettled=unsettled)
         if isinstance(read, ReadPage):
             return read
         not_shown = [EntryFilter(entry_id=entry_id) for entry_id in self._not_shown]
@@ -109,6 +112,8 @@ class Reads:
             self._drop((i for i in self._state.table.ids() if i not in shown), since=since, now=now)
         if not call.listing:
             self._state.poller.page_showed([str(one.key) for one in self._asked], shown, page.total)
+            for one in self._asked:
+                one.poll.by_id = one.key not in shown
             return
         listing = self._state.poller.page_read(call.page, shown=len(page.entries), total=page.total, now=now)
         if listing is not None:

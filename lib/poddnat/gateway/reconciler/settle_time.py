@@ -18,7 +18,6 @@ _FIRST_STEP = 0.05
 _FIRST_LONGEST = 10.0
 _LONGEST_MULTIPLE = 4.0
 _LONGEST_STEP = 10.0
-_IMPOSSIBLE = 1e-6
 
 
 @dataclass
@@ -82,12 +81,9 @@ class SettleTime:
         step = max(share * (last - first), share / 2 * (self.surely_settled() - self.surely_pending()))
         return min(first + step, last)
 
-    def pending_share(self, age: float, *, since: float, pending_at: float) -> float:
-        """Estimate what share of the writes that are unsettled at the age ``since`` still are so at a later age.
-
-        ``pending_at`` is the age at which this one surely was unsettled, last.
-        """
-        first, last = max(self.surely_pending(), since), self.surely_settled(pending_at)
+    def pending_share(self, age: float, *, pending_at: float) -> float:
+        """Estimate what share of the writes that surely were unsettled at an age still are so at a later one."""
+        first, last = max(self.surely_pending(), pending_at), self.surely_settled(pending_at)
         if age <= first:
             return 1.0
         return max(0.0, (last - age) / (last - first)) if first < last else 0.0
@@ -108,15 +104,3 @@ def counts(chances: Sequence[float]) -> list[float]:
             fewer * (1 - chance) + more * chance for fewer, more in zip([*spread, 0.0], [0.0, *spread], strict=True)
         ]
     return spread
-
-
-def given_that(chances: Sequence[float], least: int, most: int) -> list[float] | None:
-    """Give each one's chance when their number is known to lie within bounds; None: it can't, by these chances."""
-    whole = sum(counts(chances)[max(least, 0) : most + 1])
-    if whole < _IMPOSSIBLE:
-        return None
-    found = []
-    for index, chance in enumerate(chances):
-        others = counts([*chances[:index], *chances[index + 1 :]])
-        found.append(min(1.0, chance * sum(others[max(least - 1, 0) : most]) / whole))
-    return found

@@ -52,7 +52,7 @@ class WorkQueue:
             ready[uid] = self._last_ticket[kind]
 
     def add_after(self, uid: str, kind: Kind, at: float) -> None:
-        """Queue a PodDNAT at the end, at a later time."""
+        """Queue a PodDNAT at a later time: at the end, or where it stood if it had its turn."""
         if self._delayed.get(uid) == (at, kind):
             return
         self.remove(uid)
@@ -112,7 +112,7 @@ class WorkQueue:
         while self.next_at() <= now:
             _, uid = heapq.heappop(self._heap)
             _, kind = self._delayed.pop(uid)
-            self.add(uid, kind)
+            self.add(uid, kind, front=uid in self._tickets)  # Who had a turn has waited for its place already.
 
     def _tidy(self) -> None:
         """Drop what is on the heap of those that no longer wait, or for another time."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from poddnat.cloud import CloudError, Meaning, Scope, problem_of
-from poddnat.gateway.intervals import STUCK_AFTER
+from poddnat.gateway.intervals import CONCURRENCY_LONGEST, STUCK_AFTER
 from poddnat.gateway.problems import taken_by_unseen
 from poddnat.gateway.reconciler.calls import Create, Delete, Kind, Write
 from poddnat.gateway.reconciler.desired import DesiredState, Item, Unverified
@@ -14,6 +14,8 @@ from poddnat.gateway.reconciler.states import Evidence
 from poddnat.model import EntryStatus, ForwardEntry
 
 _FAILURES_TO_LIST, _FAILURES_TO_TELL = 2, 3
+_REFUSALS_OF_ENTRY = 3
+"""So often in a row a gateway that takes others in between is too busy for one, and it is the entry's own matter."""
 
 
 class Gates(Protocol):
@@ -31,8 +33,8 @@ class Writes:
 
     def __init__(self, state: GatewayState) -> None:
         self._state = state
-        self._refused_uids: set[str] = set()
-        # Whose writes the gateway was too busy for since it took one, since when, and what it said.
+        self._refused_last = ""
+        # Whose write the gateway was too busy for last, since when it has taken none, and what it said.
         self._refused_since = math.inf
         self._refusal: CloudError | None = None
         self._passed_writes = 0
@@ -134,19 +136,24 @@ class Writes:
 
     def _refused(self, call: Write, desired: DesiredState, error: CloudError, now: float) -> None:
         """Take over that a write came too early: for its entry, its address, or the gateway."""
-        self._refused_uids.add(call.uid)
-        desired.refused += 1
         self._refused_since = min(self._refused_since, now)
         self._refusal = error
-        # Refused again, and no other since a write passed last: it may be the entry, and others don't wait for it.
-        others = len(self._state.queue) > 0 or self._passed_writes > desired.passed_writes
-        is_suspect = desired.refused > 1 and len(self._refused_uids) == 1 and others
-        desired.passed_writes = self._passed_writes
-        if error.scope is Scope.GATEWAY and not is_suspect:
-            self._state.concurrency.refused(now)
-            self._state.queue.turn_again(call.kind)
+        first = self._refused_last in ("", call.uid)
+        desired.refused += self._passed_writes > desired.refused_after
+        self._refused_last, desired.refused_after = call.uid, self._passed_writes
+        if error.scope is Scope.GATEWAY and desired.refused < _REFUSALS_OF_ENTRY:
+            if self._state.concurrency.is_busy(now) or not first:
+                self._state.concurrency.refused(now)
+                self._state.queue.turn_again(call.kind)
+                return
+            # Refused by a gateway at rest: it may be the entry, so others need not wait. It may be somebody else, too.
+            self._state.concurrency.failed()
+            desired.back_off(now, at_most=CONCURRENCY_LONGEST)
             return
         self._state.concurrency.failed()
+        if error.scope is Scope.GATEWAY:
+            desired.refused = 0
+            self._state.concurrency.try_more()  # It was the entry: others passed in between, and it taught nothing.
         if error.scope is Scope.ADDRESS:
             self._state.gate.failed(error, call.uid, call.rule.external_ip, now)
         elif isinstance(call, Delete):
@@ -177,7 +184,7 @@ class Writes:
     def _passed(self, call: Write, now: float) -> None:
         self._state.gate.passed(call.rule.external_ip)
         self._passed_writes += 1
-        self._refused_uids.clear()
+        self._refused_last = ""
         self._refused_since = math.inf
         desired = self._state.desired[call.uid]
         desired.intent_ended(call.key)
