@@ -758,6 +758,22 @@ def test_o_poddnat_of_many_ports_takes_turns_with_others_after_ten() -> None:
     assert len(desk.sent) <= 4 * 10 + 3
 
 
+def test_poddnat_that_a_busy_gateway_refuses_many_times_keeps_its_place() -> None:
+    desk = Desk().load()
+    desire(desk, 1)
+    desk.accept(desk.next_create())
+    for number in range(2, 7):
+        desire(desk, number)
+    refused: list[str] = []
+
+    def refuse(call: Create | Delete) -> None:
+        refused.append(call.uid)
+        desk.refuse(call, GATEWAY_BUSY)
+
+    desk.run(600.0, write=refuse, until=lambda: len(refused) == 30)
+    assert set(refused) == {"uid-2", "uid-3"}
+
+
 @pytest.mark.parametrize("ports", [1, 5, 10])
 def test_o_poddnat_of_up_to_ten_ports_is_served_in_one_go(ports: int) -> None:
     desk = Desk().load()

@@ -161,6 +161,16 @@ def test_who_waits_apart_comes_back_at_the_end_when_it_is_time() -> None:
     assert drained(queue, 5.0) == ["d", "c"]
 
 
+@pytest.mark.parametrize("queued_again", [False, True], ids=["by itself", "because somebody asks"])
+def test_who_had_a_turn_comes_back_to_its_place_after_waiting_apart(queued_again: bool) -> None:
+    queue = filled("abc")
+    assert queue.pop(0.0) == "a"
+    queue.add_after("a", Kind.CREATE, 5.0)
+    if queued_again:
+        queue.add("a", Kind.CREATE)
+    assert drained(queue, 5.0) == ["a", "b", "c"]
+
+
 def test_who_waits_for_another_time_waits_for_the_last_one_told() -> None:
     queue = WorkQueue()
     queue.add_after("a", Kind.CREATE, 5.0)

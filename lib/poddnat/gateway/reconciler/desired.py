@@ -99,7 +99,7 @@ class DesiredState:
     """When its writes began to fail; infinite: the last one did not."""
     last_error: CloudError | None = None
     turns: int = 0
-    """Writes that it has sent in a row, before others."""
+    """Writes that it has sent in a row, before others; those refused as too many don't count."""
     moved_at: float = 0.0
     """When one of its entries changed its state last."""
     watched: set[str] = field(default_factory=set)

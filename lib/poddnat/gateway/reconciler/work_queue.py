@@ -34,11 +34,13 @@ class WorkQueue:
     def add(self, uid: str, kind: Kind, *, front: bool = False) -> None:
         """Queue a PodDNAT, once: a second time changes nothing, but for its class.
 
-        ``front``: it had its turn, and comes before all others but those who had theirs and came earlier.
+        ``front``: it had its turn, and comes before all others but those who had theirs and came earlier. So does who
+        had a turn and waited apart since, whether or not that time is over.
         """
         if uid in self._ready[kind]:
             return
         had = self._tickets.get(uid)
+        front = front or (had is not None and uid in self._delayed)
         self.remove(uid)
         ready = self._ready[kind]
         if front:
@@ -111,8 +113,7 @@ class WorkQueue:
     def _admit(self, now: float) -> None:
         while self.next_at() <= now:
             _, uid = heapq.heappop(self._heap)
-            _, kind = self._delayed.pop(uid)
-            self.add(uid, kind, front=uid in self._tickets)  # Who had a turn has waited for its place already.
+            self.add(uid, self._delayed[uid][1])
 
     def _tidy(self) -> None:
         """Drop what is on the heap of those that no longer wait, or for another time."""

@@ -139,6 +139,7 @@ class Writes:
         self._refused_since = min(self._refused_since, now)
         self._refusal = error
         first = self._refused_last in ("", call.uid)
+        desired.turns = max(0, desired.turns - 1)  # It has not had its turn.
         desired.refused += self._passed_writes > desired.refused_after
         self._refused_last, desired.refused_after = call.uid, self._passed_writes
         if error.scope is Scope.GATEWAY and desired.refused < _REFUSALS_OF_ENTRY:
