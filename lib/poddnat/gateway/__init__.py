@@ -4,8 +4,9 @@ What decides is pure (``reconciler``) and is driven by threads of its own. It kn
 rules only, and nothing of Kubernetes. What happens is told to one listener.
 """
 
-from poddnat.gateway.driver import GatewayDriver, Liveness
+from poddnat.gateway.driver import GatewayDriver
 from poddnat.gateway.fleet import Fleet, FleetListener, SilentListener, read_gateways
+from poddnat.gateway.listener import Liveness
 from poddnat.gateway.orphans import is_mass
 from poddnat.gateway.problems import address_left, gateway_missing
 from poddnat.gateway.progress import Blocked, Done, Progress, Waiting

@@ -8,26 +8,23 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 from poddnat import logs
 from poddnat.cloud import (
     ALL_ENTRIES,
     CloudClient,
     CloudError,
-    EntryFilter,
-    EntryPage,
     GatewayInfo,
     Meaning,
     RateLimiter,
 )
-from poddnat.gateway.intervals import GONE_GATHER
-from poddnat.gateway.orphans import OrphanGuard
+from poddnat.gateway.garbage_collector import GarbageCollector
+from poddnat.gateway.listener import GatewayListener, Liveness
 from poddnat.gateway.progress import Done, Progress
-from poddnat.gateway.read_budget import ReadBudget
-from poddnat.gateway.reading import read_pages
+from poddnat.gateway.read_budget import CallGates, ReadBudget
+from poddnat.gateway.reading import PageReader, StoppedError, read_pages
 from poddnat.gateway.reconciler import (
     MOST_AT_ONCE,
     Call,
@@ -35,7 +32,6 @@ from poddnat.gateway.reconciler import (
     Delete,
     Find,
     GatewayStats,
-    Kind,
     OwnEntries,
     Ownership,
     ReadPage,
@@ -47,58 +43,6 @@ log = logging.getLogger(__name__)
 
 _PORT_BREAK_ABOVE = 1024
 """CreateForwardEntry: PortBreak is needed above this where SNAT uses the address too, and does no harm elsewhere."""
-_ACTIONS = {
-    Kind.CREATE: "CreateForwardEntry",
-    Kind.DELETE: "DeleteForwardEntry",
-    None: "DescribeForwardTableEntries",
-}
-
-
-class Liveness(Protocol):
-    """Who tells which PodDNATs exist."""
-
-    def is_alive(self, uid: str) -> bool:
-        """Whether a PodDNAT exists, as far as is known; answers at once."""
-
-    def gone_of(self, uids: Collection[str]) -> set[str]:
-        """Tell which of these PodDNATs surely don't exist; may ask the API server, once for all."""
-
-
-class GatewayListener(Protocol):
-    """Who is told what happens on gateways, on threads of theirs."""
-
-    def foreign_changed(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
-        """Take notice of a gateway's entries that are not this cluster's."""
-
-    def table_listed(self, gateway_id: str) -> None:
-        """Take notice that a gateway's whole table has been listed."""
-
-    def garbage_collected(self, gateway_id: str) -> None:
-        """Take notice of a PodDNAT that is found to be gone, and whose entries are deleted."""
-
-    def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
-        """Take notice that the entries of so many PodDNATs that are gone are left to an operator.
-
-        ``shared``: another cluster makes entries under this one's clusterID.
-        """
-
-
-class _StoppedError(Exception):
-    """The rest of a long listing is not waited for at the end."""
-
-
-class _Gates:
-    """What holds a gateway's calls back beyond the gateway itself."""
-
-    def __init__(self, rate_limiter: RateLimiter, budget: ReadBudget) -> None:
-        self._rate_limiter = rate_limiter
-        self._budget = budget
-
-    def wait(self, kind: Kind | None) -> float:
-        return self._rate_limiter.wait(_ACTIONS[kind])
-
-    def refresh_wait(self) -> float:
-        return self._budget.wait()
 
 
 class GatewayDriver:
@@ -126,22 +70,19 @@ class GatewayDriver:
         """What DescribeNatGateways last said of it; None: nothing yet, or that there is no such gateway."""
         self._cloud = cloud
         self._ownership = ownership
-        self._rate_limiter = rate_limiter
-        self._budget = budget
         self._liveness = liveness
         self._listener = listener
         self._may_write = may_write
         self._clock = clock
         self._foreign: list[ForwardEntry] = []
-        self._guard = OrphanGuard(liveness.is_alive)
-        self._told_held: frozenset[str] = frozenset()
-        self._gone: dict[str, OwnEntries] = {}
-        self._gone_due = math.inf
-        # PodDNATs that went and left something behind, until it is known how many they are.
         self._reconciler = Reconciler(gateway_id, ownership, liveness.is_alive)
-        self._gates = _Gates(rate_limiter, budget)
+        self._gates = CallGates(gateway_id, rate_limiter, budget)
         self._wake = threading.Condition()
+        self._collector = GarbageCollector(
+            gateway_id, self._reconciler, ownership, liveness, listener, lock=self._wake, may_write=may_write
+        )
         self._stopping = threading.Event()
+        self._reader = PageReader(gateway_id, cloud, self._gates, self._stopping)
         self._thread = threading.Thread(target=self._run, name=f"gateway-{gateway_id}", daemon=True)
         self._pool = ThreadPoolExecutor(MOST_AT_ONCE + 1, thread_name_prefix=f"call-{gateway_id}")
 
@@ -187,14 +128,13 @@ class GatewayDriver:
         """Take notice that a PodDNAT went; what it left behind is released, unless too many go at once."""
         with self._wake:
             if self._may_write() and self._reconciler.has_any(own):
-                self._gone_due = min(self._gone_due, self._clock() + GONE_GATHER)
-                self._gone[own.uid] = own
+                self._collector.gone(own, self._clock())
                 self._wake.notify()
 
     @property
     def orphans(self) -> int:
         """How many PodDNATs are gone whose entries are left to an operator."""
-        return len(self._guard.held)
+        return len(self._collector.held)
 
     def working(self, own: OwnEntries, rules: tuple[ForwardRule, ...]) -> Done | None:
         """Tell whether a PodDNAT has exactly these rules, without desiring anything; None: not so, or not known."""
@@ -276,16 +216,15 @@ class GatewayDriver:
                 call, wait = None, math.inf
                 if self.info is not None and self.info.table_ids:
                     call, wait = self._reconciler.next(self._clock(), self._gates, may_write=self._may_write())
-                if (due := self._gone_due - self._clock()) <= 0:
-                    gone, self._gone, self._gone_due, due = self._gone, {}, math.inf, math.inf
-                    self._pool.submit(self._collect_safely, gone)
-                wait = min(wait, due)
+                if gone := self._collector.take_gone(self._clock()):
+                    self._pool.submit(self._collect, gone)
+                wait = min(wait, self._collector.due_at - self._clock())
                 if call is None:
                     self._wake.wait(None if math.isinf(wait) else max(wait, 0.001))
                     continue
                 if isinstance(call, Create | Delete):
                     # Counted before the next one is chosen, or more would go out than the limit's first one.
-                    self._rate_limiter.sent(_ACTIONS[call.kind])
+                    self._gates.sent(call.kind)
                 self._pool.submit(self._perform, call)
 
     def _perform(self, call: Call) -> None:
@@ -319,7 +258,7 @@ class GatewayDriver:
             log.exception("gateway %s: unexpected failure of %s", self.gateway_id, call)
             error = _unexpected(call, failure)
         finally:
-            self._note_rate(_ACTIONS[call.kind], error)
+            self._gates.answered(call.kind, error)
             with self._wake:
                 self._take_write(call, error, entry_id, table_id, vetoed=vetoed)
                 self._wake.notify()
@@ -350,7 +289,7 @@ class GatewayDriver:
 
     def _delete(self, call: Delete) -> bool:
         """Delete an entry, unless it is a leftover of a PodDNAT that lives, here or elsewhere: then return True."""
-        if call.leftover_of is not None and self._guard.shared:
+        if call.leftover_of is not None and self._collector.shared:
             return True
         if call.leftover_of is not None and call.leftover_of not in self._liveness.gone_of([call.leftover_of]):
             return True
@@ -379,7 +318,7 @@ class GatewayDriver:
             else:
                 self._read_page(call)
             error = None
-        except _StoppedError:
+        except StoppedError:
             return
         except CloudError as failure:
             error = failure
@@ -407,89 +346,38 @@ class GatewayDriver:
         for where in call.filters:
             with self._wake:
                 since, started_at = self._reconciler.table.now(), self._clock()
-            page = read_pages(lambda number, where=where: self._page(number, where, refresh=False))  # type: ignore[misc]
+            page = read_pages(lambda number, where=where: self._reader.page(number, where, refresh=False))  # type: ignore[misc]
             with self._wake:
                 self._reconciler.reads.found(where, page, since=since, started_at=started_at, now=self._clock())
 
     def _read_page(self, call: ReadPage) -> None:
         with self._wake:
             since, started_at = self._reconciler.table.now(), self._clock()
-        page = self._page(call.page, ALL_ENTRIES, refresh=call.refresh)
+        page = self._reader.page(call.page, ALL_ENTRIES, refresh=call.refresh)
         with self._wake:
             self._reconciler.reads.page_read(call, page, since=since, started_at=started_at, now=self._clock())
 
-    def _page(self, number: int, where: EntryFilter, *, refresh: bool) -> EntryPage:
-        """Read one page; a throttled one is asked for again, so that a long listing isn't begun anew."""
-        action = _ACTIONS[None]
-        while True:
-            if self._stopping.is_set():
-                raise _StoppedError
-            if (wait := self._rate_limiter.wait(action)) > 0:
-                self._stopping.wait(wait)
-                continue
-            self._rate_limiter.sent(action)
-            self._budget.spend(refresh=refresh)
-            error: CloudError | None = None
-            try:
-                return self._cloud.describe_forward_table_entries(self.gateway_id, page=number, where=where)
-            except CloudError as failure:
-                error = failure
-                if error.meaning is not Meaning.THROTTLED:
-                    raise
-            finally:
-                self._note_rate(action, error)
-
-    def _note_rate(self, action: str, error: CloudError | None) -> None:
-        if error is not None and error.meaning is Meaning.THROTTLED:
-            self._rate_limiter.refused(action, error.retry_after)
-            return
-        self._rate_limiter.passed(action)
-        if error is not None and not error.passes:
-            log.warning("gateway %s: %s", self.gateway_id, error)
-
     def _after_listing(self) -> None:
         """Tell what the table shows, and collect the entries of PodDNATs that are gone. Nobody waits for this."""
+        self._release(self._collector.listed())
         with self._wake:
-            unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in self._reconciler.unclaimed()}
-            self._guard.seen(self._owners())
-        self._collect(unclaimed)
-        with self._wake:
-            foreign = [entry for entry in self._reconciler.table if not self._is_ours(entry)]
+            foreign = [entry for entry in self._reconciler.table if not self._collector.is_ours(entry)]
         if foreign != self._foreign:
             self._foreign = foreign
             self._listener.foreign_changed(self.gateway_id, foreign)
         self._listener.table_listed(self.gateway_id)
 
-    def _owners(self) -> set[str]:
-        """Name all PodDNATs that have entries here, by their names."""
-        owners = map(self._ownership.owner_in, self._reconciler.table.names())
-        return {uid for uid in owners if uid is not None}
-
-    def _is_ours(self, entry: ForwardEntry) -> bool:
-        """Whether an entry is this cluster's; what is left to an operator may be another's, and has its port."""
-        owner = self._ownership.owner_in(entry.name)
-        return owner is not None and owner not in self._guard.held
-
-    def _collect_safely(self, left: dict[str, OwnEntries]) -> None:
+    def _collect(self, gone: dict[str, OwnEntries]) -> None:
         try:
-            self._collect(left)
+            self._release(self._collector.collect(gone))
         except Exception:  # the next listing does it again
             log.exception("gateway %s: collecting entries of PodDNATs that are gone", self.gateway_id)
 
-    def _collect(self, left: dict[str, OwnEntries]) -> None:
-        """Release what PodDNATs left behind that are gone, unless they are too many to be believed."""
-        gone, active = self._liveness.gone_of(left) if left else set(), self._may_write()
-        with self._wake:
-            released = self._guard.judge(gone, self._owners(), may_delete=active)
-            held, shared = self._guard.held, self._guard.shared
-            news, self._told_held = active and held != self._told_held, held if active else self._told_held
-        if news:
-            log.warning("gateway %s: entries are kept of %d PodDNATs that are gone", self.gateway_id, len(held))
-            self._listener.orphans_held(self.gateway_id, len(held), shared=shared)
-        for uid in sorted(released):
+    def _release(self, orphans: Iterable[OwnEntries]) -> None:
+        for own in orphans:
             self._listener.garbage_collected(self.gateway_id)
-            log.warning("gateway %s: deleting the entries of PodDNAT %s, which is gone", self.gateway_id, uid)
-            self.orphan(left[uid])
+            log.warning("gateway %s: deleting the entries of PodDNAT %s, which is gone", self.gateway_id, own.uid)
+            self.orphan(own)
 
 
 def _unexpected(call: Call, error: Exception | None) -> CloudError:

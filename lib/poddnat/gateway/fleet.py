@@ -16,7 +16,7 @@ from poddnat.api import Problem
 from poddnat.backoff import Backoff
 from poddnat.cloud import CloudClient, CloudError, Eip, GatewayInfo, Outage, RateLimiter
 from poddnat.config import Values
-from poddnat.gateway.driver import GatewayDriver, GatewayListener, Liveness
+from poddnat.gateway.driver import GatewayDriver
 from poddnat.gateway.intervals import (
     DRIVER_MISSING_RETRY,
     GATEWAYS_EVERY,
@@ -26,6 +26,7 @@ from poddnat.gateway.intervals import (
     MISSING_BELIEVED_AFTER,
     MISSING_RECHECK,
 )
+from poddnat.gateway.listener import GatewayListener, Liveness
 from poddnat.gateway.problems import gateway_missing
 from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
 from poddnat.gateway.read_budget import ReadBudget

@@ -162,7 +162,7 @@ def test_who_waits_apart_comes_back_at_the_end_when_it_is_time() -> None:
 
 
 @pytest.mark.parametrize("queued_again", [False, True], ids=["by itself", "because somebody asks"])
-def test_who_had_a_turn_comes_back_to_its_place_after_waiting_apart(queued_again: bool) -> None:
+def test_who_had_a_turn_comes_back_to_its_place_after_waiting_apart(*, queued_again: bool) -> None:
     queue = filled("abc")
     assert queue.pop(0.0) == "a"
     queue.add_after("a", Kind.CREATE, 5.0)

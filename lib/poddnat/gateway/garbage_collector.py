@@ -1,0 +1,98 @@
+"""Finds what PodDNATs that are gone have left behind on one gateway, and tells which of it may be deleted."""
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Mapping
+
+from poddnat.gateway.intervals import GONE_GATHER
+from poddnat.gateway.listener import GatewayListener, Liveness
+from poddnat.gateway.orphans import OrphanGuard
+from poddnat.gateway.reconciler import OwnEntries, Ownership, Reconciler
+from poddnat.model import ForwardEntry
+
+log = logging.getLogger(__name__)
+
+
+class GarbageCollector:
+    """Chooses whose entries to delete. ``listed`` and ``collect`` take the lock; the caller of others holds it."""
+
+    def __init__(
+        self,
+        gateway_id: str,
+        reconciler: Reconciler,
+        ownership: Ownership,
+        liveness: Liveness,
+        listener: GatewayListener,
+        *,
+        lock: threading.Condition,
+        may_write: Callable[[], bool],
+    ) -> None:
+        """``lock`` guards the reconciler; ``may_write`` tells whether this process is the active one."""
+        self._gateway_id = gateway_id
+        self._reconciler = reconciler
+        self._ownership = ownership
+        self._liveness = liveness
+        self._listener = listener
+        self._lock = lock
+        self._may_write = may_write
+        self._guard = OrphanGuard(liveness.is_alive)
+        self._told_held: frozenset[str] = frozenset()
+        self._gone: dict[str, OwnEntries] = {}
+        # PodDNATs that went and left something behind, until it is known how many they are.
+        self.due_at = math.inf
+        """When those that went have been counted for long enough."""
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The PodDNATs that are gone and whose entries are left to an operator."""
+        return self._guard.held
+
+    @property
+    def shared(self) -> bool:
+        """Whether another cluster was seen to make entries under this one's clusterID."""
+        return self._guard.shared
+
+    def gone(self, own: OwnEntries, now: float) -> None:
+        """Note that a PodDNAT went and left something behind."""
+        self.due_at = min(self.due_at, now + GONE_GATHER)
+        self._gone[own.uid] = own
+
+    def take_gone(self, now: float) -> dict[str, OwnEntries]:
+        """Take out those that went, once they have been counted for long enough; until then none."""
+        if self.due_at > now:
+            return {}
+        gone, self._gone, self.due_at = self._gone, {}, math.inf
+        return gone
+
+    def is_ours(self, entry: ForwardEntry) -> bool:
+        """Whether an entry is this cluster's; what is left to an operator may be another's, and has its port."""
+        owner = self._ownership.owner_in(entry.name)
+        return owner is not None and owner not in self._guard.held
+
+    def listed(self) -> list[OwnEntries]:
+        """Take over that the whole table was listed, and tell what may be deleted of what nobody claims."""
+        with self._lock:
+            unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in self._reconciler.unclaimed()}
+            self._guard.seen(self._owners())
+        return self.collect(unclaimed)
+
+    def collect(self, left: Mapping[str, OwnEntries]) -> list[OwnEntries]:
+        """Tell which of these may be deleted: they are gone, and not too many to be believed.
+
+        May ask the API server.
+        """
+        gone, active = self._liveness.gone_of(left.keys()) if left else set(), self._may_write()
+        with self._lock:
+            released = self._guard.judge(gone, self._owners(), may_delete=active)
+            held, shared = self._guard.held, self._guard.shared
+            news, self._told_held = active and held != self._told_held, held if active else self._told_held
+        if news:
+            log.warning("gateway %s: entries are kept of %d PodDNATs that are gone", self._gateway_id, len(held))
+            self._listener.orphans_held(self._gateway_id, len(held), shared=shared)
+        return [left[uid] for uid in sorted(released)]
+
+    def _owners(self) -> set[str]:
+        """Name all PodDNATs that have entries here, by their names."""
+        owners = map(self._ownership.owner_in, self._reconciler.table.names())
+        return {uid for uid in owners if uid is not None}

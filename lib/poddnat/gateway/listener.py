@@ -1,0 +1,35 @@
+"""Whom a gateway's driver asks which PodDNATs exist, and whom it tells what happens."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from poddnat.model import ForwardEntry
+
+
+class Liveness(Protocol):
+    """Who tells which PodDNATs exist."""
+
+    def is_alive(self, uid: str) -> bool:
+        """Whether a PodDNAT exists, as far as is known; answers at once."""
+
+    def gone_of(self, uids: Collection[str]) -> set[str]:
+        """Tell which of these PodDNATs surely don't exist; may ask the API server, once for all."""
+
+
+class GatewayListener(Protocol):
+    """Who is told what happens on gateways, on threads of theirs."""
+
+    def foreign_changed(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
+        """Take notice of a gateway's entries that are not this cluster's."""
+
+    def table_listed(self, gateway_id: str) -> None:
+        """Take notice that a gateway's whole table has been listed."""
+
+    def garbage_collected(self, gateway_id: str) -> None:
+        """Take notice of a PodDNAT that is found to be gone, and whose entries are deleted."""
+
+    def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
+        """Take notice that the entries of so many PodDNATs that are gone are left to an operator.
+
+        ``shared``: another cluster makes entries under this one's clusterID.
+        """
