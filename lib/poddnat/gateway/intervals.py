@@ -10,6 +10,13 @@ CONCURRENCY_FIRST, CONCURRENCY_LONGEST = 0.25, 5.0
 QUOTA_RETRY = 60.0
 """After a gateway said that its table is full: the quota may have been raised."""
 
+SETTLE_TIME_LONGEST_FIRST = 10.0
+"""The longest that the first write seen to settle counts as, where nothing is known yet: it may have been stuck."""
+SETTLE_TIME_LONGEST_STEP = 10.0
+"""Half of the longest that a write late beyond all expectation is given before it is expected again."""
+FAILURES_TO_TELL = 3
+"""So many failures in a row, of what may pass by itself, are told to people."""
+
 # Reads.
 POLL_FIRST, POLL_LONGEST = 0.2, 20.0
 """Between two reads that ask for the same and found it unchanged, where nothing is known of how long it takes."""

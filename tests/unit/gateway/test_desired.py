@@ -234,7 +234,7 @@ def test_entry_is_asked_for_by_its_id(desired: DesiredState, state: EntryState) 
 def test_last_entry_of_a_release_is_asked_for_by_name_which_proves_the_end_too() -> None:
     releasing = desiring(release=True)
     last = Item("fwd-1", EntryState.DELETING, entry("fwd-1", OWN.name, WEB, EntryStatus.DELETING))
-    releasing.take_notice([last], 1.0)
+    releasing.update_states([last], 1.0)
     assert releasing.filters(last) == (EntryFilter(name=OWN.name),)
     renamed = replace(last, entry=entry("fwd-1", "web", WEB, EntryStatus.DELETING))
     assert releasing.filters(renamed) == (EntryFilter(entry_id="fwd-1"),)

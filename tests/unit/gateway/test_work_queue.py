@@ -130,7 +130,7 @@ def test_class_whose_turn_came_to_nothing_is_next_again() -> None:
     queue = filled("ab", "xy")
     assert queue.pop(0.0) == "a"
     queue.add("a", Kind.CREATE, front=True)
-    queue.turn_again(Kind.CREATE)
+    queue.return_turn(Kind.CREATE)
     assert "".join(drained(queue)) == "axby"
 
 

@@ -34,11 +34,11 @@ _RISK = 0.6
 """The same, at first, where it bears several: an idle place costs its share of the gateway's capacity."""
 _REFUSALS_OF_MANY = 0.4
 """How many refusals each write is worth there, for all of them together."""
-_BOLDER = 1.01
-_BOLDEST = 1.5
+_RISK_STEP = 1.01
+_RISK_FACTOR_MOST = 1.5
 _PROBABLE = 0.9
 _SHORTEST_STEP = 0.001
-_STUCK = 2.0
+_STUCK_MULTIPLE = 2.0
 """How many times as long as any write should take one takes that is stuck."""
 _QUICK = 0.05
 """Seconds that a write is taken to occupy the gateway while nothing is known: who asks too early loses little."""
@@ -80,7 +80,7 @@ class ConcurrencyLimiter:
         # The last entry that was taken to have settled because the next write was accepted, and when.
         self._growing = True
         # Whether one more than the limit is tried at each write: at first, and after it bore more than it did.
-        self._boldness = 1.0
+        self._risk_factor = 1.0
         # Rises with each write and falls with each refusal, so that these stay as many as they are worth.
         self._since_try = 0
         self._doubted = False
@@ -131,7 +131,7 @@ class ConcurrencyLimiter:
                 self._settled(earlier, now)
                 self._presumed_settled, self._presumed_at = (earlier, write), now
         if not self._growing:
-            self._boldness = min(self._boldness * _BOLDER, _BOLDEST)
+            self._risk_factor = min(self._risk_factor * _RISK_STEP, _RISK_FACTOR_MOST)
             self._since_try += 1
         self._doubted = False
         self._backoff.reset()
@@ -148,7 +148,7 @@ class ConcurrencyLimiter:
             if self._growing or self._trying_more:
                 self._growing, self._since_try = False, 0
             elif self.limit > 1:
-                self._boldness *= _BOLDER ** (-self.limit / _REFUSALS_OF_MANY)
+                self._risk_factor *= _RISK_STEP ** (-self.limit / _REFUSALS_OF_MANY)
         elif at_most > 0:  # Not even one would say nothing of how many it bears.
             self.limit, self._growing = self.limit - 1, False
             if self._doubted:  # It is another gateway by now.
@@ -224,7 +224,7 @@ class ConcurrencyLimiter:
         likely = sum(counts(self._chances(at))[:room])
         if self._growing or self._trying_more:
             return likely >= _PROBABLE
-        return likely >= 1 - (_RISK_SERIAL if self.limit == 1 else self._boldness * _RISK / math.sqrt(self.limit))
+        return likely >= 1 - (_RISK_SERIAL if self.limit == 1 else self._risk_factor * _RISK / math.sqrt(self.limit))
 
     def _chances(self, at: float) -> list[float]:
         return [self._chance(write, at) for write in self._unsettled.values()]
@@ -243,7 +243,7 @@ class ConcurrencyLimiter:
 
     def _is_stuck(self, write: _Unsettled, at: float) -> bool:
         settle_time = self._settle_time(write.kind)
-        limit = STUCK_AFTER if settle_time.mean is None else _STUCK * settle_time.surely_settled()
+        limit = STUCK_AFTER if settle_time.mean is None else _STUCK_MULTIPLE * settle_time.surely_settled()
         return at - write.accepted_at > limit
 
     def _settled_by(self, write: _Unsettled) -> float:

@@ -182,7 +182,7 @@ class DesiredState:
             return EntryState.DELETING
         return EntryState.PENDING if entry.rule in self.rules else EntryState.SURPLUS
 
-    def take_notice(self, items: Sequence[Item], now: float) -> None:
+    def update_states(self, items: Sequence[Item], now: float) -> None:
         """Note in which states its entries are now."""
         states = {item.key: item.state for item in items}
         if states != self._states:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from poddnat.cloud import ALL_ENTRIES, CloudError, EntryFilter, EntryPage, Meaning
+from poddnat.gateway.intervals import FAILURES_TO_TELL
 from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
 from poddnat.gateway.reconciler.desired import DesiredState
 from poddnat.gateway.reconciler.poller import MOST_FILTERS, Asked, Listing
@@ -11,8 +12,6 @@ from poddnat.gateway.reconciler.state import GatewayState
 from poddnat.gateway.reconciler.states import EntryState
 from poddnat.gateway.reconciler.writes import Gates
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
-
-_FAILURES_TO_TELL = 3
 
 
 class Reads:
@@ -39,7 +38,7 @@ class Reads:
     def lasting_error(self) -> CloudError | None:
         """Why the table can't be read, unless that may pass by itself; None: it can."""
         error = self._error
-        passing = error is not None and error.passes and self._state.poller.failures < _FAILURES_TO_TELL
+        passing = error is not None and error.passes and self._state.poller.failures < FAILURES_TO_TELL
         return None if passing else error
 
     def resync(self, now: float) -> None:

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from poddnat.gateway.intervals import SETTLE_TIME_LONGEST_FIRST, SETTLE_TIME_LONGEST_STEP
+
 _LEAST_WEIGHT = 1 / 32
 """Of a new time against all earlier ones, however many there were: a gateway may change."""
 _FOREIGN_WEIGHT = 4
 """How many of a kind's own times those of the other kind are worth."""
 _FLOOR = 0.04
 _FIRST_STEP = 0.05
-_FIRST_LONGEST = 10.0
 _LONGEST_MULTIPLE = 4.0
-_LONGEST_STEP = 10.0
 
 
 @dataclass
@@ -39,7 +39,7 @@ class SettleTime:
         An entry that was stuck for minutes says little about the next ones, which would be awaited as long: a time
         far beyond what is usual counts as several times the usual one, so that a slow gateway is still found out.
         """
-        usual = _FIRST_LONGEST if self.mean is None else max(self.mean, _FIRST_STEP) * _LONGEST_MULTIPLE
+        usual = SETTLE_TIME_LONGEST_FIRST if self.mean is None else max(self.mean, _FIRST_STEP) * _LONGEST_MULTIPLE
         shortest, longest = min(shortest, usual), min(longest, usual)
         if self.mean is None:
             self.mean = (shortest + longest) / 2
@@ -69,7 +69,7 @@ class SettleTime:
         Seen so beyond all expectation, it may settle any moment, or be stuck: the later, the less is to be expected.
         """
         last = 0.0 if self.mean is None else self.mean + 2 * self.step
-        more = min(max(self.step / 2, 2 * (pending_at - last)), 2 * _LONGEST_STEP)
+        more = min(max(self.step / 2, 2 * (pending_at - last)), 2 * SETTLE_TIME_LONGEST_STEP)
         return max(last, pending_at + more)
 
     def likely_by(self, share: float, *, pending_at: float) -> float:

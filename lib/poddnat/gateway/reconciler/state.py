@@ -53,7 +53,7 @@ class GatewayState:
         """
         plan = self.plan(desired)
         items = desired.items(plan)
-        desired.take_notice(items, now)
+        desired.update_states(items, now)
         self._enqueue(desired, items, now, goes_on=goes_on)
         self._watch(desired, items)
         self._poll(desired, items, now)

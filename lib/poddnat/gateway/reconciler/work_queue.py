@@ -91,7 +91,7 @@ class WorkQueue:
                 ready.move_to_end(first_two[1], last=False)
                 ready[uid], ready[first_two[1]] = ready[first_two[1]], ready[uid]
 
-    def turn_again(self, kind: Kind) -> None:
+    def return_turn(self, kind: Kind) -> None:
         """Let a class be next again: its turn came to nothing. Otherwise one class could get all the vain turns."""
         self._turn = kind
 

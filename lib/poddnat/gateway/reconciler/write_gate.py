@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from poddnat.api import Problem
 from poddnat.backoff import Backoff
 from poddnat.cloud import CloudError, Scope, problem_of
-from poddnat.gateway.intervals import QUOTA_RETRY, SUSPEND_FIRST, SUSPEND_LONGEST
-
-_FAILURES_TO_TELL = 3
+from poddnat.gateway.intervals import FAILURES_TO_TELL, QUOTA_RETRY, SUSPEND_FIRST, SUSPEND_LONGEST
 
 
 class EntryQuota:
@@ -67,7 +65,7 @@ class Suspension:
     def failed(self, error: CloudError, gateway_id: str, now: float) -> None:
         """Note one more failure; what passes by itself is told only once it has lasted."""
         self.until = now + self._backoff.failed()
-        if not error.passes or self._backoff.failures >= _FAILURES_TO_TELL:
+        if not error.passes or self._backoff.failures >= FAILURES_TO_TELL:
             problem = problem_of(error, gateway_id)
             # Errors may come in turn: a text that changed each time would be a status written each time.
             if self.problem is None or self.problem.reason != problem.reason:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from poddnat.cloud import CloudError, Meaning, Scope, problem_of
-from poddnat.gateway.intervals import CONCURRENCY_LONGEST, STUCK_AFTER
+from poddnat.gateway.intervals import CONCURRENCY_LONGEST, FAILURES_TO_TELL, STUCK_AFTER
 from poddnat.gateway.problems import taken_by_unseen
 from poddnat.gateway.reconciler.calls import Create, Delete, Kind, Write
 from poddnat.gateway.reconciler.desired import DesiredState, Item, Unverified
@@ -13,7 +13,7 @@ from poddnat.gateway.reconciler.state import GatewayState
 from poddnat.gateway.reconciler.states import Evidence
 from poddnat.model import EntryStatus, ForwardEntry
 
-_FAILURES_TO_LIST, _FAILURES_TO_TELL = 2, 3
+_FAILURES_TO_LIST = 2
 _REFUSALS_OF_ENTRY = 3
 """So often in a row a gateway that takes others in between is too busy for one, and it is the entry's own matter."""
 
@@ -145,7 +145,7 @@ class Writes:
         if error.scope is Scope.GATEWAY and desired.refused < _REFUSALS_OF_ENTRY:
             if self._state.concurrency.is_busy(now) or not first:
                 self._state.concurrency.refused(now)
-                self._state.queue.turn_again(call.kind)
+                self._state.queue.return_turn(call.kind)
                 return
             # Refused by a gateway at rest: it may be the entry, so others need not wait. It may be somebody else, too.
             self._state.concurrency.failed()
@@ -175,7 +175,7 @@ class Writes:
         if error.meaning is Meaning.TAKEN and desired.backoff.failures == _FAILURES_TO_LIST:
             # The filters showed nobody: they find equal ports only, not a range that overlaps. Once, as it costs much.
             self._state.poller.invalidate()
-        if error.meaning is Meaning.TAKEN and desired.backoff.failures >= _FAILURES_TO_TELL:
+        if error.meaning is Meaning.TAKEN and desired.backoff.failures >= FAILURES_TO_TELL:
             desired.problem = taken_by_unseen(call.rule, error)
 
     def _put(self, entry: ForwardEntry, status: EntryStatus, now: float) -> None:
