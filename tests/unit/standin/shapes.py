@@ -13,8 +13,8 @@ LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
 def shape(request: Json) -> Json:
     """Reduce a request to its keys, less those that are not Metacontroller's doing.
 
-    These are: who applied the controller's manifest, what is in a pod besides its identity, and who managed which
-    field.
+    These are: who applied the controller's manifest, what is in a pod besides its identity, who managed which field,
+    and how far another controller has come by then with a child.
     """
     name = (request.get("object") or request["parent"])["metadata"]["name"]
     keys: Json = _keys(request, name)
@@ -22,6 +22,10 @@ def shape(request: Json) -> Json:
     if "object" in keys:
         keys["object"]["metadata"]["annotations"] = ...
         keys["object"]["spec"] = keys["object"]["status"] = ...
+    for children in keys.get("attachments", {}).values():
+        for child in children.values():
+            child.pop("status", None)
+            child["metadata"].pop("finalizers", None)
     return keys
 
 
