@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from metacontroller_standin.kubeconfig import kubeconfig
 from metacontroller_standin.memory_api import MemoryApi
 from poddnat.api import ATTACHED_BY, POD_DNAT, Condition, PodDNAT, manifest, status
 from poddnat.api.annotations import EXPOSE_PORT, READY, RESULT, STATUS, format_result
@@ -117,10 +118,10 @@ def recorded_pod() -> Json:
 def server(api_url: str, emulated: EmulatedCloud, *arguments: str) -> Iterator[tuple[str, int]]:
     listen = f"127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as folder:
-        kubeconfig, values = Path(folder, "kubeconfig"), Path(folder, "values.yaml")
-        kubeconfig.write_text(yaml.safe_dump(_kubeconfig(api_url)), encoding="utf-8")
+        path, values = Path(folder, "kubeconfig"), Path(folder, "values.yaml")
+        path.write_text(yaml.safe_dump(kubeconfig(api_url)), encoding="utf-8")
         values.write_text(yaml.safe_dump(emulated.values_file), encoding="utf-8")
-        command = ["serve", "--values", str(values), "--listen", listen, "--kubeconfig", str(kubeconfig)]
+        command = ["serve", "--values", str(values), "--listen", listen, "--kubeconfig", str(path)]
         command += arguments
         program = subprocess.Popen([sys.executable, "-m", "poddnat", *command], stderr=subprocess.DEVNULL)
         try:
@@ -128,17 +129,6 @@ def server(api_url: str, emulated: EmulatedCloud, *arguments: str) -> Iterator[t
         finally:
             program.kill()
             program.wait()
-
-
-def _kubeconfig(url: str) -> Json:
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "memory", "cluster": {"server": url}}],
-        "contexts": [{"name": "memory", "context": {"cluster": "memory", "user": "nobody"}}],
-        "users": [{"name": "nobody", "user": {}}],
-        "current-context": "memory",
-    }
 
 
 def settle(url: str, poddnat: Json) -> None:

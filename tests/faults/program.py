@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from metacontroller_standin.kubeconfig import kubeconfig
 from metacontroller_standin.waiting import wait_until
 from tests.unit.hooks.world import values
 
@@ -56,15 +57,3 @@ class Program:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-
-def kubeconfig(server: str) -> dict[str, object]:
-    """Write a kubeconfig for an API server that asks nobody who they are."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "a", "cluster": {"server": server}}],
-        "users": [{"name": "a", "user": {}}],
-        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-        "current-context": "a",
-    }

@@ -32,7 +32,9 @@ def try_out(
     *,
     server: Annotated[
         bool,
-        typer.Option("--server/--no-server", help=f"Serve the hooks; else you do, at {_HOOKS[7:]}."),
+        typer.Option(
+            "--server/--no-server", help=f"Serve the hooks; else you do, at {_HOOKS.removeprefix('http://')}."
+        ),
     ] = True,
 ) -> None:
     """Run a small cluster and a cloud on loopback, to try poddnat with kubectl; Ctrl-C ends both.
@@ -66,26 +68,21 @@ def _addresses() -> Iterator[str]:
 
 
 def _write_files(directory: Path, cluster: "LocalCluster") -> tuple[Path, Path]:
+    from metacontroller_standin.kubeconfig import kubeconfig
+
     directory.mkdir(parents=True, exist_ok=True)
-    kubeconfig, values = directory / "kubeconfig", directory / "values.yaml"
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "try", "cluster": {"server": cluster.api_url}}],
-        "users": [{"name": "try", "user": {}}],
-        "contexts": [{"name": "try", "context": {"cluster": "try", "user": "try", "namespace": "default"}}],
-        "current-context": "try",
-    }
-    kubeconfig.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    path, values = directory / "kubeconfig", directory / "values.yaml"
+    path.write_text(yaml.safe_dump(kubeconfig(cluster.api_url), sort_keys=False), encoding="utf-8")
     values.write_text(_VALUES.read_text(encoding="utf-8").replace(_EMULATOR, cluster.cloud_url), encoding="utf-8")
-    return kubeconfig.absolute(), values.absolute()
+    return path.absolute(), values.absolute()
 
 
 def _how_to_go_on(cluster: "LocalCluster", kubeconfig: Path, values: Path, *, server: bool) -> str:
     hooks = f"Hooks        {cluster.hooks_url}"
     if not server:
         hooks += ", which you have to serve:\n"
-        hooks += f"             poddnat serve --listen {_HOOKS[7:]} --values {values} --kubeconfig {kubeconfig}"
+        listen = _HOOKS.removeprefix("http://")
+        hooks += f"             poddnat serve --listen {listen} --values {values} --kubeconfig {kubeconfig}"
     return "\n".join(
         [
             f"API server   {cluster.api_url}",

@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from metacontroller_standin.kinds import CONTROLLER_KINDS
+from metacontroller_standin.kubeconfig import kubeconfig
 from metacontroller_standin.manifests import is_controller
 from poddnat.cli.commands import app
 from poddnat.files import MANIFESTS
@@ -82,15 +83,7 @@ def explaining(world: World, folder: Path) -> Iterator[Explainer]:
         world.api.create(world.api.resource_of(controller), controller)
     url = world.values.endpoints.vpc
     assert url is not None
-    values, kubeconfig = folder / "values.yaml", folder / "kubeconfig"
+    values, path = folder / "values.yaml", folder / "kubeconfig"
     values.write_text(yaml.safe_dump(small.values(url)))
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "a", "cluster": {"server": world.memory.url}}],
-        "users": [{"name": "a", "user": {}}],
-        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-        "current-context": "a",
-    }
-    kubeconfig.write_text(yaml.safe_dump(content))
-    yield Explainer(world, values, kubeconfig)
+    path.write_text(yaml.safe_dump(kubeconfig(world.memory.url)))
+    yield Explainer(world, values, path)

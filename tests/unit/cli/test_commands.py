@@ -17,6 +17,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from metacontroller_standin.kubeconfig import kubeconfig as in_memory
 from poddnat.cli.audit import Finding, Kind
 from poddnat.cli.commands import app
 from poddnat.cli.terminal import show
@@ -264,16 +265,8 @@ def kubeconfig(tmp_path: Path) -> Path:
     """A kubeconfig of a cluster that does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         server = f"http://127.0.0.1:{free.getsockname()[1]}"
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "a", "cluster": {"server": server}}],
-        "users": [{"name": "a", "user": {}}],
-        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-        "current-context": "a",
-    }
     path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(in_memory(server)))
     return path
 
 

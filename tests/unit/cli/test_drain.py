@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 from typer.testing import CliRunner
 
+from metacontroller_standin.kubeconfig import kubeconfig
 from poddnat.api import ATTACHED_BY
 from poddnat.cli.commands import app
 from poddnat.cli.draining import Drain, why_left
@@ -94,13 +95,9 @@ def test_what_does_not_go_is_told_with_the_servers_reason() -> None:
 def test_fixed_pods_ports_go_for_good_while_the_pods_live(tmp_path: Path) -> None:
     with running() as world, cluster(world):
         expose(world, FIXED_80)
-        kubeconfig = tmp_path / "kubeconfig"
-        where = {"name": "a", "cluster": {"server": world.memory.url}}
-        contexts = [{"name": "a", "context": {"cluster": "a", "user": "a"}}]
-        content: Json = {"clusters": [where], "users": [{"name": "a", "user": {}}], "contexts": contexts}
-        content |= {"apiVersion": "v1", "kind": "Config", "current-context": "a"}
-        kubeconfig.write_text(yaml.safe_dump(content))
-        command = ["drain", "--kubeconfig", str(kubeconfig), "--timeout", "30"]
+        path = tmp_path / "kubeconfig"
+        path.write_text(yaml.safe_dump(kubeconfig(world.memory.url)))
+        command = ["drain", "--kubeconfig", str(path), "--timeout", "30"]
         asked = CliRunner().invoke(app, command)
         assert (asked.exit_code, world.poddnat("arena-0") is None) == (1, False)
         done = CliRunner().invoke(app, [*command, "--yes"])

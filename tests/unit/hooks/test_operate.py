@@ -10,6 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from metacontroller_standin.kubeconfig import kubeconfig
 from metacontroller_standin.waiting import wait_until
 from poddnat.cli import operate
 from poddnat.cli.audit import compare, repair, steps_for
@@ -63,18 +64,10 @@ def terminal(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> T
     wait_until(lambda: all(gateway.loaded for gateway in world.service.fleet.gateways()), 10, "the tables to be listed")
     url = world.values.endpoints.vpc
     assert url is not None
-    values, kubeconfig = tmp_path / "values.yaml", tmp_path / "kubeconfig"
+    values, path = tmp_path / "values.yaml", tmp_path / "kubeconfig"
     values.write_text(yaml.safe_dump(small.values(url)))
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "a", "cluster": {"server": world.memory.url}}],
-        "users": [{"name": "a", "user": {}}],
-        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-        "current-context": "a",
-    }
-    kubeconfig.write_text(yaml.safe_dump(content))
-    return Terminal(world, values, kubeconfig)
+    path.write_text(yaml.safe_dump(kubeconfig(world.memory.url)))
+    return Terminal(world, values, path)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from flask import Flask, request
 from hooks.app import create_app
 from hooks.certificate import Certificate, CertificateError
 from hooks.server import _THREADS, LARGEST_REQUEST, HookServer
+from metacontroller_standin.kubeconfig import kubeconfig
 from metacontroller_standin.waiting import wait_until
 from poddnat.kube import connect
 from tests.unit.hooks import certificates
@@ -273,16 +274,8 @@ def test_no_path_tells_what_failed_inside(shared: World, path: str) -> None:
 
 
 def test_each_thread_that_may_ask_the_api_server_keeps_its_connection(tmp_path: Path) -> None:
-    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:6443"}}
-    context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
-    config = {
-        "clusters": [cluster],
-        "contexts": [context],
-        "current-context": "c",
-        "users": [{"name": "c", "user": {}}],
-    }
     file = tmp_path / "kubeconfig"
-    file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **config}))
+    file.write_text(yaml.safe_dump(kubeconfig("https://127.0.0.1:6443")))
     api = connect(file)
     watches_and_other_threads = 16
     assert api.configuration.connection_pool_maxsize >= _THREADS + watches_and_other_threads
