@@ -6,6 +6,7 @@ interfaces, but no PodDNATs and no pods.
 
 from poddnat.cloud.client import ADDRESSES_PER_CALL, ENTRIES_PER_PAGE, CloudClient
 from poddnat.cloud.errors import NO_ANSWER, NO_CREDENTIALS, CloudError, Meaning, Scope
+from poddnat.cloud.intervals import FAILURES_TO_TELL
 from poddnat.cloud.problems import Outage, problem_of
 from poddnat.cloud.rate_limiter import RateLimiter
 from poddnat.cloud.responses import (
@@ -23,6 +24,7 @@ __all__ = [
     "ADDRESSES_PER_CALL",
     "ALL_ENTRIES",
     "ENTRIES_PER_PAGE",
+    "FAILURES_TO_TELL",
     "NO_ANSWER",
     "NO_CREDENTIALS",
     "CloudClient",

@@ -18,6 +18,9 @@ ADDRESS_RETRY_AFTER = 30.0
 TOLD_AFTER = 30.0
 """How long a read has to fail, in a way that usually passes, before pods are told, where few tries fit in."""
 
+FAILURES_TO_TELL = 3
+"""So many failures in a row, of what may pass by itself, are told to people."""
+
 CLOUD_RETRY_AFTER = 15.0
 """When to ask again after the cloud has not answered as it should: that passes by itself."""
 

@@ -8,12 +8,11 @@ from poddnat.cloud.intervals import (
     ADDRESS_RETRY_AFTER,
     CLOUD_RETRY_AFTER,
     DENIED_RETRY_AFTER,
+    FAILURES_TO_TELL,
     REJECTED_RETRY_AFTER,
     TOLD_AFTER,
     UNUSABLE_RETRY_AFTER,
 )
-
-_FAILURES_TO_TELL = 3
 
 
 def problem_of(error: CloudError, gateway_id: str = "the pool's gateways") -> Problem:
@@ -80,5 +79,5 @@ class Outage:
         error = self._error
         if error is None:
             return None
-        lasts = self._failures >= _FAILURES_TO_TELL or self._clock() - self._since >= TOLD_AFTER
+        lasts = self._failures >= FAILURES_TO_TELL or self._clock() - self._since >= TOLD_AFTER
         return problem_of(error) if lasts or not error.passes else None

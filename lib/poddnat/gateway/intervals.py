@@ -14,8 +14,6 @@ SETTLE_TIME_LONGEST_FIRST = 10.0
 """The longest that the first write seen to settle counts as, where nothing is known yet: it may have been stuck."""
 SETTLE_TIME_LONGEST_STEP = 10.0
 """Half of the longest that a write late beyond all expectation is given before it is expected again."""
-FAILURES_TO_TELL = 3
-"""So many failures in a row, of what may pass by itself, are told to people."""
 
 # Reads.
 POLL_FIRST, POLL_LONGEST = 0.2, 20.0

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from poddnat.cloud import ALL_ENTRIES, CloudError, EntryFilter, EntryPage, Meaning
-from poddnat.gateway.intervals import FAILURES_TO_TELL
+from poddnat.cloud import ALL_ENTRIES, FAILURES_TO_TELL, CloudError, EntryFilter, EntryPage, Meaning
 from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
 from poddnat.gateway.reconciler.desired import DesiredState
 from poddnat.gateway.reconciler.poller import MOST_FILTERS, Asked, Listing

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from poddnat.api import Problem
 from poddnat.backoff import Backoff
-from poddnat.cloud import CloudError, Scope, problem_of
-from poddnat.gateway.intervals import FAILURES_TO_TELL, QUOTA_RETRY, SUSPEND_FIRST, SUSPEND_LONGEST
+from poddnat.cloud import FAILURES_TO_TELL, CloudError, Scope, problem_of
+from poddnat.gateway.intervals import QUOTA_RETRY, SUSPEND_FIRST, SUSPEND_LONGEST
 
 
 class EntryQuota:

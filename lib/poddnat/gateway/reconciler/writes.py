@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 from typing import Protocol
 
-from poddnat.cloud import CloudError, Meaning, Scope, problem_of
-from poddnat.gateway.intervals import CONCURRENCY_LONGEST, FAILURES_TO_TELL, STUCK_AFTER
+from poddnat.cloud import FAILURES_TO_TELL, CloudError, Meaning, Scope, problem_of
+from poddnat.gateway.intervals import CONCURRENCY_LONGEST, STUCK_AFTER
 from poddnat.gateway.problems import taken_by_unseen
 from poddnat.gateway.reconciler.calls import Create, Delete, Kind, Write
 from poddnat.gateway.reconciler.desired import DesiredState, Item, Unverified
