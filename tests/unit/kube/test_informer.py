@@ -63,6 +63,17 @@ class FakeKube(KubeClient):
 
 
 @contextmanager
+def started(informer: PodDNATInformer | PodInformer, kube: FakeKube) -> Iterator[None]:
+    """Run an informer until the test is over, and end its watches then."""
+    informer.start()
+    try:
+        yield
+    finally:
+        informer.stop()
+        kube.quiet.set()
+
+
+@contextmanager
 def informing(kube: FakeKube) -> Iterator[tuple[PodDNATInformer, list[str]]]:
     """Run an informer; gives the names of what its handlers were called with, too."""
     handled: list[str] = []
@@ -71,12 +82,8 @@ def informing(kube: FakeKube) -> Iterator[tuple[PodDNATInformer, list[str]]]:
         lambda item: handled.append(f"update {item['metadata']['name']}"),
         lambda item: handled.append(f"delete {item['metadata']['name']}"),
     )
-    informer.start()
-    try:
+    with started(informer, kube):
         yield informer, handled
-    finally:
-        informer.stop()
-        kube.quiet.set()
 
 
 def test_watch_goes_on_at_once_while_there_is_news() -> None:
@@ -138,12 +145,8 @@ def pod(name: str, **annotations: str) -> Json:
 def informing_of_pods(kube: FakeKube) -> Iterator[tuple[PodInformer, list[str]]]:
     gone: list[str] = []
     informer = PodInformer(kube, lambda _namespace, name, _uid: gone.append(name))
-    informer.start()
-    try:
+    with started(informer, kube):
         yield informer, gone
-    finally:
-        informer.stop()
-        kube.quiet.set()
 
 
 def test_nothing_is_kept_of_pods_that_ask_for_no_ports() -> None:
