@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import json
 import select
 import socket
@@ -239,18 +238,19 @@ class Handler(BaseHTTPRequestHandler):
         return self.store.patch(target.kind, target.key, body, status=status, strategic=media_type == STRATEGIC)
 
     def _list(self, target: Target, query: Query, *, as_table: bool) -> Json:
-        revision, objects = self.store.list_all(target.kind, target.namespace)
-        chosen = [obj for obj in objects if query.selects(obj)]
+        limit = 0 if as_table else int(query.values.get("limit") or 0)
+        version, _, place = query.values.get("continue", "").partition(" ")
+        namespace, _, name = place.partition(" ")
+        revision, chosen = self.store.list_objects(
+            target.kind, target.namespace, query.selects, after=(namespace, name), most=limit + 1 if limit else None
+        )
         if as_table:
             return table(target.kind, target.version, chosen, revision=str(revision))
-        metadata = {"resourceVersion": str(revision)}
-        if token := query.values.get("continue"):
-            metadata["resourceVersion"], _, last = token.partition(" ")
-            chosen = chosen[bisect.bisect_right(chosen, last, key=_place) :]
-        limit = int(query.values.get("limit") or 0)
+        metadata = {"resourceVersion": version or str(revision)}
         if limit and len(chosen) > limit:
             chosen = chosen[:limit]
-            metadata["continue"] = f"{metadata['resourceVersion']} {_place(chosen[-1])}"
+            last = chosen[-1]["metadata"]
+            metadata["continue"] = f"{metadata['resourceVersion']} {last.get('namespace', '')} {last['name']}"
         return {
             "apiVersion": target.kind.api_version(target.version),
             "kind": f"{target.kind.kind}List",
@@ -313,8 +313,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         lists_first = query.values.get("sendInitialEvents") == "true"
         if seen == 0 or lists_first:
-            seen, objects = self.store.list_all(target.kind, target.namespace)
-            self._stream(target, [("ADDED", target.shown(obj)) for obj in objects if query.selects(obj)])
+            seen, objects = self.store.list_objects(target.kind, target.namespace, query.selects)
+            self._stream(target, [("ADDED", target.shown(obj)) for obj in objects])
         if lists_first:  # As kubectl's informers want it: they wait for the end of the list.
             metadata = {"resourceVersion": str(seen), "annotations": {"k8s.io/initial-events-end": "true"}}
             self._stream(target, [("BOOKMARK", target.shown({"kind": target.kind.kind, "metadata": metadata}))])
@@ -361,11 +361,6 @@ def _event(target: Target, query: Query, change: Change) -> tuple[str, Json] | N
         return None
     last = change.after if change.after is not None else before
     return ("DELETED", target.shown(last))
-
-
-def _place(obj: Json) -> str:
-    """Say where an object stands in a list; a space comes before all that names may hold."""
-    return f"{obj['metadata'].get('namespace', '')} {obj['metadata']['name']}"
 
 
 def _visible(target: Target, query: Query, obj: Json | None) -> bool:

@@ -6,8 +6,10 @@ stays as it was.
 
 from __future__ import annotations
 
+import bisect
 import copy
 import datetime as dt
+import itertools
 import secrets
 import threading
 import uuid
@@ -74,6 +76,8 @@ class _Table:
 
     def __init__(self) -> None:
         self.objects: dict[Key, Json] = {}
+        self.keys: list[Key] = []
+        """In order, so that a page of many objects costs what a page costs."""
         self.changes: list[Change] = []
         self.dropped = 0
 
@@ -106,13 +110,26 @@ class Store:
                 raise not_found(kind, key[1])
             return found
 
-    def list_all(self, kind: ServedKind, namespace: str) -> tuple[int, list[Json]]:
-        """Return the revision and the objects of one namespace, or of all with ""."""
+    def list_objects(
+        self,
+        kind: ServedKind,
+        namespace: str,
+        selects: Callable[[Json], bool],
+        *,
+        after: Key = ("", ""),
+        most: int | None = None,
+    ) -> tuple[int, list[Json]]:
+        """Return the revision and the objects of one namespace, or of all with "", that are selected.
+
+        They come in the order of their keys: those after a key, ``most`` of them at the most.
+        """
         with self.changed:
-            objects = self._tables[kind].objects
-            if not namespace:
-                return self._revision, [objects[key] for key in sorted(objects)]
-            return self._revision, [objects[key] for key in sorted(objects) if key[0] == namespace]
+            table = self._tables[kind]
+            start = bisect.bisect_right(table.keys, max(after, (namespace, "")))
+            later = itertools.islice(table.keys, start, None)
+            keys = itertools.takewhile(lambda key: namespace in ("", key[0]), later)
+            chosen = filter(selects, (table.objects[key] for key in keys))
+            return self._revision, list(itertools.islice(chosen, most))
 
     def changes_since(self, kind: ServedKind, revision: int) -> list[Change]:
         """Return what happened to objects of a kind after a revision, oldest first."""
@@ -239,7 +256,10 @@ class Store:
     def _put(self, kind: ServedKind, key: Key, old: Json | None, new: Json) -> None:
         self._revision += 1
         new["metadata"]["resourceVersion"] = str(self._revision)
-        self._tables[kind].objects[key] = new
+        table = self._tables[kind]
+        if key not in table.objects:
+            bisect.insort(table.keys, key)
+        table.objects[key] = new
         self._alive.add(new["metadata"]["uid"])
         if old is not None:
             self._forget_owners(kind, key, old)
@@ -250,7 +270,9 @@ class Store:
     def _remove(self, kind: ServedKind, key: Key, last: Json) -> None:
         self._revision += 1
         uid = last["metadata"]["uid"]
-        self._forget_owners(kind, key, self._tables[kind].objects.pop(key))
+        table = self._tables[kind]
+        self._forget_owners(kind, key, table.objects.pop(key))
+        del table.keys[bisect.bisect_left(table.keys, key)]
         last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self._revision)}}
         self._alive.discard(uid)
         self._record(kind, last, None)

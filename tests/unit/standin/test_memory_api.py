@@ -238,6 +238,18 @@ def test_a_list_is_given_in_pages_of_the_size_asked_for(official: Any, api: Api)
     assert pages == [["a", "a-b"], ["b", "c"], ["d"]]
 
 
+def test_a_page_goes_on_in_its_namespace_behind_what_is_gone_by_then(official: Any, api: Api) -> None:
+    for namespace, name in (("one", "z"), ("two", "a"), ("two", "b"), ("two", "c"), ("two-b", "a")):
+        api.create(api.resource("v1", "pods"), {**pod(name), "metadata": {"name": name, "namespace": namespace}})
+    core = client.CoreV1Api(official)
+    first = core.list_namespaced_pod("two", limit=1)
+    for name in ("a", "b"):
+        api.delete(api.resource("v1", "pods"), name, "two")
+    rest = core.list_namespaced_pod("two", limit=2, _continue=first.metadata._continue)
+    assert [item.metadata.name for item in (*first.items, *rest.items)] == ["a", "c"]
+    assert rest.metadata._continue is None
+
+
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
