@@ -20,7 +20,8 @@ from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of, poddnat_as_r
 from poddnat.error_texts import why_no_answer
 from poddnat.kube.core_api import CoreApi
 from poddnat.kube.errors import KubeError, NotServedError, error_of
-from poddnat.kube.intervals import EVENT_TTL, REQUEST_TIMEOUT, WATCH_TIMEOUT
+from poddnat.kube.event_stream import stream_events
+from poddnat.kube.intervals import EVENT_TTL, REQUEST_TIMEOUT
 from poddnat.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
@@ -119,13 +120,9 @@ class KubeClient:
         Raises:
             KubeError: the API server did not answer, or refused.
         """
-
-        def on_item(item: Manifest) -> None:
-            item["metadata"].pop("managedFields", None)
-            on_pod(without_nulls(item))
-
         accepted = {"Accept": _METADATA_OF_LIST}
-        return self._list(self._core.list_pod_for_all_namespaces, on_item=on_item, _headers=accepted)
+        listing = self._core.list_pod_for_all_namespaces
+        return self._list(listing, on_item=lambda item: on_pod(_pod_as_read(item)), _headers=accepted)
 
     def workload(self, api_version: str, kind: str, namespace: str, name: str) -> Manifest | None:
         """Read a StatefulSet or its like, in this API version or, where it is no longer served, another; None: gone.
@@ -298,7 +295,7 @@ class KubeClient:
 
         watching = watch.Watch()  # type: ignore[no-untyped-call]
         with _crd_named():
-            return _stream(watching, on_poddnat, resource_version, listing, GROUP, _VERSION, PLURAL)
+            return stream_events(watching, on_poddnat, resource_version, listing, GROUP, _VERSION, PLURAL)
 
     def watch_pods(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
         """Watch the metadata of pods, as ``watch_poddnats`` does PodDNATs.
@@ -306,9 +303,13 @@ class KubeClient:
         Raises:
             KubeError: the connection broke.
         """
+
+        def on_pod(kind: str, item: Manifest) -> None:
+            on_event(kind, _pod_as_read(item))
+
         pods = watch.Watch(return_type="object")  # type: ignore[no-untyped-call]
         listing = self._core.list_pod_for_all_namespaces
-        return _stream(pods, on_event, resource_version, listing, _headers={"Accept": _METADATA})
+        return stream_events(pods, on_pod, resource_version, listing, _headers={"Accept": _METADATA})
 
     def _read(self, call: Callable[..., Any], *args: str) -> Manifest | None:
         try:
@@ -371,36 +372,12 @@ def _crd_named() -> Iterator[None]:
         raise NotServedError(text) from error.__cause__
 
 
+def _pod_as_read(served: Manifest) -> Manifest:
+    """Leave away of a pod's metadata what is long, and read by nobody."""
+    served["metadata"].pop("managedFields", None)
+    read: Manifest = without_nulls(served)
+    return read
+
+
 def _parsed(call: Callable[..., Any], *args: object, **options: object) -> Any:
     return json.loads(call(*args, _preload_content=False, **options).data)
-
-
-def _stream(
-    watching: Any,
-    on_event: Callable[[str, Manifest], None],
-    resource_version: str,
-    listing: Callable[..., Any],
-    *args: str,
-    **options: object,
-) -> str:
-    try:
-        for event in watching.stream(
-            listing,
-            *args,
-            resource_version=resource_version,
-            timeout_seconds=WATCH_TIMEOUT,
-            allow_watch_bookmarks=True,
-            # A connection that has died in silence tells nothing, not even that the watch is over.
-            _request_timeout=(REQUEST_TIMEOUT, WATCH_TIMEOUT + REQUEST_TIMEOUT),
-            **options,
-        ):
-            resource_version = event["object"]["metadata"]["resourceVersion"]
-            if event["type"] != "BOOKMARK":
-                on_event(event["type"], without_nulls(event["object"]))
-    except ApiException as error:
-        if error.status == 410:  # noqa: PLR2004  # Gone: the version is too old to go on from
-            return ""
-        raise error_of(error) from error
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise KubeError(f"no more answer ({why_no_answer(str(error))})") from error
-    return resource_version

@@ -78,6 +78,17 @@ def test_pods_of_a_page_are_handed_on_before_the_next_page_is_asked_for(server: 
     assert handed_on == [("web-0", 1), ("web-1", 2)]
 
 
+def test_pods_are_the_same_whether_listed_or_watched(server: OddServer, kube: KubeClient) -> None:
+    metadata = {"name": "web-1", "resourceVersion": "8", "labels": None, "managedFields": [{"manager": "kubelet"}]}
+    server.body = json.dumps({"metadata": {"resourceVersion": "7"}, "items": [{"metadata": metadata}]}).encode()
+    listed, _ = listed_pods(kube)
+    event = {"type": "ADDED", "object": {"metadata": metadata}}
+    server.body = json.dumps(event).encode() + b"\n"
+    watched: list[tuple[str, object]] = []
+    assert kube.watch_pods("7", lambda kind, pod: watched.append((kind, pod))) == "8"
+    assert watched == [("ADDED", listed[0])] == [("ADDED", {"metadata": {"name": "web-1", "resourceVersion": "8"}})]
+
+
 def test_what_concerns_no_object_is_told_on_the_lease_once() -> None:
     with MemoryApi() as memory, Api(memory.url) as api:
         lease = {
