@@ -1,7 +1,5 @@
 """The links that lie in the cluster: the pod, what it asks for, who calls the hooks, and its PodDNAT."""
 
-import datetime as dt
-
 from poddnat.api import (
     AnnotationError,
     Problem,
@@ -19,7 +17,7 @@ from poddnat.cli.explain.facts import Facts, Server, Unread
 from poddnat.cli.explain.links import Finding, ok, unknown, warning, wrong
 from poddnat.cli.intervals import HOOKS_HEARD_WITHIN
 from poddnat.controllers import check_pod, not_adopted, on_node_network, on_virtual_node, without_ipv4
-from poddnat.timestamps import rfc3339
+from poddnat.timestamps import parse, rfc3339
 
 
 def pod(facts: Facts) -> Finding:
@@ -144,7 +142,7 @@ def _see_server(facts: Facts) -> str:
 
 def _age(facts: Facts) -> float:
     created = str((facts.pod or {}).get("metadata", {}).get("creationTimestamp") or rfc3339(facts.asked_at))
-    return max(0.0, (facts.asked_at - dt.datetime.fromisoformat(created)).total_seconds())
+    return max(0.0, (facts.asked_at - parse(created)).total_seconds())
 
 
 def _span(seconds: float) -> str:
