@@ -33,7 +33,14 @@ PATHS = sorted(set(HOOKS.values()))
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[World]:
-    """A world for all tests here: what they send changes nothing."""
+    """A world for all tests that send requests about objects that exist."""
+    with running() as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def untouched() -> Iterator[World]:
+    """A world for all bad requests: as there is no object in it, nobody but the hooks could write anything."""
     with running() as world:
         yield world
 
@@ -88,70 +95,70 @@ def test_what_metacontroller_sends_is_answered_as_the_schema_says(shared: World,
 # Bad requests
 
 
-def refused(shared: World, path: str, body: bytes) -> str:
+def refused(untouched: World, path: str, body: bytes) -> str:
     """Send a bad request; return the reason that it is refused with, and see that nothing came of it."""
-    revision, writes = shared.memory.store.revision, shared.cloud_writes()
-    response = shared.client.post(path, data=body, content_type="application/json")
+    revision, writes = untouched.memory.store.revision, untouched.cloud_writes()
+    response = untouched.client.post(path, data=body, content_type="application/json")
     assert response.status_code == 400
-    assert (shared.memory.store.revision, shared.cloud_writes()) == (revision, writes)
+    assert (untouched.memory.store.revision, untouched.cloud_writes()) == (revision, writes)
     return response.text
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("body", [b"", b"{", b"pod", b"\xff\xfe", b"[" * 100_000], ids=lambda body: repr(body[:5]))
-def test_what_is_not_json_is_refused(shared: World, path: str, body: bytes) -> None:
-    assert refused(shared, path, body).startswith("the request's body is not JSON: ")
+def test_what_is_not_json_is_refused(untouched: World, path: str, body: bytes) -> None:
+    assert refused(untouched, path, body).startswith("the request's body is not JSON: ")
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"pod"', b"1"])
-def test_json_that_is_no_object_is_refused(shared: World, path: str, body: bytes) -> None:
-    assert "is not of type 'object'" in refused(shared, path, body)
+def test_json_that_is_no_object_is_refused(untouched: World, path: str, body: bytes) -> None:
+    assert "is not of type 'object'" in refused(untouched, path, body)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_missing_key_is_named(shared: World, name: str) -> None:
+def test_missing_key_is_named(untouched: World, name: str) -> None:
     subject = "parent" if "parent" in recording(name) else "object"
     body = recording(name)
     del body[subject]["metadata"]["uid"]
-    reason = refused(shared, HOOKS[name], json.dumps(body).encode())
+    reason = refused(untouched, HOOKS[name], json.dumps(body).encode())
     assert f"{subject}.metadata: 'uid' is a required property" in reason
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_wrong_type_is_named(shared: World, name: str) -> None:
+def test_wrong_type_is_named(untouched: World, name: str) -> None:
     subject = "parent" if "parent" in recording(name) else "object"
     body = recording(name)
     body[subject]["metadata"]["name"] = 7
-    reason = refused(shared, HOOKS[name], json.dumps(body).encode())
+    reason = refused(untouched, HOOKS[name], json.dumps(body).encode())
     assert f"{subject}.metadata.name: 7 is not of type 'string'" in reason
 
 
-def test_reason_names_the_hook(shared: World) -> None:
-    reason = refused(shared, "/pod/sync", json.dumps(recording("poddnat-sync")).encode())
+def test_reason_names_the_hook(untouched: World) -> None:
+    reason = refused(untouched, "/pod/sync", json.dumps(recording("poddnat-sync")).encode())
     assert reason == "this is not a request for pod-sync: the whole: 'object' is a required property\n"
 
 
-def test_reason_does_not_repeat_a_long_request(shared: World) -> None:
+def test_reason_does_not_repeat_a_long_request(untouched: World) -> None:
     body = copy.deepcopy(recording("poddnat-sync"))
     body["parent"]["metadata"]["name"] = ["x" * 100_000]
-    assert len(refused(shared, "/poddnat/sync", json.dumps(body).encode())) < 400
+    assert len(refused(untouched, "/poddnat/sync", json.dumps(body).encode())) < 400
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_too_large_a_request_is_refused_unread(shared: World, path: str) -> None:
-    response = shared.client.post(path, data=b"x" * (5 * 1024 * 1024))
+def test_too_large_a_request_is_refused_unread(untouched: World, path: str) -> None:
+    response = untouched.client.post(path, data=b"x" * (5 * 1024 * 1024))
     assert response.status_code == 413
     assert response.text.startswith("Request Entity Too Large: ")
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_hooks_answer_post_only(shared: World, path: str) -> None:
-    assert shared.client.get(path).status_code == 405
+def test_hooks_answer_post_only(untouched: World, path: str) -> None:
+    assert untouched.client.get(path).status_code == 405
 
 
-def test_unknown_path_is_not_found(shared: World) -> None:
-    assert shared.client.post("/pod", json={}).status_code == 404
+def test_unknown_path_is_not_found(untouched: World) -> None:
+    assert untouched.client.post("/pod", json={}).status_code == 404
 
 
 # Failures inside
