@@ -78,14 +78,14 @@ class Watch:
     def __iter__(self) -> Iterator[tuple[str, Json]]:
         """Yield event types and objects until the server or `stop` ends it."""
         rest = b""
+        # The connection ends with the watch, however it ends: who gets an error event looks no further.
         # A server that is killed breaks off within an event.
-        with suppress(urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError):
+        with self._response, suppress(urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError):
             for chunk in self._response.stream():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     event = json.loads(line)
                     yield event["type"], event["object"]
-        self._response.close()
 
     def stop(self) -> None:
         """End the watch; a thread that waits for its next event wakes up."""
