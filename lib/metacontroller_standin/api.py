@@ -79,8 +79,8 @@ class Watch:
         """Yield event types and objects until the server or `stop` ends it."""
         rest = b""
         # The connection ends with the watch, however it ends: who gets an error event looks no further.
-        # A server that is killed breaks off within an event.
-        with self._response, suppress(urllib3.exceptions.HTTPError, OSError, json.JSONDecodeError):
+        # A server that is killed breaks off within an event, and after `stop` Python's TLS gives out encrypted bytes.
+        with self._response, suppress(urllib3.exceptions.HTTPError, OSError, ValueError):
             for chunk in self._response.stream():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:

@@ -39,6 +39,8 @@ def stream_events(
             _request_timeout=(REQUEST_TIMEOUT, WATCH_TIMEOUT + REQUEST_TIMEOUT),
             **options,
         ):
+            if event is None:  # so the client has it where a line is no JSON
+                raise KubeError("no more answer (a line that is no JSON)")
             resource_version = event["object"]["metadata"]["resourceVersion"]
             if event["type"] != "BOOKMARK":
                 on_event(event["type"], event["object"])

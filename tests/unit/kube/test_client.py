@@ -89,6 +89,13 @@ def test_pods_are_the_same_whether_listed_or_watched(server: OddServer, kube: Ku
     assert watched == [("ADDED", listed[0])] == [("ADDED", {"metadata": {"name": "web-1", "resourceVersion": "8"}})]
 
 
+@pytest.mark.parametrize("line", [b"\n", b"<html>Bad Gateway</html>\n"], ids=["empty", "HTML"])
+def test_line_that_is_no_event_ends_the_watch(server: OddServer, kube: KubeClient, line: bytes) -> None:
+    server.body = line
+    with pytest.raises(KubeError, match="a line that is no JSON"):
+        kube.watch_poddnats("7", lambda _kind, _poddnat: None)
+
+
 def test_what_concerns_no_object_is_told_on_the_lease_once() -> None:
     with MemoryApi() as memory, Api(memory.url) as api:
         lease = {
