@@ -7,11 +7,13 @@ There are no nodes; `metacontroller_standin.kubelet` plays them. The programs co
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import shutil
 import signal
 import socket
 import subprocess
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +159,10 @@ class ControlPlane:
         process.wait()
         self._start_api_server()
         wait_until(self._is_ready, 60, "the API server to be ready again", interval=0.1)
+        # Python 3.11 leaves a TLS socket open whose peer resets it before the handshake; newer ones close it.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "unclosed <ssl.SSLSocket", ResourceWarning)
+            gc.collect()
 
     def _start_controller_manager(self) -> None:
         self._start(
