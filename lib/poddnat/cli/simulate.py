@@ -17,7 +17,7 @@ from poddnat.api import Fixed, annotations, pod_facts, stable_owner_of, working_
 from poddnat.cli.intervals import SIMULATION_POLL, SIMULATION_TIMEOUT
 from poddnat.cli.local_cluster import LocalCluster
 from poddnat.cli.manifests import Manifests, ManifestsError, count_pods
-from poddnat.config import AccessKey, Values
+from poddnat.config import AccessKey, Values, ValuesError
 from vpc_emulator import ForwardEntry, World
 
 Manifest = dict[str, Any]
@@ -30,7 +30,11 @@ _EXTRA_KINDS = (
 )
 _KEY = AccessKey("simulated-key", "simulated-secret")
 _NETWORK = ipaddress.IPv4Network("172.16.0.0/12")
+_MADE_UP = (ipaddress.IPv4Network("198.51.100.0/24"), ipaddress.IPv4Network("198.18.0.0/15"))
+"""Addresses for documentation (RFC 5737) and, for very many gateways, for benchmarks (RFC 2544)."""
 _EMULATED_SETTLE_SECONDS = 0.2
+_MOST_GATEWAYS = 256
+"""So many networks of 4096 addresses the simulated VPC has."""
 _FIRST_ADDRESS = 10
 _PODS_PER_GATEWAY = 2000
 
@@ -38,6 +42,7 @@ _PODS_PER_GATEWAY = 2000
 def world_of(values: Values) -> World:
     """Make a cloud in which the values file is right: each gateway with a vSwitch of its own that routes to it."""
     subnets = _subnets(values)
+    eips = _eips(values)
     return World.from_dict(
         {
             "regions": [values.region_id],
@@ -65,9 +70,9 @@ def world_of(values: Values) -> World:
                     "writes_at_once": 4,
                     "settle_seconds": _EMULATED_SETTLE_SECONDS,
                     "settle_jitter": 0.3,
-                    "eips": _eips(values, gid, index),
+                    "eips": eips[gid],
                 }
-                for index, gid in enumerate(subnets)
+                for gid in subnets
             ],
             "network_interfaces": [
                 {"id": f"eni-{gid}", "vswitch": f"vsw-{gid}", "private_ips": str(_pod_range(subnet))}
@@ -81,10 +86,23 @@ def _zone(values: Values, gateway_id: str) -> str:
     return next(entry.zone_id for entry in values.pool if entry.gateway_id == gateway_id)
 
 
-def _eips(values: Values, gateway_id: str, index: int) -> list[str]:
-    listed = [eip for entry in values.pool if entry.gateway_id == gateway_id for eip in entry.eips or ()]
-    # Addresses for documentation (RFC 5737) where the values leave the choice to the gateway.
-    return list(dict.fromkeys(listed)) or [f"198.51.100.{2 * index + 1}", f"198.51.100.{2 * index + 2}"]
+def _eips(values: Values) -> dict[str, list[str]]:
+    """Give each gateway the EIPs that are listed for it, but each EIP to the first one only: it is on one in a cloud.
+
+    Where the values leave the choice to the gateway, it gets two made-up ones that nobody lists.
+    """
+    holders: dict[str, str] = {}
+    for entry in values.pool:
+        for eip in entry.eips or ():
+            holders.setdefault(eip, entry.gateway_id)
+    made_up = (eip for network in _MADE_UP for eip in map(str, network.hosts()) if eip not in holders)
+    found: dict[str, list[str]] = {}
+    for gateway_id in values.gateway_ids:
+        if any(entry.eips for entry in values.entries_of(gateway_id)):
+            found[gateway_id] = [eip for eip, holder in holders.items() if holder == gateway_id]
+        else:
+            found[gateway_id] = list(itertools.islice(made_up, 2))
+    return found
 
 
 def _pod_range(subnet: ipaddress.IPv4Network) -> ipaddress.IPv4Network:
@@ -142,6 +160,14 @@ class Simulation:
     """A cluster and a cloud of its own: ``with Simulation(values) as simulation``."""
 
     def __init__(self, values: Values) -> None:
+        """Play what the values file names.
+
+        Raises:
+            ValuesError: it names more gateways than the simulated network has room for.
+        """
+        if (count := len(values.gateway_ids)) > _MOST_GATEWAYS:
+            text = f"the simulated network has room for {_MOST_GATEWAYS}; leave some out"
+            raise ValuesError("the values file", [f"networkController.natGwPool: {count} NAT gateways, but {text}"])
         self._values = dataclasses.replace(values, credential=_KEY)
         self._cluster = LocalCluster(self._values, world_of(values), _pod_addresses(values), kinds=_EXTRA_KINDS)
         self._workloads: list[Manifest] = []

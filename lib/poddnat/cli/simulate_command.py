@@ -17,6 +17,7 @@ from poddnat.cli.terminal import (
     show,
     write,
 )
+from poddnat.config import ValuesError
 
 if TYPE_CHECKING:
     from poddnat.cli.manifests import Manifests
@@ -40,27 +41,31 @@ def simulate(
 
     read = read_values(values)
     try:
-        found = read_manifests(manifests)
-    except ManifestsError as error:
+        found, simulation = read_manifests(manifests), Simulation(read)
+    except (ManifestsError, ValuesError) as error:
         raise failure(str(error)) from error
     if not found.workloads and output is Output.TABLE:
         for text in found.passed_over:
             show(views.note(text))
         raise typer.Exit(code=1)
+    notes = [*(f"{values}: {text}." for text in read.warnings), *found.notes]
     logging.basicConfig(level=logging.CRITICAL)
-    with Simulation(read) as simulation:
+    with simulation:
         try:
             with progress_console().status("Running the hooks …"):
                 pods = simulation.run(found)
         except ManifestsError as error:
             raise failure(str(error)) from error
-        clean = _show(simulation, found, pods) if output is Output.TABLE else _write(simulation, found, pods, output)
+        if output is Output.TABLE:
+            clean = _show(simulation, found, notes, pods)
+        else:
+            clean = _write(simulation, found, notes, pods, output)
     if found.passed_over or not (clean and pods and all(pod.ready for pod in pods)):
         raise typer.Exit(code=1)
 
 
-def _show(simulation: "Simulation", found: "Manifests", pods: "list[Exposed]") -> bool:
-    for text in (*found.passed_over, *found.notes):
+def _show(simulation: "Simulation", found: "Manifests", notes: list[str], pods: "list[Exposed]") -> bool:
+    for text in (*found.passed_over, *notes):
         show(views.note(text))
     if pods or not found.notes:
         show(views.pods(pods))
@@ -78,12 +83,14 @@ def _show(simulation: "Simulation", found: "Manifests", pods: "list[Exposed]") -
     return clean
 
 
-def _write(simulation: "Simulation", found: "Manifests", pods: "list[Exposed]", output: Output) -> bool:
+def _write(
+    simulation: "Simulation", found: "Manifests", notes: list[str], pods: "list[Exposed]", output: Output
+) -> bool:
     result: dict[str, Any] = {
         "pods": [pod.as_dict() for pod in pods],
         "events": [event._asdict() for event in simulation.events()],
         "passedOver": found.passed_over,
-        "notes": found.notes,
+        "notes": notes,
         "entries": [views.entry_as_dict(entry) for entry in simulation.entries()],
     }
     replaced = simulation.replace_one()

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from poddnat.cli.commands import app
 from poddnat.cli.manifests import read_manifests
-from poddnat.cli.simulate import Simulation
+from poddnat.cli.simulate import Simulation, world_of
 from poddnat.config import load
 from poddnat.files import MANIFESTS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from vpc_emulator import World
 
 EXAMPLES = MANIFESTS / "examples"
 
@@ -56,6 +60,84 @@ def test_replicas_that_are_no_number_are_refused_in_a_sentence(tmp_path: Path, r
     result = simulate(tmp_path, replicas=replicas)
     assert result.exit_code == 2
     assert f"spec.replicas is {replicas!r}" in result.output
+
+
+EIPS = st.lists(st.sampled_from(["203.0.113.10", "198.51.100.1", "198.51.100.2", "198.18.0.1"]))
+POOLS = st.lists(st.tuples(st.sampled_from(["ngw-a", "ngw-b", "ngw-c"]), EIPS), min_size=1, max_size=5)
+
+
+def values_with(path: Path, *pool: tuple[str, list[str]]) -> Path:
+    """Write a values file with these gateways and EIPs, and ports that don't overlap."""
+    content = yaml.safe_load((EXAMPLES / "values.yaml").read_text(encoding="utf-8"))
+    content["networkController"]["natGwPool"] = [
+        {
+            "natgwId": gateway_id,
+            "zoneId": "cn-hangzhou-j",
+            "portRangeStart": 100 * index + 100,
+            "portRangeEnd": 100 * index + 199,
+            "eips": eips,
+        }
+        for index, (gateway_id, eips) in enumerate(pool)
+    ]
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def eips_by_gateway(world: World) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {gateway_id: [] for gateway_id in world.nat_gateways}
+    for eip in world.eips.values():
+        found[eip.gateway].append(eip.address)
+    return found
+
+
+@settings(max_examples=25)  # Each world has thousands of pod addresses.
+@given(POOLS)
+def test_every_pool_makes_a_cloud_with_its_gateways_and_eips(
+    tmp_path_factory: pytest.TempPathFactory, pool: list[tuple[str, list[str]]]
+) -> None:
+    values = load(values_with(tmp_path_factory.getbasetemp() / "values.yaml", *pool))
+    found = eips_by_gateway(world_of(values))
+    listed = {eip for _, eips in pool for eip in eips}
+    assert set(found) == set(values.gateway_ids)
+    assert listed <= {eip for eips in found.values() for eip in eips}
+    for gateway_id, eips in found.items():
+        its = {eip for one, listed in pool if one == gateway_id for eip in listed}
+        assert set(eips) <= its if its else len(eips) == 2
+
+
+def test_eip_that_is_listed_for_two_gateways_is_on_the_first_one(tmp_path: Path) -> None:
+    path = values_with(tmp_path / "values.yaml", ("ngw-a", ["203.0.113.10"]), ("ngw-b", ["203.0.113.10"]))
+    assert eips_by_gateway(world_of(load(path))) == {"ngw-a": ["203.0.113.10"], "ngw-b": []}
+
+
+def test_made_up_addresses_pass_over_those_that_are_listed(tmp_path: Path) -> None:
+    path = values_with(tmp_path / "values.yaml", ("ngw-a", []), ("ngw-b", ["198.51.100.1"]))
+    assert eips_by_gateway(world_of(load(path))) == {
+        "ngw-a": ["198.51.100.2", "198.51.100.3"],
+        "ngw-b": ["198.51.100.1"],
+    }
+
+
+def test_very_many_gateways_without_eips_have_two_each(tmp_path: Path) -> None:
+    path = values_with(tmp_path / "values.yaml", *((f"ngw-{index}", []) for index in range(130)))
+    assert {len(eips) for eips in eips_by_gateway(world_of(load(path))).values()} == {2}
+
+
+def test_more_gateways_than_the_simulated_network_has_room_for_are_refused(tmp_path: Path) -> None:
+    path = values_with(tmp_path / "values.yaml", *((f"ngw-{index}", []) for index in range(257)))
+    result = CliRunner().invoke(app, ["simulate", "-f", str(EXAMPLES / "deployment.yaml"), "--values", str(path)])
+    assert result.exit_code == 2
+    assert "natGwPool: 257 NAT gateways" in result.output
+    assert "room for 256" in result.output
+
+
+def test_what_check_config_finds_odd_in_the_values_file_is_told(tmp_path: Path) -> None:
+    path = values_with(tmp_path / "values.yaml", ("ngw-a", ["203.0.113.10"]), ("ngw-b", ["203.0.113.10"]))
+    result = CliRunner().invoke(
+        app, ["simulate", "-f", str(EXAMPLES / "deployment.yaml"), "--values", str(path), "-o", "json"]
+    )
+    (note,) = json.loads(result.stdout)["notes"]
+    assert "203.0.113.10 is listed for ngw-b and, in natGwPool[0], for ngw-a" in note
 
 
 def test_fixed_pod_that_is_replaced_keeps_its_public_side() -> None:
