@@ -5,7 +5,8 @@ stand-in for Metacontroller running the shipped manifests, and a kubelet that gi
 """
 
 import dataclasses
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -49,11 +50,13 @@ class LocalCluster:
         kinds: tuple[ServedKind, ...] = (),
         workloads: bool = False,
         hooks_url: str = "",
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         """``values`` go for the cloud of ``world``, whatever endpoints they name; pods get ``addresses``, in order.
 
         ``kinds``: what the API server serves besides the usual. ``workloads``: whether pods of Deployments and
         StatefulSets are made. ``hooks_url``: where somebody else serves the hooks; empty: they are served here.
+        ``on_failure`` is called when one of the cluster's threads has died: without it, nothing may ever happen again.
         """
         self._values = values
         self._world = world
@@ -61,10 +64,14 @@ class LocalCluster:
         self._kinds = kinds
         self._workloads = workloads
         self.hooks_url = hooks_url
+        self._on_failure = on_failure
+        self._failures: list[threading.ExceptHookArgs] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         enter = self._stack.enter_context
+        self._stack.callback(setattr, threading, "excepthook", threading.excepthook)
+        threading.excepthook = self._failed
         try:
             self.emulator = Emulator(self._world)
             self.cloud_url = enter(EmulatorServer(self.emulator)).url
@@ -88,6 +95,20 @@ class LocalCluster:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def check(self) -> None:
+        """See that all threads are well.
+
+        Raises:
+            RuntimeError: one has died of an error, which is the cause of this one.
+        """
+        for failure in self._failures:
+            name = failure.thread.name if failure.thread else "unknown"
+            raise RuntimeError(f"the thread {name} of the local cluster has died") from failure.exc_value
+
+    def _failed(self, failure: threading.ExceptHookArgs) -> None:
+        self._failures.append(failure)
+        self._on_failure()
 
     def _serve(self) -> str:
         endpoints = Endpoints(vpc=self.cloud_url, ecs=self.cloud_url)

@@ -1,12 +1,13 @@
 """Manifests to try, as people have them: lists, folders, several documents, and what an API server would refuse."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from poddnat.api import without_nulls
+from poddnat.cli.manifest_problems import problems_of, shown
 from poddnat.config import Oddity, YamlError, load_documents
 
 Manifest = dict[str, Any]
@@ -22,8 +23,16 @@ WORKLOADS = {
 }
 """The kinds whose pods are simulated, each with the API versions that there are of it."""
 
+_VERSIONS = {**WORKLOADS, "Namespace": ("v1",)}
 _SUFFIXES = (".yaml", ".yml", ".json")
-_REPLICAS = {"Deployment": "replicas", "StatefulSet": "replicas", "ReplicaSet": "replicas", "Job": "parallelism"}
+_COUNTS = {
+    "Deployment": ("spec", "replicas"),
+    "StatefulSet": ("spec", "replicas"),
+    "ReplicaSet": ("spec", "replicas"),
+    "Job": ("spec", "parallelism"),
+    "CronJob": ("spec", "jobTemplate", "spec", "parallelism"),
+}
+"""Where each kind says how many pods it has; 1, where it doesn't say so."""
 
 
 class ManifestsError(ValueError):
@@ -55,8 +64,8 @@ def read_manifests(paths: Iterable[Path]) -> Manifests:
         except YamlError as error:
             raise ManifestsError(f"{path}: it is not YAML: {error}") from None
         for content, oddities in documents:
-            for obj in _objects(without_nulls(content), path):
-                _add(found, obj, oddities, path)
+            for place, obj in _objects(without_nulls(content), path):
+                _add(found, obj, list(_below(place, oddities)), path)
                 _check_seen(seen, obj, path)
     if not found.workloads and not found.passed_over:
         raise ManifestsError(f"there is no {', '.join(WORKLOADS)} in the manifests")
@@ -65,9 +74,12 @@ def read_manifests(paths: Iterable[Path]) -> Manifests:
 
 def count_pods(workload: Manifest) -> int:
     """Tell how many pods a workload has at first; a DaemonSet as on one node."""
-    if workload["kind"] == "CronJob":
-        return count_pods({"kind": "Job", "spec": workload["spec"]["jobTemplate"]["spec"]})
-    count: int = workload["spec"].get(_REPLICAS.get(workload["kind"], ""), 1)
+    if workload["kind"] not in _COUNTS:
+        return 1
+    *above, key = _COUNTS[workload["kind"]]
+    for part in above:
+        workload = workload[part]
+    count: int = workload.get(key, 1)
     return count
 
 
@@ -90,34 +102,42 @@ def _texts(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
             raise ManifestsError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def _objects(content: Any, path: Path) -> Iterator[Manifest]:
+def _objects(content: Any, path: Path, place: str = "") -> Iterator[tuple[str, Manifest]]:
+    """Give all objects of a document, those of lists one by one, with where each is in it."""
     if content is None:
         return
-    if not isinstance(content, dict) or not isinstance(content.get("kind"), str):
+    if not isinstance(content, dict) or not isinstance(content.get("kind"), str) or not content["kind"]:
         raise ManifestsError(f"{path}: a document is no object of Kubernetes: it has no kind, such as kind: Pod")
     items = content.get("items")
     if content["kind"].endswith("List") and isinstance(items, list):
-        for item in items:
+        for index, item in enumerate(items):
             # Items of a list of one kind need not say theirs.
             own = {"apiVersion": content.get("apiVersion"), "kind": content["kind"].removesuffix("List")}
-            yield from _objects({**own, **item} if own["kind"] and isinstance(item, dict) else item, path)
+            whole = {**own, **item} if own["kind"] and isinstance(item, dict) else item
+            yield from _objects(whole, path, f"{place}items[{index}].")
     else:
-        yield content
+        yield place, content
+
+
+def _below(place: str, oddities: Iterable[Oddity]) -> Iterator[Oddity]:
+    """Give those oddities of a document that are in one object of it, by their places there."""
+    for oddity in oddities:
+        if oddity.place.startswith(place):
+            yield replace(oddity, place=oddity.place.removeprefix(place))
 
 
 def _add(found: Manifests, obj: Manifest, oddities: list[Oddity], path: Path) -> None:
     kind, version = obj["kind"], obj.get("apiVersion")
-    is_known = version in WORKLOADS.get(kind, ())
-    if kind == "Namespace" or is_known:
-        if problems := [*_problems(obj), *_odd(oddities)]:
+    known = _VERSIONS.get(kind, ())
+    if version in known:
+        if problems := problems_of(obj, oddities):
             raise ManifestsError("\n".join(f"{path}: {_name(obj)} {problem}" for problem in problems))
         (found.namespaces if kind == "Namespace" else found.workloads).append(obj)
-        if kind not in ("Namespace", "Pod") and not count_pods(obj):
-            found.notes.append(f"{_name(obj)} has no pods: spec.{_REPLICAS[kind]} is 0.")
-    elif kind in WORKLOADS and (version is None or "." not in version.partition("/")[0]):
-        right = WORKLOADS[kind][0]
-        said = f"whose apiVersion is {version}: no API server has that any more" if version else "without apiVersion"
-        raise ManifestsError(f"{path}: {_name(obj)} {said}; write apiVersion: {right}")
+        if not count_pods(obj):
+            found.notes.append(f"{_name(obj)} has no pods: {'.'.join(_COUNTS[kind])} is 0.")
+    elif known and not (isinstance(version, str) and "." in version.partition("/")[0]):
+        said = f"whose apiVersion is {shown(version)}: no API server has that" if version else "without apiVersion"
+        raise ManifestsError(f"{path}: {_name(obj)} {said}; write apiVersion: {known[0]}")
     elif _has_template(obj.get("spec")):
         text = f"{_name(obj)} is passed over: how a {kind} of {version} makes its pods is not simulated"
         found.passed_over.append(
@@ -145,86 +165,3 @@ def _name(obj: Manifest) -> str:
     metadata = obj.get("metadata")
     name = metadata.get("name") or metadata.get("generateName") if isinstance(metadata, dict) else None
     return f"{obj['kind']} {name}" if name else str(obj["kind"])
-
-
-def _odd(oddities: list[Oddity]) -> Iterator[str]:
-    for oddity in oddities:
-        yield f"has {oddity}"
-
-
-def _problems(obj: Manifest) -> Iterator[str]:
-    """Tell what an API server would refuse an object for."""
-    metadata = obj.get("metadata")
-    if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
-        yield "without metadata.name"
-        return
-    for key in ("name", "generateName", "namespace"):
-        if key in metadata and not isinstance(metadata[key], str):
-            yield _unquoted(f"metadata.{key}", metadata[key])
-    yield from _metadata_problems(metadata, "metadata")
-    if obj["kind"] == "Namespace":
-        return
-    needed = {"Pod": ["spec"], "Job": ["spec", "spec.template"], "CronJob": ["spec", *_path_of_jobs()]}
-    usual = ["spec", "spec.selector", "spec.template"]
-    for path in needed.get(obj["kind"], usual):
-        value = _at(obj, path)
-        if not value:
-            yield f"without {path}"
-            return
-        if not isinstance(value, dict):
-            yield f"whose {path} is not a mapping of keys to values"
-            return
-    yield from _template_problems(obj)
-
-
-def _path_of_jobs() -> list[str]:
-    return ["spec.jobTemplate", "spec.jobTemplate.spec", "spec.jobTemplate.spec.template"]
-
-
-def _at(obj: object, path: str) -> object:
-    for key in path.split("."):
-        obj = obj.get(key) if isinstance(obj, dict) else None
-    return obj
-
-
-def _template_problems(obj: Manifest) -> Iterator[str]:
-    base = {"Pod": "", "CronJob": "spec.jobTemplate.spec.template"}.get(obj["kind"], "spec.template")
-    if base:
-        metadata = _at(obj, f"{base}.metadata")
-        if isinstance(metadata, dict):
-            yield from _metadata_problems(metadata, f"{base}.metadata")
-        elif metadata is not None:
-            yield f"whose {base}.metadata is not a mapping of keys to values"
-    spec = f"{base}.spec".lstrip(".")
-    containers = _at(obj, f"{spec}.containers")
-    if not isinstance(containers, list) or not containers:
-        yield f"without {spec}.containers; list at least one"
-    jobs = "spec.jobTemplate.spec" if obj["kind"] == "CronJob" else "spec"
-    key = "parallelism" if obj["kind"] == "CronJob" else _REPLICAS.get(obj["kind"], "")
-    counted = _at(obj, f"{jobs}.{key}") if key else None
-    if counted is not None and (not isinstance(counted, int) or isinstance(counted, bool) or counted < 0):
-        yield f"whose {jobs}.{key} is {counted!r}, not a number of pods"
-    start = _at(obj, "spec.ordinals.start")
-    if start is not None and (not isinstance(start, int) or isinstance(start, bool) or start < 0):
-        yield f"whose spec.ordinals.start is {start!r}, not a number from 0 on"
-
-
-def _metadata_problems(metadata: Mapping[str, Any], where: str) -> Iterator[str]:
-    for part in ("annotations", "labels"):
-        found = metadata.get(part)
-        if found is not None and not isinstance(found, dict):
-            yield f'whose {where}.{part} is a list; write keys and values, such as k8s.aliyun.com/pod-dnat: "true"'
-            continue
-        for key, value in (found or {}).items():
-            if not isinstance(value, str):
-                yield _unquoted(f"{where}.{part}.{key}", value)
-
-
-def _unquoted(where: str, value: object) -> str:
-    if isinstance(value, bool):
-        return f'whose {where} is {str(value).lower()}, a boolean to YAML; write "{str(value).lower()}", in quotes'
-    if isinstance(value, list):
-        return f'whose {where} is a list; write one text, in quotes: "{",".join(map(str, value))}"'
-    if isinstance(value, dict):
-        return f"whose {where} is a mapping; write a text, in quotes"
-    return f'whose {where} is {value}, no text to YAML; write "{value}", in quotes'

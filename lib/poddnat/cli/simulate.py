@@ -22,7 +22,7 @@ from vpc_emulator import ForwardEntry, World
 
 Manifest = dict[str, Any]
 
-_EXTRA_KINDS = (
+EXTRA_KINDS = (
     ServedKind("apps", ("v1",), "daemonsets", "DaemonSet"),
     ServedKind("batch", ("v1",), "jobs", "Job"),
     ServedKind("batch", ("v1",), "cronjobs", "CronJob"),
@@ -169,7 +169,7 @@ class Simulation:
             text = f"the simulated network has room for {_MOST_GATEWAYS}; leave some out"
             raise ValuesError("the values file", [f"networkController.natGwPool: {count} NAT gateways, but {text}"])
         self._values = dataclasses.replace(values, credential=_KEY)
-        self._cluster = LocalCluster(self._values, world_of(values), _pod_addresses(values), kinds=_EXTRA_KINDS)
+        self._cluster = LocalCluster(self._values, world_of(values), _pod_addresses(values), kinds=EXTRA_KINDS)
         self._workloads: list[Manifest] = []
 
     def __enter__(self) -> Self:
@@ -278,6 +278,7 @@ class Simulation:
     def _wait(self, condition: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + SIMULATION_TIMEOUT
         while not (reached := condition()) and time.monotonic() < deadline:
+            self._cluster.check()
             time.sleep(SIMULATION_POLL)
         return reached
 

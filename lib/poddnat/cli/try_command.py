@@ -52,13 +52,17 @@ def try_out(
     log_to_stderr(LogFormat.TEXT)
     hooks_url = "" if server else _HOOKS
     values = read_values(_VALUES)
-    with LocalCluster(values, World.example(), _addresses(), workloads=True, hooks_url=hooks_url) as cluster:
+    cluster = LocalCluster(
+        values, World.example(), _addresses(), workloads=True, hooks_url=hooks_url, on_failure=stopped.set
+    )
+    with cluster:
         try:
             kubeconfig, written = _write_files(directory, cluster)
         except OSError as error:
             raise failure(f"{directory} can't be written to: {error.strerror}") from error
         typer.echo(_how_to_go_on(cluster, kubeconfig, written, server=server))
         stopped.wait()
+        cluster.check()
     typer.echo("Stopped; nothing is kept.")
 
 

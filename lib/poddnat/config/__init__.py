@@ -7,13 +7,14 @@ cluster says of the things that the file names.
 from poddnat.config.pool import NO_LIMITS, Limits, Policy
 from poddnat.config.values import AccessKey, Endpoints, Values, ValuesError, load, load_text
 from poddnat.config.values_file import ValuesFile
-from poddnat.config.yaml_text import Oddity, YamlError, load_documents
+from poddnat.config.yaml_text import Misread, Oddity, YamlError, load_documents
 
 __all__ = [
     "NO_LIMITS",
     "AccessKey",
     "Endpoints",
     "Limits",
+    "Misread",
     "Oddity",
     "Policy",
     "Values",

@@ -18,7 +18,7 @@ from jsonschema.exceptions import ValidationError
 
 from poddnat.config.label_selector import Operator
 from poddnat.config.pool import PoolEntry
-from poddnat.config.yaml_text import Oddity
+from poddnat.config.yaml_text import Misread, Oddity
 from poddnat.files import schema_validator
 
 _NETWORK = "networkController"
@@ -116,7 +116,7 @@ def warnings_of(content: Mapping[str, Any]) -> list[str]:
 
 def is_relevant(oddity: Oddity) -> bool:
     """Whether what YAML takes otherwise than it looks matters here: numbers of others' keys don't."""
-    return " times, " in oddity.text or oddity.place.startswith(f"{_NETWORK}.")
+    return not isinstance(oddity, Misread) or oddity.place.startswith(f"{_NETWORK}.")
 
 
 def _repeated_eips(network: Mapping[str, Any]) -> Iterator[str]:

@@ -27,8 +27,16 @@ class Oddity:
         return f"{self.place}: {self.text}"
 
 
+@dataclass(frozen=True)
+class Misread(Oddity):
+    """A number that is written as none looks, such as 0777: what is written, and what YAML finds there."""
+
+    written: str
+    found: str
+
+
 class Loader(yaml.SafeLoader):
-    """Loads as YAML says, and notes the oddities of each document on the way."""
+    """Loads what JSON can say too, with dates as texts, as kubectl does; notes the oddities of documents on the way."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -38,6 +46,15 @@ class Loader(yaml.SafeLoader):
         """Construct a document, once it is looked through."""
         self.oddities += dict.fromkeys(_oddities(node, "", frozenset()))
         return super().construct_document(node)
+
+
+def _refuse(_: yaml.Loader, node: yaml.Node) -> None:
+    raise yaml.constructor.ConstructorError(problem="found a value of a type of its own", problem_mark=node.start_mark)
+
+
+Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
+for _tag in ("binary", "omap", "pairs", "set"):
+    Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _refuse)
 
 
 def load_documents(text: str) -> list[tuple[Any, list[Oddity]]]:
@@ -56,7 +73,7 @@ def load_documents(text: str) -> list[tuple[Any, list[Oddity]]]:
     except yaml.YAMLError as error:
         raise YamlError(_without_quote(error)) from None
     except (ValueError, RecursionError) as error:
-        # Such as the 30th of February, or a thousand brackets.
+        # Such as a number of very many digits, or a thousand brackets.
         raise YamlError("it has a value that can't be read") from error
     return documents
 
@@ -70,7 +87,7 @@ def _without_quote(error: yaml.YAMLError) -> str:
 
 def _oddities(node: yaml.Node, place: str, above: frozenset[int]) -> Iterator[Oddity]:
     if id(node) in above:
-        return  # An anchor may hold itself.
+        raise yaml.constructor.ConstructorError(problem="found a value that holds itself", problem_mark=node.start_mark)
     above |= {id(node)}
     match node:
         case yaml.MappingNode():
@@ -86,7 +103,8 @@ def _oddities(node: yaml.Node, place: str, above: frozenset[int]) -> Iterator[Od
             right = f'write {number}, or "{value}" for the text'
             if re.fullmatch("0[0-9]+", value):
                 right = f"write {value.lstrip('0') or 0}, or {number} if that is meant"
-            yield Oddity(place, f"{value} in line {line} is {number} to YAML; {right}")
+            found = f"{value} in line {line}, {number} to YAML"
+            yield Misread(place, f"{value} in line {line} is {number} to YAML; {right}", value, found)
 
 
 def _doubled(node: yaml.MappingNode, place: str) -> Iterator[Oddity]:

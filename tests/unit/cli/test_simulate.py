@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vpc_emulator import World
 
 EXAMPLES = MANIFESTS / "examples"
+SPEC = {"containers": [{"name": "room", "image": "room"}]}
 
 
 def simulate(folder: Path, **spec: Any) -> Result:
@@ -45,7 +46,7 @@ def test_pods_that_ask_for_nothing_are_told_where_the_annotation_belongs(tmp_pat
 def test_template_that_is_a_list_is_refused_in_a_sentence(tmp_path: Path) -> None:
     result = simulate(tmp_path, template=["metadata", "spec"])
     assert result.exit_code == 2
-    assert "Deployment lobby whose spec.template is not a mapping of keys to values" in result.output
+    assert "Deployment lobby whose spec.template is a list, not a mapping of keys to values" in result.output
 
 
 def test_more_pods_than_the_simulated_network_has_room_for_are_refused(tmp_path: Path) -> None:
@@ -55,11 +56,11 @@ def test_more_pods_than_the_simulated_network_has_room_for_are_refused(tmp_path:
     assert "2000" in result.output
 
 
-@pytest.mark.parametrize("replicas", ["3", -1, 1.5, True], ids=repr)
-def test_replicas_that_are_no_number_are_refused_in_a_sentence(tmp_path: Path, replicas: object) -> None:
+@pytest.mark.parametrize(("replicas", "shown"), [("3", "'3'"), (-1, "-1"), (1.5, "1.5"), (True, "true")], ids=repr)
+def test_replicas_that_are_no_number_are_refused_in_a_sentence(tmp_path: Path, replicas: object, shown: str) -> None:
     result = simulate(tmp_path, replicas=replicas)
     assert result.exit_code == 2
-    assert f"spec.replicas is {replicas!r}" in result.output
+    assert f"spec.replicas is {shown}" in result.output
 
 
 EIPS = st.lists(st.sampled_from(["203.0.113.10", "198.51.100.1", "198.51.100.2", "198.18.0.1"]))
@@ -189,7 +190,7 @@ def test_pods_of_other_kinds_their_events_and_what_is_kept_are_written_for_progr
 
 def test_two_workloads_with_a_pod_of_the_same_name_are_refused_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "same.yaml"
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "room-5"}, "spec": {"containers": [{"name": "a"}]}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "room-5"}, "spec": SPEC}
     path.write_text(f"{KRUISE}---\n{yaml.safe_dump(pod)}")
     result = CliRunner().invoke(app, ["simulate", "-f", str(path), "--values", str(EXAMPLES / "values.yaml")])
     assert result.exit_code == 2
@@ -203,3 +204,11 @@ def test_kind_that_is_passed_over_is_named_and_the_exit_status_is_1(tmp_path: Pa
     result = CliRunner().invoke(app, ["simulate", "-f", str(path), "--values", str(EXAMPLES / "values.yaml")])
     assert result.exit_code == 1
     assert "Fleet f is passed over" in result.output
+
+
+def test_thread_of_the_cluster_that_dies_ends_the_simulation_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poddnat.cli.simulate._pod_addresses", lambda _: iter(()))  # The kubelet dies of it.
+    with Simulation(load(EXAMPLES / "values.yaml")) as simulation:
+        with pytest.raises(RuntimeError, match=r"the thread kubelet-[0-9] of the local cluster has died") as caught:
+            simulation.run(read_manifests([EXAMPLES / "deployment.yaml"]))
+        assert isinstance(caught.value.__cause__, StopIteration)

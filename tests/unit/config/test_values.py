@@ -581,7 +581,13 @@ def test_usual_file_has_no_warnings(of: object) -> None:
         pytest.param("", "it is empty", id="empty"),
         pytest.param("# Nothing yet.\n", "it is empty", id="comment"),
         pytest.param(FILE + "---\n" + FILE, "it has 2 documents, parted by ---; leave one", id="two documents"),
-        pytest.param("a: 2026-02-30\n", "it is not YAML: it has a value that can't be read", id="no such day"),
+        pytest.param(
+            f"a: {'9' * 5000}\n", "it is not YAML: it has a value that can't be read", id="number of very many digits"
+        ),
+        pytest.param(
+            "a: &a\n  b: *a\n", "it is not YAML: found a value that holds itself in line 1, column 4", id="loop"
+        ),
+        pytest.param("a: !!set {b}\n", "it is not YAML: found a value of a type of its own in line 1", id="set"),
     ],
 )
 def test_what_yaml_would_take_otherwise_than_it_looks_is_named_with_its_line(
