@@ -25,7 +25,10 @@ RESULT = "k8s.aliyun.com/pod-dnat-result"
 
 READY = "Ready"
 
-_REQUESTS = (POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY)
+_REQUESTS = (POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY, PREFER_OWN_PORTS)
+_OURS = "poddnat.alibabacloud.com/"
+_KNOWN = frozenset((*_REQUESTS, STATUS, RESULT, f"{_OURS}ready"))
+"""The last one belongs in a readiness gate, but who has it here as well means nothing else."""
 _LONGEST_KEY = 100
 _MOST_ODDITIES = 5
 _ALIKE = 0.8
@@ -71,9 +74,10 @@ def oddities(annotations: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     found = []
     for key in sorted(annotations):
-        if key.startswith(POD_DNAT) and key not in (*_REQUESTS, STATUS, RESULT):
-            near = difflib.get_close_matches(key[:_LONGEST_KEY], _REQUESTS[1:], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_REQUESTS)}"
+        if key not in _KNOWN and (key.startswith((POD_DNAT, _OURS)) or _is_alike(key, PREFER_OWN_PORTS)):
+            words = {_word(known): known for known in _REQUESTS[1:]}
+            near = difflib.get_close_matches(_word(key[:_LONGEST_KEY]), words, n=1)
+            hint = f"did you mean {words[near[0]]}?" if near else f"known are {', '.join(_REQUESTS)}"
             name = port_list.visible(key[:_LONGEST_KEY])
             found.append(
                 f"The annotation {name} has no effect ({hint}); the user has to correct it, or to take it off."
@@ -87,11 +91,18 @@ def oddities(annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 def near_misses(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """List the annotations of a pod that may be meant for us although it has no POD_DNAT: misspelt, or without it."""
-    alike = (
-        key for key in annotations if difflib.SequenceMatcher(None, key[:_LONGEST_KEY], POD_DNAT).ratio() >= _ALIKE
-    )
+    alike = (key for key in annotations if _is_alike(key, POD_DNAT))
     ours = (key for key in annotations if key.startswith(POD_DNAT) and key not in (STATUS, RESULT))
     return tuple(port_list.visible(key[:_LONGEST_KEY]) for key in sorted({*alike, *ours}))
+
+
+def _word(key: str) -> str:
+    """Give the part of a key that tells it from the others: their domains are easily taken for each other."""
+    return key.rpartition("/")[2].removeprefix("pod-dnat-")
+
+
+def _is_alike(key: str, known: str) -> bool:
+    return difflib.SequenceMatcher(None, key[:_LONGEST_KEY], known).ratio() >= _ALIKE
 
 
 def _switch(annotations: Mapping[str, str], key: str, problems: list[str]) -> bool:

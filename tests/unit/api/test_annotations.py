@@ -203,6 +203,9 @@ ASKING = {"k8s.aliyun.com/pod-dnat": "true", "k8s.aliyun.com/pod-dnat-expose-por
         pytest.param("pod-dnat-protocol", "udp", "did you mean k8s.aliyun.com/pod-dnat-expose-protocol?", id="3"),
         pytest.param("pod-dnat-Fixed", "true", "did you mean k8s.aliyun.com/pod-dnat-fixed?", id="4"),
         pytest.param(
+            "pod-dnat-prefer-own-ports", "true", "did you mean poddnat.alibabacloud.com/prefer-own-ports?", id="5"
+        ),
+        pytest.param(
             "pod-dnat-release-strategy", "Never", 'set k8s.aliyun.com/pod-dnat-fixed: "true".', id="not fixed"
         ),
     ],
@@ -215,15 +218,37 @@ def test_annotation_without_effect_is_reported_with_what_may_be_meant(key: str, 
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        "poddnat.alibabacloud.com/prefer-own-port",
+        "poddnat.alibabacloud.com/Prefer-Own-Ports",
+        "poddnat.alibabacloud.com/own-ports",
+        "podnat.alibabacloud.com/prefer-own-ports",
+    ],
+)
+def test_misspelt_annotation_of_our_own_is_reported_with_the_right_one(key: str) -> None:
+    (oddity,) = oddities({**ASKING, key: "true"})
+    assert oddity.startswith(f"The annotation {key} has no effect")
+    assert "did you mean poddnat.alibabacloud.com/prefer-own-ports?" in oddity
+
+
+def test_annotation_of_ack_with_our_domain_is_reported_with_the_right_one() -> None:
+    (oddity,) = oddities({**ASKING, "poddnat.alibabacloud.com/pod-dnat-fixed": "true"})
+    assert "did you mean k8s.aliyun.com/pod-dnat-fixed?" in oddity
+
+
+@pytest.mark.parametrize(
     "found",
     [
         ASKING,
+        {**ASKING, "poddnat.alibabacloud.com/prefer-own-ports": "true", "poddnat.alibabacloud.com/ready": "True"},
+        {**ASKING, "example.com/prefer-own-ports": "true"},
         {**ASKING, "k8s.aliyun.com/pod-dnat-status": "Ready", "k8s.aliyun.com/pod-dnat-result": "[]", "other": "x"},
         {**ASKING, "k8s.aliyun.com/pod-dnat-fixed": "True", "k8s.aliyun.com/pod-dnat-release-strategy": "Never"},
         {"k8s.aliyun.com/pod-dnat": "false", "k8s.aliyun.com/pod-dnat-expose-ports": "80"},
         {"k8s.aliyun.com/pod-dnat-expose-ports": "80"},
     ],
-    ids=["usual", "told", "fixed", "off", "not asking"],
+    ids=["usual", "ours", "others'", "told", "fixed", "off", "not asking"],
 )
 def test_annotations_that_have_their_effect_are_not_odd(found: dict[str, str]) -> None:
     assert oddities(found) == ()
