@@ -319,15 +319,39 @@ def refused(helm: Helm, values: Json, *arguments: str) -> str:
     return helm.refusal(*command, stdin=yaml.safe_dump(values))
 
 
+def notes(helm: Helm, values: Json) -> str:
+    """Tell what people read after an installation; nothing is installed."""
+    command = ["install", "poddnat", str(CHART), "--namespace=poddnat-system", "--dry-run=client", "--values=-"]
+    return helm(*command, stdin=yaml.safe_dump(values)).partition("NOTES:")[2]
+
+
 @real
-def test_unknown_keys_are_refused_unless_they_are_named(helm: Helm) -> None:
-    said = refused(helm, {**ACK, "replica": 3, "nodeselector": {}})
-    assert "replica: unknown key" in said
-    assert "nodeselector: unknown key" in said
-    assert "nodeSelector" in said
-    assert "--set 'ignoredKeys={replica}'" in said
-    assert helm.template({**ACK, "someOther": {"a": 1}}, "--set", "ignoredKeys={someOther}")
+def test_unknown_keys_at_the_top_are_passed_over_and_named(helm: Helm) -> None:
+    told = notes(helm, {**ACK, "replica": 3, "nodeselector": {}, "ipv6GatewayController": {"a": 1}})
+    assert "Warning: ipv6GatewayController, nodeselector, replica have no effect" in told
+    assert "nodeSelector" in told
+    assert "Warning: replica has no effect" in notes(helm, {**ACK, "replica": 3})
+    assert "Warning" not in notes(helm, ACK)
+
+
+@real
+def test_unknown_keys_below_the_charts_own_are_refused(helm: Helm) -> None:
     assert "additional properties 'tagg' not allowed" in refused(helm, {**ACK, "image": {"tagg": "1"}})
+
+
+@real
+def test_image_of_acks_controller_is_passed_over_and_told(helm: Helm) -> None:
+    values = {
+        **ACK,
+        "image": "registry-vpc.cn-hangzhou.aliyuncs.com/acs/ack-extend-network-controller",
+        "imageTag": "v1",
+    }
+    assert helm.template(values) == helm.template(ACK)
+    told = notes(helm, values)
+    assert "Warning: image is a text" in told
+    (advice,) = re.findall(r"--set-json '(image=.*)'", told)
+    rendered = helm.template(values, "--set-json", advice)["Deployment", "poddnat-system", "poddnat"]
+    assert rendered["spec"]["template"]["spec"]["containers"][0]["image"].startswith("REGISTRY/poddnat:")
 
 
 @real

@@ -13,7 +13,7 @@ clusterID regionID vpcID enableControllers networkController credential endpoint
 {{- end }}
 
 {{- define "poddnat.ownKeys" -}}
-existingSecret ignoredKeys image imagePullSecrets replicas resources nodeSelector tolerations affinity
+existingSecret image imagePullSecrets replicas resources nodeSelector tolerations affinity
 topologySpreadConstraints priorityClassName podAnnotations podLabels env serviceAccount podSecurity lease logs token tls
 metacontroller networkPolicy podDisruptionBudget admissionPolicy rbac crds monitoring
 {{- end }}
@@ -33,8 +33,13 @@ metacontroller networkPolicy podDisruptionBudget admissionPolicy rbac crds monit
 {{ .Values.existingSecret | default "poddnat-values" }}
 {{- end }}
 
+{{/* Our image's keys. A text is the image of ACK's controller, in a file that has it. */}}
+{{- define "poddnat.imageKeys" -}}
+{{- kindIs "map" .Values.image | ternary .Values.image (dict "repository" "poddnat") | toYaml }}
+{{- end }}
+
 {{- define "poddnat.image" -}}
-{{- with .Values.image -}}
+{{- with include "poddnat.imageKeys" . | fromYaml -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
 {{- end }}
