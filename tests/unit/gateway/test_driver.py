@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import CloudError, EntryPage, GatewayInfo, Meaning, RateLimiter
 from poddnat.gateway import GatewayDriver, SilentListener
 from poddnat.gateway.read_budget import ReadBudget
@@ -17,6 +20,8 @@ from vpc_emulator import ManualClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from poddnat.model import ForwardEntry
+
 
 class Cloud:
     """Notes what it is called with, and fails as told."""
@@ -24,6 +29,7 @@ class Cloud:
     def __init__(self) -> None:
         self.created: list[dict[str, Any]] = []
         self.deleted: list[dict[str, Any]] = []
+        self.entries: tuple[ForwardEntry, ...] = ()
         self.error: Exception | None = None
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -42,7 +48,7 @@ class Cloud:
     def describe_forward_table_entries(self, *_args: Any, **_more: Any) -> EntryPage:
         if self.error is not None:
             raise self.error
-        return EntryPage((), 0)
+        return EntryPage(self.entries, len(self.entries))
 
 
 class Alive:
@@ -60,10 +66,7 @@ def cloud() -> Cloud:
     return Cloud()
 
 
-@pytest.fixture
-def driver(cloud: Cloud) -> GatewayDriver:
-    """Make a driver that isn't started: its calls are made by hand."""
-    clock = ManualClock(100.0)
+def make_driver(cloud: Cloud, listener: SilentListener, clock: Callable[[], float]) -> GatewayDriver:
     made = GatewayDriver(
         "ngw-1",
         cloud,  # type: ignore[arg-type]
@@ -71,11 +74,17 @@ def driver(cloud: Cloud) -> GatewayDriver:
         RateLimiter(clock),
         ReadBudget(lambda: True, clock=clock),
         Alive(),
-        SilentListener(),
+        listener,
         clock=clock,
     )
     made.update(GatewayInfo("ngw-1", ("ftb-1", "ftb-2"), "Available", "zone", "vpc-1", ()))
     return made
+
+
+@pytest.fixture
+def driver(cloud: Cloud) -> GatewayDriver:
+    """Make a driver that isn't started: its calls are made by hand."""
+    return make_driver(cloud, SilentListener(), ManualClock(100.0))
 
 
 def next_write(driver: GatewayDriver) -> Create | Delete:
@@ -160,3 +169,32 @@ def test_entry_made_while_its_gateway_goes_is_known_with_its_table(driver: Gatew
     cloud.meanwhile = lambda: driver.update(None)
     driver._perform(call)
     assert [(one.entry_id, one.table_id) for one in driver.entries()] == [("fwd-1", "ftb-1")]
+
+
+class Slow(SilentListener):
+    """Takes its time over a table that was listed, as one does that asks the API server whose its entries are."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.answered = threading.Event()
+
+    def table_listed(self, _gateway_id: str) -> None:
+        self.asked.set()
+        self.answered.wait()
+
+
+def test_calls_go_on_while_it_takes_long_to_find_out_whose_adopted_entries_are(cloud: Cloud) -> None:
+    cloud.entries = (entry(1, name="made-by-ack", entry_id="fwd-adopted"),)
+    listener = Slow()
+    driver = make_driver(cloud, listener, time.monotonic)
+    driver.start()
+    try:
+        assert listener.asked.wait(10)
+        driver.set_desired(own(2), (rule(2),))
+        wait_until(lambda: cloud.created, 10, "the entry of another PodDNAT to be made")
+        driver.release(own(1, "fwd-adopted"))
+        wait_until(lambda: cloud.deleted, 10, "the adopted entry to be deleted")
+        assert not listener.answered.is_set()
+    finally:
+        listener.answered.set()
+        driver.stop()

@@ -379,11 +379,14 @@ def test_pod_that_changes_whether_it_is_fixed_keeps_its_ports_while_it_lives(
     assert outside(world) == had
 
 
-def test_opting_out_releases_a_fixed_pods_ports(busy: Cluster) -> None:
+@pytest.mark.parametrize("ours", [(), (STATUS, RESULT)], ids=["request", "request-and-answer"])
+def test_opting_out_releases_a_fixed_pods_ports(busy: Cluster, ours: tuple[str, ...]) -> None:
     never = {**FIXED_80, RELEASE_STRATEGY: "Never"}
     expose(busy.world, never)
-    busy.world.annotate(pod_of(busy.world), dict.fromkeys(never))
+    wait_until(busy.world.service._pods.all, 10, "the pod to be seen by the watch")
+    busy.world.annotate(pod_of(busy.world), dict.fromkeys((*never, *ours)))
     wait_released(busy.world)
+    assert not set(pod_of(busy.world)["metadata"].get("annotations") or {}) & {*never, STATUS, RESULT}
 
 
 def test_typo_on_a_fixed_pod_withdraws_its_ports_but_retains_them(busy: Cluster) -> None:
