@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from poddnat.api import without_nulls
+from poddnat.api import annotations, without_nulls
 from poddnat.cli.manifest_problems import problems_of, shown
 from poddnat.config import Oddity, YamlError, load_documents
 
@@ -64,7 +64,7 @@ def read_manifests(paths: Iterable[Path]) -> Manifests:
         except YamlError as error:
             raise ManifestsError(f"{path}: it is not YAML: {error}") from None
         for content, oddities in documents:
-            for place, obj in _objects(without_nulls(content), path):
+            for place, obj in _objects(_without_answers(without_nulls(content)), path):
                 _add(found, obj, list(_below(place, oddities)), path)
                 _check_seen(seen, obj, path)
     if not found.workloads and not found.passed_over:
@@ -117,6 +117,14 @@ def _objects(content: Any, path: Path, place: str = "") -> Iterator[tuple[str, M
             yield from _objects(whole, path, f"{place}items[{index}].")
     else:
         yield place, content
+
+
+def _without_answers(value: Any) -> Any:
+    """Leave out what poddnat has told of a pod that is copied from a cluster: nothing is told of the simulated one."""
+    if isinstance(value, dict):
+        answers = (annotations.STATUS, annotations.RESULT)
+        return {key: _without_answers(part) for key, part in value.items() if key not in answers}
+    return [_without_answers(part) for part in value] if isinstance(value, list) else value
 
 
 def _below(place: str, oddities: Iterable[Oddity]) -> Iterator[Oddity]:

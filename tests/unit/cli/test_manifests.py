@@ -244,6 +244,13 @@ def test_dates_are_texts(tmp_path: Path) -> None:
     assert found["metadata"]["annotations"] == {"a": "2026-11-26"}
 
 
+def test_answer_of_a_pod_that_is_copied_from_a_cluster_is_left_out(tmp_path: Path) -> None:
+    told = {**ASKING, "k8s.aliyun.com/pod-dnat-status": "Ready", "k8s.aliyun.com/pod-dnat-result": "[]"}
+    template = {"metadata": {"labels": {"app": "a"}, "annotations": told}, "spec": SPEC}
+    one, several = read(tmp_path, pod(annotations=told), owner("StatefulSet", template=template)).workloads
+    assert one["metadata"]["annotations"] == several["spec"]["template"]["metadata"]["annotations"] == ASKING
+
+
 def test_cron_job_without_pods_is_noted(tmp_path: Path) -> None:
     assert read(tmp_path, cron_job(parallelism=0)).notes == [
         "CronJob x has no pods: spec.jobTemplate.spec.parallelism is 0."
