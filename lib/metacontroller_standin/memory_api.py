@@ -13,13 +13,16 @@ import socket
 import sys
 import threading
 from http.server import ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.kinds import BUILT_IN, ServedKind
 from metacontroller_standin.memory_errors import no_such_path
 from metacontroller_standin.memory_http import Handler
 from metacontroller_standin.memory_store import Key, Store
 from metacontroller_standin.running import Running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Json = dict[str, Any]
 
@@ -110,10 +113,13 @@ class Server(ThreadingHTTPServer):
 class MemoryApi(Running):
     """The API server: `with MemoryApi() as api: ... api.url`."""
 
-    def __init__(self, port: int = 0) -> None:
-        """Bind the port (0: any free one); serving starts with `start`."""
+    def __init__(self, port: int = 0, *, problems_of: Callable[[Json], list[str]] = lambda _: []) -> None:
+        """Bind the port (0: any free one); serving starts with `start`.
+
+        `problems_of` lists what is wrong with an object that somebody writes; what has any is refused.
+        """
         self._orphans: queue.SimpleQueue[tuple[ServedKind, Key] | None] = queue.SimpleQueue()
-        self.store = Store(lambda kind, key: self._orphans.put((kind, key)))
+        self.store = Store(lambda kind, key: self._orphans.put((kind, key)), problems_of)
         self._catalogue = Catalogue()
         for kind in BUILT_IN:
             self._catalogue.add(kind)

@@ -25,6 +25,7 @@ from metacontroller_standin.memory_errors import (
     invalid,
     not_found,
 )
+from metacontroller_standin.merge_patch import merge_patch
 from metacontroller_standin.strategic_merge import strategic_merge
 
 if TYPE_CHECKING:
@@ -85,14 +86,22 @@ class _Table:
 class Store:
     """All objects, behind one lock; `changed` is notified after every write."""
 
-    def __init__(self, on_orphaned: Callable[[ServedKind, Key], None]) -> None:
-        """Tell `on_orphaned` about objects that may have lost their last owner."""
+    def __init__(
+        self,
+        on_orphaned: Callable[[ServedKind, Key], None],
+        problems_of: Callable[[Json], list[str]] = lambda _: [],
+    ) -> None:
+        """Tell `on_orphaned` about objects that may have lost their last owner.
+
+        `problems_of` lists what is wrong with an object that somebody writes; none: it is taken.
+        """
         self.changed = threading.Condition(threading.RLock())
         self._revision = 0
         self._tables: dict[ServedKind, _Table] = defaultdict(_Table)
         self._alive: set[str] = set()
         self._dependents: dict[str, set[tuple[ServedKind, Key]]] = defaultdict(set)
         self._on_orphaned = on_orphaned
+        self._problems_of = problems_of
 
     @property
     def revision(self) -> int:
@@ -147,6 +156,7 @@ class Store:
 
     def create(self, kind: ServedKind, namespace: str, body: Json) -> Json:
         """Add an object, naming it if it only says how its name begins."""
+        self._check(kind, body)
         obj = copy.deepcopy(body)
         metadata = obj.setdefault("metadata", {})
         if not metadata.get("name"):
@@ -176,6 +186,12 @@ class Store:
             self._put(kind, (obj["metadata"].get("namespace", ""), obj["metadata"]["name"]), None, obj)
         return obj
 
+    def _check(self, kind: ServedKind, body: Json) -> None:
+        if problems := self._problems_of({**body, "apiVersion": kind.api_version(kind.versions[0]), "kind": kind.kind}):
+            metadata = body.get("metadata")
+            name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+            raise invalid(kind, name, "; ".join(problems))
+
     def _check_namespace(self, kind: ServedKind, namespace: str, metadata: Json) -> None:
         if not kind.namespaced:
             metadata.pop("namespace", None)
@@ -191,6 +207,8 @@ class Store:
         """Put a whole object: everything but its status, or its status alone."""
         with self.changed:
             old = self.get(kind, key)
+            if not status:
+                self._check(kind, body)
             _check_expectations(kind, old, body)
             new = _with_status(kind, old, body) if status else _without_status(kind, old, body)
             if kind is PODS:
@@ -300,19 +318,6 @@ class Store:
                 return
             if "deletionTimestamp" not in obj["metadata"]:
                 self.delete(kind, key, preconditions={"uid": obj["metadata"]["uid"]})
-
-
-def merge_patch(target: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7386): null removes, dictionaries merge, all else replaces."""
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return merged
 
 
 def _spec(obj: Json) -> Json:

@@ -22,6 +22,8 @@ from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.standin import StandIn
 from metacontroller_standin.workload_controller import WorkloadController
 from metacontroller_standin.workloads import DEFAULT_NODE
+from poddnat.api import without_nulls
+from poddnat.cli.manifest_problems import problems_of
 from poddnat.cloud import CloudClient
 from poddnat.config import Endpoints, Values
 from poddnat.files import MANIFESTS
@@ -75,7 +77,7 @@ class LocalCluster:
         try:
             self.emulator = Emulator(self._world)
             self.cloud_url = enter(EmulatorServer(self.emulator)).url
-            memory = enter(MemoryApi())
+            memory = enter(MemoryApi(problems_of=self._problems_of))
             for kind in (*self._kinds, *CONTROLLER_KINDS):
                 memory.register(kind)
             memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
@@ -105,6 +107,13 @@ class LocalCluster:
         for failure in self._failures:
             name = failure.thread.name if failure.thread else "unknown"
             raise RuntimeError(f"the thread {name} of the local cluster has died") from failure.exc_value
+
+    def _problems_of(self, written: Manifest) -> list[str]:
+        """List what no cluster would take, and what would bring down the kubelet or the controller of workloads.
+
+        Where that controller doesn't run, one who has checked the manifests makes the pods.
+        """
+        return problems_of(without_nulls(written)) if self._workloads else []
 
     def _failed(self, failure: threading.ExceptHookArgs) -> None:
         self._failures.append(failure)

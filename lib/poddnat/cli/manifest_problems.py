@@ -4,7 +4,7 @@
 in a manifest is taken as it is: nobody reads it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,17 @@ from poddnat.files import schema_validator
 Manifest = dict[str, Any]
 Schema = dict[str, Any]
 
+_USUAL = "spec.template"
+_TEMPLATES = {
+    "Pod": "",
+    "Deployment": _USUAL,
+    "ReplicaSet": _USUAL,
+    "DaemonSet": _USUAL,
+    "StatefulSet": _USUAL,
+    "Job": _USUAL,
+    "CronJob": "spec.jobTemplate.spec.template",
+}
+"""Where each kind describes its pods."""
 _WORDS = {
     "object": "not a mapping of keys to values",
     "array": "not a list",
@@ -29,7 +40,7 @@ _WORDS = {
 _LONGEST = 60
 
 
-def problems_of(obj: Manifest, oddities: Iterable[Oddity]) -> list[str]:
+def problems_of(obj: Manifest, oddities: Collection[Oddity] = ()) -> list[str]:
     """List all that an API server would refuse, each to be read behind the object's name; none: it would take it.
 
     ``oddities`` are those of its text: a number that looks otherwise matters only where a text has to be.
@@ -91,8 +102,10 @@ def _unquoted(where: str, value: object) -> str:
 
 
 def _repeated_containers(obj: Manifest) -> Iterator[str]:
-    where, template = _template(obj)
-    names = [container["name"] for container in template.get("spec", {}).get("containers", ())]
+    if obj["kind"] not in _TEMPLATES:
+        return
+    where = _TEMPLATES[obj["kind"]]
+    names = [container["name"] for container in _at(obj, where)["spec"]["containers"]]
     for index, name in enumerate(names):
         if name in names[:index]:
             path = _join(where, f"spec.containers[{index}].name")
@@ -100,26 +113,22 @@ def _repeated_containers(obj: Manifest) -> Iterator[str]:
 
 
 def _unfit_selector(obj: Manifest) -> Iterator[str]:
-    selector = obj.get("spec", {}).get("selector")
-    if obj["kind"] in ("Pod", "Job", "CronJob") or selector is None:
-        return
-    where, template = _template(obj)
-    labels = template.get("metadata", {}).get("labels", {})
+    if _TEMPLATES.get(obj["kind"]) != _USUAL or obj["kind"] == "Job":
+        return  # A Job gets its selector from the API server.
+    selector = obj["spec"]["selector"]
+    labels = _at(obj, _USUAL).get("metadata", {}).get("labels", {})
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         yield "whose spec.selector selects nothing; write matchLabels with labels of the pod template"
     elif not matches(selector, labels):
-        shown = ", ".join(f"{key}: {value}" for key, value in sorted(labels.items())) or "none"
-        yield f"whose spec.selector doesn't fit the labels in {where}.metadata.labels ({shown}); write the same in both"
+        found = ", ".join(f"{key}: {value}" for key, value in sorted(labels.items())) or "none"
+        where = f"{_USUAL}.metadata.labels"
+        yield f"whose spec.selector doesn't fit the labels in {where} ({found}); write the same in both"
 
 
-def _template(obj: Manifest) -> tuple[str, Manifest]:
-    """Find where an object describes its pods."""
-    match obj["kind"]:
-        case "Pod" | "Namespace":
-            return "", obj
-        case "CronJob":
-            return "spec.jobTemplate.spec.template", obj["spec"]["jobTemplate"]["spec"]["template"]
-    return "spec.template", obj["spec"]["template"]
+def _at(obj: Manifest, path: str) -> Manifest:
+    for key in filter(None, path.split(".")):
+        obj = obj[key]
+    return obj
 
 
 def _path(error: ValidationError) -> str:

@@ -39,9 +39,9 @@ def try_out(
 ) -> None:
     """Run a small cluster and a cloud on loopback, to try poddnat with kubectl; Ctrl-C ends both.
 
-    The API server keeps objects in memory, and checks no fields; pods of Deployments, ReplicaSets and StatefulSets get
-    addresses, but nothing runs in them. The cloud is the emulator's example. The hooks are the real ones, called by a
-    stand-in for Metacontroller.
+    The API server keeps objects in memory, and checks only fields that are read; pods of Deployments, ReplicaSets and
+    StatefulSets get addresses, but nothing runs in them. The cloud is the emulator's example. The hooks are the real
+    ones, called by a stand-in for Metacontroller.
     """
     from poddnat.cli.local_cluster import LocalCluster
     from vpc_emulator import World

@@ -11,16 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from metacontroller_standin.api import ApiError
+from metacontroller_standin.waiting import wait_until
 from poddnat.cli.commands import app
+from poddnat.cli.local_cluster import LocalCluster
 from poddnat.cli.manifests import read_manifests
 from poddnat.cli.simulate import Simulation, world_of
 from poddnat.config import load
 from poddnat.files import MANIFESTS
+from vpc_emulator import World
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from vpc_emulator import World
 
 EXAMPLES = MANIFESTS / "examples"
 SPEC = {"containers": [{"name": "room", "image": "room"}]}
@@ -212,3 +215,32 @@ def test_thread_of_the_cluster_that_dies_ends_the_simulation_with_its_error(monk
         with pytest.raises(RuntimeError, match=r"the thread kubelet-[0-9] of the local cluster has died") as caught:
             simulation.run(read_manifests([EXAMPLES / "deployment.yaml"]))
         assert isinstance(caught.value.__cause__, StopIteration)
+
+
+@pytest.fixture
+def tried() -> Iterator[LocalCluster]:
+    """Give a cluster as `try` has it."""
+    values = load(EXAMPLES / "emulator.yaml")
+    with LocalCluster(values, World.example(), iter(["172.16.17.10"]), workloads=True) as cluster:
+        yield cluster
+
+
+def test_cluster_to_try_refuses_what_would_bring_down_its_kubelet(tried: LocalCluster) -> None:
+    pods = tried.api.resource("v1", "pods")
+    bad = {"metadata": {"name": "bad", "namespace": "default"}, "spec": {"containers": [{"image": "room"}]}}
+    with pytest.raises(ApiError, match=r'Pod "bad" is invalid: without spec\.containers\[0\]\.name; write') as caught:
+        tried.api.create(pods, bad)
+    assert caught.value.code == 422
+    tried.api.create(pods, {"metadata": {"name": "good", "namespace": "default"}, "spec": SPEC})
+    wait_until(lambda: tried.api.get(pods, "good", "default")["status"].get("podIP"), 10, "the good pod to run")
+    tried.check()
+
+
+def test_cluster_to_try_refuses_a_change_that_would_bring_down_a_controller(tried: LocalCluster) -> None:
+    deployment = yaml.safe_load((EXAMPLES / "deployment.yaml").read_text(encoding="utf-8"))
+    deployment["metadata"]["namespace"] = "default"
+    deployments = tried.api.resource_of(deployment)
+    tried.api.create(deployments, deployment)
+    with pytest.raises(ApiError, match=r"whose spec\.replicas is 'many', not a whole number"):
+        tried.api.patch(deployments, deployment["metadata"]["name"], {"spec": {"replicas": "many"}}, "default")
+    tried.check()
