@@ -27,8 +27,17 @@ CLOUD_RETRY_AFTER = 15.0
 REJECTED_RETRY_AFTER = 300.0
 """When to ask again for what the cloud refuses as it is: nothing changes until the user changes the pod."""
 
-THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY = 0.5, 30.0
-"""Between two calls of an action that is throttled, where the cloud doesn't say when the next one passes."""
+THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY = 0.5, 5.0
+"""Between two calls of an action that is throttled, where the cloud doesn't say when the next one passes.
 
-THROTTLED_TRY = 0.1
+Limits are for a minute: who waits longer is late when that is over, and a call each 5 s is a small part of them.
+"""
+
+THROTTLED_TRY = 0.5
 """Between two calls of an action that was throttled, until one of them has passed: one call tries first."""
+
+THROTTLED_SPACING = 0.05
+"""Between two calls after that: six times as many as a limit of 200 a minute grants, and few are under way at once."""
+
+THROTTLED_FOR = 60.0
+"""How long an action counts as throttled after its gate opens: so long a limit's window is."""
