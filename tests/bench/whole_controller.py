@@ -112,7 +112,7 @@ def ten_gateways() -> dict[str, float]:
         world.kill()
         scheduler.run(lambda: False, LEASE)
         standby.take_over()
-        failover = _ready_after(world, {f"next-{n}": _ip(n % GATEWAYS, OURS + NEW + n) for n in range(GATEWAYS)})
+        failover = _ready_after(world, {f"next-{n}": _ip(n % GATEWAYS, OURS + NEW + n) for n in range(NEW)})
     return {
         "ten_gateways_reads_a_minute": reads,
         "ten_gateways_ready_s": median(at_rest),

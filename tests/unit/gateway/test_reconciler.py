@@ -538,6 +538,19 @@ def test_takeover_during_a_long_listing_begins_it_with_the_first_page() -> None:
     assert following.page == 1
 
 
+def test_takeover_during_the_first_listing_lets_it_go_on_whatever_the_budget() -> None:
+    desk = Desk(*foreign_rows(5000))
+    for page in range(1, 11):
+        call = desk.next_call()
+        assert call == ReadPage(page, listing=True)
+        desk.answer(call)
+    desk.reconciler.resync(desk.now)
+    assert desk.next_call(limit=1.0) == ReadPage(11, listing=True)
+    desk.reconciler.reads.failed(failure(Meaning.THROTTLED, "Throttling"), desk.now)
+    desk.run(10.0)
+    assert desk.reconciler.loaded
+
+
 @pytest.mark.parametrize("rows", [0, 60], ids=["one page", "two pages"])
 def test_doubt_that_arises_during_a_listing_is_answered_by_a_later_one(rows: int) -> None:
     desk = Desk(*foreign_rows(rows)).load()

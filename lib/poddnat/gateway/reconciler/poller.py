@@ -128,9 +128,13 @@ class Poller:
         self._refresh_at, self._urgent, self._again = -math.inf, True, self._listing is not None
 
     def begin_anew(self) -> None:
-        """Have the whole table listed from now on, whatever was shown before; a long one takes its time."""
-        self._listing, self._again = None, False
-        self._refresh_at, self._urgent = -math.inf, pages_of(self.total) <= _QUICK_PAGES
+        """Have the whole table listed from now on, whatever was shown before; a long one takes its time.
+
+        One that is waited for, as the first one is, goes on.
+        """
+        if not self._urgent:
+            self._listing, self._again = None, False
+            self._refresh_at, self._urgent = -math.inf, pages_of(self.total) <= _QUICK_PAGES
 
     @property
     def listing_is_cheaper(self) -> bool:
