@@ -33,6 +33,9 @@ GATEWAY_BUSY = failure(Meaning.BUSY, "IncorretForwardEntryStatus", Scope.GATEWAY
 BINDING = failure(Meaning.BUSY, "OperationUnsupported.EipInBinding", Scope.ADDRESS)
 DENIED = failure(Meaning.DENIED, "Forbidden.RAM", Scope.ACCOUNT)
 MODIFYING = failure(Meaning.UNUSABLE, "Invalid.natgwNotExist", Scope.GATEWAY)
+FULL = failure(Meaning.FULL, "QuotaExceeded", Scope.GATEWAY)
+GONE = failure(Meaning.GONE, "InvalidForwardEntryId.NotFound", Scope.ENTRY)
+LEFT = failure(Meaning.ADDRESS, "InvalidIp.NotInNatgw", Scope.ADDRESS)
 
 
 def desire(desk: Desk, number: int = 1, *ports: int, external_ip: str = "203.0.113.1") -> Progress:
@@ -201,7 +204,7 @@ def test_entry_that_went_while_it_was_to_be_deleted_is_deleted() -> None:
     release(desk)
     call = desk.next_write()
     del desk.rows["fwd-1"]
-    desk.refuse(call, failure(Meaning.GONE, "InvalidForwardEntryId.NotFound", Scope.ENTRY))
+    desk.refuse(call, GONE)
     run_until(desk, lambda: release(desk), within=10.0)
 
 
@@ -287,7 +290,7 @@ def test_conflict_ends_soon_after_the_foreign_entry_has_gone(rows: int) -> None:
 def test_full_table_blocks_with_the_reason_and_is_tried_again_when_an_entry_has_gone() -> None:
     desk = Desk(entry(2)).load()
     desire(desk)
-    desk.refuse(desk.next_create(), failure(Meaning.FULL, "QuotaExceeded", Scope.GATEWAY))
+    desk.refuse(desk.next_create(), FULL)
     blocked = desire(desk)
     assert isinstance(blocked, Blocked)
     assert blocked.problem.reason == "QuotaExceeded"
@@ -309,7 +312,7 @@ def test_room_that_appears_goes_to_those_who_have_waited_longest() -> None:
     sent = send_all(desk)
     assert len(sent) > 1
     for refused in sent:
-        desk.refuse(refused, failure(Meaning.FULL, "QuotaExceeded", Scope.GATEWAY))
+        desk.refuse(refused, FULL)
     desk.reconciler.table.remove("fwd-9")
     desk.now += 100.0
     assert [call.uid for call in send_all(desk)] == ["uid-1"]
@@ -353,7 +356,7 @@ def test_quota_is_told_once_met_and_no_longer_when_it_was_raised() -> None:
     desk = Desk(entry(2)).load()
     desire(desk)
     assert desk.reconciler.stats(desk.now).quota is None
-    desk.refuse(desk.next_create(), failure(Meaning.FULL, "QuotaExceeded", Scope.GATEWAY))
+    desk.refuse(desk.next_create(), FULL)
     stats = desk.reconciler.stats(desk.now)
     assert (stats.quota, stats.entries) == (1, 1)
     desk.now += 70.0
@@ -605,7 +608,11 @@ def test_a_poddnats_deleted_together_are_all_finalized_whatever_the_table(rows: 
     assert desk.calls == Counter()
 
 
-@pytest.mark.parametrize("error", [DENIED, MODIFYING, ENTRY_BUSY, GATEWAY_BUSY, BINDING, TAKEN], ids=lambda e: e.code)
+@pytest.mark.parametrize(
+    "error",
+    [DENIED, MODIFYING, ENTRY_BUSY, GATEWAY_BUSY, BINDING, TAKEN, FULL, GONE, LEFT],
+    ids=lambda error: error.code,
+)
 def test_b_day_of_refusals_leaves_no_trace(error: CloudError) -> None:
     desk = Desk(*foreign_rows(60)).load()
     for number in (1, 2):

@@ -72,8 +72,9 @@ class Poller:
         self._again = False
         # Whether that was doubted while a listing was under way.
         self._listing: Listing | None = None
-        self._table_backoff = Backoff(TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST)
-        self._table_retry_at = -math.inf
+        self.retry_at = -math.inf
+        """Before when nothing is read, as the last read has failed."""
+        self._backoff = Backoff(TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST)
         self._yields = {"last": 1.0, "first": 0.5}
         # What share of new entries a page at one end of the table shows: the API promises no order, so it is measured.
         self._end = "last"
@@ -147,7 +148,7 @@ class Poller:
 
         ``refresh_wait``: seconds until the read budget allows another page; ``stamp``: the table's, to begin with.
         """
-        at = max(self._table_retry_at, -math.inf if self._listing is not None else self._refresh_at)
+        at = -math.inf if self._listing is not None else self._refresh_at
         if not self._urgent:
             at = max(at, now + refresh_wait)
         if at > now:
@@ -173,22 +174,16 @@ class Poller:
         self._urgent, self._again = self._again, False
         return listing
 
-    def failed(self, now: float) -> float:
-        """Take over that a read failed; returns the time at which reads are tried again."""
-        self._table_retry_at = now + self._table_backoff.failed()
-        return self._table_retry_at
+    def failed(self, now: float) -> None:
+        """Take over that a read failed."""
+        self.retry_at = now + self._backoff.failed()
 
     @property
     def failures(self) -> int:
         """How many reads have failed in a row."""
-        return self._table_backoff.failures
-
-    @property
-    def retry_at(self) -> float:
-        """Before when nothing is read, as the last read has failed."""
-        return self._table_retry_at
+        return self._backoff.failures
 
     def worked(self) -> None:
         """Note that a read was answered."""
-        self._table_backoff.reset()
-        self._table_retry_at = -math.inf
+        self._backoff.reset()
+        self.retry_at = -math.inf
