@@ -34,6 +34,8 @@ ACTIVE_READS_A_MINUTE = 40.0
 """On the active replica: a fifth of what the API allows, as other clients share that."""
 STANDBY_READS_A_MINUTE = 8.0
 """On a standby, which has time."""
+STANDBY_PAUSE = 0.6
+"""Between any two reads on a standby, its first listing's too: that leaves half of the limit to the active replica."""
 READS_SAVED_UP = 10.0
 """Seconds' worth of reads that may be saved up, so that a small table is read in one go."""
 LEAST_REFRESH_READS_A_MINUTE = 8.0

@@ -13,6 +13,7 @@ from poddnat.gateway.intervals import (
     ACTIVE_READS_A_MINUTE,
     LEAST_REFRESH_READS_A_MINUTE,
     READS_SAVED_UP,
+    STANDBY_PAUSE,
     STANDBY_READS_A_MINUTE,
 )
 from poddnat.gateway.reconciler import Kind
@@ -38,6 +39,7 @@ class ReadBudget:
         self._free_at = float("-inf")
         # When all reads so far are paid for, at the budget's rate.
         self._refreshed_at = float("-inf")
+        self._read_at = float("-inf")
 
     def wait(self) -> float:
         """Give the seconds until a page may be read."""
@@ -46,10 +48,15 @@ class ReadBudget:
             least = self._refreshed_at + _MINUTE / self._rate(LEAST_REFRESH_READS_A_MINUTE)
             return max(0.0, min(self._free_at, least) - now)
 
+    def pause(self) -> float:
+        """Give the seconds until any page may be read: nobody waits for those that a standby reads."""
+        with self._lock:
+            return 0.0 if self._is_active() else max(0.0, self._read_at + STANDBY_PAUSE - self._clock())
+
     def spend(self, *, refresh: bool) -> None:
         """Note that a page is read; ``refresh``: one that nobody waits for."""
         with self._lock:
-            now = self._clock()
+            self._read_at = now = self._clock()
             # A little may be saved up, so that a small table is read in one go; and a minute's worth is owed at most.
             spent = max(self._free_at, now - READS_SAVED_UP) + _MINUTE / self._rate(ACTIVE_READS_A_MINUTE)
             self._free_at = min(spent, now + _MINUTE)
@@ -70,8 +77,9 @@ class CallGates:
         self._budget = budget
 
     def wait(self, kind: Kind | None) -> float:
-        """Give the seconds until the rate limit lets a write of a class, or a read (None), go out."""
-        return self._rate_limiter.wait(_ACTIONS[kind])
+        """Give the seconds until a write of a class, or a read (None), may go out."""
+        wait = self._rate_limiter.wait(_ACTIONS[kind])
+        return max(wait, self._budget.pause()) if kind is None else wait
 
     def refresh_wait(self) -> float:
         """Give the seconds until a page may be read that nobody waits for."""

@@ -43,6 +43,24 @@ def test_standby_reads_rarely(clock: ManualClock) -> None:
     assert pages <= 10 * STANDBY_READS_A_MINUTE + 4
 
 
+def test_standby_leaves_half_of_the_usual_limit_to_the_active_replica_even_at_its_start(clock: ManualClock) -> None:
+    budget, pages, end = ReadBudget(lambda: False, clock=clock), 0, clock.now + 600
+    while clock.now < end:
+        clock.now += budget.pause()
+        budget.spend(refresh=False)
+        pages += 1
+    assert pages <= 10 * 200 / 2 + 1
+
+
+def test_standby_that_takes_over_reads_at_once(clock: ManualClock) -> None:
+    active = False
+    budget = ReadBudget(lambda: active, clock=clock)
+    budget.spend(refresh=False)
+    assert budget.pause() > 0
+    active = True
+    assert budget.pause() == 0
+
+
 def test_both_replicas_together_use_at_most_a_quarter_of_the_usual_limit() -> None:
     assert ACTIVE_READS_A_MINUTE + STANDBY_READS_A_MINUTE <= 200 / 4
 
