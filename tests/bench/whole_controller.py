@@ -160,7 +160,6 @@ def slipped_rows() -> dict[str, float]:
     return {"slipped_rows_of_ours": doubted, "slipped_rows_status_changes": cluster.writes.total() - writes}
 
 
-_MISTAKE = "MissingParameter"
 _WRITES_REFUSED = (
     "IncorretForwardEntryStatus",
     "IncorrectStatus.ForwardEntry",
@@ -170,7 +169,7 @@ _WRITES_REFUSED = (
     "QuotaExceeded",
     "InvalidForwardEntryId.NotFound",
     "InvalidIp.NotInNatgw",
-    _MISTAKE,
+    "MissingParameter",
 )
 _ALL_REFUSED = ("InternalError", "Invalid.natgwNotExist", "Forbidden.RAM", "NobodyKnowsThisCode")
 """A code for each thing that an error can mean, and each scope that it can have."""
@@ -188,20 +187,15 @@ def _outages() -> Iterator[tuple[str, list[Fault]]]:
 
 
 def a_day() -> dict[str, float]:
-    """Have the cloud refuse, be silent or throttle for a day, each in turn: the seconds until all is well again.
-
-    What the cloud refuses as the user's own mistake stands apart: nothing but another request is expected to help.
-    """
+    """Have the cloud refuse, be silent or throttle for a day, each in turn: the seconds until all is well again."""
     seconds, grown = dict[str, float](), []
     for what, faults in _outages():
         # The reminder looks each half second whether hooks have been away, and nothing else costs as much in a day.
         with patch("poddnat.controllers.reminder.REMIND_EVERY", MINUTE), _playing(1, at_once=8, others=120) as world:
             seconds[what], megabytes = _after_a_day(world, faults, what)
             grown.append(megabytes)
-    mistaken = seconds.pop(_MISTAKE)
     return {
         "after_a_day_of_refusals_s": max(seconds.values()),
-        "after_a_day_of_mistakes_s": mistaken,
         "after_a_day_of_refusals_grown_mb": max(grown[1:]),  # The first one warms up.
     }
 

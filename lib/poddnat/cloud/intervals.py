@@ -24,8 +24,8 @@ FAILURES_TO_TELL = 3
 CLOUD_RETRY_AFTER = 15.0
 """When to ask again after the cloud has not answered as it should: that passes by itself."""
 
-REJECTED_RETRY_AFTER = 300.0
-"""When to ask again for what the cloud refuses as it is: nothing changes until the user changes the pod."""
+REJECTED_RETRY_AFTER = 45.0
+"""When to ask again for what the cloud refuses as it is: the pod may have to be changed, or the cloud be wrong."""
 
 THROTTLED_FIRST_RETRY, THROTTLED_LONGEST_RETRY = 0.5, 5.0
 """Between two calls of an action that is throttled, where the cloud doesn't say when the next one passes.

@@ -7,6 +7,8 @@ SUSPEND_FIRST, SUSPEND_LONGEST = 0.25, 30.0
 """Between two tries on a gateway, or an address, that refuses everything: one call tries first."""
 CONCURRENCY_FIRST, CONCURRENCY_LONGEST = 0.25, 5.0
 """Between two writes that the gateway refuses as too many, where what is known of it does not explain that."""
+REJECTED_APART = 3.0
+"""Between two tries of any of those that are refused for themselves: a hundred of them take a tenth of the limit."""
 QUOTA_RETRY = 60.0
 """After a gateway said that its table is full: the quota may have been raised."""
 

@@ -35,6 +35,7 @@ DENIED = failure(Meaning.DENIED, "Forbidden.RAM", Scope.ACCOUNT)
 MODIFYING = failure(Meaning.UNUSABLE, "Invalid.natgwNotExist", Scope.GATEWAY)
 FULL = failure(Meaning.FULL, "QuotaExceeded", Scope.GATEWAY)
 GONE = failure(Meaning.GONE, "InvalidForwardEntryId.NotFound", Scope.ENTRY)
+MISTAKE = failure(Meaning.WRONG, "InvalidInternalIp.Malformed", Scope.ENTRY)
 LEFT = failure(Meaning.ADDRESS, "InvalidIp.NotInNatgw", Scope.ADDRESS)
 
 
@@ -370,11 +371,11 @@ def test_quota_is_told_once_met_and_no_longer_when_it_was_raised() -> None:
 def test_refused_content_is_told_and_not_sent_again_at_once() -> None:
     desk = Desk().load()
     desire(desk)
-    desk.refuse(desk.next_create(), failure(Meaning.WRONG, "InvalidInternalIp.Malformed", Scope.ENTRY))
+    desk.refuse(desk.next_create(), MISTAKE)
     blocked = desire(desk)
     assert isinstance(blocked, Blocked)
     assert "InvalidInternalIp.Malformed" in blocked.problem.message
-    desk.run(60.0)
+    desk.run(30.0)
     assert desk.calls["write"] == 0
 
 
@@ -670,6 +671,24 @@ def test_c_address_that_is_refused_holds_back_its_own_pods_only() -> None:
     desk.calls.clear()
     desk.run(600.0, write=write)
     assert desk.calls["write"] <= 50
+
+
+def test_what_is_refused_as_it_is_is_tried_again_within_a_minute() -> None:
+    desk = Desk().load()
+    desire(desk)
+    desk.refuse(desk.next_create(), MISTAKE)
+    desk.run(60.0)
+    assert isinstance(desire(desk), Done)
+
+
+def test_many_that_are_refused_as_they_are_take_a_tenth_of_the_limit_together() -> None:
+    desk = Desk().load()
+    for number in range(1, 101):
+        desire(desk, number)
+    desk.run(300.0, write=lambda call: desk.refuse(call, MISTAKE))
+    desk.calls.clear()
+    desk.run(600.0, write=lambda call: desk.refuse(call, MISTAKE))
+    assert 100 <= desk.calls["write"] <= 200
 
 
 def test_e_listing_that_the_table_changes_under_is_not_begun_again() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from poddnat.cloud import FAILURES_TO_TELL, CloudError, Meaning, Scope, problem_of
-from poddnat.gateway.intervals import CONCURRENCY_LONGEST, STUCK_AFTER
+from poddnat.gateway.intervals import CONCURRENCY_LONGEST, REJECTED_APART, STUCK_AFTER
 from poddnat.gateway.problems import taken_by_unseen
 from poddnat.gateway.reconciler.calls import Create, Delete, Kind, Write
 from poddnat.gateway.reconciler.desired import DesiredState, Item, Unverified
@@ -131,7 +131,8 @@ class Writes:
                 desired.back_off(now)
             case _:
                 desired.problem = problem_of(error, self._state.gateway_id)
-                desired.back_off(now, at_least=desired.problem.retry_after)
+                rejected = sum(one.problem is not None for one in self._state.desired.values())
+                desired.back_off(now, at_least=max(desired.problem.retry_after, rejected * REJECTED_APART))
         self._answered(call, now)
 
     def _refused(self, call: Write, desired: DesiredState, error: CloudError, now: float) -> None:
