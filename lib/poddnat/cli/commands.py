@@ -12,7 +12,7 @@ from poddnat import __version__
 from poddnat.cli import operate
 from poddnat.cli.explain_command import explain
 from poddnat.cli.simulate_command import simulate
-from poddnat.cli.terminal import Output, ValuesOption, failure, read_stdin, read_values, write_as
+from poddnat.cli.terminal import Commands, ValuesOption, failure, read_stdin, read_values
 from poddnat.cli.try_command import try_out
 from poddnat.logs import LogFormat, log_to_stderr
 from poddnat.model import HIGHEST_PORT
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hooks.tokens import Tokens
 
 _TYPER: dict[str, Any] = {
+    "cls": Commands,
     "no_args_is_help": True,
     "rich_markup_mode": "markdown",
     "pretty_exceptions_enable": False,
@@ -97,12 +98,11 @@ def _version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
 @app.callback()
 def every_command(
     *,
-    version: Annotated[  # noqa: ARG001  # its callback acts
+    version: Annotated[  # its callback acts
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Public ports for annotated pods, on Alibaba Cloud NAT gateways."""
-    write_as(Output.TABLE)  # Until the command says otherwise.
 
 
 @app.command()

@@ -29,7 +29,7 @@ _NARROW = 80
 
 
 def explain(
-    pod: Annotated[str, typer.Argument(metavar="[NAMESPACE/]POD", help="The pod.", show_default=False)],
+    pod: Annotated[str, typer.Argument(metavar="POD", help="Its name, or NAMESPACE/NAME.", show_default=False)],
     namespace: NamespaceOption = None,
     values: Annotated[
         Path | None,

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +90,7 @@ def audit(
 def adopt(
     values: ValuesOption,
     only: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAMESPACE/NAME]...", help="These PodDNATs alone, not all.")
+        list[str] | None, typer.Argument(metavar="NAMESPACE/NAME", help="These PodDNATs alone, not all.")
     ] = None,
     namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
@@ -142,6 +144,7 @@ def _only(names: list[str], found: "list[Move]") -> "list[Move]":
 def drain(
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
+    output: OutputOption = Output.TABLE,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Give up after so many seconds.")] = DRAIN_TIMEOUT,
@@ -153,25 +156,33 @@ def drain(
     May be interrupted and run again. Ends with 0 when it is safe to uninstall, 1 when something is left, 2 when the API
     server doesn't answer or refuses.
     """
+    from poddnat.api import key_of
     from poddnat.cli.draining import Drain, why_left
     from poddnat.kube import KubeError, Uninstaller, connect_as_user
 
     quieten()
-    try:
+    with _connecting():
         draining = Drain(Uninstaller(connect_as_user(kubeconfig, context)))
-        found = len(draining.found())
+    try:
+        left, cleared, why = draining.found(), 0, "nothing was changed"
+        found = len(left)
         typer.echo(f"All {found} PodDNATs go, and the pods' public ports with them.", err=True)
-        if not yes and not _agreed("Do it?"):
-            raise typer.Exit(code=1)
-        with progress_console().status("Draining …") as status:
-            left = draining.run(timeout, lambda left: status.update(f"{len(left)} of {found} PodDNATs are left …"))
-        if left:
-            typer.echo(f"It is not safe to uninstall: {why_left(left)}.", err=True)
-            raise typer.Exit(code=1)
-        cleared = draining.clear_pods()
+        agreed = yes or _agreed("Do it?")
+        if agreed:
+            with progress_console().status("Draining …") as status:
+                left = draining.run(timeout, lambda left: status.update(f"{len(left)} of {found} PodDNATs are left …"))
+            why = why_left(left) if left else ""
+            cleared = 0 if left else draining.clear_pods()
     except KubeError as error:
         raise failure(f"the API server did not do it: {error}") from error
-    console().print(f"No PodDNAT is left, and {cleared} pods no longer show an address: it is safe to uninstall.")
+    if output is not Output.TABLE:
+        write({"safe": not why, "why": why, "left": [key_of(one) for one in left], "podsCleared": cleared}, output)
+    elif not why:
+        console().print(f"No PodDNAT is left, and {cleared} pods no longer show an address: it is safe to uninstall.")
+    elif agreed:
+        typer.echo(f"It is not safe to uninstall: {why}.", err=True)
+    if why:
+        raise typer.Exit(code=1)
 
 
 def check_config(
@@ -210,10 +221,18 @@ def _connect(path: Path, kubeconfig: Path | None, context: str | None) -> "Site"
     quieten()
     from poddnat.cli.site import Site
     from poddnat.cloud import CloudClient
-    from poddnat.kube import KubeClient, KubeError, connect_as_user
+    from poddnat.kube import KubeClient, connect_as_user
+
+    with _connecting():
+        return Site(read, CloudClient(read), KubeClient(connect_as_user(kubeconfig, context)))
+
+
+@contextmanager
+def _connecting() -> Iterator[None]:
+    from poddnat.kube import KubeError
 
     try:
-        return Site(read, CloudClient(read), KubeClient(connect_as_user(kubeconfig, context)))
+        yield
     except KubeError as error:
         raise failure(str(error)) from error
 

@@ -1,9 +1,11 @@
 """What all commands share: their common options, and how they read the values file, print, and fail."""
 
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +17,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from poddnat.config import Values, ValuesError, load, load_text
 
@@ -46,18 +49,35 @@ class Output(StrEnum):
 _output: ContextVar[Output] = ContextVar("how the command that runs is to write", default=Output.TABLE)
 
 
-def write_as(output: Output) -> Output:
-    """Have the command that runs write in this form, its failures too."""
-    _output.set(output)
-    return output
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="A table for people; json or yaml for programs.")]
+
+_ASKED_FOR = re.compile(r"(?m)^(?:-o\n?|--output[\n=])(table|json|yaml)$")
 
 
-OutputOption = Annotated[
-    Output,
-    typer.Option(
-        "-o", "--output", help="A table for people; json or yaml for programs.", callback=write_as, is_eager=True
-    ),
-]
+class Commands(TyperGroup):
+    """All commands. Who asked for JSON is told in JSON, too, what is wrong with how a command is called."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Find out how to write before anything else: a wrong option would keep the right ones from being read."""
+        asked = _ASKED_FOR.findall("\n".join(args))
+        _output.set(Output(asked[-1]) if asked else Output.TABLE)
+        with _misuse_told():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was called."""
+        with _misuse_told():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _misuse_told() -> Iterator[None]:
+    try:
+        yield
+    except typer.TyperException as error:
+        if _output.get() is Output.TABLE:
+            raise  # Typer shows how the command is used.
+        raise failure(error.format_message()) from error
 
 
 def read_values(path: Path) -> Values:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 VALUES = MANIFESTS / "examples" / "values.yaml"
 DEPLOYMENT = MANIFESTS / "examples" / "deployment.yaml"
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
-OUTPUT = [name for name in COMMANDS if name in {"adopt", "audit", "check-config", "explain", "ports", "simulate"}]
+OUTPUT = ["adopt", "audit", "check-config", "explain", "ports", "simulate"]
+NO_OUTPUT = ["emulator", "serve", "try"]
 
 
 def run(*arguments: str | Path, stdin: str | None = None) -> Result:
@@ -35,6 +36,38 @@ def test_h_helps(command: str) -> None:
     short, long = (run(*filter(None, [command]), option) for option in ("-h", "--help"))
     assert short.exit_code == 0
     assert short.output == long.output
+
+
+def test_every_command_that_ends_by_itself_writes_for_programs() -> None:
+    assert sorted([*OUTPUT, "drain", *NO_OUTPUT]) == COMMANDS
+    for command in [*OUTPUT, "drain"]:
+        assert "--output" in run(command, "--help").output
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["prots"], "No such command 'prots'. Did you mean 'ports'?"),
+        (["ports", "--valeus", "x"], "No such option: --valeus (Possible options: --values)"),
+        (["explain"], "Missing argument 'POD'."),
+        (["drain", "--timeout", "soon"], "Invalid value for '--timeout'"),
+        (["drain", "surplus"], "unexpected extra argument"),
+    ],
+)
+@pytest.mark.parametrize("output", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]])
+def test_misuse_is_told_as_json_where_that_was_asked_for(command: list[str], says: str, output: list[str]) -> None:
+    result = run(*command, *output)
+    assert result.exit_code == 2
+    assert result.stderr == ""
+    assert says in json.loads(result.stdout)["error"]
+
+
+def test_misuse_is_told_as_text_where_nothing_or_a_table_was_asked_for() -> None:
+    for output in ([], ["-o", "table"], ["-o", "json", "-o", "table"], ["-o", "xml"]):
+        result = run("ports", *output, "--valeus", "x")
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert "Usage: " in result.stderr
 
 
 @pytest.mark.parametrize("command", OUTPUT)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 import yaml
 from typer.testing import CliRunner
 
@@ -92,12 +94,31 @@ def test_what_does_not_go_is_told_with_the_servers_reason() -> None:
     assert "is the server running, and Metacontroller?" in why_left([poddnat("web")])
 
 
+@pytest.mark.parametrize(
+    ("options", "exit_code", "says"),
+    [
+        ([], 1, {"safe": False, "why": "nothing was changed", "left": ["default/arena-0"], "podsCleared": 0}),
+        (["--yes"], 0, {"safe": True, "why": "", "left": [], "podsCleared": 1}),
+    ],
+)
+def test_programs_are_told_whether_it_is_safe_to_uninstall(
+    options: list[str], exit_code: int, says: Json, tmp_path: Path
+) -> None:
+    with running() as world, cluster(world):
+        expose(world, FIXED_80)
+        path = tmp_path / "kubeconfig"
+        path.write_text(yaml.safe_dump(kubeconfig(world.memory.url)))
+        done = CliRunner().invoke(app, ["drain", "--kubeconfig", str(path), "-o", "json", *options])
+        assert json.loads(done.stdout) == says
+        assert done.exit_code == exit_code
+
+
 def test_fixed_pods_ports_go_for_good_while_the_pods_live(tmp_path: Path) -> None:
     with running() as world, cluster(world):
         expose(world, FIXED_80)
         path = tmp_path / "kubeconfig"
         path.write_text(yaml.safe_dump(kubeconfig(world.memory.url)))
-        command = ["drain", "--kubeconfig", str(path), "--timeout", "30"]
+        command = ["drain", "--kubeconfig", str(path)]
         asked = CliRunner().invoke(app, command)
         assert (asked.exit_code, world.poddnat("arena-0") is None) == (1, False)
         done = CliRunner().invoke(app, [*command, "--yes"])
