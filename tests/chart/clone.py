@@ -19,7 +19,7 @@ ACK: Json = yaml.safe_load(ACK_VALUES.read_text(encoding="utf-8"))
 
 def tree(folder: Path) -> Path:
     """Copy what a clone has."""
-    shutil.copytree(BASE, folder / "metacontroller", ignore=shutil.ignore_patterns("chart"))
+    shutil.copytree(BASE, folder / "metacontroller", ignore=shutil.ignore_patterns("chart*"))
     return folder
 
 

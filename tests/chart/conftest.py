@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.chart import sources
-from tests.chart.helm import Helm
+from tests.chart.helm import CONTROLPLANE, Helm
+from tests.e2e.controlplane import ControlPlane
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -27,3 +30,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture
 def helm(tmp_path: Path) -> Helm:
     return Helm(sources.helm_program(), tmp_path / "helm")
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[ControlPlane]:
+    """A control plane for this test alone, without Metacontroller's kinds."""
+    done = subprocess.run([str(CONTROLPLANE)], stdout=subprocess.PIPE, text=True, check=True)
+    started = ControlPlane(Path(done.stdout.strip()), tmp_path / "plane")
+    started.folder.mkdir()
+    started.start()
+    yield started
+    started.stop()

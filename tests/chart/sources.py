@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BASE = ROOT / "metacontroller"
 CHART = BASE / "chart"
+WITH_METACONTROLLER = BASE / "chart-with-metacontroller"
 SCHEMA = CHART / "values.schema.json"
 GOLDEN = HERE / "golden.yaml"
 ACK_VALUES = HERE / "ack-values.yaml"

@@ -8,7 +8,6 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,9 +19,8 @@ from metacontroller_standin.standin import StandIn
 from metacontroller_standin.waiting import wait_until
 from tests.chart import sources
 from tests.chart.clone import example
-from tests.chart.helm import CONTROLPLANE, Helm, values_in
+from tests.chart.helm import Helm, values_in
 from tests.chart.sources import BASE, CHART
-from tests.e2e.controlplane import ControlPlane
 from tests.e2e.replicas import Door, Node
 from tests.e2e.runners import CRDS
 from tests.e2e.site import UsersPods
@@ -33,6 +31,9 @@ from vpc_emulator import EmulatorServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.e2e.controlplane import ControlPlane
 
 Json = dict[str, Any]
 
@@ -45,17 +46,6 @@ INSTALL = ["install", "poddnat", str(CHART), f"--namespace={SYSTEM}", "--create-
 UPGRADE = ["upgrade", "poddnat", str(CHART), f"--namespace={SYSTEM}"]
 CONTROLLERS = "decoratorcontrollers,compositecontrollers"
 NAME_OF_CRD = "poddnats.alibabacloud.com"
-
-
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[ControlPlane]:
-    """A control plane for this test alone, without Metacontroller's kinds."""
-    done = subprocess.run([str(CONTROLPLANE)], stdout=subprocess.PIPE, text=True, check=True)
-    started = ControlPlane(Path(done.stdout.strip()), tmp_path / "plane")
-    started.folder.mkdir()
-    started.start()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

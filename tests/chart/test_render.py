@@ -227,6 +227,7 @@ def _environment(objects: Objects) -> dict[str, Any]:
 def test_examples_of_metacontroller_and_all_that_is_told_have_the_same_flags() -> None:
     folder = BASE / "examples" / "metacontroller"
     helm, overlay = (yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("helm", "kustomization"))
+    assert DEFAULTS["metacontroller-helm"]["commandArgs"] == helm["commandArgs"]
     flags = helm["commandArgs"][-3:]
     assert [one["value"] for one in yaml.safe_load(overlay["patches"][0]["patch"])] == flags
     for language in ("en", "zh"):

@@ -52,7 +52,7 @@ def context(folder: Path) -> Path:
     for name in filter(lambda name: let_in(Path(name)), listed.splitlines()):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)
     return folder
 
 
@@ -61,7 +61,7 @@ def copy(step: Step, source: Path, root: Path, workdir: str) -> None:
     name, target = step.text.split()
     to = root / (workdir + "/" + target).lstrip("/") if not target.startswith("/") else root / target.lstrip("/")
     if (source / name).is_dir():
-        shutil.copytree(source / name, to, dirs_exist_ok=True)
+        shutil.copytree(source / name, to, dirs_exist_ok=True, symlinks=True)
     else:
         to.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source / name, to)

@@ -15,7 +15,7 @@ clusterID regionID vpcID enableControllers networkController credential endpoint
 {{- define "poddnat.ownKeys" -}}
 existingSecret image imagePullSecrets replicas resources nodeSelector tolerations affinity
 topologySpreadConstraints priorityClassName podAnnotations podLabels env serviceAccount podSecurity lease logs token tls
-metacontroller networkPolicy podDisruptionBudget admissionPolicy rbac crds monitoring
+metacontroller metacontroller-helm networkPolicy podDisruptionBudget admissionPolicy rbac crds monitoring
 {{- end }}
 
 {{/* ACK's values file, as it came in. */}}
@@ -41,6 +41,15 @@ metacontroller networkPolicy podDisruptionBudget admissionPolicy rbac crds monit
 {{- define "poddnat.image" -}}
 {{- with include "poddnat.imageKeys" . | fromYaml -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Where Metacontroller runs: the chart that brings it says so itself. */}}
+{{- define "poddnat.caller" -}}
+{{- with index .Subcharts "metacontroller-helm" -}}
+{{ .Values.namespaceOverride | default $.Release.Namespace }}
+{{- else -}}
+{{ .Values.metacontroller.namespace }}
 {{- end }}
 {{- end }}
 

@@ -286,6 +286,7 @@ RUN = {
     "docs/en/maintainers/tests.md": {"Tests": "It runs this."},
     "docs/en/operators/availability.md": {"Availability": "tests/e2e/test_replicas.py"},
     "docs/en/operators/install.md": {
+        "Both at once": "tests/chart/test_with_metacontroller.py",
         "Image": "No builder and no registry of images is here.",
         "Metacontroller": "No registry of charts is here.",
         "Values file": "tests/unit/docs/test_facts.py",
