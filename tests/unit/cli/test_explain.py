@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from poddnat.kube import KubeClient, NotServedError, connect_to
 from poddnat.model import PortMapping, Ports, Transport, WorkingPort
 from poddnat.timestamps import now
 from tests.unit.cli.explaining import CONTROLLERS, CRD, Explainer, explaining
+from tests.unit.docs.pages import blocks, page
 from tests.unit.hooks import acks
 from tests.unit.hooks.world import (
     EIP,
@@ -89,6 +91,21 @@ def told(explainer: Explainer) -> str | None:
     pod = explainer.world.api.get(explainer.world.api.resource("v1", "pods"), "web-1", "default")
     found: str | None = (pod["metadata"].get("annotations") or {}).get(STATUS)
     return found
+
+
+def test_pods_of_the_page_are_explained_as_it_shows(explainer: Explainer) -> None:
+    good, wrong = blocks(page("operators/troubleshooting"), "console")
+    command = "$ kubectl poddnat explain default/web-1\n"
+    with cluster(explainer.world):
+        explainer.world.make_pod(EXPOSE_80, ip="")
+        wait_until(lambda: told(explainer) == "Ready", 10, "the pod to be Ready")
+        assert without_ids(command + explainer.run().stdout) == without_ids(good)
+        explainer.world.emulator.set_default_route("vtb-1", "Instance", "i-firewall")
+        assert command + explainer.run().stdout == wrong
+
+
+def without_ids(text: str) -> str:
+    return re.sub(r"fwd-\w+", "fwd-", text)
 
 
 def test_output_fits_80_columns_and_ends_with_the_address(exposed: Explainer) -> None:
