@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
+from docs.pictures.dark import follow_dark_mode
 from tests.bench import plots
 from tests.bench.in_virtual_time import learning
 
@@ -35,6 +36,8 @@ def main() -> None:
     plots.costs(panels, HERE / "bench.svg")
     learned = learning()
     plots.learning(learned.bears, learned.limits, HERE / "learning.svg")
+    for name in ("bench.svg", "learning.svg"):
+        follow_dark_mode(HERE / name)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from urllib.request import urlopen
 import matplotlib as mpl
 import yaml
 
+from docs.pictures.dark import follow_dark_mode
 from hooks.app import create_app
 from hooks.server import HookServer
 from metacontroller_standin.api import Api
@@ -170,6 +171,7 @@ def main() -> None:
             axes.set_xlabel("seconds")
         figure.tight_layout()
         figure.savefig(HERE / "dashboard.svg", metadata={"Date": None})
+    follow_dark_mode(HERE / "dashboard.svg")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,15 @@ def test_each_picture_is_in_a_page() -> None:
     assert {path.name for path in PICTURES.glob("*.svg")} <= shown
 
 
-@pytest.mark.parametrize("path", sorted(PICTURES.glob("*.svg")), ids=lambda path: path.name)
+each_picture = pytest.mark.parametrize("path", sorted(PICTURES.glob("*.svg")), ids=lambda path: path.name)
+
+
+@each_picture
+def test_pictures_follow_dark_mode(path: Any) -> None:
+    assert "@media (prefers-color-scheme: dark)" in path.read_text(encoding="utf-8")
+
+
+@each_picture
 def test_pictures_need_nothing_from_elsewhere(path: Any) -> None:
     text = path.read_text(encoding="utf-8")
     assert "url(" not in re.sub(r"url\(#", "", text)
