@@ -34,14 +34,19 @@ class Kubelet(Running):
         node: str | None = None,
         host_address: str = HOST_ADDRESS,
         workers: int = 4,
+        stop_seconds: float = 0,
     ) -> None:
-        """Take pods' addresses from an iterator; with `node`, put pods there that are on none yet."""
+        """Take pods' addresses from an iterator; with `node`, put pods there that are on none yet.
+
+        `stop_seconds` is how long the containers of a deleted pod take to end.
+        """
         self._api = api.clone()
         self._addresses = addresses
         self._lock = threading.Lock()
         self._given: dict[str, str] = {}
         self._node = node
         self._host_address = host_address
+        self._stop_seconds = stop_seconds
         self._pods = self._api.resource("v1", "pods")
         self._queue: WorkQueue[tuple[str, str]] = WorkQueue()
         self._informer = Informer(self._api, self._pods)
@@ -63,7 +68,9 @@ class Kubelet(Running):
         self._api.close()
 
     def _on_change(self, old: Json | None, new: Json | None) -> None:
-        if new is not None and (_is_terminating(new) or not _has_address(new) or _readiness(new) is not None):
+        if new is not None and _is_terminating(new):
+            self._queue.add_after((namespace_of(new), name_of(new)), self._stop_seconds)
+        elif new is not None and (not _has_address(new) or _readiness(new) is not None):
             self._queue.add((namespace_of(new), name_of(new)))
         if new is None and old is not None:
             with self._lock:

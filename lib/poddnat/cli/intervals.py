@@ -44,3 +44,6 @@ SIMULATION_POLL = 0.05
 
 SIMULATION_TIMEOUT = 60.0
 """How long the simulated cluster may take to come to rest."""
+
+POD_STOPS = 1.0
+"""How long a deleted pod takes to end in a cluster to try things in: about as long as a real one."""

@@ -23,6 +23,7 @@ from metacontroller_standin.standin import StandIn
 from metacontroller_standin.workload_controller import WorkloadController
 from metacontroller_standin.workloads import DEFAULT_NODE
 from poddnat.api import without_nulls
+from poddnat.cli.intervals import POD_STOPS
 from poddnat.cli.manifest_problems import problems_of
 from poddnat.cloud import CloudClient
 from poddnat.config import Endpoints, Values
@@ -87,7 +88,8 @@ class LocalCluster:
             self.api.create(self.api.resource("v1", "nodes"), {"metadata": {"name": DEFAULT_NODE}})
             controllers = self._controllers()
             enter(StandIn(self.api, controllers))
-            enter(Kubelet(self.api, self._addresses))
+            # A pod that is replaced has to be away for a while, or kubectl waits for its end, which it has missed.
+            enter(Kubelet(self.api, self._addresses, stop_seconds=POD_STOPS if self._workloads else 0))
             if self._workloads:
                 enter(WorkloadController(self.api))
         except BaseException:
