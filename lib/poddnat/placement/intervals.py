@@ -25,6 +25,10 @@ NAMESPACE_TTL = 60.0
 GATHER_TIME = 0.02
 """How long to wait for more addresses before a call: many hooks ask at the same moment, and one call serves them."""
 
+LONGEST_WAIT = 0.25
+"""How long a hook waits for a look-up: Metacontroller's shortest pause is a second. No hook waits while look-ups take
+longer, or fail."""
+
 FIRST_RETRY = 2.0
 """When to call again after a failure, unless the cloud says itself when."""
 

@@ -1,8 +1,8 @@
 """Where pods' addresses are in the VPC: network interface, vSwitch, and the route of replies.
 
-A hook never waits for the cloud: an address not known yet is looked up in the background, together with all others
-that are requested meanwhile (up to 100 a call), and the hook is called again in a second. A call that is refused is
-split, so that one address doesn't keep the others from being found.
+An address not known yet is looked up in the background, together with all others that are requested meanwhile (up to
+100 a call). Its hook waits for that a moment, while look-ups take no longer; else it is called again in a second. A
+call that is refused is split, so that one address doesn't keep the others from being found.
 """
 
 import logging
@@ -82,6 +82,8 @@ class PodLocator:
         self._node_prefixes = NodePrefixes(cloud, instance_of, clock)
         self._wake = threading.Condition()
         self._stopping = False
+        self._quick = False
+        """Whether it is worth waiting for a look-up: the last one took no longer than a hook may wait."""
         self._requested: dict[_Key, _Request] = {}
         self._found: LRUCache[_Key, Address] = LRUCache(_MOST_CACHED)
         self._missed: TTLCache[_Key, _Miss, float] = TTLCache(_MOST_CACHED, intervals.REQUEST_TTL, timer=clock)
@@ -97,13 +99,14 @@ class PodLocator:
 
     def start(self) -> None:
         """Start looking up."""
+        self._quick = True
         self._thread.start()
 
     def stop(self) -> None:
         """Stop; a call under way is not waited for long."""
         with self._wake:
             self._stopping = True
-            self._wake.notify()
+            self._wake.notify_all()
         self._thread.join(intervals.STOP_TIMEOUT)
 
     @property
@@ -114,17 +117,35 @@ class PodLocator:
             return (self._denied and not self._routes_known) if tried else None
 
     def locate(self, pod_uid: str, ip: str, node: str = "") -> Located | NotLocated:
-        """Give where a pod's IPv4 address is in the VPC, as far as it is known by now; ``node`` is the pod's."""
+        """Give where a pod's IPv4 address is in the VPC, as far as it is known in a moment; ``node`` is the pod's."""
         key = (pod_uid, ip)
         with self._wake:
-            address, now = self._found.get(key), self._clock()
-            if address is not None and now < self._routes_until:
-                return Located(address, self._route(address))
-            miss = self._missed.get(key)
+            if (located := self._located(key)) is not None:
+                return located
+            miss, now = self._missed.get(key), self._clock()
             if miss is None or now >= miss.until:
                 self._requested[key] = _Request(node, now)
-                self._wake.notify()
+                self._wake.notify_all()
+                self._wait_for(key)
+            if (located := self._located(key)) is not None:
+                return located
+            miss = self._missed.get(key)
             return NotLocated(miss.problem if miss is not None and miss.problem is not None else self._outage.problem)
+
+    def _wait_for(self, key: _Key) -> None:
+        """Wait until an address has been looked up, as long as that is quick."""
+
+        def answered() -> bool:
+            return key not in self._requested or not self._quick or self._stopping
+
+        if not self._wake.wait_for(answered, intervals.LONGEST_WAIT):
+            self._quick = False  # Nobody waits any more until a look-up was quick again.
+
+    def _located(self, key: _Key) -> Located | None:
+        address = self._found.get(key)
+        if address is None or self._clock() >= self._routes_until:
+            return None
+        return Located(address, self._route(address))
 
     def _route(self, address: Address) -> Route | None:
         return route_of(address, self._tables, self._hops) if self._routes_known else None
@@ -141,8 +162,11 @@ class PodLocator:
                 if self._stopping:
                     return
                 keys = self._next_keys()
+            started_at = self._clock()
             pause = self._try_to_look_up(keys, backoff, attempts)
             with self._wake:
+                self._quick = not pause and self._clock() - started_at <= intervals.LONGEST_WAIT
+                self._wake.notify_all()
                 self._wake.wait_for(lambda: self._stopping, pause)
 
     def _next_keys(self) -> dict[_Key, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from vpc_emulator import Emulator, EmulatorServer, Fault, ManualClock, World
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from poddnat.config import Values
     from poddnat.model import Address
 
 
@@ -63,6 +65,56 @@ def test_address_stays_requested_after_an_unexpected_error(monkeypatch: pytest.M
         assert isinstance(locator.locate("pod-1", "172.16.1.1"), Located)
 
 
+# Who waits for a look-up
+
+
+class Held(CloudClient):
+    """A cloud that answers when it is told to."""
+
+    def __init__(self, values: Values) -> None:
+        super().__init__(values)
+        self.answer = threading.Event()
+
+    def describe_network_interfaces(self, ips: Sequence[str]) -> dict[str, Address]:
+        self.answer.wait()
+        return super().describe_network_interfaces(ips)
+
+
+@pytest.fixture
+def held() -> Iterator[tuple[PodLocator, Held]]:
+    with EmulatorServer(cloud()) as server:
+        client = Held(parse(values(server.url)))
+        locator = PodLocator(client, NODES.get)
+        locator.start()
+        try:
+            yield locator, client
+        finally:
+            client.answer.set()
+            locator.stop()
+
+
+def test_hook_waits_for_a_look_up(held: tuple[PodLocator, Held], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "LONGEST_WAIT", 60.0)
+    locator, client = held
+    client.answer.set()
+    assert isinstance(locator.locate("pod-1", "172.16.1.1"), Located)
+
+
+def test_no_hook_waits_for_a_look_up_that_takes_long(
+    held: tuple[PodLocator, Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "LONGEST_WAIT", 0.01)
+    locator, client = held
+    assert not isinstance(locator.locate("pod-1", "172.16.1.1"), Located)
+    monkeypatch.setattr(intervals, "LONGEST_WAIT", 1_000_000.0)
+    assert not isinstance(locator.locate("pod-2", "172.16.1.2"), Located)
+    client.answer.set()
+    wait_until(lambda: not locator._requested, 10, "both")
+    # That was a quick one at last.
+    wait_until(lambda: locator._quick, 10, "it to be noticed")
+    assert isinstance(locator.locate("pod-3", "172.16.1.3"), Located)
+
+
 # What is told, and when
 
 
@@ -104,14 +156,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_address_that_no_interface_has_is_reported_after_three_looks() -> None:
     emulator, clock = cloud(), Clock()
+    shown = []
     with looking(emulator, clock) as locator:
         for look in (1, 2, 3):
-            assert reported(locator, "pod-1", "172.16.1.99") == ""
+            reported(locator, "pod-1", "172.16.1.99")
             wait_until(lambda look=look: emulator.calls.count(ACTION) >= look, 10, "a look")  # type: ignore[misc]
             wait_until(lambda: not locator._requested, 10, "its answer")
-            shown = reported(locator, "pod-1", "172.16.1.99")
+            shown.append(reported(locator, "pod-1", "172.16.1.99"))
             clock.now += intervals.MISSING_ADDRESS_LONGEST
-        assert shown == "NoNetworkInterface"
+        assert shown == ["", "", "NoNetworkInterface"]
         assert reported(locator, "pod-1", "172.16.1.99") == "NoNetworkInterface"
 
 
