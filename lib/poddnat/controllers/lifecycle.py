@@ -73,8 +73,8 @@ class LifecycleController:
         self._changed = threading.Condition()
         self._due = False
         self._stopping = False
-        self._withdrawn: set[str] = set()
-        """By uid, PodDNATs being deleted whose entries were withdrawn; to ask again would reset a backoff."""
+        self._released: set[str] = set()
+        """By uid, PodDNATs being deleted whose entries were released."""
         self._repairs: dict[tuple[str, str], float] = {}
         """By namespace and name of a pod, until when it is tried."""
 
@@ -119,11 +119,11 @@ class LifecycleController:
             log.warning("pod %s/%s has opted out; its PodDNAT's next sync sees to that: %s", namespace, name, error)
 
     def poddnat_leaving(self, poddnat: Manifest) -> None:
-        """Withdraw the entries of a PodDNAT that is being deleted; its finalize hook sees to the rest."""
+        """Release the entries of a PodDNAT that is being deleted, for its finalize hook to find them gone."""
         uid = poddnat["metadata"]["uid"]
-        if self._may_write() and uid not in self._withdrawn and not made_by_another(poddnat["metadata"]):
-            self._poddnats.withdraw(poddnat)
-            self._withdrawn.add(uid)
+        if self._may_write() and uid not in self._released and not made_by_another(poddnat["metadata"]):
+            self._poddnats.release(poddnat)
+            self._released.add(uid)
 
     def repair(self, poddnat: Manifest) -> None:
         """Have the pod of this PodDNAT synced soon, if it is a fixed pod that is there."""
@@ -149,16 +149,16 @@ class LifecycleController:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._cluster.pods.has_synced and self._cluster.poddnats.has_synced):
             return LIFECYCLE_NOT_SYNCED_RETRY
-        if not self._withdraw_leaving() & self._suspend_gone() & self._repair_spoilt():
+        if not self._release_leaving() & self._suspend_gone() & self._repair_spoilt():
             return backoff.failed()
         backoff.reset()
         return LIFECYCLE_CHECK
 
-    def _withdraw_leaving(self) -> bool:
-        """Withdraw those that were being deleted before this process became the active one, or could not be then."""
+    def _release_leaving(self) -> bool:
+        """Release those that were being deleted before this process became the active one, or could not be then."""
         leaving = [poddnat for poddnat in self._cluster.poddnats.all() if is_terminating(poddnat)]
-        self._withdrawn &= {poddnat["metadata"]["uid"] for poddnat in leaving}
-        return self._attempt_each("withdrawing", leaving, self.poddnat_leaving)
+        self._released &= {poddnat["metadata"]["uid"] for poddnat in leaving}
+        return self._attempt_each("releasing", leaving, self.poddnat_leaving)
 
     def _suspend_gone(self) -> bool:
         """Suspend all whose pods have gone; False: some could not be, and have to be tried again."""

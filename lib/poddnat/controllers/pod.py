@@ -207,7 +207,7 @@ class PodReconciler:
             # Somebody has deleted it: it comes back with the same ones.
             self._assignments.reserve(metadata["uid"], observed)
         assigned = self._assign(pod, ip, exposure, observed)
-        attachment = manifest(metadata["namespace"], metadata["name"], assigned.poddnat)
+        attachment = manifest(metadata["namespace"], metadata["name"], assigned.poddnat, observed)
         if assigned.problem is not None:
             return replace(self._refused(pod, assigned.problem), attachments=[attachment])
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
@@ -325,7 +325,7 @@ def _as_it_is(observed: Manifest | None) -> list[Manifest]:
     """Give what a pod has as what it should have."""
     if observed is None or (desired := desired_by(observed)) is None:
         return []
-    return [manifest(observed["metadata"]["namespace"], observed["metadata"]["name"], desired)]
+    return [manifest(observed["metadata"]["namespace"], observed["metadata"]["name"], desired, observed)]
 
 
 def _resync_after(retained: Manifest) -> float:

@@ -345,6 +345,12 @@ class PodDNATReconciler:
             return finalized
         return self._reporter.releasing(poddnat, problem=problem, resync_after=max(waits, default=0.0))
 
+    def release(self, poddnat: Manifest) -> None:
+        """Begin to take the entries of a PodDNAT that is being deleted off the cloud; finalize tells how far."""
+        self._authorizer.forget(poddnat["metadata"]["uid"])
+        if self._entries.has_any(poddnat):  # else its finalize hook may have seen to that already
+            self._entries.release(poddnat)
+
     def withdraw(self, poddnat: Manifest) -> None:
         """Take a PodDNAT's entries away, because its pod has gone."""
         self._authorizer.forget(poddnat["metadata"]["uid"])

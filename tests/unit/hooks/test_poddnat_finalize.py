@@ -21,7 +21,7 @@ Json = dict[str, Any]
 @pytest.fixture
 def slow_world() -> Iterator[World]:
     """A cloud that takes a moment for each write."""
-    with running(settle_seconds=0.3) as world:
+    with running(settle_seconds=1.0) as world:
         yield world
 
 
@@ -65,6 +65,18 @@ def test_waiting_for_entries_to_go_is_written_once_and_then_told_in_whole_second
     poddnat = slow_world.expose(slow_world.make_pod(EXPOSE_80))
     first_to_wait(slow_world, poddnat)
     assert int(slow_world.finalize(poddnat).headers["Retry-After"]) >= 1
+
+
+def test_first_call_is_the_last_one_where_the_entries_have_gone_by_then(world: World) -> None:
+    poddnat = world.expose(world.make_pod(EXPOSE_80))
+    gateway = world.service.fleet.get(GATEWAY)
+    assert gateway is not None
+    released = gateway._reconciler._state.desired
+    world.delete(poddnat)
+    wait_until(lambda: any(one.confirmed for one in list(released.values())), 10, "the entries to be seen gone")
+    only = world.finalize(poddnat)
+    assert only.get_json()["finalized"] is True
+    assert world.entries() == []
 
 
 def test_finalized_again_gives_the_same_answer(world: World) -> None:

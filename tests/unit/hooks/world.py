@@ -225,14 +225,18 @@ class World:
         """Ask for a PodDNAT's status."""
         return self.client.post("/poddnat/sync", json=poddnat_request(self.stored(poddnat)))
 
+    def delete(self, poddnat: Json) -> None:
+        """Begin to delete a PodDNAT, which Metacontroller's finalizer keeps."""
+        self.api.patch(
+            self.poddnats, name_of(poddnat), {"metadata": {"finalizers": [FINALIZER]}}, namespace_of(poddnat)
+        )
+        self.api.delete(self.poddnats, name_of(poddnat), namespace_of(poddnat))
+
     def finalize(self, poddnat: Json) -> TestResponse:
         """Ask whether a PodDNAT may go."""
         there = self.poddnat(name_of(poddnat))
         if there is not None and not there["metadata"].get("deletionTimestamp"):
-            self.api.patch(
-                self.poddnats, name_of(poddnat), {"metadata": {"finalizers": [FINALIZER]}}, namespace_of(poddnat)
-            )
-            self.api.delete(self.poddnats, name_of(poddnat), namespace_of(poddnat))
+            self.delete(poddnat)
         shown = self.poddnat(name_of(poddnat)) or poddnat
         return self.client.post("/poddnat/finalize", json=poddnat_request(shown, finalizing=True))
 
