@@ -5,6 +5,9 @@ machine at that time. All of it is done three times; the figures are the medians
 
 Metacontroller's stand-in calls the hooks; then, where it is on ``PATH``, Metacontroller itself. The cloud is emulated:
 four gateways that take 8 writes at a time, with a twentieth of a real gateway's delay (about 5 s), give or take 30 %.
+
+``python -m tests.bench.scale --pods 300 --flags 100:5 300:20`` measures Metacontroller with other flags instead: so
+many requests a second (and twice as many at once), so many workers.
 """
 
 import argparse
@@ -40,7 +43,7 @@ from tests.bench.gateways import SETTLE
 from tests.e2e import world
 from tests.e2e.audit_log import SERVER, Request
 from tests.e2e.controlplane import ControlPlane
-from tests.e2e.runners import MetacontrollerRunner, Runner, StandInRunner
+from tests.e2e.runners import FLAGS, Flags, MetacontrollerRunner, Runner, StandInRunner
 
 Json = dict[str, Any]
 
@@ -93,7 +96,7 @@ class Stage:
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def measure(stage: Stage, pods: int) -> dict[str, float]:
+def measure(stage: Stage, pods: int, rest_seconds: float = _REST_SECONDS) -> dict[str, float]:
     """Create so many pods, leave them alone, delete them."""
     start, started_at = stage.controlplane.audit_log.end(), time.monotonic()
     stage.controlplane.kubectl("create", f"--namespace={stage.namespace}", "-f", "-", stdin=_deployment(pods))
@@ -113,7 +116,7 @@ def measure(stage: Stage, pods: int) -> dict[str, float]:
     stats["cloud_reads_per_entry"] = (sum(calls.values()) - cloud_writes) / pods
 
     start = stage.controlplane.audit_log.end()
-    threading.Event().wait(_REST_SECONDS)
+    threading.Event().wait(rest_seconds)
     stats["api_writes_at_rest"] = len(stage.writes(start))
 
     before, start, started_at = stage.runner.hook_answers(), stage.controlplane.audit_log.end(), time.monotonic()
@@ -205,7 +208,7 @@ HOOKS = {"floor": _floor, "ours": _ours}
 
 
 @contextmanager
-def _stage(controlplane: ControlPlane, program: str | None, hooks: str) -> Iterator[Stage]:
+def _stage(controlplane: ControlPlane, program: str | None, hooks: str, flags: Flags = FLAGS) -> Iterator[Stage]:
     api = controlplane.api
     named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "scale-"}}
     namespace = name_of(api.create(api.resource("v1", "namespaces"), named))
@@ -218,7 +221,7 @@ def _stage(controlplane: ControlPlane, program: str | None, hooks: str) -> Itera
         Kubelet(kubelet_api, _addresses(), node="node-1"),
         HOOKS[hooks](controlplane, emulated) as url,
     ):
-        runner = MetacontrollerRunner(controlplane, program) if program else StandInRunner(controlplane)
+        runner = MetacontrollerRunner(controlplane, program, flags) if program else StandInRunner(controlplane)
         pods.start()
         try:
             runner.apply(world.controllers(controlplane, url))
@@ -256,36 +259,81 @@ def _show(console: Console, pods: int, measured: dict[str, dict[str, dict[str, f
         console.print(table)
 
 
+def _flags(text: str) -> Flags:
+    qps, _, workers = text.partition(":")
+    return Flags(int(qps), int(workers))
+
+
+def _compare_flags(controlplane: ControlPlane, program: str, pods: int, asked: list[Flags], console: Console) -> None:
+    """Measure the floor and ours with each of these flags, once."""
+    table = Table(
+        "requests a second", "workers", *(f"{what}, {hooks}" for what in ("ready", "gone") for hooks in HOOKS)
+    )
+    written: list[Json] = []
+    for flags in asked:
+        stats: dict[str, dict[str, float]] = {}
+        for hooks in HOOKS:
+            title = f"{pods} pods, {flags.qps} requests a second, {flags.workers} workers, {hooks} …"
+            with console.status(title), _stage(controlplane, program, hooks, flags) as stage:
+                stats[hooks] = measure(stage, pods, rest_seconds=0.0)
+        seconds = [f"{stats[hooks][f'{what}_seconds']:.1f} s" for what in ("ready", "gone") for hooks in HOOKS]
+        table.add_row(str(flags.qps), str(flags.workers), *seconds)
+        written.append({"qps": flags.qps, "workers": flags.workers} | stats)
+        _write("flags.json", {"pods": pods, "measured": written})
+    console.print(table)
+
+
+def _write(name: str, content: Json) -> None:
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _compare_hooks(
+    controlplane: ControlPlane, runners: dict[str, str | None], pods: int, rounds: int, console: Console
+) -> None:
+    """Measure the floor and ours over each runner, several times."""
+    found: dict[str, dict[str, list[dict[str, float]]]] = {name: {hooks: [] for hooks in HOOKS} for name in runners}
+    for number, name, hooks in itertools.product(range(rounds), runners, HOOKS):
+        title = f"{pods} pods, {name}, {hooks}, {number + 1} of {rounds} …"
+        with console.status(title), _stage(controlplane, runners[name], hooks) as stage:
+            found[name][hooks].append(measure(stage, pods))
+    measured = {name: {hooks: _medians(done) for hooks, done in by_hooks.items()} for name, by_hooks in found.items()}
+    for by_hooks in measured.values():
+        by_hooks["ours to floor"] = _compared(by_hooks["floor"], by_hooks["ours"])
+    _write("scale.json", {"pods": pods, "rounds": rounds} | measured)
+    _show(console, pods, measured)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description="Measure many pods.")
     parser.add_argument("--pods", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3, help="how often all is measured; medians are told")
+    parser.add_argument(
+        "--flags",
+        type=_flags,
+        nargs="+",
+        metavar="QPS:WORKERS",
+        help="measure Metacontroller with other flags: its requests a second, and its workers",
+    )
     asked = parser.parse_args()
-    pods: int = asked.pods
     console = Console(highlight=False)
     program = shutil.which("metacontroller")
     if program is None:
+        if asked.flags:
+            parser.error("metacontroller is not on PATH")
         console.print("metacontroller is not on PATH: only its stand-in is measured")
-    runners = {"stand-in": None} | ({"metacontroller": program} if program else {})
-    rounds: dict[str, dict[str, list[dict[str, float]]]] = {name: {hooks: [] for hooks in HOOKS} for name in runners}
     with tempfile.TemporaryDirectory(prefix="poddnat-scale-") as folder:
         controlplane = ControlPlane(_assets(), Path(folder))
         controlplane.start()
         try:
             world.install(controlplane)
-            for number, name, hooks in itertools.product(range(asked.rounds), runners, HOOKS):
-                title = f"{pods} pods, {name}, {hooks}, {number + 1} of {asked.rounds} …"
-                with console.status(title), _stage(controlplane, runners[name], hooks) as stage:
-                    rounds[name][hooks].append(measure(stage, pods))
+            if program is not None and asked.flags:
+                _compare_flags(controlplane, program, asked.pods, asked.flags, console)
+            else:
+                runners = {"stand-in": None} | ({"metacontroller": program} if program else {})
+                _compare_hooks(controlplane, runners, asked.pods, asked.rounds, console)
         finally:
             controlplane.stop()
-    measured = {name: {hooks: _medians(done) for hooks, done in by_hooks.items()} for name, by_hooks in rounds.items()}
-    for by_hooks in measured.values():
-        by_hooks["ours to floor"] = _compared(by_hooks["floor"], by_hooks["ours"])
-    BUILD.mkdir(exist_ok=True)
-    written = json.dumps({"pods": pods, "rounds": asked.rounds} | measured, indent=2) + "\n"
-    (BUILD / "scale.json").write_text(written, encoding="utf-8")
-    _show(console, pods, measured)
 
 
 if __name__ == "__main__":

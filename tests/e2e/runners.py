@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -63,10 +64,30 @@ class StandInRunner:
         self._api.close()
 
 
-class MetacontrollerRunner:
-    """Metacontroller's own program, with the rate limits that this project tells its users to set."""
+@dataclass(frozen=True)
+class Flags:
+    """Those of Metacontroller that decide how fast it is."""
 
-    def __init__(self, controlplane: ControlPlane, program: str) -> None:
+    qps: int = 100
+    workers: int = 5
+
+    @property
+    def arguments(self) -> list[str]:
+        return [
+            f"--client-go-qps={self.qps}",
+            f"--client-go-burst={2 * self.qps}",
+            f"--workers={self.workers}",
+        ]
+
+
+FLAGS = Flags()
+"""The rate limits that this project tells its users to set."""
+
+
+class MetacontrollerRunner:
+    """Metacontroller's own program."""
+
+    def __init__(self, controlplane: ControlPlane, program: str, flags: Flags = FLAGS) -> None:
         self._controlplane = controlplane
         self._applied: list[Json] = []
         controlplane.install_crds(*yaml.safe_load_all(CRDS.read_text(encoding="utf-8")))
@@ -75,8 +96,7 @@ class MetacontrollerRunner:
             "metacontroller",
             [
                 program,
-                "--client-go-qps=100",
-                "--client-go-burst=200",
+                *flags.arguments,
                 f"--metrics-address={self._metrics}",
                 "--health-probe-bind-address=0",
                 "--discovery-interval=1s",
