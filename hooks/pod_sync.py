@@ -14,6 +14,5 @@ def pod_sync(reconciler: PodReconciler, live: LiveReader, body: Json) -> Json | 
     pod = body["object"]
     observed = body["attachments"][POD_DNATS].get(pod["metadata"]["name"])
     # Ports are reserved only for a pod that is there. What is exposed in the end, the PodDNAT's own sync decides.
-    if observed is None or not live.is_stored(observed):
-        live.pod(pod)
+    live.check_pod(pod, observed)
     return write(reconciler.sync(pod, observed))

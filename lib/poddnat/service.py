@@ -169,7 +169,7 @@ class Service:
         self.poddnats = PodDNATInformer(client, on_update=events.poddnat_seen, on_delete=events.poddnat_gone)
         self._pods = PodInformer(client, on_delete=events.pod_gone, on_opt_out=events.pod_opted_out)
         cluster = Cluster(client, self.poddnats, self._pods)
-        self.live = LiveReader(client, self.poddnats)
+        self.live = LiveReader(client, self.poddnats, self._pods)
         self._namespaces = Namespaces(values, client, clock=clock)
         nodes = Nodes(client, clock=clock)
         self._locator = PodLocator(cloud, nodes.instance_of, clock=clock)

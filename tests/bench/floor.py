@@ -28,8 +28,8 @@ def pod_sync(body: Json) -> Json:
     port = Ports.of(1024 + int(ipaddress.ip_address(ip)) % 60_000)
     mapping = PortMapping(port, Ports.of(80), Transport.TCP)
     wanted = PodDNAT("ngw-bench0", "203.0.113.1", ip, (mapping,), "eni-0", "vsw-0", "cn-hangzhou-j")
-    answer: Json = {"attachments": [manifest(metadata["namespace"], metadata["name"], wanted)]}
     poddnat = observed.get(metadata["name"])
+    answer: Json = {"attachments": [manifest(metadata["namespace"], metadata["name"], wanted, poddnat)]}
     if poddnat is not None and is_ready(poddnat):
         answer["annotations"] = {STATUS: READY, RESULT: format_result(working_ports(poddnat["status"]))}
     return answer

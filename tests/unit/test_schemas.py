@@ -11,6 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from poddnat.api import FINALIZER
 from poddnat.files import SCHEMAS, schema_validator
 
 Json = dict[str, Any]
@@ -178,7 +179,7 @@ CONDITION = {
 ATTACHMENT = {
     "apiVersion": "alibabacloud.com/v1",
     "kind": "PodDNAT",
-    "metadata": {"namespace": "default", "name": "example"},
+    "metadata": {"namespace": "default", "name": "example", "finalizers": [FINALIZER]},
     "spec": SPEC,
 }
 ANSWERS: dict[str, Json] = {
@@ -203,6 +204,7 @@ def test_answer_passes(hook: str) -> None:
         ("pod-sync", ("attachments",)),
         ("pod-sync", ("attachments", 0, "kind")),
         ("pod-sync", ("attachments", 0, "metadata", "name")),
+        ("pod-sync", ("attachments", 0, "metadata", "finalizers")),
         ("pod-sync", ("attachments", 0, "spec", "tableId")),
         ("pod-sync", ("attachments", 0, "spec", "externalIP")),
         ("pod-sync", ("attachments", 0, "spec", "internalIP")),

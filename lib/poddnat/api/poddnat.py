@@ -26,6 +26,12 @@ ATTACHED_BY = ("metacontroller.k8s.io/decorator-controller", "pod-dnat")
 Those of fixed pods have their record instead (``poddnat.api.fixed``). What has neither was made by somebody else.
 """
 
+FINALIZER = "metacontroller.io/compositecontroller-poddnat"
+"""What keeps a PodDNAT until its finalize hook lets it go.
+
+A PodDNAT has it from the first moment: Metacontroller would put it on by two requests more, and sync all anew for that.
+"""
+
 CHECK_ASKED_AT = f"poddnat.{GROUP}/check-asked-at"
 """Annotation of a PodDNAT: when somebody asked for the gateway's table to be read again."""
 DRAINED = f"poddnat.{GROUP}/drained"
@@ -169,12 +175,18 @@ def key_of(manifest: Mapping[str, Any]) -> str:
     return f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
 
 
-def manifest(namespace: str, name: str, poddnat: PodDNAT) -> dict[str, Any]:
-    """Write the object that a pod should have; its owner reference is Metacontroller's to set."""
+def manifest(namespace: str, name: str, poddnat: PodDNAT, observed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Write the object that a pod should have; its owner reference is Metacontroller's to set.
+
+    ``observed`` is what it has: Metacontroller replaces the list of finalizers as a whole, and others' stay.
+    """
+    finalizers = list(observed["metadata"].get("finalizers") or []) if observed is not None else []
+    if FINALIZER not in finalizers:
+        finalizers.append(FINALIZER)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {"namespace": namespace, "name": name},
+        "metadata": {"namespace": namespace, "name": name, "finalizers": finalizers},
         "spec": poddnat.spec(),
     }
 

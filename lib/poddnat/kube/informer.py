@@ -239,10 +239,14 @@ class PodInformer(Informer):
         with self._lock:
             return uid in self._store
 
+    def get(self, uid: str) -> Manifest | None:
+        """Find such a pod by its uid, as last seen: what is kept of its metadata, as a manifest."""
+        with self._lock:
+            return self._store.get(uid)
+
     def has_opted_out(self, uid: str) -> bool:
         """Whether a pod is there that has asked for public ports, or shows some, and asks for them no more."""
-        with self._lock:
-            pod = self._store.get(uid)
+        pod = self.get(uid)
         return pod is not None and not _asks(pod)
 
     def all(self) -> list[Manifest]:

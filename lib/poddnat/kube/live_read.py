@@ -9,7 +9,7 @@ from typing import Any
 
 from poddnat.api import POD_DNAT, annotations_of, is_terminating, key_of
 from poddnat.kube.client import KubeClient
-from poddnat.kube.informer import PodDNATInformer
+from poddnat.kube.informer import PodDNATInformer, PodInformer
 
 Manifest = dict[str, Any]
 
@@ -21,13 +21,23 @@ class NoSuchObjectError(Exception):
 class LiveReader:
     """Gives authoritative objects. Safe to use from several threads."""
 
-    def __init__(self, kube: KubeClient, poddnats: PodDNATInformer) -> None:
+    def __init__(self, kube: KubeClient, poddnats: PodDNATInformer, pods: PodInformer) -> None:
         self._kube = kube
         self._poddnats = poddnats
+        self._pods = pods
 
-    def is_stored(self, claimed: Manifest) -> bool:
-        """Whether the informer's store has a PodDNAT of that uid."""
-        return self._poddnats.is_alive(claimed["metadata"]["uid"])
+    def check_pod(self, claimed: Manifest, observed: Manifest | None) -> None:
+        """See that there is such a pod; it is asked for only where neither it nor its ``observed`` PodDNAT is stored.
+
+        Raises:
+            KubeError: the API server did not answer, or refused.
+            NoSuchObjectError: there is none of that name and uid.
+        """
+        if observed is not None and self._poddnats.is_alive(observed["metadata"]["uid"]):
+            return
+        stored = self._pods.get(claimed["metadata"]["uid"])
+        if stored is None or key_of(stored) != key_of(claimed):
+            self.pod(claimed)
 
     def poddnat(self, claimed: Manifest) -> Manifest:
         """Give a PodDNAT as the API server has it.

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poddnat.api import (
+    FINALIZER,
     Condition,
     Owner,
     PodDNAT,
@@ -203,7 +204,7 @@ def test_manifest_is_of_the_pods_name() -> None:
     assert manifest("games", "web-0", parse_spec(spec())) == {
         "apiVersion": "alibabacloud.com/v1",
         "kind": "PodDNAT",
-        "metadata": {"namespace": "games", "name": "web-0"},
+        "metadata": {"namespace": "games", "name": "web-0", "finalizers": [FINALIZER]},
         "spec": spec(),
     }
 

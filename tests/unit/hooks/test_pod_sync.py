@@ -15,6 +15,7 @@ from poddnat.timestamps import now
 from tests.unit.hooks.world import (
     EIP,
     EXPOSE_80,
+    FINALIZER,
     GATEWAY,
     POD_DNAT,
     POD_IP,
@@ -39,7 +40,7 @@ def test_pod_with_an_ip_gets_a_poddnat_of_its_name(world: World) -> None:
     assert world.attachment(pod) == {
         "apiVersion": "alibabacloud.com/v1",
         "kind": "PodDNAT",
-        "metadata": {"namespace": "default", "name": "web-1"},
+        "metadata": {"namespace": "default", "name": "web-1", "finalizers": [FINALIZER]},
         "spec": {
             "eni": "eni-1",
             "externalIP": EIP,
@@ -51,6 +52,16 @@ def test_pod_with_an_ip_gets_a_poddnat_of_its_name(world: World) -> None:
             "zoneID": "cn-hangzhou-j",
         },
     }
+
+
+def test_finalizers_that_others_put_on_a_poddnat_stay(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    world.make_poddnat(world.attachment(pod)["spec"], owner=pod)
+    theirs = [FINALIZER, "example.com/theirs"]
+    held = world.api.patch(world.poddnats, "web-1", {"metadata": {"finalizers": theirs}}, "default")
+    assert world.attachment(pod, held)["metadata"]["finalizers"] == theirs
+    held["metadata"]["finalizers"] = ["example.com/theirs"]
+    assert world.attachment(pod, held)["metadata"]["finalizers"] == ["example.com/theirs", FINALIZER]
 
 
 def test_ports_keep_the_order_of_the_annotation(world: World) -> None:
@@ -226,7 +237,8 @@ def test_pod_is_not_called_ready_because_of_a_poddnat_that_is_being_deleted(worl
 
 
 def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(world: World) -> None:
-    world.expose(world.make_pod(EXPOSE_80))
+    exposed = world.expose(world.make_pod(EXPOSE_80))
+    wait_until(lambda: world.service.poddnats.is_alive(exposed["metadata"]["uid"]), 5, "it to be seen")
     world.api.delete(world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)
     again = world.make_pod(EXPOSE_80)
     assert world.sync_pod(again).status_code == 429
