@@ -5,12 +5,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
-from jsonschema import Draft202012Validator
 
 from poddnat import logs
 from poddnat.api import poddnat_as_read, without_nulls
 from poddnat.controllers import RequeueAfter
-from poddnat.files import schema_validator
+from poddnat.files import quick_check, schema_validator
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -34,8 +33,8 @@ class ValidatedHook:
         self.name = name
         self._hook = hook
         self._called = called
-        self._request = schema_validator(f"{name}-request.json")
-        self._answer = schema_validator(f"{name}-answer.json")
+        self._request = _Schema(f"{name}-request.json")
+        self._answer = _Schema(f"{name}-answer.json")
 
     def __call__(self) -> Response:
         """Answer Flask's current request.
@@ -52,7 +51,7 @@ class ValidatedHook:
         if isinstance(answer, RequeueAfter):
             # A whole number: Metacontroller reads a fraction as 0, and would call again at once.
             return Response(status=429, headers={"Retry-After": str(max(1, round(answer.seconds)))})
-        if (problem := _problem(self._answer, answer)) is not None:
+        if (problem := self._answer.problem(answer)) is not None:
             raise RuntimeError(f"the answer of {self.name} breaks its own schema: {problem}")
         return Response(json.dumps(answer), mimetype="application/json")
 
@@ -62,7 +61,7 @@ class ValidatedHook:
         except (ValueError, RecursionError) as error:
             raise BadRequestError(f"the request's body is not JSON: {error}") from error
         content: Json = _as_read(body) if isinstance(body, dict) else body
-        if (problem := _problem(self._request, content)) is not None:
+        if (problem := self._request.problem(content)) is not None:
             raise BadRequestError(f"this is not a request for {self.name}: {problem}")
         return content
 
@@ -83,9 +82,19 @@ def _poddnat(value: Any) -> Any:
     return poddnat_as_read(value) if isinstance(value, dict) else value
 
 
-def _problem(validator: Draft202012Validator, instance: object) -> str | None:
-    error: ValidationError | None = next(iter(validator.iter_errors(instance)), None)
-    if error is None:
-        return None
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    return f"{path.lstrip('.') or 'the whole'}: {error.message[:200]}"
+class _Schema:
+    """What requests or answers have to look like."""
+
+    def __init__(self, name: str) -> None:
+        self._fits = quick_check(name)
+        self._validator = schema_validator(name)
+
+    def problem(self, content: object) -> str | None:
+        """Say what is wrong with a request or an answer; None: nothing."""
+        if self._fits(content):
+            return None
+        error: ValidationError | None = next(iter(self._validator.iter_errors(content)), None)
+        if error is None:
+            return None
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+        return f"{path.lstrip('.') or 'the whole'}: {error.message[:200]}"

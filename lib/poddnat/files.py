@@ -1,10 +1,12 @@
 """Where the files are that ship with the code: beside it in a checkout and the image, inside the package elsewhere."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
@@ -16,12 +18,32 @@ MANIFESTS = ROOT / "metacontroller"
 
 def schema_validator(name: str) -> Draft202012Validator:
     """Load a schema of ``schemas/`` by its file's name; schemas refer to each other by those names too."""
-    return Draft202012Validator(json.loads((SCHEMAS / name).read_text(encoding="utf-8")), registry=_schemas())
+    return Draft202012Validator(_schemas()[name], registry=_registry())
+
+
+def quick_check(name: str) -> Callable[[object], bool]:
+    """Make what tells at once that something fits a schema; False: its ``schema_validator`` finds out why not.
+
+    That one takes a millisecond for each call of a hook, and half a second for a pod with 1,000 ports.
+    """
+    registry = jsonschema_rs.Registry([(schema["$id"], schema) for schema in _schemas().values()])
+    validator = jsonschema_rs.Draft202012Validator(_schemas()[name], registry=registry)
+
+    def fits(content: object) -> bool:
+        try:
+            return validator.is_valid(content)
+        except ValueError:  # a text that is no Unicode
+            return False
+
+    return fits
 
 
 @cache
-def _schemas() -> Registry[Any]:
-    """Read all schemas once: hooks check every request, and would otherwise read what is referred to each time."""
-    contents = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(SCHEMAS.glob("*.json")))
+def _registry() -> Registry[Any]:
     registry: Registry[Any] = Registry()
-    return registry.with_resources((content["$id"], Resource.from_contents(content)) for content in contents).crawl()
+    return registry.with_resources((one["$id"], Resource.from_contents(one)) for one in _schemas().values()).crawl()
+
+
+@cache
+def _schemas() -> dict[str, Any]:
+    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(SCHEMAS.glob("*.json"))}
