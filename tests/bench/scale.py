@@ -50,18 +50,19 @@ Json = dict[str, Any]
 BUILD = Path("build")
 GATEWAYS, AT_ONCE = 4, 8
 _REST_SECONDS = 10.0
-_LONGEST = 900.0
+LONGEST = 900.0
 
 
 @dataclass
 class Sight:
-    """When each pod was first seen, and first seen to be Ready."""
+    """When each pod of a namespace was first seen, and first seen to be Ready."""
 
+    namespace: str
     born: dict[str, float] = field(default_factory=dict)
     ready: dict[str, float] = field(default_factory=dict)
 
     def note(self, _old: Json | None, new: Json | None) -> None:
-        if new is None:
+        if new is None or new["metadata"]["namespace"] != self.namespace:
             return
         uid, now = new["metadata"]["uid"], time.monotonic()
         self.born.setdefault(uid, now)
@@ -99,8 +100,8 @@ class Stage:
 def measure(stage: Stage, pods: int, rest_seconds: float = _REST_SECONDS) -> dict[str, float]:
     """Create so many pods, leave them alone, delete them."""
     start, started_at = stage.controlplane.audit_log.end(), time.monotonic()
-    stage.controlplane.kubectl("create", f"--namespace={stage.namespace}", "-f", "-", stdin=_deployment(pods))
-    wait_until(lambda: len(stage.sight.ready) == pods, _LONGEST, f"{pods} pods to be Ready", interval=0.1)
+    stage.controlplane.kubectl("create", f"--namespace={stage.namespace}", "-f", "-", stdin=deployment(pods))
+    wait_until(lambda: len(stage.sight.ready) == pods, LONGEST, f"{pods} pods to be Ready", interval=0.1)
     seconds = sorted(stage.sight.seconds())
     stats: dict[str, float] = {
         "ready_seconds": time.monotonic() - started_at,
@@ -121,7 +122,7 @@ def measure(stage: Stage, pods: int, rest_seconds: float = _REST_SECONDS) -> dic
 
     before, start, started_at = stage.runner.hook_answers(), stage.controlplane.audit_log.end(), time.monotonic()
     stage.controlplane.kubectl("delete", f"--namespace={stage.namespace}", "deployment", "web", "--wait=false")
-    wait_until(lambda: not stage.poddnats(), _LONGEST, "all PodDNATs to go", interval=0.5)
+    wait_until(lambda: not stage.poddnats(), LONGEST, "all PodDNATs to go", interval=0.5)
     stats["gone_seconds"] = time.monotonic() - started_at
     stats["entries_left"] = stage.emulated.entries()
     threading.Event().wait(1.0)
@@ -158,7 +159,7 @@ def _writes(writes: list[Request], pods: int) -> dict[str, float]:
     }
 
 
-def _deployment(pods: int) -> str:
+def deployment(pods: int) -> str:
     labels = {"app": "web"}
     template: Json = {
         "metadata": {"labels": labels, "annotations": {POD_DNAT: "true", EXPOSE_PORT: "80"}},
@@ -168,7 +169,7 @@ def _deployment(pods: int) -> str:
     return json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec})
 
 
-def _addresses() -> Iterator[str]:
+def addresses() -> Iterator[str]:
     """Give pods addresses behind one gateway after the other."""
     return (f"172.{16 + n % GATEWAYS}.{n // GATEWAYS // 250}.{n // GATEWAYS % 250 + 1}" for n in count())
 
@@ -212,13 +213,13 @@ def _stage(controlplane: ControlPlane, program: str | None, hooks: str, flags: F
     api = controlplane.api
     named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "scale-"}}
     namespace = name_of(api.create(api.resource("v1", "namespaces"), named))
-    sight = Sight()
+    sight = Sight(namespace)
     pods = Informer(api, api.resource("v1", "pods"))
     pods.on_change(sight.note)
     with (
         emulated_cloud(gateways=GATEWAYS, at_once=AT_ONCE, settle=SETTLE) as emulated,
         controlplane.client_of("kubelet") as kubelet_api,
-        Kubelet(kubelet_api, _addresses(), node="node-1"),
+        Kubelet(kubelet_api, addresses(), node="node-1"),
         HOOKS[hooks](controlplane, emulated) as url,
     ):
         runner = MetacontrollerRunner(controlplane, program, flags) if program else StandInRunner(controlplane)
@@ -233,7 +234,7 @@ def _stage(controlplane: ControlPlane, program: str | None, hooks: str, flags: F
     controlplane.clear_namespace(namespace)
 
 
-def _assets() -> Path:
+def assets() -> Path:
     build = Path(__file__).parents[1] / "controlplane" / "build"
     return Path(subprocess.run([str(build)], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
 
@@ -279,11 +280,11 @@ def _compare_flags(controlplane: ControlPlane, program: str, pods: int, asked: l
         seconds = [f"{stats[hooks][f'{what}_seconds']:.1f} s" for what in ("ready", "gone") for hooks in HOOKS]
         table.add_row(str(flags.qps), str(flags.workers), *seconds)
         written.append({"qps": flags.qps, "workers": flags.workers} | stats)
-        _write("flags.json", {"pods": pods, "measured": written})
+        write("flags.json", {"pods": pods, "measured": written})
     console.print(table)
 
 
-def _write(name: str, content: Json) -> None:
+def write(name: str, content: Json) -> None:
     BUILD.mkdir(exist_ok=True)
     (BUILD / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -300,7 +301,7 @@ def _compare_hooks(
     measured = {name: {hooks: _medians(done) for hooks, done in by_hooks.items()} for name, by_hooks in found.items()}
     for by_hooks in measured.values():
         by_hooks["ours to floor"] = _compared(by_hooks["floor"], by_hooks["ours"])
-    _write("scale.json", {"pods": pods, "rounds": rounds} | measured)
+    write("scale.json", {"pods": pods, "rounds": rounds} | measured)
     _show(console, pods, measured)
 
 
@@ -323,7 +324,7 @@ def main() -> None:
             parser.error("metacontroller is not on PATH")
         console.print("metacontroller is not on PATH: only its stand-in is measured")
     with tempfile.TemporaryDirectory(prefix="poddnat-scale-") as folder:
-        controlplane = ControlPlane(_assets(), Path(folder))
+        controlplane = ControlPlane(assets(), Path(folder))
         controlplane.start()
         try:
             world.install(controlplane)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A cluster in which hooks are asked again once the gateway has done what it was asked for, however slow that is."""
+    """A cluster in which hooks are asked again once the gateway has done what it was asked for, however slowly."""
     monkeypatch.setattr(intervals, "LONGEST_WAIT", 20.0)
     monkeypatch.setattr("poddnat.controllers.reminder.REMIND_AFTER", 60.0)
     with running(haste=1) as world:
