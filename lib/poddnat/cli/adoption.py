@@ -6,7 +6,7 @@ names when the pod is replaced.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,7 +27,7 @@ from poddnat.api import (
     spec_of,
     stable_owner_of,
 )
-from poddnat.cli.intervals import TASK_TIMEOUT
+from poddnat.cli.intervals import CONFLICT_TRIES, TASK_TIMEOUT
 from poddnat.cli.site import Site, Snapshot, run_tasks
 from poddnat.config import Values
 from poddnat.gateway import Done, Fleet, OwnEntries, Ownership
@@ -224,16 +224,19 @@ class Adoption:
             on_done(move, ready and carry_out(move))
 
     def _adopt(self, move: Move) -> bool:
+        """Make a PodDNAT ours; False: it has gone, or what was decided by has changed.
+
+        The server writes its status at the same time. So a conflict is tried again with what is there by now.
+        """
         metadata = move.poddnat["metadata"]
-        suspended = fixed.suspension_patch(move.poddnat, move.fixed, rfc3339(now())) if move.fixed is not None else {}
-        patch = {
-            **(suspended.get("metadata") or _owned_metadata(move.pod or {})),
-            "uid": metadata["uid"],
-            # Whoever has changed it since it was read may have changed what was decided.
-            "resourceVersion": metadata["resourceVersion"],
-            "finalizers": _kept_finalizers(metadata),
-        }
-        return self._kube.patch_poddnat(metadata["namespace"], metadata["name"], {**suspended, "metadata": patch})
+        for _ in range(CONFLICT_TRIES):
+            if self._kube.patch_poddnat(metadata["namespace"], metadata["name"], _adoption_patch(move)):
+                return True
+            present = self._kube.poddnat(metadata["namespace"], metadata["name"])
+            if present is None or _decided_by(present) != _decided_by(move.poddnat):
+                return False
+            move = replace(move, poddnat=present)
+        return False
 
     def _release(self, move: Move) -> bool:
         metadata = move.poddnat["metadata"]
@@ -266,6 +269,26 @@ class _AllAlive:
 
     def gone_of(self, uids: Collection[str]) -> set[str]:  # noqa: ARG002
         return set()
+
+
+def _adoption_patch(move: Move) -> Manifest:
+    """Write the patch that makes a PodDNAT ours, unless somebody else changes it first."""
+    metadata = move.poddnat["metadata"]
+    suspended = fixed.suspension_patch(move.poddnat, move.fixed, rfc3339(now())) if move.fixed is not None else {}
+    patch = {
+        **(suspended.get("metadata") or _owned_metadata(move.pod or {})),
+        "uid": metadata["uid"],
+        "resourceVersion": metadata["resourceVersion"],
+        "finalizers": _kept_finalizers(metadata),
+    }
+    return {**suspended, "metadata": patch}
+
+
+def _decided_by(poddnat: Manifest) -> tuple[object, ...]:
+    """Give what was read of a PodDNAT to decide about it."""
+    metadata = poddnat["metadata"]
+    kept = (metadata["uid"], _owning_pods(metadata), pod_facts.is_terminating(poddnat), made_by_another(metadata))
+    return (*kept, spec_of(poddnat), claimed_entries(poddnat.get("status") or {}))
 
 
 def _kept_finalizers(metadata: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,9 @@ THROTTLED_LONGEST = 16.0
 THROTTLED_CALLS = 6
 """So many times a call is made at most, the first one included: somebody waits at a terminal."""
 
+CONFLICT_TRIES = 5
+"""So many times a change is tried that others came before, without a pause: each time, somebody else had got on."""
+
 AUDIT_PAUSE = 2.0
 """Between the two comparisons that both have to show a finding: work in progress passes in that time."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metacontroller_standin.apply import DECORATOR
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
 from poddnat.cli.adoption import Action, Adoption, Move, moves
+from poddnat.cli.intervals import CONFLICT_TRIES
 from poddnat.cli.ports_report import ports_report
 from poddnat.cli.site import Site
 from poddnat.cloud import CloudClient
@@ -32,7 +35,7 @@ from tests.unit.hooks.world import (
 from vpc_emulator import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from vpc_emulator import ForwardEntry
 
@@ -225,6 +228,47 @@ def test_adopted_poddnat_works_on_with_the_entry_that_it_had(ack: Ack) -> None:
         assert RESULT in kept["annotations"]
     assert ack.entries() == [ack.entry]
     assert ack.world.cloud_writes() == 0
+
+
+def test_poddnat_that_is_written_to_meanwhile_is_adopted_all_the_same(ack: Ack) -> None:
+    todo = ack.moves()
+    ack.write_status(ack.poddnat, {"conditions": [{"type": "Ready", "status": "False", "reason": "NotAdopted"}]})
+    assert carry_out(ack.site, todo) == [True]
+    assert (ack.world.poddnat() or {})["metadata"]["annotations"][DECORATOR] == "pod-dnat"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ack: ack.change({"spec": {"internalIP": "172.16.1.8"}}),
+        lambda ack: ack.change({"metadata": {"ownerReferences": []}}),
+        lambda ack: ack.world.api.delete(ack.world.poddnats, "web-1", "default"),
+        lambda ack: ack.write_status(ack.poddnat, {"entries": []}),
+    ],
+    ids=["spec", "owner", "deleted", "entries"],
+)
+def test_poddnat_is_left_alone_once_something_that_decides_about_it_has_changed(
+    ack: Ack, change: Callable[[Ack], object]
+) -> None:
+    todo = ack.moves()
+    change(ack)
+    assert carry_out(ack.site, todo) == [False]
+    assert DECORATOR not in (ack.world.poddnat() or {})["metadata"].get("annotations", {})
+
+
+def test_adopting_is_given_up_where_somebody_else_always_writes_first(
+    ack: Ack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todo, tries = ack.moves(), itertools.count(1)
+    patch_poddnat = KubeClient.patch_poddnat
+
+    def patch_too_late(client: KubeClient, namespace: str, name: str, patch: Json) -> bool:
+        ack.change({"metadata": {"labels": {"written": str(next(tries))}}})
+        return patch_poddnat(client, namespace, name, patch)
+
+    monkeypatch.setattr(KubeClient, "patch_poddnat", patch_too_late)
+    assert carry_out(ack.site, todo) == [False]
+    assert next(tries) == CONFLICT_TRIES + 1
 
 
 def test_adopted_poddnat_takes_its_entry_with_it(ack: Ack) -> None:
