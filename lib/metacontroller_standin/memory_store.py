@@ -310,13 +310,16 @@ class Store:
         self.changed.notify_all()
 
     def collect(self, kind: ServedKind, key: Key) -> None:
-        """Delete an object all of whose owners are gone: what the garbage collector does."""
+        """Do what the garbage collector does: delete an object all of whose owners are gone, or forget those."""
         with self.changed:
             obj = self._tables[kind].objects.get(key)
             owners = (obj or {}).get("metadata", {}).get("ownerReferences") or []
-            if obj is None or not owners or any(owner["uid"] in self._alive for owner in owners):
+            if obj is None or not owners:
                 return
-            if "deletionTimestamp" not in obj["metadata"]:
+            left = [owner for owner in owners if owner["uid"] in self._alive]
+            if left and len(left) < len(owners):
+                self.patch(kind, key, {"metadata": {"ownerReferences": left}}, status=False)
+            if not left and "deletionTimestamp" not in obj["metadata"]:
                 self.delete(kind, key, preconditions={"uid": obj["metadata"]["uid"]})
 
 

@@ -187,7 +187,8 @@ def test_what_lost_its_last_owner_is_collected(api: Api) -> None:
     create(api, poddnat("none"))
     api.delete(pods, "first", "default")
     wait_until(lambda: not api.exists(resource, "one", "default"), 5, "the collection")
-    assert api.exists(resource, "both", "default")
+    left = references[1:]
+    wait_until(lambda: api.get(resource, "both", "default")["metadata"]["ownerReferences"] == left, 5, "one to go")
     api.delete(pods, "second", "default")
     wait_until(lambda: not api.exists(resource, "both", "default"), 5, "the collection")
     assert api.exists(resource, "none", "default")
