@@ -78,13 +78,11 @@ class _Events(ControllersListener):
         self._drift.seen(poddnat)
         if is_terminating(poddnat):
             self._lifecycle.poddnat_leaving(poddnat)
-            self._lifecycle.repair(poddnat)
 
     def poddnat_gone(self, poddnat: Manifest) -> None:
         """Forget a PodDNAT that is no longer there."""
         self._reconciler.gone(poddnat)
         self._drift.gone(poddnat)
-        self._lifecycle.repair(poddnat)
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Let nothing wait for a pod that has gone, and lead no entries to it: its IP may soon be another pod's."""
@@ -129,10 +127,6 @@ class _Events(ControllersListener):
     def entries_drifted(self, gateway_id: str) -> None:
         """Count a PodDNAT whose entries somebody else has deleted or changed."""
         self._metrics.drifted(gateway_id)
-
-    def poddnat_spoilt(self, poddnat: Manifest) -> None:
-        """Repair a fixed pod's PodDNAT that asks for what it may not have, or that should be elsewhere."""
-        self._lifecycle.repair(poddnat)
 
 
 class Service:
@@ -198,7 +192,6 @@ class Service:
             self._authorizer,
             retained,
             StatusReporter(client, self._registry, exposure_timer, self._locator, wall_clock=wall_clock),
-            events,
             wall_clock=wall_clock,
         )
 
@@ -209,8 +202,6 @@ class Service:
             self.pod_reconciler,
             self.poddnat_reconciler,
             may_write=may_write,
-            clock=clock,
-            wall_clock=wall_clock,
         )
         self.drift = DriftDetector(cluster, self.fleet, events, may_write=may_write, wall_clock=wall_clock)
         self.reminder = Reminder(cluster, may_write=may_write, clock=clock, wall_clock=wall_clock)

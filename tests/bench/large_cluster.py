@@ -116,9 +116,9 @@ def _is_empty(processes: Path) -> bool:
 def _fix(pod: Json, poddnat: Json) -> None:
     """Make a PodDNAT that of a fixed pod, which is to keep its ports for ever."""
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-    written = Fixed(Owner("apps/v1", "StatefulSet", "db", "uid-db"), ReleaseStrategy("Never"), name, uid).metadata()
-    poddnat["metadata"]["annotations"] = {key: text for key, text in written["annotations"].items() if text}
-    poddnat["metadata"]["ownerReferences"] = written["ownerReferences"]
+    record = Fixed(Owner("apps/v1", "StatefulSet", "db", "uid-db"), ReleaseStrategy("Never"), name, uid)
+    recorded = {key: text for key, text in record.annotations.items() if text}
+    poddnat["metadata"]["annotations"] = {**(poddnat["metadata"].get("annotations") or {}), **recorded}
 
 
 def _other_pod(number: int) -> Json:

@@ -13,6 +13,8 @@ its namespace is deleted                        everything goes
 its PodDNAT is deleted by hand                  it comes back with the same public port
 its PodDNAT is edited by hand                   it is put right
 fixed: deleted, rolling update                  the same public ports lead to the new pod
+fixed: deleted in the foreground, with orphans  the same
+fixed: its PodDNAT is deleted or edited by hand  it comes back, or is put right
 fixed: gone while the server is away            noticed when the server is back; the same public ports
 fixed: away, and its IP is another pod's        the other pod's own port alone leads there
 fixed: scaled down, ordinal reserved            released
@@ -43,6 +45,7 @@ from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
 from poddnat.api import FIXED
 from poddnat.api.annotations import RELEASE_STRATEGY
+from poddnat.api.fixed import OWNER
 from poddnat.api.readiness import CONDITION
 from tests.e2e import world
 from tests.e2e.conftest import runner_of
@@ -268,6 +271,28 @@ def test_fixed_pod_comes_back_with_the_same_address_and_port(cluster: Cluster) -
     assert [entry.internal_ip == ip for entry in cluster.entries()] == [False]
 
 
+@over_the_stand_in
+@pytest.mark.parametrize("cascade", ["foreground", "orphan"])
+def test_fixed_pod_comes_back_with_the_same_port_however_its_deletion_cascades(cluster: Cluster, cascade: str) -> None:
+    create_stateful_set(cluster)
+    before, uid = outside(cluster), uid_of(cluster)
+    cluster.kubectl("delete", "pod", "arena-0", f"--cascade={cascade}", "--timeout=15s")
+    wait_replaced(cluster, uid)
+    assert outside(cluster) == before
+
+
+def test_poddnat_of_a_fixed_pod_deleted_or_edited_by_hand_is_put_right(cluster: Cluster) -> None:
+    create_stateful_set(cluster)
+    before, uid = outside(cluster), (cluster.poddnat("arena-0") or {})["metadata"]["uid"]
+    cluster.kubectl("patch", "pdnat", "arena-0", "--type=merge", "-p", '{"spec":{"internalIP":"172.16.1.14"}}')
+    ip = cluster.pod("arena-0")["status"]["podIP"]
+    wait_until(lambda: (cluster.poddnat("arena-0") or {})["spec"]["internalIP"] == ip, 20, "the edit to be put right")
+    cluster.kubectl("delete", "pdnat", "arena-0", "--timeout=15s")
+    wait_until(lambda: (cluster.poddnat("arena-0") or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid, 20, "one")
+    cluster.wait_all_ready(1)
+    assert outside(cluster) == before
+
+
 def test_rolling_update_keeps_the_ports_of_fixed_pods(cluster: Cluster) -> None:
     create_stateful_set(cluster, 2)
     before = [outside(cluster, name) for name in ("arena-0", "arena-1")]
@@ -345,15 +370,15 @@ def test_pod_that_outlives_its_owner_is_fixed_for_the_next_one(cluster: Cluster)
     create_stateful_set(cluster)
     before, (entry,) = outside(cluster), cluster.entries()
     cluster.kubectl("delete", "statefulset", "arena", "--cascade=orphan", "--timeout=15s")
-    wait_until(lambda: owners(cluster) == ["Pod"], 20, "the PodDNAT to have the pod alone for its owner")
     create_stateful_set(cluster)
-    wait_until(lambda: owners(cluster) == ["StatefulSet", "Pod"], 20, "the PodDNAT to be the new owner's")
+    uid = cluster.kubectl("get", "statefulset", "arena", "--output=jsonpath={.metadata.uid}")
+
+    def is_the_new_ones() -> bool:
+        poddnat = cluster.poddnat("arena-0")
+        return poddnat is not None and poddnat["metadata"]["annotations"][OWNER].endswith(uid)
+
+    wait_until(is_the_new_ones, 20, "the PodDNAT to be the new owner's")
     assert (outside(cluster), cluster.entries()) == (before, [entry])
-
-
-def owners(cluster: Cluster) -> list[str]:
-    metadata = (cluster.poddnat("arena-0") or {"metadata": {}})["metadata"]
-    return [owner["kind"] for owner in metadata.get("ownerReferences") or ()]
 
 
 @over_the_stand_in

@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 
 SET = "s"
 """The name of the StatefulSet; its pods are s-0, s-1, and so on."""
+NAMESPACE_UID = "uid-of-the-namespace"
 
 
 class SmallCluster(KubeClient):
@@ -44,7 +45,7 @@ class SmallCluster(KubeClient):
         """How many of the next writes of ours are done, but never answered."""
         self.changed: Callable[[str, str], None] = lambda _kind, _name: None
         self.judge_change: Callable[[Json, Json | None], None] = lambda _before, _after: None
-        """Told of each PodDNAT that the controller itself changes or deletes: what it was, and what it becomes."""
+        """Told of each PodDNAT that the controller, or Metacontroller for it, changes or deletes: before and after."""
         self._away = False
         self._scheduler = scheduler
         self._dnat_log = _Log(scheduler)
@@ -58,6 +59,10 @@ class SmallCluster(KubeClient):
         self._ask_nothing_away()
         return copied(self.pods.get(name))
 
+    def namespace(self, name: str) -> Json | None:
+        self._ask_nothing_away()
+        return {"metadata": {"name": name, "uid": NAMESPACE_UID}}
+
     def node(self, name: str) -> Json | None:
         return {"metadata": {"name": name}}
 
@@ -68,17 +73,6 @@ class SmallCluster(KubeClient):
     def poddnats(self) -> tuple[list[Json], str]:
         self._ask_nothing_away()
         return copied(list(self.dnats.values())), self._dnat_log.version
-
-    def create_poddnat(self, manifest: Mapping[str, Any]) -> bool:
-        self._ask_nothing_away()
-        made = copied(dict(manifest))
-        if made["metadata"]["name"] in self.dnats:
-            return False
-        made["metadata"] |= {"uid": self.new_uid(), "generation": 1}
-        self.put("ADDED", made)
-        self._collect(made)
-        self._perhaps_lose_the_answer()
-        return True
 
     def patch_poddnat(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:  # noqa: ARG002
         self._ask_nothing_away()
@@ -219,7 +213,7 @@ class SmallCluster(KubeClient):
 
     def _collect(self, dnat: Json) -> None:
         """Delete a PodDNAT none of whose owners is left, as the garbage collector does; drop those that are gone."""
-        there = {pod["metadata"]["uid"] for pod in self.pods.values()}
+        there = {NAMESPACE_UID, *(pod["metadata"]["uid"] for pod in self.pods.values())}
         if self.workload_there is not None:
             there.add(self.workload_there["metadata"]["uid"])
         owners = dnat["metadata"].get("ownerReferences") or []
@@ -340,6 +334,7 @@ class Metacontroller:
     def _apply(self, pod: Json, existing: Json | None, desired: list[Json], *, mine: bool) -> bool:
         if not desired:
             if mine and existing is not None:
+                self._cluster.judge_change(existing, None)
                 self._cluster.start_deleting(existing["metadata"]["name"])
             return True
         (wanted,) = desired
@@ -352,15 +347,23 @@ class Metacontroller:
                 "controller": True,
             }
             about = {"uid": self._cluster.new_uid(), "generation": 1, "ownerReferences": [owner]}
-            about["annotations"] = dict([ATTACHED_BY])
+            about["annotations"] = _annotations(wanted)
             self._cluster.put("ADDED", {**wanted, "metadata": {**wanted["metadata"], **about}})
         elif not mine:
             return False
-        elif existing["spec"] != wanted["spec"] and "deletionTimestamp" not in existing["metadata"]:
-            existing["spec"] = wanted["spec"]
-            existing["metadata"]["generation"] += 1
-            self._cluster.put("MODIFIED", existing)
+        elif "deletionTimestamp" not in existing["metadata"]:
+            self._update(existing, wanted)
         return True
+
+    def _update(self, existing: Json, wanted: Json) -> None:
+        observed = existing["metadata"].get("annotations") or {}
+        annotations = {**observed, **_annotations(wanted)}
+        if (existing["spec"], observed) == (wanted["spec"], annotations):
+            return
+        self._cluster.judge_change(existing, {**existing, "spec": wanted["spec"]})
+        existing["metadata"]["generation"] += existing["spec"] != wanted["spec"]
+        existing["spec"], existing["metadata"]["annotations"] = wanted["spec"], annotations
+        self._cluster.put("MODIFIED", existing)
 
     def _dnat(self, service: Service, name: str) -> float:
         dnat = self._cluster.dnats.get(name)
@@ -402,6 +405,10 @@ def copied(item: _T) -> _T:
     elif isinstance(item, list):
         copy = [copied(value) for value in item]
     return cast("_T", copy)
+
+
+def _annotations(attachment: Json) -> dict[str, str]:
+    return {**(attachment["metadata"].get("annotations") or {}), **dict([ATTACHED_BY])}
 
 
 def _belongs_to(dnat: Json, pod: Json) -> bool:

@@ -17,12 +17,11 @@ from poddnat.api.fixed import (
     suspension_patch,
 )
 from poddnat.api.pod_facts import Owner, annotations_of, controller_of, is_terminating
-from poddnat.api.pod_status import is_exposed, is_reported, reported, status_annotations
+from poddnat.api.pod_status import is_exposed, reported, status_annotations
 from poddnat.api.poddnat import (
     API_VERSION,
     ATTACHED_BY,
     CHECK_ASKED_AT,
-    DRAINED,
     FINALIZER,
     GROUP,
     KIND,
@@ -69,7 +68,6 @@ __all__ = [
     "CHECK_ASKED_AT",
     "CLOUD",
     "DENIED",
-    "DRAINED",
     "FINALIZER",
     "FIXED",
     "GATEWAY",
@@ -105,7 +103,6 @@ __all__ = [
     "is_current",
     "is_exposed",
     "is_ready",
-    "is_reported",
     "is_terminating",
     "key_of",
     "left_alone_status",

@@ -1,7 +1,8 @@
 """Fixed pods: the record in the metadata of their PodDNATs, and which pods can be fixed.
 
-Such a PodDNAT outlives its pod: it belongs to the pod's owner, and holds all that decides about it while the pod is
-absent.
+Such a PodDNAT outlives its pod. While that lives, it is an attachment of the pod like any other, which Metacontroller
+makes and puts right; what else owns it keeps it from going with the pod. While the pod is absent, it belongs to the
+pod's owner. It holds all that decides about it meanwhile.
 """
 
 from collections.abc import Mapping
@@ -33,41 +34,24 @@ class Fixed:
     pod_uid: str = ""
     """Empty while the pod is absent."""
     absent_since: str = ""
-    orphaned: bool = False
-    """The pod has outlived its owner (kubectl's ``--cascade=orphan``): with ``Follow``, its end is that of its ports.
 
-    A reference to an owner that is gone would be taken away by Kubernetes, again and again.
-    """
-
-    def metadata(self) -> dict[str, Any]:
-        """Write it as metadata to merge into a PodDNAT's; what must not be there is None.
-
-        With ``Follow`` the PodDNAT has two owners: Kubernetes deletes it once both the pod and the pod's owner are
-        gone, so the ports stay while the pods of a deleted StatefulSet shut down.
-        """
+    @property
+    def annotations(self) -> dict[str, str | None]:
+        """Write it as annotations to merge into a PodDNAT's; what must not be there is None."""
         owner = self.owner
-        owners: list[dict[str, Any]] = []
-        if self.release_strategy.follows and not self.orphaned:
-            reference = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
-            owners.append({**reference, "controller": True})
-        if self.release_strategy.follows and self.pod_uid:
-            owners.append({"apiVersion": "v1", "kind": "Pod", "name": self.pod_name, "uid": self.pod_uid})
         return {
-            "annotations": {
-                OWNER: f"{owner.api_version} {owner.kind} {owner.name} {owner.uid}",
-                STRATEGY: self.release_strategy.text,
-                POD_UID: self.pod_uid or None,
-                ABSENT_SINCE: self.absent_since or None,
-            },
-            "ownerReferences": owners,
+            OWNER: f"{owner.api_version} {owner.kind} {owner.name} {owner.uid}",
+            STRATEGY: self.release_strategy.text,
+            POD_UID: self.pod_uid or None,
+            ABSENT_SINCE: self.absent_since or None,
         }
 
-    def is_written(self, metadata: Mapping[str, Any]) -> bool:
-        """Whether a PodDNAT's metadata say this already."""
-        desired = self.metadata()
-        observed = metadata.get("annotations") or {}
-        same = all(observed.get(key) == value for key, value in desired["annotations"].items())
-        return same and (metadata.get("ownerReferences") or []) == desired["ownerReferences"]
+    @property
+    def owners_while_absent(self) -> list[dict[str, Any]]:
+        """Whose the PodDNAT is while the pod is absent: with ``Follow``, Kubernetes deletes it with the pod's owner."""
+        owner = self.owner
+        reference = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
+        return [{**reference, "controller": True}] if self.release_strategy.follows else []
 
     @classmethod
     def read(cls, metadata: Mapping[str, Any]) -> Self | None:
@@ -127,19 +111,45 @@ def belongs_to(poddnat: Mapping[str, Any], pod_uid: str) -> bool:
     return fixed is not None and fixed.pod_uid == pod_uid
 
 
-def new_poddnat(namespace: str, fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
-    """Write the PodDNAT that a fixed pod should have, to be created."""
-    made = manifest(namespace, fixed.pod_name, poddnat)
-    metadata = fixed.metadata()
-    annotations = {key: value for key, value in metadata["annotations"].items() if value is not None}
-    made["metadata"].update(annotations=annotations, ownerReferences=metadata["ownerReferences"])
+def is_attached(poddnat: Mapping[str, Any], pod_uid: str) -> bool:
+    """Whether Metacontroller takes a PodDNAT for the attachment of this pod."""
+    key, value = ATTACHED_BY
+    owner, annotations = controller_of(poddnat["metadata"]), poddnat["metadata"].get("annotations") or {}
+    return owner is not None and owner.uid == pod_uid and annotations.get(key) == value
+
+
+def outlives_its_pod(poddnat: Mapping[str, Any]) -> bool:
+    """Whether Kubernetes leaves a PodDNAT alone when its pod goes, because something else owns it as well."""
+    return any(owner.get("kind") == "Namespace" for owner in poddnat["metadata"].get("ownerReferences") or [])
+
+
+def namespace_reference(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the second, plain owner of a PodDNAT that is to outlive its pod: its namespace, which outlives both."""
+    metadata = namespace["metadata"]
+    return {"apiVersion": "v1", "kind": "Namespace", "name": metadata["name"], "uid": metadata["uid"]}
+
+
+def attachment(
+    namespace: str, name: str, poddnat: PodDNAT, fixed: Fixed | None, observed: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write the object that a pod should have, with the record of a fixed one; ``observed`` is what it has."""
+    made = manifest(namespace, name, poddnat, observed)
+    if fixed is not None:
+        made["metadata"]["annotations"] = {key: value for key, value in fixed.annotations.items() if value is not None}
     return made
 
 
-def update_patch(observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT) -> dict[str, Any]:
-    """Write the patch that makes of a PodDNAT what the pod should have, unless somebody else changes it first."""
-    version = observed["metadata"]["resourceVersion"]
-    return {"metadata": {**fixed.metadata(), "resourceVersion": version}, "spec": poddnat.spec()}
+def handover_patch(
+    observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT, namespace: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the patch that makes of a retained PodDNAT the attachment of a pod, as Metacontroller knows its own."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "name": fixed.pod_name, "uid": fixed.pod_uid, "controller": True}
+    metadata = {
+        "annotations": {**fixed.annotations, **dict([ATTACHED_BY])},
+        "ownerReferences": [pod, namespace_reference(namespace)],
+        "resourceVersion": observed["metadata"]["resourceVersion"],
+    }
+    return {"metadata": metadata, "spec": poddnat.spec()}
 
 
 def absence_patch(observed: Mapping[str, Any], absent_since: str) -> dict[str, Any]:
@@ -151,5 +161,9 @@ def absence_patch(observed: Mapping[str, Any], absent_since: str) -> dict[str, A
 def suspension_patch(observed: Mapping[str, Any], fixed: Fixed, now: str) -> dict[str, Any]:
     """Write the patch that suspends a PodDNAT: it takes the pod's side off, and the external side stays."""
     suspended = replace(fixed, pod_uid="", absent_since=fixed.absent_since or now)
-    metadata = {**suspended.metadata(), "resourceVersion": observed["metadata"]["resourceVersion"]}
+    metadata = {
+        "annotations": suspended.annotations,
+        "ownerReferences": suspended.owners_while_absent,
+        "resourceVersion": observed["metadata"]["resourceVersion"],
+    }
     return {"metadata": metadata, "spec": {"internalIP": "", "eni": "", "vswitch": "", "zoneID": ""}}

@@ -54,8 +54,3 @@ def reported(pod: Manifest, desired: PodDNAT | None, observed: Manifest | None) 
     if condition.ready:
         return status_annotations(pod, annotations.READY, annotations.format_result(working_ports(status)))
     return status_annotations(pod, annotations.format_status(condition.reason, condition.message), None)
-
-
-def is_reported(observed: Manifest) -> bool:
-    """Whether a PodDNAT's status has something to say of its present spec."""
-    return is_current(observed) and observed_condition(observed.get("status") or {}) is not None

@@ -34,8 +34,6 @@ A PodDNAT has it from the first moment: Metacontroller would put it on by two re
 
 CHECK_ASKED_AT = f"poddnat.{GROUP}/check-asked-at"
 """Annotation of a PodDNAT: when somebody asked for the gateway's table to be read again."""
-DRAINED = f"poddnat.{GROUP}/drained"
-"""Annotation of a PodDNAT that is to go for good: the server makes it anew for no pod."""
 RESYNC_TRIGGERED_AT = f"poddnat.{GROUP}/nudged-at"
 """Annotation of a PodDNAT or a pod: when a resync was last triggered although nothing else of it had changed."""
 

@@ -298,12 +298,12 @@ def _kept_finalizers(metadata: Mapping[str, Any]) -> list[str]:
 
 def _owned_metadata(pod: Manifest) -> Manifest:
     """Write the metadata to merge by which a PodDNAT is that of a pod: its owner and annotations."""
-    if (record := _fixed(pod)) is not None:
-        return record.metadata()
+    record = _fixed(pod)
+    recorded = record.annotations if record is not None else {}
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     owners = [{**owner, "controller": True, "blockOwnerDeletion": True}]
-    return {"ownerReferences": owners, "annotations": dict([ATTACHED_BY])}
+    return {"ownerReferences": owners, "annotations": {**recorded, **dict([ATTACHED_BY])}}
 
 
 def _fixed(pod: Manifest) -> Fixed | None:

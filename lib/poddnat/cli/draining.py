@@ -53,7 +53,8 @@ class Drain:
             show(left)
             for poddnat in left:
                 if not is_terminating(poddnat):
-                    self._cluster.drain_poddnat(poddnat)
+                    metadata = poddnat["metadata"]
+                    self._cluster.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
             present = self._clock()
             empty_since = None if left else present if empty_since is None else empty_since
             if empty_since is not None and present - empty_since >= DRAIN_SURE_AFTER:

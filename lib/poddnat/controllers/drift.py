@@ -94,7 +94,6 @@ class DriftDetector:
             for poddnat in self._cluster.poddnats.all() if self._may_write() else ():
                 if not is_terminating(poddnat) and is_misplaced(poddnat):
                     self._trigger_resync(poddnat)
-                    self._listener.poddnat_spoilt(poddnat)  # A fixed pod is not asked about for its PodDNAT's sake.
         except KubeError as error:
             log.warning("other values take effect as PodDNATs are synced, not at once: %s", error)
 

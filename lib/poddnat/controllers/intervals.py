@@ -28,10 +28,6 @@ NAME_TAKEN_RETRY = 10.0
 """Until a pod is asked about again whose PodDNAT's name is taken: no event of the pod tells that it is free."""
 NAME_TAKEN_GRACE = 30.0
 """How long a PodDNAT may take to go before the next pod of its name has reported what the matter is."""
-FIXED_POD_RESYNC = 60.0
-"""Until a fixed pod is asked about again: Metacontroller doesn't tell of its PodDNAT's changes."""
-FIXED_POD_NOT_READY_RESYNC = 10.0
-"""The same while its PodDNAT is not Ready, which will pass."""
 
 ABSENCE_RESYNC = 30.0
 """Until the absence of a fixed pod is checked again: its owner may have been scaled down meanwhile."""
@@ -44,8 +40,6 @@ LIFECYCLE_NOT_SYNCED_RETRY = 1.0
 """The same while this replica is not active, or has not listed everything yet."""
 LIFECYCLE_RETRY = (1.0, 10.0)
 """First and longest pause after a look that failed for some."""
-REPAIR_TIMEOUT = 60.0
-"""After which a fixed pod's PodDNAT is repaired no more: by then Metacontroller has called the pod's hook."""
 
 REMIND_AFTER = 2.0
 """After the hooks are back: until an object that waits gets a write, because nobody has asked about it."""

@@ -2,22 +2,19 @@
 
 - The entries of a fixed pod that is gone, and of every PodDNAT that is being deleted, are withdrawn at once: the pod's
   IP may soon be another's.
-- A fixed pod's PodDNAT is suspended once the pod is gone, and the pod is synced when somebody has spoilt it.
+- A fixed pod's PodDNAT is suspended once the pod is gone.
 - What a pod has that took all of our annotations off itself is taken back.
 
 That a pod is gone is learned from a watch, and found out by asking where the watch may have missed it.
 """
 
-import datetime as dt
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from poddnat.api import (
-    DRAINED,
     POD_DNAT,
     Fixed,
     annotations_of,
@@ -33,15 +30,11 @@ from poddnat.controllers.intervals import (
     LIFECYCLE_CHECK,
     LIFECYCLE_NOT_SYNCED_RETRY,
     LIFECYCLE_RETRY,
-    REPAIR_TIMEOUT,
 )
 from poddnat.controllers.pod import PodReconciler
-from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.poddnat import PodDNATReconciler
-from poddnat.controllers.requeue import RequeueAfter
 from poddnat.controllers.retained import RetainedPodDNATs
 from poddnat.kube import KubeError
-from poddnat.timestamps import now, rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +52,6 @@ class LifecycleController:
         poddnats: PodDNATReconciler,
         *,
         may_write: Callable[[], bool] = lambda: True,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
         """``may_write`` tells whether this process is the active one."""
         self._cluster = cluster
@@ -68,15 +59,11 @@ class LifecycleController:
         self._pods = pods
         self._poddnats = poddnats
         self._may_write = may_write
-        self._clock = clock
-        self._wall_clock = wall_clock
         self._changed = threading.Condition()
         self._due = False
         self._stopping = False
         self._released: set[str] = set()
         """By uid, PodDNATs being deleted whose entries were released."""
-        self._repairs: dict[tuple[str, str], float] = {}
-        """By namespace and name of a pod, until when it is tried."""
 
     def start(self) -> None:
         """Start looking after PodDNATs."""
@@ -125,17 +112,6 @@ class LifecycleController:
             self._poddnats.release(poddnat)
             self._released.add(uid)
 
-    def repair(self, poddnat: Manifest) -> None:
-        """Have the pod of this PodDNAT synced soon, if it is a fixed pod that is there."""
-        record = Fixed.read(poddnat["metadata"])
-        if record is None or DRAINED in annotations_of(poddnat):
-            return
-        if not self._may_write() or not self._cluster.pods.is_alive(record.pod_uid):
-            return
-        with self._changed:
-            self._repairs[poddnat["metadata"]["namespace"], record.pod_name] = self._clock() + REPAIR_TIMEOUT
-        self.resync()
-
     def _run(self) -> None:
         backoff = Backoff(*LIFECYCLE_RETRY)
         while not self._stopping:
@@ -149,7 +125,7 @@ class LifecycleController:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._cluster.pods.has_synced and self._cluster.poddnats.has_synced):
             return LIFECYCLE_NOT_SYNCED_RETRY
-        if not self._release_leaving() & self._suspend_gone() & self._repair_spoilt():
+        if not self._release_leaving() & self._suspend_gone():
             return backoff.failed()
         backoff.reset()
         return LIFECYCLE_CHECK
@@ -175,40 +151,18 @@ class LifecycleController:
             self._poddnats.withdraw(poddnat)
             self._retained.suspend(poddnat)
 
-    def _repair_spoilt(self) -> bool:
-        """Sync all pods whose PodDNATs were spoilt; False: some have to be tried again."""
-        with self._changed:
-            repairs, self._repairs = self._repairs, {}
-        unfinished = {
-            key: deadline
-            for key, deadline in repairs.items()
-            if not self._attempt(f"repairing pod {'/'.join(key)}", partial(self._repair, *key))
-            and self._clock() <= deadline
-        }
-        with self._changed:
-            self._repairs = unfinished | self._repairs
-        return not unfinished
-
-    def _repair(self, namespace: str, name: str) -> bool:
-        pod = self._cluster.client.pod(namespace, name)
-        if pod is None:
-            return True
-        answer = self._pods.sync(pod)
-        if isinstance(answer, PodAnswer) and answer.annotations:
-            # Its PodDNAT is put right; what the pod is to show of that, Metacontroller alone writes.
-            self._cluster.client.trigger_pod_resync(namespace, name, rfc3339(self._wall_clock()))
-        return not isinstance(answer, RequeueAfter)
-
     def _attempt_each(self, what: str, poddnats: Iterable[Manifest], step: Callable[[Manifest], None]) -> bool:
         tried = [self._attempt(f"{what} PodDNAT {key_of(one)}", partial(step, one)) for one in poddnats]
         return all(tried)
 
-    def _attempt(self, what: str, step: Callable[[], bool | None]) -> bool:
-        """Take a step for one pod; one that fails must not hold up the others, nor end the thread."""
+    def _attempt(self, what: str, step: Callable[[], None]) -> bool:
+        """Take a step for one PodDNAT; one that fails must not hold up the others, nor end the thread."""
         try:
-            return step() is not False
+            step()
         except KubeError as error:
             log.warning("%s: %s", what, error)
         except Exception:
             log.exception("%s", what)
+        else:
+            return True
         return False

@@ -1,18 +1,11 @@
 """What the reconcilers report to those above them: all that flows upward from this package goes through here."""
 
-from typing import Any
-
-Manifest = dict[str, Any]
-
 
 class ControllersListener:
     """Is called when something happens in the reconcilers, and does nothing: a subclass overrides what it needs.
 
     From several threads; it must neither block nor raise.
     """
-
-    def poddnat_spoilt(self, poddnat: Manifest) -> None:
-        """Handle a PodDNAT that asks for what it may not have, perhaps because somebody has edited it."""
 
     def entries_drifted(self, gateway_id: str) -> None:
         """Handle that somebody else deleted or changed entries of a PodDNAT on this gateway."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from poddnat.api import (
     AnnotationError,
-    Owner,
     Problem,
     ProblemError,
     ReleaseStrategy,
@@ -21,24 +20,19 @@ from poddnat.api import (
     desired_by,
     fixed,
     is_exposed,
-    is_reported,
     key_of,
     made_by_another,
-    manifest,
     not_ready_since,
     observed_condition,
     pod_facts,
     port_list,
     readiness,
     reported,
-    spec_of,
     status_annotations,
 )
 from poddnat.controllers.assignment import Assignment, Assignments
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.intervals import (
-    FIXED_POD_NOT_READY_RESYNC,
-    FIXED_POD_RESYNC,
     NAME_TAKEN_GRACE,
     NAME_TAKEN_RETRY,
     POD_LEAVE_RETRY,
@@ -96,7 +90,7 @@ class PodReconciler:
         """Tell what a pod should have; ``observed`` is the PodDNAT that it owns.
 
         Raises:
-            KubeError: a fixed pod's PodDNAT, or the pod's readiness, could not be written.
+            KubeError: a retained PodDNAT, or the pod's readiness, could not be written.
         """
         if pod_facts.is_terminating(pod):
             # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
@@ -104,17 +98,8 @@ class PodReconciler:
             return PodAnswer(_as_it_is(observed))
         for oddity in annotations.oddities(pod_facts.annotations_of(pod)):
             self._cluster.client.warn(pod, "AnnotationIgnored", oddity)
-        retained = self._retained.find(pod)
         try:
-            answer = self._answer(pod, observed, retained)
-        except AnnotationError as error:
-            self._reserve(pod, observed)
-            self._retained.suspend(retained)
-            answer = self._refused(pod, Problem("InvalidAnnotation", f"{error}.", retry_after=0.0))
-        except ProblemError as error:
-            self._reserve(pod, observed)
-            self._retained.suspend(retained)
-            answer = self._refused(pod, error.problem)
+            answer = self._answer(pod, observed, self._retained.find(pod))
         except KubeError as error:
             if not error.refused:
                 raise
@@ -126,31 +111,32 @@ class PodReconciler:
         return self._with_readiness(pod, answer)
 
     def _answer(self, pod: Manifest, observed: Manifest | None, retained: Manifest | None) -> PodAnswer:
-        exposure = annotations.parse(pod_facts.annotations_of(pod))
-        if exposure is None:
-            if (had := observed or retained) is not None:
-                self._assignments.reserve_for_now(pod["metadata"]["uid"], had)
-            self._retained.delete(retained)
-            return PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
-        self._check(pod)
-        if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
-            raise ProblemError(problem)
-        if (problem := without_ipv4(pod)) is not None:
-            raise ProblemError(problem)
-        ip = pod_facts.address_of(pod)
-        owner = self._retained.owner_for(pod, exposure, retained)
-        if ip is None:
-            self._retained.suspend(retained)
-            again = POD_WITHOUT_IP_RESYNC if self._reserve(pod, observed) else 0.0
-            return PodAnswer(annotations=status_annotations(pod, None, None), resync_after=again)
-        if owner is not None:
-            return self._fixed(pod, ip, exposure, owner, retained, observed)
-        if retained is not None:
-            # No longer fixed: the ports go over to a PodDNAT of the pod's own.
-            self._assignments.reserve(pod["metadata"]["uid"], retained)
-            self._retained.delete(retained)
-            raise RequeueError
-        return self._exposed(pod, ip, exposure, observed)
+        try:
+            exposure = annotations.parse(pod_facts.annotations_of(pod))
+            if exposure is None:
+                if (had := observed or retained) is not None:
+                    self._assignments.reserve_for_now(pod["metadata"]["uid"], had)
+                self._retained.delete(retained)
+                return PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
+            self._check(pod)
+            if (ip := pod_facts.address_of(pod)) is not None:
+                return self._exposed(pod, ip, exposure, observed, retained)
+        except AnnotationError as error:
+            self._withhold(pod, observed, retained)
+            return self._refused(pod, Problem("InvalidAnnotation", f"{error}.", retry_after=0.0))
+        except ProblemError as error:
+            self._withhold(pod, observed, retained)
+            return self._refused(pod, error.problem)
+        again = POD_WITHOUT_IP_RESYNC if self._withhold(pod, observed, retained) else 0.0
+        return PodAnswer(annotations=status_annotations(pod, None, None), resync_after=again)
+
+    def _withhold(self, pod: Manifest, observed: Manifest | None, retained: Manifest | None) -> bool:
+        """Give a pod nothing for now, but reserve what it has, or had a moment ago; False: that is nothing."""
+        reserved = self._reserve(pod, observed)
+        self._retained.suspend(retained)
+        if observed is not None and fixed.Fixed.read(observed["metadata"]) is not None:
+            raise RequeueError  # Metacontroller deletes what is left out, until it sees that it is no attachment.
+        return reserved
 
     def _reserve(self, pod: Manifest, observed: Manifest | None) -> bool:
         """Reserve what a living pod has, or had a moment ago, while it can't have it; False: that is nothing."""
@@ -191,74 +177,58 @@ class PodReconciler:
         return RequeueAfter(REQUEUE_SOON) if self._set_readiness(pod, answer) else answer
 
     def _check(self, pod: Manifest) -> None:
-        """Refuse pods whose address isn't their own in the VPC."""
+        """Refuse pods that may have nothing, or whose address isn't their own in the VPC."""
         if (problem := on_node_network(pod)) is not None:
             raise ProblemError(problem)
         node = pod["spec"].get("nodeName")
         if node and self._nodes.is_virtual(node):
             raise ProblemError(on_virtual_node(node))
+        if (problem := self._namespaces.refusal(pod["metadata"]["namespace"])) is not None:
+            raise ProblemError(problem)
+        if (problem := without_ipv4(pod)) is not None:
+            raise ProblemError(problem)
 
-    def _exposed(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> PodAnswer:
+    def _exposed(
+        self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None, retained: Manifest | None
+    ) -> PodAnswer:
         metadata = pod["metadata"]
-        namesake = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
-        if observed is None and namesake is not None and not _belongs_to(namesake, metadata["uid"]):
-            raise self._in_the_way(namesake)
-        if observed is not None and pod_facts.is_terminating(observed):
+        owner = self._retained.owner_for(pod, exposure, retained)
+        record = None
+        if owner is not None:
+            record = fixed.Fixed(owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"])
+        elif retained is not None:
+            # No longer fixed: the ports go over to a PodDNAT that goes with the pod.
+            self._assignments.reserve(metadata["uid"], retained)
+            self._retained.delete(retained)
+            raise RequeueError
+        had = observed if observed is not None else retained
+        if had is None:
+            self._check_name(metadata)
+        attached = retained is None or fixed.is_attached(retained, metadata["uid"])
+        if had is not None and pod_facts.is_terminating(had):
             # Somebody has deleted it: it comes back with the same ones.
-            self._assignments.reserve(metadata["uid"], observed)
-        assigned = self._assign(pod, ip, exposure, observed)
-        attachment = manifest(metadata["namespace"], metadata["name"], assigned.poddnat, observed)
+            self._assignments.reserve(metadata["uid"], had)
+            if not attached:
+                raise RequeueError
+        assigned = self._assign(pod, ip, exposure, had)
+        if record is not None and had is not None:
+            self._retained.announce_move(pod, had, assigned.poddnat)
+        if record is not None and retained is not None and not attached:
+            self._retained.hand_over(retained, record, assigned.poddnat)
+            raise RequeueError
+        attachment = fixed.attachment(metadata["namespace"], metadata["name"], assigned.poddnat, record, had)
         if assigned.problem is not None:
             return replace(self._refused(pod, assigned.problem), attachments=[attachment])
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
-        again = POD_LEAVE_RETRY if self._assignments.must_move_from(observed) else 0.0
-        exposed = is_exposed(assigned.poddnat, observed)
-        return PodAnswer([attachment], reported(pod, assigned.poddnat, observed), again, exposed=exposed)
+        again = POD_LEAVE_RETRY if self._assignments.must_move_from(had) else 0.0
+        exposed = is_exposed(assigned.poddnat, had)
+        return PodAnswer([attachment], reported(pod, assigned.poddnat, had), again, exposed=exposed)
 
-    def _fixed(
-        self,
-        pod: Manifest,
-        ip: str,
-        exposure: Exposure,
-        owner: Owner,
-        retained: Manifest | None,
-        observed: Manifest | None,
-    ) -> PodAnswer:
-        """See that a fixed pod has what it should: its PodDNAT is no attachment, and outlives it."""
-        metadata = pod["metadata"]
-        if observed is not None:
-            # From before it was fixed: Metacontroller deletes that one, and the ports go over.
-            self._assignments.reserve(metadata["uid"], observed)
-            return PodAnswer(annotations=reported(pod, None, None), resync_after=REQUEUE_SOON)
+    def _check_name(self, metadata: Manifest) -> None:
+        """Refuse pods whose PodDNAT's name another one has, or let them wait until it has gone."""
         namesake = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
-        if namesake is not None and retained is None:
+        if namesake is not None and not _belongs_to(namesake, metadata["uid"]):
             raise self._in_the_way(namesake)
-        if retained is not None and pod_facts.is_terminating(retained):
-            self._assignments.reserve(metadata["uid"], retained)
-            raise RequeueError
-        assigned = self._assign(pod, ip, exposure, retained)
-        desired = assigned.poddnat
-        orphaned = controller_of(metadata) is None
-        record = fixed.Fixed(
-            owner, ReleaseStrategy(exposure.release), metadata["name"], metadata["uid"], orphaned=orphaned
-        )
-        if retained is None:
-            self._cluster.client.create_poddnat(fixed.new_poddnat(metadata["namespace"], record, desired))
-            raise RequeueError
-        if spec_of(retained) != desired.spec() or not record.is_written(retained["metadata"]):
-            self._retained.announce_move(pod, retained, desired)
-            patch = fixed.update_patch(retained, record, desired)
-            self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch)
-            raise RequeueError
-        if assigned.problem is not None:
-            return self._refused(pod, assigned.problem)
-        annotations_due = reported(pod, desired, retained)
-        if not annotations_due and not is_reported(retained):
-            raise RequeueError
-        again = _resync_after(retained)
-        if self._assignments.must_move_from(retained):
-            again = min(again, POD_LEAVE_RETRY)
-        return PodAnswer(annotations=annotations_due, resync_after=again, exposed=is_exposed(desired, retained))
 
     def _assign(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> Assignment:
         """Assign ports, and tell when they are others than the pod would rather have."""
@@ -325,15 +295,8 @@ def _as_it_is(observed: Manifest | None) -> list[Manifest]:
     """Give what a pod has as what it should have."""
     if observed is None or (desired := desired_by(observed)) is None:
         return []
-    return [manifest(observed["metadata"]["namespace"], observed["metadata"]["name"], desired, observed)]
-
-
-def _resync_after(retained: Manifest) -> float:
-    """Tell when to look again at a fixed pod's PodDNAT: soon, while what it says of itself will pass."""
-    condition = observed_condition(retained.get("status") or {}) if is_reported(retained) else None
-    if condition is None or condition.reason == "Updating":
-        return REQUEUE_SOON
-    return FIXED_POD_RESYNC if condition.ready else FIXED_POD_NOT_READY_RESYNC
+    metadata = observed["metadata"]
+    return [fixed.attachment(metadata["namespace"], metadata["name"], desired, fixed.Fixed.read(metadata), observed)]
 
 
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:

@@ -18,6 +18,7 @@ from poddnat.api import (
     Problem,
     SpecError,
     desired_by,
+    fixed,
     is_ready,
     is_terminating,
     made_by_another,
@@ -31,7 +32,6 @@ from poddnat.controllers.authorization import Authorizer, Verdict
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.forward_entries import ForwardEntries
 from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
-from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusReporter
 from poddnat.controllers.port_claims import PortClaims
 from poddnat.controllers.problems import not_adopted
@@ -94,11 +94,10 @@ class PodDNATReconciler:
         authorizer: Authorizer,
         retained: RetainedPodDNATs,
         reporter: StatusReporter,
-        listener: ControllersListener,
         *,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """Put it together; the listener is called for each PodDNAT that asks for what it may not have."""
+        """``wall_clock`` tells how long a PodDNAT has been Ready."""
         self._cluster = cluster
         self._fleet = fleet
         self._entries = entries
@@ -106,7 +105,6 @@ class PodDNATReconciler:
         self._authorizer = authorizer
         self._retained = retained
         self._reporter = reporter
-        self._listener = listener
         self._wall_clock = wall_clock
 
     def sync(self, poddnat: Manifest) -> Answer:
@@ -139,23 +137,22 @@ class PodDNATReconciler:
             # Somebody's finalizer holds it though ours has gone: nobody would tell when its pod goes.
             self._entries.withdraw(poddnat)
             return self._reporter.reported(poddnat, (), LEAVING)
-        fixed = Fixed.read(poddnat["metadata"])
+        record = Fixed.read(poddnat["metadata"])
         try:
-            desired = parse_spec(spec_of(poddnat), absent=fixed is not None)
+            desired = parse_spec(spec_of(poddnat), absent=record is not None)
         except SpecError as error:
             return self._refuse_spec(poddnat, error)
         self._claims.seen(poddnat)
-        sync = _Sync(poddnat, desired, fixed, self._fleet.get(desired.gateway_id))
+        sync = _Sync(poddnat, desired, record, self._fleet.get(desired.gateway_id))
         unasked = (self._pod_away, self._leave_other_gateways, self._misplaced, self._at_rest)
         if (answer := _first(sync, *unasked)) is not None:
             return answer
         asked = replace(sync, verdict=self._authorizer.check(sync.metadata, desired))
-        steps = (self._not_permitted, self._opted_out, self._pod_just_went, self._table_unknown)
+        steps = (self._not_permitted, self._opted_out, self._pod_just_went, self._not_tied, self._table_unknown)
         return _first(asked, *steps) or self._bring_about(asked)
 
     def _refuse_spec(self, poddnat: Manifest, error: SpecError) -> Answer:
         self._entries.withdraw(poddnat)
-        self._listener.poddnat_spoilt(poddnat)
         act = "the user has to correct or delete this PodDNAT"
         return self._reporter.blocked(poddnat, Problem("InvalidSpec", f"{error}; {act}."))
 
@@ -170,7 +167,7 @@ class PodDNATReconciler:
         if sync.fixed is None or sync.desired.internal_ip:
             return None
         self._entries.withdraw(sync.poddnat)
-        if self._retained.tie(sync.poddnat, sync.fixed):
+        if self._retained.tie_to_owner(sync.poddnat, sync.fixed):
             return RequeueAfter(REQUEUE_SOON)
         absence = self._retained.check_absence(sync.poddnat, sync.fixed)
         if isinstance(absence, ReleaseDue):
@@ -207,6 +204,8 @@ class PodDNATReconciler:
             return None
         if sync.fixed is not None and not self._cluster.pods.is_alive(sync.fixed.pod_uid):
             return None
+        if sync.fixed is not None and not fixed.outlives_its_pod(sync.poddnat):
+            return None
         if self._cluster.pods.has_opted_out(pod_uid_of(sync.metadata)):
             return None  # Its own hook notices that only where it still shows the result.
         since = ready_since(sync.poddnat.get("status") or {})
@@ -231,11 +230,20 @@ class PodDNATReconciler:
         return RequeueAfter(REQUEUE_SOON)
 
     def _pod_just_went(self, sync: _Sync) -> Answer | None:
-        if sync.verdict is not Verdict.AWAY:
+        if sync.verdict is not Verdict.AWAY or sync.fixed is None:
             return None
-        self._entries.withdraw(sync.poddnat)
+        self.withdraw(sync.poddnat)
         self._retained.suspend(sync.poddnat)
+        if self._cluster.pods.is_alive(sync.fixed.pod_uid):
+            # It had no IP just now, and may have one by now: this is its attachment no longer, so nobody would tell.
+            namespace, name = sync.metadata["namespace"], sync.metadata["name"]
+            self._cluster.client.trigger_pod_resync(namespace, name, rfc3339(self._wall_clock()))
         return RequeueAfter(REQUEUE_SOON)
+
+    def _not_tied(self, sync: _Sync) -> Answer | None:
+        """Let nobody reach a fixed pod at a public address that would be lost with it."""
+        tied = sync.fixed is None or self._retained.let_outlive(sync.poddnat)
+        return None if tied else RequeueAfter(REQUEUE_SOON)
 
     def _table_unknown(self, sync: _Sync) -> Answer | None:
         """Leave a status as it is just after the start: until the table is seen, nothing is known against it."""
@@ -274,7 +282,6 @@ class PodDNATReconciler:
         self._entries.withdraw(sync.poddnat)
         if sync.fixed is None:
             self._claims.refused(sync.poddnat, sync.desired)
-        self._listener.poddnat_spoilt(sync.poddnat)
         return self._reporter.blocked(sync.poddnat, problem)
 
     def _report(self, sync: _Sync, progress: Progress) -> Answer:

@@ -1,15 +1,15 @@
 """Fixed pods: their public addresses and ports outlive them, and serve the next pod of the same name.
 
-The PodDNAT of a fixed pod is no attachment of the pod. It carries a record of whose it is (``poddnat.api.fixed``), and
-three things happen to it:
+The PodDNAT of a fixed pod is an attachment of the pod like any other, with a record of whose it is
+(``poddnat.api.fixed``). Three things happen to it besides:
 
+- *Tied before it works.* Before it gets its first entry, the namespace becomes its second owner, so that Kubernetes
+  doesn't delete it with the pod.
 - *Retained while away.* When the pod goes, or can't have its ports, its PodDNAT is suspended: the entries are
-  withdrawn and the pod's side is taken off it; the external side is retained. The pod's successor, a pod of the same
-  name and owner, gets it back.
+  withdrawn, the pod's side is taken off it, and it is the pod's attachment no longer; the external side is retained.
+  It is handed over to the pod's successor, a pod of the same name and owner.
 - *Released by strategy.* While no pod has the ports, each sync of the PodDNAT checks the absence by the release
   strategy (``poddnat.api.release_strategy``), and deletes the PodDNAT when it is over.
-- *Repaired when spoilt.* Metacontroller doesn't call a pod's hook when somebody edits or deletes a PodDNAT that is no
-  attachment, so ``LifecycleController`` syncs the pod.
 
 Nothing is taken for gone that the API server itself does not call so.
 """
@@ -143,21 +143,47 @@ class RetainedPodDNATs:
             text = f"The pod's fixed address {before} can't serve it here any more, and {now}"
             self._cluster.client.warn(pod, "FixedAddressChanged", f"{text}; the user has to let its clients know.")
 
-    def tie(self, poddnat: Manifest, record: Fixed) -> bool:
-        """Have the PodDNAT of an absent pod belong to whom its release strategy says; False: it does already.
+    def hand_over(self, retained: Manifest, record: Fixed, desired: PodDNAT) -> None:
+        """Make a retained PodDNAT the attachment of the pod that has the ports from now on.
+
+        Raises:
+            KubeError: the API server did not do it, or it is not known whether.
+        """
+        metadata, client = retained["metadata"], self._cluster.client
+        if (namespace := client.namespace(metadata["namespace"])) is not None:
+            patch = fixed.handover_patch(retained, record, desired, namespace)
+            client.patch_poddnat(metadata["namespace"], metadata["name"], patch)
+
+    def let_outlive(self, poddnat: Manifest) -> bool:
+        """Tie the PodDNAT of a living fixed pod to its namespace; False: somebody changes it at the same time.
+
+        Raises:
+            KubeError: the API server did not do it, or it is not known whether.
+        """
+        if fixed.outlives_its_pod(poddnat):
+            return True
+        namespace = self._cluster.client.namespace(poddnat["metadata"]["namespace"])
+        owners = poddnat["metadata"].get("ownerReferences") or []
+        return namespace is not None and self._own(poddnat, [*owners, fixed.namespace_reference(namespace)])
+
+    def tie_to_owner(self, poddnat: Manifest, record: Fixed) -> bool:
+        """Have the PodDNAT of an absent pod belong to whom its release strategy says; False: there is nothing to do.
 
         Somebody may have changed the strategy, and Kubernetes goes by the owner references alone.
 
         Raises:
-            KubeError: the API server did not do it.
+            KubeError: the API server did not do it, or it is not known whether.
         """
-        owners = record.metadata()["ownerReferences"]
-        metadata = poddnat["metadata"]
-        if (metadata.get("ownerReferences") or []) == owners:
+        owners = record.owners_while_absent
+        if self._cluster.pods.is_alive(record.pod_uid) or (poddnat["metadata"].get("ownerReferences") or []) == owners:
             return False
-        patch = {"metadata": {"ownerReferences": owners, "resourceVersion": metadata["resourceVersion"]}}
-        self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch)
+        self._own(poddnat, owners)
         return True
+
+    def _own(self, poddnat: Manifest, owners: list[Manifest]) -> bool:
+        metadata = poddnat["metadata"]
+        patch = {"metadata": {"ownerReferences": owners, "resourceVersion": metadata["resourceVersion"]}}
+        return self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch)
 
     def check_absence(self, poddnat: Manifest, record: Fixed) -> Retained | ReleaseDue:
         """Tell whether the external side of a pod that is away is still retained.

@@ -145,17 +145,6 @@ class KubeClient:
             if served["name"] == group:
                 yield from (version["version"] for version in served["versions"])
 
-    def create_poddnat(self, manifest: Mapping[str, Any]) -> bool:
-        """Create a PodDNAT; False: there is one of that name.
-
-        Raises:
-            KubeError: the API server did not do it, or it is not known whether.
-        """
-        namespace = manifest["metadata"]["namespace"]
-        return self._call_unless(
-            (_CONFLICT,), self._custom.create_namespaced_custom_object, GROUP, _VERSION, namespace, PLURAL, manifest
-        )
-
     def patch_poddnat(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
         """Merge a patch into a PodDNAT; False: it has gone, or is no longer the one that the patch names.
 

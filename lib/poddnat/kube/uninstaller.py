@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from poddnat.api import DRAINED, RESYNC_TRIGGERED_AT, annotations
+from poddnat.api import RESYNC_TRIGGERED_AT, annotations
 from poddnat.kube.client import KubeClient
 
 _NOT_FOUND = 404
@@ -23,17 +23,6 @@ class Uninstaller(KubeClient):
             KubeError: the API server did not do it, or it is not known whether.
         """
         return self._call_unless((_NOT_FOUND,), self._custom.delete_cluster_custom_object, *_CONTROLLER)
-
-    def drain_poddnat(self, poddnat: Mapping[str, Any]) -> None:
-        """Delete a PodDNAT for good: it is marked first, so that the server doesn't make it anew for a fixed pod.
-
-        Raises:
-            KubeError: the API server did not do it.
-        """
-        metadata = poddnat["metadata"]
-        mark = {"metadata": {"uid": metadata["uid"], "annotations": {DRAINED: "true"}}}
-        self.patch_poddnat(metadata["namespace"], metadata["name"], mark)
-        self.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
 
     def clear_pod(self, pod: Mapping[str, Any]) -> None:
         """Take our annotations off a pod.

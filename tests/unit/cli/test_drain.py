@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -16,10 +17,11 @@ from poddnat.cli.draining import Drain, why_left
 from poddnat.cli.intervals import DRAIN_SURE_AFTER
 from tests.unit.hooks.test_cluster import pod_report
 from tests.unit.hooks.test_fixed import FIXED_80, expose
-from tests.unit.hooks.world import RESULT, STATUS, cluster, running
+from tests.unit.hooks.world import RESULT, STATUS, World, cluster, restarted, running
 from vpc_emulator.clock import ManualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 Json = dict[str, Any]
@@ -49,8 +51,9 @@ class FakeCluster:
         self.stopped += 1
         return True
 
-    def drain_poddnat(self, poddnat: Json) -> None:
-        self.drained.append(poddnat["metadata"]["name"])
+    def delete_poddnat(self, _namespace: str, name: str, _uid: str) -> None:
+        self.drained.append(name)
+        poddnat = next(one for one in self.there if one["metadata"]["name"] == name)
         if self.stuck:
             poddnat["metadata"]["deletionTimestamp"] = "2026-11-01T00:00:00Z"
             return
@@ -94,6 +97,21 @@ def test_what_does_not_go_is_told_with_the_servers_reason() -> None:
     assert "is the server running, and Metacontroller?" in why_left([poddnat("web")])
 
 
+@contextmanager
+def draining(tmp_path: Path) -> Iterator[tuple[World, list[str]]]:
+    """Expose a fixed pod; give the world, and the command that drains it.
+
+    Metacontroller's stand-in doesn't notice that a controller is deleted: it is told so beforehand.
+    """
+    with running() as exposing:
+        with cluster(exposing):
+            expose(exposing, FIXED_80)
+        path = tmp_path / "kubeconfig"
+        path.write_text(yaml.safe_dump(kubeconfig(exposing.memory.url)))
+        with restarted(exposing) as world, cluster(world, deleted="pod-dnat"):
+            yield world, ["drain", "--kubeconfig", str(path)]
+
+
 @pytest.mark.parametrize(
     ("options", "exit_code", "says"),
     [
@@ -104,21 +122,14 @@ def test_what_does_not_go_is_told_with_the_servers_reason() -> None:
 def test_programs_are_told_whether_it_is_safe_to_uninstall(
     options: list[str], exit_code: int, says: Json, tmp_path: Path
 ) -> None:
-    with running() as world, cluster(world):
-        expose(world, FIXED_80)
-        path = tmp_path / "kubeconfig"
-        path.write_text(yaml.safe_dump(kubeconfig(world.memory.url)))
-        done = CliRunner().invoke(app, ["drain", "--kubeconfig", str(path), "-o", "json", *options])
+    with draining(tmp_path) as (_, command):
+        done = CliRunner().invoke(app, [*command, "-o", "json", *options])
         assert json.loads(done.stdout) == says
         assert done.exit_code == exit_code
 
 
 def test_fixed_pods_ports_go_for_good_while_the_pods_live(tmp_path: Path) -> None:
-    with running() as world, cluster(world):
-        expose(world, FIXED_80)
-        path = tmp_path / "kubeconfig"
-        path.write_text(yaml.safe_dump(kubeconfig(world.memory.url)))
-        command = ["drain", "--kubeconfig", str(path)]
+    with draining(tmp_path) as (world, command):
         asked = CliRunner().invoke(app, command)
         assert (asked.exit_code, world.poddnat("arena-0") is None) == (1, False)
         done = CliRunner().invoke(app, [*command, "--yes"])

@@ -31,7 +31,8 @@ def poddnat(*, internal_ip: str = POD) -> dict[str, Any]:
 
 def test_port_that_is_kept_for_a_pod_that_is_away_is_not_free() -> None:
     away = poddnat(internal_ip="")
-    away["metadata"] |= Fixed(Owner("apps/v1", "StatefulSet", "web", "uid-2"), FOLLOW, "web-1").metadata()
+    record = Fixed(Owner("apps/v1", "StatefulSet", "web", "uid-2"), FOLLOW, "web-1")
+    away["metadata"]["annotations"] = record.annotations
     eip, _ = report_of(away).eips
     assert (eip.eip, eip.ports - eip.freeTCP) == (EIP, 1)
 

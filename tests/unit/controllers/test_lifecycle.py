@@ -1,4 +1,4 @@
-"""The thread that suspends and repairs the PodDNATs of fixed pods, without a cluster around it."""
+"""The thread that suspends the PodDNATs of fixed pods, without a cluster around it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.controllers import Cluster, LifecycleController, RequeueAfter
-from vpc_emulator.clock import ManualClock
+from poddnat.controllers import Cluster, LifecycleController
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,23 +27,16 @@ class Around:
     """What stands around the controller; it notes what the controller does."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
         self.poddnats = {name: poddnat(name) for name in ("arena-0", "arena-1")}
         self.alive = {"uid-of-arena-0", "uid-of-arena-1"}
         self.active = True
-        self.synced_pods: list[str] = []
         self.suspended: list[str] = []
         self.withdrawn: list[str] = []
-        self.on_sync: Callable[[str], object] = lambda _name: None
         self.on_withdraw: Callable[[str], object] = lambda _name: None
 
     def pod(self, _namespace: str, name: str) -> Json | None:
         uid = f"uid-of-{name}"
         return {"metadata": {"name": name, "uid": uid}} if uid in self.alive else None
-
-    def sync(self, pod: Json) -> object:
-        self.synced_pods.append(pod["metadata"]["name"])
-        return self.on_sync(pod["metadata"]["name"])
 
     def withdraw(self, poddnat: Json) -> None:
         self.withdrawn.append(poddnat["metadata"]["name"])
@@ -62,42 +54,15 @@ class Around:
         controller = LifecycleController(
             Cluster(*cast("tuple[Any, Any, Any]", (SimpleNamespace(pod=self.pod), poddnats, pods))),
             cast("Any", retained),
-            cast("Any", SimpleNamespace(sync=self.sync)),
+            cast("Any", None),
             cast("Any", SimpleNamespace(withdraw=self.withdraw)),
             may_write=lambda: self.active,
-            clock=self.clock,
         )
         controller.start()
         try:
             yield controller
         finally:
             controller.stop()
-
-
-def test_spoilt_pod_is_synced_until_that_is_done() -> None:
-    around = Around()
-    answers = iter([RequeueAfter(1.0), None])
-    around.on_sync = lambda _name: next(answers)
-    with around.running() as controller:
-        controller.repair(around.poddnats["arena-0"])
-        wait_until(lambda: around.synced_pods == ["arena-0", "arena-0"], 5, "the second try")
-
-
-def test_pod_that_cannot_be_repaired_holds_up_no_other_and_is_given_up_in_the_end() -> None:
-    around = Around()
-
-    def fail(name: str) -> None:
-        if name == "arena-0":
-            around.clock.advance(61)
-            raise ValueError("an odd object")
-
-    around.on_sync = fail
-    with around.running() as controller:
-        controller.repair(around.poddnats["arena-0"])
-        wait_until(lambda: around.synced_pods == ["arena-0"], 5, "the first to be tried")
-        controller.repair(around.poddnats["arena-1"])
-        wait_until(lambda: around.synced_pods[-1:] == ["arena-1"], 5, "the other to be repaired")
-    assert around.synced_pods == ["arena-0", "arena-1"]
 
 
 def test_odd_poddnat_does_not_keep_others_from_being_suspended() -> None:
@@ -113,22 +78,12 @@ def test_odd_poddnat_does_not_keep_others_from_being_suspended() -> None:
         wait_until(lambda: around.suspended == ["arena-1"], 5, "the other to be suspended")
 
 
-def test_nothing_is_repaired_once_the_process_is_no_longer_the_active_one() -> None:
+def test_nothing_is_withdrawn_while_the_process_is_not_the_active_one() -> None:
     around = Around()
-
-    def lose_the_lease(_name: str) -> RequeueAfter:
-        around.active = False
-        return RequeueAfter(1.0)
-
-    around.on_sync = lose_the_lease
+    around.active = False
+    around.alive.clear()
     with around.running() as controller:
-        controller.repair(around.poddnats["arena-0"])
-        wait_until(lambda: around.synced_pods, 5, "the first try")
-        controller.resync()
-        controller.resync()
-        around.alive.clear()
         controller.pod_gone("default", "arena-1", "uid-of-arena-1")
-    assert around.synced_pods == ["arena-0"]
     assert around.withdrawn == around.suspended == []
 
 

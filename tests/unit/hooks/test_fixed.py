@@ -12,11 +12,11 @@ from unittest.mock import patch
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from metacontroller_standin.apply import owner_reference
+from metacontroller_standin.apply import DECORATOR, LAST_APPLIED, owner_reference
 from metacontroller_standin.kinds import ServedKind
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
-from poddnat.api import FIXED
+from poddnat.api import FIXED, controller_of
 from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.readiness import CONDITION
 from poddnat.controllers import PodAnswer, RetainedPodDNATs
@@ -38,6 +38,7 @@ from tests.unit.hooks.world import (
     answer,
     cluster,
     condition,
+    poddnat_request,
     restarted,
     running,
 )
@@ -143,9 +144,90 @@ def wait_released(world: World) -> None:
 
 def test_fixed_pod_is_told_its_ports_like_any_other(busy: Cluster) -> None:
     expose(busy.world)
-    (reference, pod) = metadata(busy.world)["ownerReferences"]
-    owner = owner_of(busy.world)["metadata"]["uid"]
-    assert (reference["uid"], reference["controller"], pod["kind"]) == (owner, True, "Pod")
+    (pod, namespace) = metadata(busy.world)["ownerReferences"]
+    assert (pod["uid"], pod["controller"]) == (pod_of(busy.world)["metadata"]["uid"], True)
+    assert (namespace["kind"], "controller" in namespace) == ("Namespace", False)
+
+
+def test_poddnat_of_a_fixed_pod_gets_no_entry_before_it_would_outlive_the_pod(world: World) -> None:
+    make_owner(world, FIXED_80)
+    pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
+    attachment = world.attachment(pod)
+    poddnat = world.make_poddnat(
+        attachment["spec"], owner=pod, name="arena-0", record=attachment["metadata"]["annotations"]
+    )
+    with patch.object(KubeClient, "patch_poddnat", return_value=False):
+        assert world.sync_poddnat(poddnat).status_code == 429
+    assert (world.entries(), has_second_owner(world)) == ([], False)
+    answer(lambda: world.client.post("/poddnat/sync", json=poddnat_request(world.poddnat("arena-0") or {})))
+    assert (len(world.entries()), has_second_owner(world)) == (1, True)
+
+
+def test_poddnat_of_a_fixed_pod_whose_annotation_is_wrong_is_never_left_out_while_it_is_its_attachment(
+    world: World,
+) -> None:
+    make_owner(world, FIXED_80)
+    pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
+    ready = world.expose(pod)
+    wrong = world.annotate(pod, {PORTS: "http"})
+    assert world.sync_pod(wrong, ready).status_code == 429
+    suspended = world.poddnat("arena-0") or {}
+    assert [owner["kind"] for owner in suspended["metadata"]["ownerReferences"]] == ["StatefulSet"]
+    assert world.sync_pod(wrong, ready).status_code == 429  # Metacontroller has not heard of that yet.
+    assert world.refusal(wrong).startswith("InvalidAnnotation: ")
+
+
+def test_successor_gets_the_poddnat_as_an_attachment_that_outlives_it_in_one_write(world: World) -> None:
+    owner = make_owner(world, {**FIXED_80, PORTS: "700"})
+    pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
+    claim_to_be_fixed(world, "arena-0", 700, owner=f"apps/v1 StatefulSet arena {owner['metadata']['uid']}")
+    wait_until(lambda: world.service.poddnats.get("default", "arena-0"), 5, "the PodDNAT to be seen")
+    seen: list[Json] = []
+
+    def is_handed_over() -> bool:
+        assert world.sync_pod(pod).status_code == 429
+        seen.append(world.poddnat("arena-0") or {})
+        return bool(seen[-1]["spec"].get("internalIP"))
+
+    wait_until(is_handed_over, 5, "the PodDNAT to be handed over")
+    taken = seen[-1]
+    kinds = [(owner["kind"], owner.get("controller", False)) for owner in taken["metadata"]["ownerReferences"]]
+    assert kinds == [("Pod", True), ("Namespace", False)]
+    assert (taken["metadata"]["annotations"][DECORATOR], taken["spec"]["internalIP"]) == ("pod-dnat", POD_IP)
+    assert outside(world) == (EIP, ["700"])
+
+
+def test_poddnat_that_the_first_version_made_for_a_living_fixed_pod_is_taken_over_as_it_is(busy: Cluster) -> None:
+    world = busy.world
+    before = expose(world)
+    (entry,) = world.entries()
+    uid, pod, owner = metadata(world)["uid"], pod_of(world), owner_of(world)
+    plain = {key: value for key, value in owner_reference(pod).items() if key in {"apiVersion", "kind", "name", "uid"}}
+    made = {"ownerReferences": [owner_reference(owner), plain], "annotations": {DECORATOR: None, LAST_APPLIED: None}}
+    world.api.patch(world.poddnats, "arena-0", {"metadata": made}, "default")
+    world.annotate(pod, {"example.com/unrelated": "1"})
+
+    def is_attached() -> bool:
+        reference = controller_of(metadata(world))
+        return reference is not None and reference.uid == pod["metadata"]["uid"]
+
+    wait_until(is_attached, 10, "the PodDNAT to be the pod's attachment")
+    busy.standin.wait_idle(horizon=1)
+    assert (metadata(world)["uid"], outside(world), world.entries()) == (uid, before, [entry])
+
+
+def test_fixed_pod_that_was_seen_without_an_ip_for_a_moment_has_its_ports_again(busy: Cluster) -> None:
+    world = busy.world
+    before = expose(world)
+    poddnat = world.poddnat("arena-0")
+    assert poddnat is not None
+    # Its PodDNAT's sync alone sees it so: the pod's own is called before, and after.
+    gone = {**pod_of(world), "status": {"phase": "Running"}}
+    with patch.object(KubeClient, "pod", return_value=gone):
+        world.service.poddnat_reconciler._authorizer.forget(poddnat["metadata"]["uid"])
+        world.service.poddnat_reconciler.sync(poddnat)
+    wait_until(lambda: (world.poddnat("arena-0") or {})["spec"]["internalIP"] and world.entries(), 10, "its entries")
+    assert outside(world) == before
 
 
 def test_fixed_pod_that_is_away_has_no_entries_but_keeps_its_address_and_ports(busy: Cluster) -> None:
@@ -326,8 +408,7 @@ def test_pod_that_outlives_its_owner_keeps_its_ports_while_it_lives(busy: Cluste
     busy.standin.wait_idle(horizon=1)
     world.annotate(pod_of(world), {"example.com/unrelated": "1"})
     busy.standin.wait_idle(horizon=1)
-    # A reference to an owner that is gone would be taken away by Kubernetes again, and so on.
-    assert [owner["kind"] for owner in metadata(world)["ownerReferences"]] == ["Pod"]
+    assert [owner["kind"] for owner in metadata(world)["ownerReferences"]] == ["Pod", "Namespace"]
     assert outside(world) == before
     delete_pod(world)
     wait_released(world)
@@ -340,7 +421,7 @@ def test_orphan_that_a_new_owner_of_the_same_name_adopts_is_fixed_as_before(busy
     owner = world.api.create(world.api.resource(*STS), stateful_set(FIXED_80))
     adoption = {"metadata": {"ownerReferences": [owner_reference(owner)]}}
     world.api.patch(world.api.resource(*PODS), "arena-0", adoption, "default")
-    wait_until(lambda: owner["metadata"]["uid"] in owner_uids(world), 10, "the PodDNAT to be the new owner's")
+    wait_until(lambda: owner["metadata"]["uid"] in recorded_owner(world), 10, "the PodDNAT to be the new owner's")
     delete_pod(world)
     wait_away(world)
     assert outside(world) == before
@@ -349,32 +430,35 @@ def test_orphan_that_a_new_owner_of_the_same_name_adopts_is_fixed_as_before(busy
 def orphan(world: World) -> None:
     """Delete the owner as `kubectl delete --cascade=orphan` does: first, nothing refers to it any more."""
     world.api.patch(world.api.resource(*PODS), "arena-0", {"metadata": {"ownerReferences": None}}, "default")
-    left = [owner for owner in metadata(world)["ownerReferences"] if owner["kind"] == "Pod"]
-    world.api.patch(world.poddnats, "arena-0", {"metadata": {"ownerReferences": left}}, "default")
     delete_owner(world)
 
 
-def owner_uids(world: World) -> list[str]:
-    return [owner["uid"] for owner in metadata(world).get("ownerReferences") or ()]
+def recorded_owner(world: World) -> str:
+    """Return whose a fixed pod's PodDNAT says that it is; empty for others."""
+    return str((metadata(world).get("annotations") or {}).get("poddnat.alibabacloud.com/owner", ""))
 
 
-def owner_kind(world: World) -> str:
-    owners = metadata(world).get("ownerReferences") or [{"kind": ""}]
-    return str(owners[0]["kind"])
+def has_second_owner(world: World) -> bool:
+    return len(metadata(world).get("ownerReferences") or ()) > 1
 
 
 @pytest.mark.parametrize(
-    ("before", "change", "owner"),
-    [(FIXED_80, {FIXED: None}, "Pod"), (EXPOSE_80, {FIXED: "true"}, "StatefulSet")],
+    ("before", "change", "becomes"),
+    [(FIXED_80, {FIXED: None}, False), (EXPOSE_80, {FIXED: "true"}, True)],
     ids=["no-longer-fixed", "fixed-from-now-on"],
 )
 def test_pod_that_changes_whether_it_is_fixed_keeps_its_ports_while_it_lives(
-    busy: Cluster, before: dict[str, str], change: dict[str, str | None], owner: str
+    busy: Cluster, before: dict[str, str], change: dict[str, str | None], *, becomes: bool
 ) -> None:
     world = busy.world
     had = expose(world, before)
     world.annotate(pod_of(world), change)
-    wait_until(lambda: owner_kind(world) == owner, 10, f"the PodDNAT to be the {owner}'s")
+
+    def is_done() -> bool:
+        fixed = (bool(recorded_owner(world)), has_second_owner(world)) == (becomes, becomes)
+        return fixed and reason(world) == "Ready"
+
+    wait_until(is_done, 10, "the PodDNAT to outlive its pod, or not")
     wait_ready(world, "arena-0")
     assert outside(world) == had
 
@@ -433,13 +517,14 @@ def test_pod_whose_name_is_retained_for_an_owner_that_still_wants_it_is_told_wha
     assert "is kept for StatefulSet arena (release strategy Follow)" in pod_report(world, "arena-0")[STATUS]
 
 
-def test_pod_is_told_by_which_quota_its_poddnat_is_refused(world: World) -> None:
-    make_owner(world, FIXED_80)
+def test_successor_is_told_why_the_api_server_does_not_let_it_have_its_ports(world: World) -> None:
+    owner = make_owner(world, FIXED_80)
     pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
-    text = 'poddnats.alibabacloud.com "arena-0" is forbidden: exceeded quota: few'
+    claim_to_be_fixed(world, "arena-0", 512, owner=f"apps/v1 StatefulSet arena {owner['metadata']['uid']}")
+    text = 'poddnats.alibabacloud.com "arena-0" is forbidden: a policy does not like it'
     refusal = KubeError(text)
     refusal.__cause__ = ApiException(status=403)
-    with patch.object(KubeClient, "create_poddnat", side_effect=refusal):
+    with patch.object(KubeClient, "patch_poddnat", side_effect=refusal):
         reported = world.refusal(pod)
     assert reported.startswith(
         f"ApiServerRefused: The API server refuses what poddnat has to do for this pod ({text}); "
@@ -548,7 +633,7 @@ def test_failover_while_a_fixed_pod_is_away_keeps_its_ports_and_the_time_of_its_
 @pytest.mark.parametrize("done", [True, False], ids=["done", "not-done"])
 def test_fixed_pods_ports_survive_calls_to_the_api_server_that_have_no_answer(busy: Cluster, *, done: bool) -> None:
     world, connection = busy.world, busy.world.connection
-    connection.lose("POST", done=done)
+    connection.lose("PATCH", done=done)
     before = expose(world)
     assert connection.lost_all
     connection.lose("PATCH", done=done)
@@ -593,22 +678,12 @@ def test_poddnat_of_a_fixed_pod_that_is_edited_by_hand_is_repaired_at_once(busy:
     wait_until(is_right, 10, "the PodDNAT to be put right")
 
 
-@pytest.mark.parametrize(
-    ("reason", "ready", "seconds"), [("Updating", "False", 1), ("QuotaExceeded", "False", 10), ("Ready", "True", 60)]
-)
-def test_fixed_pod_is_asked_about_again_soon_while_its_poddnat_is_not_ready(
-    busy: Cluster, reason: str, ready: str, seconds: float
-) -> None:
+def test_fixed_pod_at_rest_is_asked_about_only_when_something_changes(busy: Cluster) -> None:
     expose(busy.world)
     busy.standin.wait_idle(horizon=30)
-    poddnat = busy.world.poddnat("arena-0") or {}
-    pods = busy.world.service.pod_reconciler
-    (reported,) = poddnat["status"]["conditions"]
-    poddnat["status"]["conditions"] = [{**reported, "status": ready, "reason": reason}]
-    busy.world.service.poddnats._apply("MODIFIED", poddnat)
-    answered = pods.sync(pod_of(busy.world), None)
+    answered = busy.world.service.pod_reconciler.sync(pod_of(busy.world), busy.world.poddnat("arena-0"))
     assert isinstance(answered, PodAnswer)
-    assert answered.resync_after == seconds
+    assert (answered.resync_after, answered.annotations) == (0.0, {})
 
 
 def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
@@ -624,11 +699,13 @@ def test_settled_fixed_pod_causes_no_write(busy: Cluster) -> None:
 # Written by hand: what a PodDNAT claims of itself permits nothing
 
 
-def claim_to_be_fixed(world: World, name: str, *ports: int, strategy: str = "Never") -> Json:
+def claim_to_be_fixed(
+    world: World, name: str, *ports: int, strategy: str = "Never", owner: str = "apps/v1 StatefulSet arena 1"
+) -> Json:
     """Write a PodDNAT that retains ports for a pod that has never been."""
     mapping = [{"externalPort": str(port), "internalPort": str(port)} for port in ports]
     poddnat = world.make_poddnat({"tableId": GATEWAY, "externalIP": EIP, "portMapping": mapping}, name=name)
-    claims = {"owner": "apps/v1 StatefulSet arena 1", "release-strategy": strategy}
+    claims = {"owner": owner, "release-strategy": strategy}
     patch = {"metadata": {"annotations": {f"poddnat.alibabacloud.com/{key}": value for key, value in claims.items()}}}
     world.api.patch(world.poddnats, name, patch, "default")
     return world.poddnat(name) or poddnat
@@ -707,8 +784,7 @@ def test_condition_of_the_readiness_gate_is_set_beside_the_others(busy: Cluster)
 def test_pod_whose_absence_cannot_be_written_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     add_pods(world.api, make_owner(world, FIXED_80), 1)
     for name, ip in (("arena-0", POD_IP), ("arena-1", ADDRESSES[-1])):
-        pod = world.set_pod_status(world.api.get(world.api.resource(*PODS), name, "default"), "Running", ip)
-        wait_until(lambda pod=pod, name=name: world.sync_pod(pod) and world.poddnat(name), 5, "its PodDNAT")  # type: ignore[misc]
+        world.expose(world.set_pod_status(world.api.get(world.api.resource(*PODS), name, "default"), "Running", ip))
     suspend = RetainedPodDNATs.suspend
 
     def suspend_others(retained: RetainedPodDNATs, poddnat: Json) -> None:

@@ -178,9 +178,12 @@ class World:
         pods = self.api.resource("v1", "pods")
         return self.api.patch(pods, name_of(pod), {"metadata": {"annotations": annotations}}, namespace_of(pod))
 
-    def make_poddnat(self, spec: Json, *, owner: Json | None = None, name: str = "web-1") -> Json:
+    def make_poddnat(
+        self, spec: Json, *, owner: Json | None = None, name: str = "web-1", record: Json | None = None
+    ) -> Json:
         """Create a PodDNAT, as Metacontroller does for a pod, or as anybody may do by hand who knows the mark."""
-        metadata: Json = {"name": name, "namespace": "default", "annotations": {DECORATOR: "pod-dnat"}}
+        annotations = {**(record or {}), DECORATOR: "pod-dnat"}
+        metadata: Json = {"name": name, "namespace": "default", "annotations": annotations}
         if owner is not None:
             metadata["ownerReferences"] = [owner_reference(owner)]
         poddnat = {"apiVersion": "alibabacloud.com/v1", "kind": "PodDNAT", "metadata": metadata, "spec": spec}
@@ -285,7 +288,9 @@ class World:
 
     def expose(self, pod: Json) -> Json:
         """Do all that Metacontroller does for a pod until its PodDNAT is Ready; return the PodDNAT."""
-        poddnat = self.make_poddnat(self.attachment(pod)["spec"], owner=pod, name=name_of(pod))
+        attachment = self.attachment(pod)
+        record = attachment["metadata"].get("annotations")
+        poddnat = self.make_poddnat(attachment["spec"], owner=pod, name=name_of(pod), record=record)
         status = answer(lambda: self.sync_poddnat(poddnat))["status"]
         assert status["conditions"][0]["reason"] == "Ready"
         return self.set_status(poddnat, status)
@@ -430,12 +435,16 @@ class Cluster:
 
 
 @contextmanager
-def cluster(world: World, *, patient: bool = False, addresses: Iterable[str] = ADDRESSES) -> Iterator[Cluster]:
+def cluster(
+    world: World, *, patient: bool = False, addresses: Iterable[str] = ADDRESSES, deleted: str = ""
+) -> Iterator[Cluster]:
     """Run the rest of a cluster around a world, with the shipped controllers; pods get these addresses, in order.
 
-    Unless it is `patient`, hooks are asked again after a moment where they want that after a second.
+    Unless it is `patient`, hooks are asked again after a moment where they want that after a second. `deleted` names a
+    controller that somebody has deleted.
     """
-    controllers = list(yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8")))
+    shipped = yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8"))
+    controllers = [controller for controller in shipped if controller["metadata"]["name"] != deleted]
     app = world.client.application
     if not patient:
         app.after_request(_at_once)

@@ -104,7 +104,7 @@ def test_ports_are_counted_by_namespace_and_those_retained_for_absent_pods_apart
     owner = Owner("apps/v1", "StatefulSet", "arena", "uid-of-arena")
     away = fixed.Fixed(owner, release_strategy.parse("Never"), "arena-0", "", "2026-11-26T00:00:00Z")
     spec = parse_spec({**poddnat["spec"], "portMapping": [{"externalPort": "700", "internalPort": "80"}]})
-    world.api.create(world.poddnats, fixed.new_poddnat("default", away, spec))
+    world.api.create(world.poddnats, fixed.attachment("default", "arena-0", spec, away))
     wait_for(world, 1, "poddnat_namespace_ports", namespace="default", state="kept")
     assert metric(world, "poddnat_namespace_ports", namespace="default", state="used") == 4
 
