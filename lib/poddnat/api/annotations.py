@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from poddnat.api import port_list
 from poddnat.api import release_strategy as release
+from poddnat.api.poddnat import RESYNC_TRIGGERED_AT
 from poddnat.model import ExposedPort, Exposure, Transport, WorkingPort
 
 POD_DNAT = "k8s.aliyun.com/pod-dnat"
@@ -27,7 +28,7 @@ READY = "Ready"
 
 _REQUESTS = (POD_DNAT, EXPOSE_PORT, EXPOSE_PROTOCOL, FIXED, RELEASE_STRATEGY, PREFER_OWN_PORTS)
 _OURS = "poddnat.alibabacloud.com/"
-_KNOWN = frozenset((*_REQUESTS, STATUS, RESULT, f"{_OURS}ready"))
+_KNOWN = frozenset((*_REQUESTS, STATUS, RESULT, RESYNC_TRIGGERED_AT, f"{_OURS}ready"))
 """The last one belongs in a readiness gate, but who has it here as well means nothing else."""
 _LONGEST_KEY = 100
 _MOST_ODDITIES = 5

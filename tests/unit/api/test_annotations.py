@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from poddnat.api import FIXED, POD_DNAT, AnnotationError
+from poddnat.api import FIXED, POD_DNAT, RESYNC_TRIGGERED_AT, AnnotationError
 from poddnat.api.annotations import EXPOSE_PORT, EXPOSE_PROTOCOL, format_result, format_status, oddities, parse
 from poddnat.model import ExposedPort, Exposure, Ports, Transport
 from tests.unit.samples import items, working
@@ -252,3 +252,7 @@ def test_annotation_of_ack_with_our_domain_is_reported_with_the_right_one() -> N
 )
 def test_annotations_that_have_their_effect_are_not_odd(found: dict[str, str]) -> None:
     assert oddities(found) == ()
+
+
+def test_annotation_by_which_the_server_itself_has_a_pod_synced_is_no_mistake() -> None:
+    assert oddities({POD_DNAT: "true", RESYNC_TRIGGERED_AT: "2026-11-26T12:00:00Z"}) == ()
