@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,4 @@ print(*sys.modules)
     loaded = ran.stdout.split()
     assert "kubernetes.client.api.core_v1_api" not in loaded
     assert len([module for module in loaded if module.startswith("kubernetes.client.models.")]) < 40
+    assert not [module for module in loaded if re.match(r"alibabacloud_(vpc|ecs)\d+\.models\.", module)]

@@ -1,4 +1,4 @@
-"""The calls of the cloud's OpenAPI that the RAM policy allows: the only module that knows Alibaba Cloud's SDK.
+"""The calls of the cloud's OpenAPI that the RAM policy allows: only here and in ``sdk`` is Alibaba Cloud's SDK known.
 
 Methods are named after the API's actions. Each makes one write, or reads one page or all; none retries, waits or keeps
 anything. Whatever goes wrong comes out as a ``CloudError`` that says what to do about it. The actions are those of the
@@ -12,12 +12,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from alibabacloud_credentials.client import Client as CredentialClient
-from alibabacloud_ecs20140526 import models as ecs_models
-from alibabacloud_ecs20140526.client import Client as EcsClient
 from alibabacloud_tea_openapi.exceptions import AlibabaCloudException
 from alibabacloud_tea_openapi.utils_models import Config
-from alibabacloud_vpc20160428 import models as vpc_models
-from alibabacloud_vpc20160428.client import Client as VpcClient
 from darabonba.runtime import RuntimeOptions
 from Tea.exceptions import TeaException
 
@@ -38,6 +34,7 @@ from poddnat.cloud.responses import (
     route_tables,
     rows_of,
 )
+from poddnat.cloud.sdk import EcsClient, VpcClient, ecs_models, vpc_models
 from poddnat.config import Values
 from poddnat.error_texts import why_no_answer, why_no_credentials
 from poddnat.model import Address, ForwardRule
@@ -228,9 +225,7 @@ class CloudClient:
             if not token or not interfaces:
                 return found
 
-    def _network_interfaces(
-        self, request: ecs_models.DescribeNetworkInterfacesRequest
-    ) -> tuple[list[NetworkInterface], str | None]:
+    def _network_interfaces(self, request: object) -> tuple[list[NetworkInterface], str | None]:
         """Read one page, and the token of the next one; none: there is none."""
         call = self._ecs.describe_network_interfaces_with_options
         answer = self._call("DescribeNetworkInterfaces", call, request)
