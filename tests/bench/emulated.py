@@ -84,6 +84,10 @@ def eip_of(gateway: int) -> str:
     return f"203.0.113.{gateway + 1}"
 
 
+def gateway_of(rule: ForwardRule) -> int:
+    return int(rule.external_ip.rpartition(".")[2]) - 1
+
+
 def gateway_ids(gateways: int) -> tuple[str, ...]:
     return tuple(f"ngw-bench{number}" for number in range(gateways))
 
@@ -132,12 +136,14 @@ def emulated_cloud(
     at_once: int = 1,
     settle: float,
     jitter: float = JITTER,
-    entries: Sequence[ForwardRule] = (),
-    names: Sequence[str] = (),
+    entries: Sequence[tuple[ForwardRule, str]] = (),
     rate_limit: Mapping[str, Any] | None = None,
 ) -> Iterator[EmulatedCloud]:
-    mine = [_entry(rule, name) for rule, name in zip(entries, names, strict=True)]
-    world = account(gateways, at_once=at_once, settle=settle, jitter=jitter, entries={0: mine})
+    """Run it; ``entries`` are there from the start, each with its name, on the gateway whose address they use."""
+    mine: dict[int, list[dict[str, str]]] = {}
+    for rule, name in entries:
+        mine.setdefault(gateway_of(rule), []).append(_entry(rule, name))
+    world = account(gateways, at_once=at_once, settle=settle, jitter=jitter, entries=mine)
     if rate_limit is not None:
         world["rate_limit"] = dict(rate_limit)
     port = free_port()

@@ -47,6 +47,8 @@ class Outcome:
 class Everybody:
     """Says that all PodDNATs exist."""
 
+    has_synced = True
+
     def is_alive(self, _uid: str) -> bool:
         return True
 
@@ -97,11 +99,10 @@ def rate_limited(*, calls: int, seconds: float, windows: int) -> tuple[float, fl
 def at_rest(*, mappings: int, seconds: float) -> tuple[int, float]:
     """Watch a settled gateway whose table is always due to be read again: writes, and calls that read it a minute."""
     stub = EmulatedCloud("", ("ngw-bench0",))
-    rules = [stub.rule(0, number) for number in range(mappings)]
-    names = [_desired(stub, 0, number)[0].name for number in range(mappings)]
+    entries = [(stub.rule(0, number), _desired(stub, 0, number)[0].name) for number in range(mappings)]
     with (
         patch("poddnat.gateway.reconciler.poller.REFRESH", 0.0),
-        emulated_cloud(settle=SETTLE, entries=rules, names=names) as emulated,
+        emulated_cloud(settle=SETTLE, entries=entries) as emulated,
         _drivers(cloud := CloudClient(emulated.values)) as drivers,
     ):
         del cloud

@@ -22,66 +22,75 @@ import yaml
 
 from metacontroller_standin.kubeconfig import kubeconfig
 from metacontroller_standin.memory_api import MemoryApi
-from poddnat.api import ATTACHED_BY, POD_DNAT, Condition, PodDNAT, manifest, status
+from poddnat.api import ATTACHED_BY, POD_DNAT, Condition, PodDNAT, desired_by, manifest, status
 from poddnat.api.annotations import EXPOSE_PORT, READY, RESULT, STATUS, format_result
 from poddnat.files import MANIFESTS, ROOT
 from poddnat.gateway import Ownership
-from poddnat.model import PortMapping, Transport, WorkingPort
-from tests.bench.emulated import CLUSTER, EmulatedCloud, emulated_cloud, free_port
+from poddnat.model import ForwardRule, PortMapping, Transport, WorkingPort
+from tests.bench.emulated import CLUSTER, ZONE, EmulatedCloud, emulated_cloud, free_port, gateway_ids
 
 RECORDINGS = ROOT / "tests" / "recordings"
-_CONNECTIONS = 5
+_MOST_CALLED = 5000
+"""Of how many PodDNATs the hooks are called."""
 _LAST_APPLIED = "metacontroller.k8s.io/last-applied-configuration"
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class HookFigures:
-    """Milliseconds for each hook at rest and under a slow cloud; seconds to readiness; MiB resident."""
+    """Milliseconds for each hook at rest and under a slow cloud; seconds to readiness; MiB."""
 
     pod_ms: list[float]
     poddnat_ms: list[float]
     slow_cloud_ms: list[float]
+    cpu_ms: float
+    """Of the server, for each call at rest."""
     start_seconds: float
     rss_mb: float
+    peak_mb: float
     writes_at_rest: int
 
 
-def measure(poddnats: int) -> HookFigures:
+def measure(poddnats: int, *, gateways: int = 1, at_once: int = 5) -> HookFigures:
     """Run ``poddnat serve`` with so many PodDNATs, all settled, and call its hooks as Metacontroller would."""
-    rules = []
     with MemoryApi() as memory:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
-        stub = EmulatedCloud("", ("ngw-bench0",))
-        objects = [create(memory, stub, number) for number in range(poddnats)]
-        rules = [stub.rule(0, number) for number in range(poddnats)]
-        names = [Ownership(CLUSTER).name_of(poddnat["metadata"]["uid"]) for _, poddnat in objects]
-        with emulated_cloud(settle=0.1, entries=rules, names=names) as emulated:
+        objects = [create(memory, number, gateways) for number in range(poddnats)]
+        with emulated_cloud(gateways=gateways, settle=0.1, entries=entries_of(objects)) as emulated:
             started_at = time.monotonic()
             with server(memory.url, emulated) as (url, pid):
                 settle(url, objects[-1][1])
                 start_seconds = time.monotonic() - started_at
-                pods = [_pod_request(pod, poddnat) for pod, poddnat in objects]
-                parents = [_poddnat_request(poddnat) for _, poddnat in objects]
+                called = objects[:: max(1, poddnats // _MOST_CALLED)]
+                for _, poddnat in called[:gateways]:
+                    settle(url, poddnat)
+                pods = [_pod_request(pod, poddnat) for pod, poddnat in called]
+                parents = [_poddnat_request(poddnat) for _, poddnat in called]
                 emulated.reset_calls()
-                pod_ms = _times(url, "/pod/sync", pods)
-                poddnat_ms = _times(url, "/poddnat/sync", parents)
+                used = cpu_seconds(pid)
+                pod_ms = _times(url, "/pod/sync", pods, at_once)
+                poddnat_ms = _times(url, "/poddnat/sync", parents, at_once)
+                used = cpu_seconds(pid) - used
                 counts = emulated.calls()
                 emulated.lay_fault({"kind": "delay", "action": "*", "seconds": 30, "times": None})
-                new = [_pod_request(_new_pod(pod, number), None) for number, (pod, _) in enumerate(objects[:1000])]
-                slow_ms = _times(url, "/pod/sync", new) + _times(url, "/poddnat/sync", parents[:1000])
-                rss = resident_mb(Path(f"/proc/{pid}/statm"))
+                new = [_pod_request(_new_pod(pod, number), None) for number, (pod, _) in enumerate(called[:1000])]
+                slow_ms = _times(url, "/pod/sync", new, at_once)
+                slow_ms += _times(url, "/poddnat/sync", parents[:1000], at_once)
+                rss, peak = resident_mb(Path(f"/proc/{pid}/statm")), peak_mb(pid)
     writes = sum(n for (action, _), n in counts.items() if not action.startswith("Describe"))
-    return HookFigures(pod_ms, poddnat_ms, slow_ms, start_seconds, rss, writes)
+    cpu_ms = used * 1000 / (len(pods) + len(parents))
+    return HookFigures(pod_ms, poddnat_ms, slow_ms, cpu_ms, start_seconds, rss, peak, writes)
 
 
 def percentile(times: list[float], share: int) -> float:
     return statistics.quantiles(times, n=100)[share - 1]
 
 
-def create(memory: MemoryApi, stub: EmulatedCloud, number: int) -> tuple[Json, Json]:
-    """Put a pod and its settled PodDNAT in place."""
-    rule = stub.rule(0, number)
+def create(memory: MemoryApi, number: int, gateways: int = 1) -> tuple[Json, Json]:
+    """Put a pod and its settled PodDNAT in place, on one gateway after the other."""
+    stub = EmulatedCloud("", gateway_ids(gateways))
+    gateway = number % gateways
+    rule = stub.rule(gateway, number // gateways)
     mapping = PortMapping(rule.external_ports, rule.internal_ports, Transport.TCP)
     working = [WorkingPort(rule.external_ip, rule.internal_ip, mapping, (f"fwd-{number}",))]
     name = f"pod-{number}"
@@ -93,7 +102,8 @@ def create(memory: MemoryApi, stub: EmulatedCloud, number: int) -> tuple[Json, J
     }
     pod["status"] = {"phase": "Running", "podIP": rule.internal_ip}
     memory.add("v1", "pods", pod)
-    asked = PodDNAT("ngw-bench0", rule.external_ip, rule.internal_ip, (mapping,), "eni-0", "vsw-0", "cn-hangzhou-j")
+    where = (f"eni-{gateway}", f"vsw-{gateway}", ZONE)
+    asked = PodDNAT(stub.gateway_ids[gateway], rule.external_ip, rule.internal_ip, (mapping,), *where)
     poddnat = manifest("default", name, asked)
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
     poddnat["metadata"] |= {
@@ -107,6 +117,13 @@ def create(memory: MemoryApi, stub: EmulatedCloud, number: int) -> tuple[Json, J
     ready = Condition(ready=True, reason="Ready", message=f"1 forward entry works on {rule.external_ip}.")
     poddnat["status"] = status({}, working, ready, "2026-01-01T00:00:00Z") | {"observedGeneration": 1}
     return pod, memory.add("alibabacloud.com/v1", "poddnats", poddnat)
+
+
+def entries_of(objects: Iterable[tuple[Json, Json]]) -> list[tuple[ForwardRule, str]]:
+    """Give the forward entries of pods and PodDNATs that were put in place, each with its name."""
+    ownership = Ownership(CLUSTER)
+    asked = [(desired_by(poddnat), ownership.name_of(poddnat["metadata"]["uid"])) for _, poddnat in objects]
+    return [(rule, name) for desired, name in asked if desired is not None for rule in desired.rules]
 
 
 def recorded_pod() -> Json:
@@ -149,9 +166,9 @@ def settle(url: str, poddnat: Json) -> None:
     raise TimeoutError("the hook server did not become ready")
 
 
-def _times(url: str, path: str, bodies: Iterable[bytes]) -> list[float]:
+def _times(url: str, path: str, bodies: list[bytes], at_once: int) -> list[float]:
     """Send requests over a few lasting connections, as Metacontroller's workers do; milliseconds each."""
-    lanes = [list(bodies)] if _CONNECTIONS == 1 else _deal(list(bodies))
+    lanes = [bodies[start::at_once] for start in range(at_once)]
 
     def lane(mine: list[bytes]) -> list[float]:
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
@@ -166,10 +183,6 @@ def _times(url: str, path: str, bodies: Iterable[bytes]) -> list[float]:
 
     with ThreadPoolExecutor(len(lanes)) as workers:
         return [ms for times in workers.map(lane, lanes) for ms in times]
-
-
-def _deal(bodies: list[bytes]) -> list[list[bytes]]:
-    return [bodies[start::_CONNECTIONS] for start in range(_CONNECTIONS)]
 
 
 def _pod_request(pod: Json, poddnat: Json | None) -> bytes:
@@ -199,3 +212,15 @@ def resident_mb(statm: Path) -> float:
     """Read how much memory a process has, from its file ``/proc/…/statm``."""
     pages = int(statm.read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def peak_mb(pid: int) -> float:
+    """Read the most memory that a process has held so far."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Read how much processor time a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

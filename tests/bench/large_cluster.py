@@ -21,9 +21,8 @@ from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.waiting import wait_until
 from poddnat.api import Fixed, Owner, ReleaseStrategy
 from poddnat.files import MANIFESTS
-from poddnat.gateway import Ownership
 from tests.bench import hook_calls
-from tests.bench.emulated import CLUSTER, EmulatedCloud, emulated_cloud
+from tests.bench.emulated import emulated_cloud
 
 PODS, ASKING, FIXED = 100_000, 500, 50
 """With more entries each start takes minutes: a table that nobody waits for is read at the read budget's pace."""
@@ -40,15 +39,13 @@ def measure(pods: int = PODS, asking: int = ASKING, fixed: int = FIXED) -> dict[
     """Run it with so many pods, of which so many ask for ports, and so many of these are fixed."""
     with MemoryApi() as memory, ExitStack() as stack:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
-        stub = EmulatedCloud("", ("ngw-bench0",))
-        objects = [hook_calls.create(memory, stub, number) for number in range(asking)]
+        objects = [hook_calls.create(memory, number) for number in range(asking)]
         for pod, poddnat in itertools.islice(objects, fixed):
             _fix(pod, poddnat)
         for number in range(pods - asking):
             memory.add("v1", "pods", _other_pod(number))
-        names = [Ownership(CLUSTER).name_of(poddnat["metadata"]["uid"]) for _, poddnat in objects]
-        rules = [stub.rule(0, number) for number in range(asking)]
-        emulated = stack.enter_context(emulated_cloud(settle=0.1, entries=rules, names=names))
+        entries = hook_calls.entries_of(objects)
+        emulated = stack.enter_context(emulated_cloud(settle=0.1, entries=entries))
         lease = ("--lease", "default/poddnat", "--lease-seconds", "15")
         with ExitStack() as life:
             url, _ = life.enter_context(hook_calls.server(memory.url, emulated, *lease))
@@ -57,16 +54,16 @@ def measure(pods: int = PODS, asking: int = ASKING, fixed: int = FIXED) -> dict[
             url, pid = stack.enter_context(hook_calls.server(memory.url, emulated, *lease))
             limit(pid)
             _wait_at_rest(pid)
-            peaks = {"start": _peak_mb(pid)}
+            peaks = {"start": hook_calls.peak_mb(pid)}
             killed_at = time.monotonic()
         hook_calls.settle(url, objects[-1][1])
         takeover_seconds = time.monotonic() - killed_at
         _wait_at_rest(pid)
-        peaks["takeover"] = _peak_mb(pid)
+        peaks["takeover"] = hook_calls.peak_mb(pid)
         memory.break_connections()
         time.sleep(1)
         _wait_at_rest(pid)
-        peaks["relist"] = _peak_mb(pid)
+        peaks["relist"] = hook_calls.peak_mb(pid)
         hook_calls.settle(url, objects[-1][1])
     figures = {f"large_cluster_{when}_peak_mb": peak for when, peak in peaks.items()}
     return figures | {"large_cluster_takeover_seconds": takeover_seconds}
@@ -133,25 +130,15 @@ def _other_pod(number: int) -> Json:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
 
 
-def _peak_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
 def _wait_at_rest(pid: int) -> None:
     """Wait until a process has used next to no processor time for some seconds."""
-    used = [_cpu_seconds(pid)]
+    used = [hook_calls.cpu_seconds(pid)]
 
     def rests() -> bool:
-        used.append(_cpu_seconds(pid))
+        used.append(hook_calls.cpu_seconds(pid))
         return len(used) > 6 and used[-1] - used[-6] < 0.3
 
     wait_until(rests, 180, "the server to be at rest", interval=0.5)
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

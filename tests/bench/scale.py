@@ -40,6 +40,7 @@ from poddnat.api import POD_DNAT
 from poddnat.api.annotations import EXPOSE_PORT, READY, STATUS
 from tests.bench.emulated import EmulatedCloud, emulated_cloud, free_port
 from tests.bench.gateways import SETTLE
+from tests.bench.hook_calls import peak_mb
 from tests.e2e import world
 from tests.e2e.audit_log import SERVER, Request
 from tests.e2e.controlplane import ControlPlane
@@ -93,8 +94,7 @@ class Stage:
 
     def memory_mb(self, program: str) -> float:
         """Tell the most memory that a program has held so far."""
-        status = Path(f"/proc/{self.controlplane.programs[program].process.pid}/status").read_text(encoding="ascii")
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        return peak_mb(self.controlplane.programs[program].process.pid)
 
 
 def measure(stage: Stage, pods: int, rest_seconds: float = _REST_SECONDS) -> dict[str, float]:

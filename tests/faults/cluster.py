@@ -74,6 +74,10 @@ class SmallCluster(KubeClient):
         self._ask_nothing_away()
         return copied(list(self.dnats.values())), self._dnat_log.version
 
+    def poddnat_uids(self) -> set[str]:
+        self._ask_nothing_away()
+        return {dnat["metadata"]["uid"] for dnat in self.dnats.values()}
+
     def patch_poddnat(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:  # noqa: ARG002
         self._ask_nothing_away()
         dnat = self.dnats.get(name)

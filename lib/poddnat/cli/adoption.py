@@ -264,6 +264,8 @@ class Adoption:
 class _AllAlive:
     """No PodDNAT is taken for gone: nothing but what was decided is deleted."""
 
+    has_synced = True
+
     def is_alive(self, uid: str) -> bool:  # noqa: ARG002
         return True
 

@@ -211,6 +211,8 @@ class _LeftoverDeletion:
 class _ListedPodDNATs:
     """Which PodDNATs exist: listed anew each time, since commands have no informer."""
 
+    has_synced = True
+
     def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
         self._alive = self._list()
@@ -228,4 +230,4 @@ class _ListedPodDNATs:
         return set(uids) - self._alive
 
     def _list(self) -> set[str]:
-        return {item["metadata"]["uid"] for item in self._kube.poddnats()[0]}
+        return self._kube.poddnat_uids()

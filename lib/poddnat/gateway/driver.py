@@ -359,7 +359,7 @@ class GatewayDriver:
 
     def _after_listing(self) -> None:
         """Tell what the table shows, and collect the entries of PodDNATs that are gone. Nobody waits for this."""
-        self._release(self._collector.listed())
+        self._release(self._collector.listed(self._clock()))
         with self._wake:
             foreign = [entry for entry in self._reconciler.table if not self._collector.is_ours(entry)]
         if foreign != self._foreign:

@@ -62,19 +62,27 @@ class GarbageCollector:
         """Take out those that went, once they have been counted for long enough; until then none."""
         if self.due_at > now:
             return {}
+        if not self._liveness.has_synced:
+            self.due_at = now + GONE_GATHER
+            return {}
         gone, self._gone, self.due_at = self._gone, {}, math.inf
-        return gone
+        return {uid: own for uid, own in gone.items() if not self._liveness.is_alive(uid)}
 
     def is_ours(self, entry: ForwardEntry) -> bool:
         """Whether an entry is this cluster's; what is left to an operator may be another's, and has its port."""
         owner = self._ownership.owner_in(entry.name)
         return owner is not None and owner not in self._guard.held
 
-    def listed(self) -> list[OwnEntries]:
+    def listed(self, now: float) -> list[OwnEntries]:
         """Take over that the whole table was listed, and tell what may be deleted of what nobody claims."""
         with self._lock:
             unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in self._reconciler.unclaimed()}
             self._guard.seen(self._owners())
+            if not self._liveness.has_synced:
+                for own in unclaimed.values():
+                    self.gone(own, now)
+                self._lock.notify()
+                return []
         return self.collect(unclaimed)
 
     def collect(self, left: Mapping[str, OwnEntries]) -> list[OwnEntries]:

@@ -9,6 +9,10 @@ from poddnat.model import ForwardEntry
 class Liveness(Protocol):
     """Who tells which PodDNATs exist."""
 
+    @property
+    def has_synced(self) -> bool:
+        """Whether it is known which exist: until then, nearly all seem not to."""
+
     def is_alive(self, uid: str) -> bool:
         """Whether a PodDNAT exists, as far as is known; answers at once."""
 

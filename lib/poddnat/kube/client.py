@@ -111,6 +111,20 @@ class KubeClient:
             )
         return items, version
 
+    def poddnat_uids(self) -> set[str]:
+        """List the uids of all PodDNATs.
+
+        Raises:
+            KubeError: the API server did not answer, or refused.
+        """
+        uids = set[str]()
+        call, accepted = self._custom.list_cluster_custom_object, {"Accept": _METADATA_OF_LIST}
+        with _crd_named():
+            self._list(
+                call, GROUP, _VERSION, PLURAL, on_item=lambda item: uids.add(item["metadata"]["uid"]), _headers=accepted
+            )
+        return uids
+
     def list_pods(self, on_pod: Callable[[Manifest], None]) -> str:
         """List the metadata of all pods, one page after the other: a cluster's pods are more than memory should hold.
 

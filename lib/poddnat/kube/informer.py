@@ -175,11 +175,10 @@ class PodDNATInformer(Informer):
     def gone_of(self, uids: Collection[str]) -> set[str]:
         """Find which of these PodDNATs surely don't exist: the API server is asked."""
         try:
-            items, _ = self._kube.poddnats()
+            return set(uids) - self._kube.poddnat_uids()
         except KubeError as error:
             log.warning("listing PodDNATs: %s", error)
             return set()
-        return set(uids) - {item["metadata"]["uid"] for item in items}
 
     def get(self, namespace: str, name: str) -> Manifest | None:
         """Find a PodDNAT by its name, as last seen."""
