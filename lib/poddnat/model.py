@@ -150,7 +150,7 @@ class EntryStatus(StrEnum):
         return cls.MODIFYING
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ForwardEntry:
     """One row of a gateway's forward table, as last seen."""
 

@@ -95,8 +95,10 @@ def create(memory: MemoryApi, number: int, gateways: int = 1) -> tuple[Json, Jso
     working = [WorkingPort(rule.external_ip, rule.internal_ip, mapping, (f"fwd-{number}",))]
     name = f"pod-{number}"
     pod = recorded_pod()
+    made_at = f"2026-11-23T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z"
     pod["metadata"] |= {
         "name": name,
+        "creationTimestamp": made_at,
         "uid": str(uuid.uuid4()),
         "annotations": {POD_DNAT: "", EXPOSE_PORT: "80", STATUS: READY, RESULT: format_result(working)},
     }
@@ -115,7 +117,7 @@ def create(memory: MemoryApi, number: int, gateways: int = 1) -> tuple[Json, Jso
         "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
     }
     ready = Condition(ready=True, reason="Ready", message=f"1 forward entry works on {rule.external_ip}.")
-    poddnat["status"] = status({}, working, ready, "2026-01-01T00:00:00Z") | {"observedGeneration": 1}
+    poddnat["status"] = status({}, working, ready, made_at) | {"observedGeneration": 1}
     return pod, memory.add("alibabacloud.com/v1", "poddnats", poddnat)
 
 

@@ -15,7 +15,12 @@ from jsonschema import Draft202012Validator
 
 from poddnat.files import SCHEMAS
 
-Read = Callable[[Any], Any]
+_Texts = dict[str, str]
+"""Texts of one object, each by itself, so that equal ones are one."""
+
+Copy = Callable[[Any, _Texts], Any]
+
+_PARTS = ("metadata", "spec", "status")
 
 _METADATA = (
     "namespace",
@@ -35,6 +40,21 @@ _LAST_APPLIED = frozenset(
 )
 """Annotations that hold the whole object once more, for those who apply it."""
 
+_ITS_OWN = frozenset(
+    {
+        "uid",
+        "name",
+        "resourceVersion",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "internalIP",
+        "ports",
+        "forwardEntryId",
+        "lastTransitionTime",
+    }
+)
+"""Fields whose text hardly any other PodDNAT has: to have these looked up takes as much memory as they do."""
+
 _TYPES = {"string": str, "integer": int, "object": dict, "array": list}
 
 
@@ -50,30 +70,43 @@ def without_nulls(value: Any) -> Any:
 def poddnat_as_read(served: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a PodDNAT without nulls, and of it only those fields that are read and, in spec and status, have their type.
 
-    Very many are kept, so equal texts of all of them are one.
+    Very many are kept, so equal texts are one: of all of them, or within one where others hardly have the same.
     """
-    kept = {key: without_nulls(part) for key, part in served.items() if key not in ("metadata", "spec", "status")}
+    own: _Texts = {}
+    read = _copied({key: part for key, part in served.items() if key not in _PARTS}, own)
     if isinstance(served.get("metadata"), dict):
-        kept["metadata"] = _metadata(served["metadata"])
-    parts = {key: reader(served[key]) for key, reader in _poddnat().items() if isinstance(served.get(key), dict)}
-    read: dict[str, Any] = _interned({**{key: part for key, part in kept.items() if part is not None}, **parts})
-    return read
+        read["metadata"] = _metadata(served["metadata"], own)
+    return read | {key: copy(served[key], own) for key, copy in _poddnat().items() if isinstance(served.get(key), dict)}
 
 
-def _metadata(served: Mapping[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = without_nulls({key: served[key] for key in _METADATA if key in served})
+def _metadata(served: Mapping[str, Any], own: _Texts) -> dict[str, Any]:
+    kept = {key: served[key] for key in _METADATA if key in served}
     if isinstance(kept.get("annotations"), dict):
         kept["annotations"] = {key: text for key, text in kept["annotations"].items() if key not in _LAST_APPLIED}
-    return kept
+    return _copied(kept, own)
 
 
-def _interned(value: Any) -> Any:
+def _copied(value: Mapping[str, Any], own: _Texts) -> dict[str, Any]:
+    """Copy an object without nulls, with one text for all that are equal."""
+    return {
+        sys.intern(key): (_own_text if key in _ITS_OWN else _copy)(part, own)
+        for key, part in value.items()
+        if part is not None
+    }
+
+
+def _own_text(value: Any, own: _Texts) -> Any:
+    return own.setdefault(value, value) if isinstance(value, str) else _copy(value, own)
+
+
+def _copy(value: Any, own: _Texts) -> Any:
     if isinstance(value, str):
         return sys.intern(value)
     if isinstance(value, dict):
-        return {sys.intern(key): _interned(part) for key, part in value.items()}
+        return _copied(value, own)
     if isinstance(value, list):
-        return [_interned(part) for part in value]
+        # A list that is filled while it grows takes more than one that is copied.
+        return [*[_copy(part, own) for part in value if part is not None]]
     return value
 
 
@@ -90,26 +123,29 @@ def _condition() -> Draft202012Validator:
 
 
 @cache
-def _poddnat() -> dict[str, Read]:
+def _poddnat() -> dict[str, Copy]:
     observed = json.loads((SCHEMAS / "observed.json").read_text(encoding="utf-8"))
     properties = observed["$defs"]["readOfPoddnats"]["properties"]
-    return {part: _reader(properties[part]) for part in ("spec", "status")}
+    return {part: _copier(properties[part]) for part in ("spec", "status")}
 
 
-def _reader(schema: Mapping[str, Any]) -> Read:
+def _copier(schema: Mapping[str, Any]) -> Copy:
     """Make what copies of a value, which has the schema's type, all that does too."""
     if "properties" in schema:
-        fields = {key: (_TYPES[field["type"]], _reader(field)) for key, field in schema["properties"].items()}
+        fields = {
+            sys.intern(key): (_TYPES[field["type"]], _own_text if key in _ITS_OWN else _copier(field))
+            for key, field in schema["properties"].items()
+        }
 
-        def read_object(value: dict[str, Any]) -> dict[str, Any]:
+        def copy_object(value: dict[str, Any], own: _Texts) -> dict[str, Any]:
             return {
-                key: fields[key][1](part)
-                for key, part in value.items()
-                if key in fields and isinstance(part, fields[key][0]) and not isinstance(part, bool)
+                key: copy(value[key], own)
+                for key, (kind, copy) in fields.items()
+                if isinstance(value.get(key), kind) and not isinstance(value[key], bool)
             }
 
-        return read_object
+        return copy_object
     if "items" in schema:
-        kind, read_item = _TYPES[schema["items"]["type"]], _reader(schema["items"])
-        return lambda value: [read_item(part) for part in value if isinstance(part, kind)]
-    return lambda value: value
+        kind, copy_item = _TYPES[schema["items"]["type"]], _copier(schema["items"])
+        return lambda value, own: [*[copy_item(part, own) for part in value if isinstance(part, kind)]]
+    return _copy

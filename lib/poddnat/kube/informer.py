@@ -232,6 +232,7 @@ class PodInformer(Informer):
         self._on_delete = on_delete
         self._on_opt_out = on_opt_out
         self._store: dict[str, Manifest] = {}
+        """What is kept of each one's metadata, by its uid."""
 
     def is_alive(self, uid: str) -> bool:
         """Whether a pod is there and has asked for public ports, as far as is known."""
@@ -241,17 +242,19 @@ class PodInformer(Informer):
     def get(self, uid: str) -> Manifest | None:
         """Find such a pod by its uid, as last seen: what is kept of its metadata, as a manifest."""
         with self._lock:
-            return self._store.get(uid)
+            kept = self._store.get(uid)
+        return None if kept is None else {"metadata": kept}
 
     def has_opted_out(self, uid: str) -> bool:
         """Whether a pod is there that has asked for public ports, or shows some, and asks for them no more."""
-        pod = self.get(uid)
-        return pod is not None and not _asks(pod)
+        with self._lock:
+            kept = self._store.get(uid)
+        return kept is not None and not _asks(kept)
 
     def all(self) -> list[Manifest]:
         """List them, as last seen: what is kept of their metadata, as a manifest."""
         with self._lock:
-            return list(self._store.values())
+            return [{"metadata": kept} for kept in self._store.values()]
 
     def _stored(self) -> list[Manifest]:
         return self.all()
@@ -265,13 +268,12 @@ class PodInformer(Informer):
         kept: Manifest = {key: metadata[key] for key in _KEPT if metadata.get(key)}
         observed = metadata.get("annotations") or {}
         kept["annotations"] = {key: sys.intern(observed[key]) for key in _TELLING if key in observed}
-        pod = {"metadata": kept}
         with self._lock:
             before = self._store.get(uid)
             if before is None and not kept["annotations"]:
                 return
-            self._store[uid] = pod  # Ports last a moment longer than the request for them.
-        has_opted_out = before is not None and _asks(before) and not _asks(pod)
+            self._store[uid] = kept  # Ports last a moment longer than the request for them.
+        has_opted_out = before is not None and _asks(before) and not _asks(kept)
         if has_opted_out and annotations.STATUS not in kept["annotations"]:
             self._tell(self._on_opt_out, metadata["namespace"], metadata["name"], uid)
 
@@ -289,5 +291,5 @@ class PodInformer(Informer):
             log.exception("a change of pod %s/%s could not be handled", namespace, name)
 
 
-def _asks(pod: Manifest) -> bool:
-    return POD_DNAT in pod["metadata"]["annotations"]
+def _asks(kept: Manifest) -> bool:
+    return POD_DNAT in kept["annotations"]

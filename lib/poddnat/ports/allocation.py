@@ -77,7 +77,7 @@ class Allocation:
         return other is not None and (self.key, self.slots) == (other.key, other.slots)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What an existing PodDNAT names."""
 

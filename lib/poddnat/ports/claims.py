@@ -17,12 +17,12 @@ class Claims:
     """The PodDNATs that name a port, in the order in which they began to. Not safe for use from several threads."""
 
     def __init__(self) -> None:
-        self._ports: dict[str, dict[_Port, None]] = {}
+        self._ports: dict[str, tuple[_Port, ...]] = {}
         self._claimants: dict[_Port, tuple[str, ...]] = {}
 
     def claim(self, uid: str, key: AddressKey, slots: Iterable[Slot]) -> None:
         """Let a PodDNAT claim exactly these; it keeps its rank for those that it claimed before."""
-        before = self._ports.get(uid, {})
+        before = dict.fromkeys(self._ports.get(uid, ()))
         ports = dict.fromkeys(_ports(key, slots))
         for port in before:
             if port not in ports:
@@ -31,13 +31,13 @@ class Claims:
             if port not in before:
                 self._claimants[port] = (*self._claimants.get(port, ()), uid)
         if ports:
-            self._ports[uid] = ports
+            self._ports[uid] = tuple(ports)
         else:
             self._ports.pop(uid, None)
 
     def release(self, uid: str) -> None:
         """Let a PodDNAT claim nothing any more."""
-        for port in self._ports.pop(uid, {}):
+        for port in self._ports.pop(uid, ()):
             self._withdraw(uid, port)
 
     def is_first(self, uid: str, key: AddressKey, slots: Sequence[Slot]) -> bool:
@@ -46,14 +46,14 @@ class Claims:
 
     def prefer(self, uid: str, key: AddressKey, slots: Iterable[Slot]) -> None:
         """Let a PodDNAT come first for those of these that it claims."""
-        own = self._ports.get(uid, {})
+        own = frozenset(self._ports.get(uid, ()))
         for port in _ports(key, slots):
             if port in own:
                 self._claimants[port] = (uid, *(other for other in self._claimants[port] if other != uid))
 
     def earlier_claimant(self, uid: str) -> str | None:
         """Name a PodDNAT that claimed one of its ports before it did; None: there is none."""
-        firsts = (self._claimants[port][0] for port in self._ports.get(uid, {}))
+        firsts = (self._claimants[port][0] for port in self._ports.get(uid, ()))
         return next((first for first in firsts if first != uid), None)
 
     def _withdraw(self, uid: str, port: _Port) -> None:

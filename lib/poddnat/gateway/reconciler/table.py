@@ -4,44 +4,70 @@ A read is old the moment it arrives: our own writes may have been answered since
 stamped, and a read never undoes what happened after it began.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from typing import Generic, TypeVar
 
 from poddnat.model import ForwardEntry, ForwardRule, Ports
 
 _Slot = tuple[str, Ports]
-
+_Key = TypeVar("_Key", bound=Hashable)
 
 _BLOCK = 64
+
+
+class _Index(Generic[_Key]):
+    """The ids of entries by some key. Nearly all keys have one: sets of one would take most of a table's memory."""
+
+    def __init__(self) -> None:
+        self._ids: dict[_Key, str | set[str]] = {}
+
+    def __iter__(self) -> Iterator[_Key]:
+        return iter(self._ids)
+
+    def get(self, key: _Key) -> Collection[str]:
+        found = self._ids.get(key, ())
+        return (found,) if isinstance(found, str) else found
+
+    def add(self, key: _Key, entry_id: str) -> None:
+        there = self._ids.setdefault(key, entry_id)
+        if isinstance(there, set):
+            there.add(entry_id)
+        elif there != entry_id:
+            self._ids[key] = {there, entry_id}
+
+    def discard(self, key: _Key, entry_id: str) -> None:
+        there = self._ids.get(key)
+        if isinstance(there, set):
+            there.discard(entry_id)
+        if there in (entry_id, set()):
+            del self._ids[key]
 
 
 class _Side:
     """Finds entries by one side's address and ports: those of a single port by it, ranges by blocks of ports."""
 
     def __init__(self) -> None:
-        self._single: dict[tuple[str, int], set[str]] = {}
-        self._wide: dict[tuple[str, int], set[str]] = {}
+        self._single = _Index[tuple[str, int]]()
+        self._wide = _Index[tuple[str, int]]()
 
     def add(self, slot: _Slot, entry_id: str) -> None:
         index, keys = self._places(slot)
         for key in keys:
-            index.setdefault(key, set()).add(entry_id)
+            index.add(key, entry_id)
 
     def discard(self, slot: _Slot, entry_id: str) -> None:
         index, keys = self._places(slot)
         for key in keys:
-            home = index.get(key, set())
-            home.discard(entry_id)
-            if not home:
-                index.pop(key, None)
+            index.discard(key, entry_id)
 
     def near(self, slot: _Slot) -> Iterator[str]:
         """Yield the entries that may overlap a slot, each once."""
         ip, ports = slot
-        yield from {found for key in _blocks(slot) for found in self._wide.get(key, ())}
+        yield from {found for key in _blocks(slot) for found in self._wide.get(key)}
         for port in range(ports.first, ports.last + 1):
-            yield from self._single.get((ip, port), ())
+            yield from self._single.get((ip, port))
 
-    def _places(self, slot: _Slot) -> tuple[dict[tuple[str, int], set[str]], list[tuple[str, int]]]:
+    def _places(self, slot: _Slot) -> tuple[_Index[tuple[str, int]], list[tuple[str, int]]]:
         ip, ports = slot
         return (self._single, [(ip, ports.first)]) if ports.size == 1 else (self._wide, _blocks(slot))
 
@@ -59,7 +85,7 @@ class Table:
 
     def __init__(self) -> None:
         self._entries: dict[str, ForwardEntry] = {}
-        self._names: dict[str, set[str]] = {}
+        self._names = _Index[str]()
         self._outside = _Side()
         self._inside = _Side()
         self._stamp = 0
@@ -82,7 +108,7 @@ class Table:
 
     def named(self, name: str) -> list[ForwardEntry]:
         """Find the entries of a name."""
-        return [self._entries[entry_id] for entry_id in sorted(self._names.get(name, ()))]
+        return [self._entries[entry_id] for entry_id in sorted(self._names.get(name))]
 
     def ids(self) -> list[str]:
         """List all ids."""
@@ -90,7 +116,7 @@ class Table:
 
     def names(self) -> Iterable[str]:
         """List the names that entries have, each once."""
-        return self._names.keys()
+        return iter(self._names)
 
     def clashing_outside(self, rule: ForwardRule) -> list[ForwardEntry]:
         """Find the entries that keep a rule's external side taken."""
@@ -162,7 +188,7 @@ class Table:
         if before is not None:
             self._unindex(before)
         self._entries[entry.entry_id] = entry
-        self._names.setdefault(entry.name, set()).add(entry.entry_id)
+        self._names.add(entry.name, entry.entry_id)
         self._outside.add((entry.rule.external_ip, entry.rule.external_ports), entry.entry_id)
         self._inside.add((entry.rule.internal_ip, entry.rule.internal_ports), entry.entry_id)
 
@@ -173,9 +199,6 @@ class Table:
             self._unindex(entry)
 
     def _unindex(self, entry: ForwardEntry) -> None:
-        same_name = self._names[entry.name]
-        same_name.discard(entry.entry_id)
-        if not same_name:
-            del self._names[entry.name]
+        self._names.discard(entry.name, entry.entry_id)
         self._outside.discard((entry.rule.external_ip, entry.rule.external_ports), entry.entry_id)
         self._inside.discard((entry.rule.internal_ip, entry.rule.internal_ports), entry.entry_id)
