@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from poddnat.api import ATTACHED_BY, Fixed, controller_of, entry_ids
@@ -70,7 +71,7 @@ class SmallCluster(KubeClient):
         self._ask_nothing_away()
         return copied(self.workload_there)
 
-    def poddnats(self) -> tuple[list[Json], str]:
+    def poddnats(self, known: Mapping[str, Json] = MappingProxyType({})) -> tuple[list[Json], str]:  # noqa: ARG002
         self._ask_nothing_away()
         return copied(list(self.dnats.values())), self._dnat_log.version
 

@@ -1,8 +1,9 @@
 """The configuration file: ACK's own values file for its ``natgw`` controller, and a few keys more."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,14 @@ class Values:
 
     def entries_of(self, gateway_id: str) -> Iterator[PoolEntry]:
         """Go through a gateway's entries of the pool, in the file's order."""
-        return (entry for entry in self.pool if entry.gateway_id == gateway_id)
+        return iter(self._by_gateway.get(gateway_id, ()))
+
+    @cached_property
+    def _by_gateway(self) -> Mapping[str, Sequence[PoolEntry]]:
+        by_gateway: dict[str, list[PoolEntry]] = {}
+        for entry in self.pool:
+            by_gateway.setdefault(entry.gateway_id, []).append(entry)
+        return by_gateway
 
     def is_blocked(self, external_ip: str) -> bool:
         """Whether an EIP is out of service."""

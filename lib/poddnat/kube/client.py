@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import urllib3.exceptions
@@ -15,14 +16,13 @@ from cachetools import TTLCache
 from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
-from poddnat import timestamps
 from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of, poddnat_as_read, without_nulls
 from poddnat.error_texts import why_no_answer
 from poddnat.kube.core_api import CoreApi
 from poddnat.kube.errors import KubeError, NotServedError, error_of
 from poddnat.kube.event_stream import stream_events
 from poddnat.kube.intervals import EVENT_TTL, REQUEST_TIMEOUT
-from poddnat.timestamps import rfc3339
+from poddnat.kube.warning_event import warning_event
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +97,24 @@ class KubeClient:
         """
         return self._read(self._core.read_namespace, name)
 
-    def poddnats(self) -> tuple[list[Manifest], str]:
+    def poddnats(self, known: Mapping[str, Manifest] = MappingProxyType({})) -> tuple[list[Manifest], str]:
         """List all PodDNATs, with the resource version to watch from.
+
+        ``known``: some by their uids, as read before; one that has not changed since is given as it was.
 
         Raises:
             KubeError: the API server did not answer, or refused.
         """
         items: list[Manifest] = []
         listing = self._custom.list_cluster_custom_object
+
+        def on_poddnat(item: Manifest) -> None:
+            before = known.get(item["metadata"].get("uid"))
+            is_same = before is not None and _version_of(before) == _version_of(item)
+            items.append(before if before is not None and is_same else poddnat_as_read(item))
+
         with _crd_named():
-            version = self._list(
-                listing, GROUP, _VERSION, PLURAL, on_item=lambda item: items.append(poddnat_as_read(item))
-            )
+            version = self._list(listing, GROUP, _VERSION, PLURAL, on_item=on_poddnat)
         return items, version
 
     def poddnat_uids(self) -> set[str]:
@@ -245,7 +251,8 @@ class KubeClient:
         with self._lock:
             if digest in self._warned:  # The API server would refuse another one, but that is a request each time.
                 return
-        event = self._warning(regarding, f"{metadata['name'][:230]}.{digest}", reason, message)
+        name = f"{metadata['name'][:230]}.{digest}"
+        event = warning_event(regarding, name, reason, message, component=self._component)
         try:
             self._call_unless((_CONFLICT,), self._core.create_namespaced_event, metadata["namespace"], event)
         except KubeError as error:
@@ -263,25 +270,6 @@ class KubeClient:
             return
         if lease is not None:
             self.warn({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease}, reason, message)
-
-    def _warning(self, regarding: Mapping[str, Any], name: str, reason: str, message: str) -> Manifest:
-        metadata, now = regarding["metadata"], rfc3339(timestamps.now())
-        return {
-            "metadata": {"name": name, "namespace": metadata["namespace"]},
-            "involvedObject": {
-                "apiVersion": regarding["apiVersion"],
-                "kind": regarding["kind"],
-                **{key: metadata[key] for key in ("name", "namespace", "uid")},
-            },
-            "type": "Warning",
-            "reason": reason,
-            "message": message[:1024],
-            "count": 1,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "source": {"component": self._component},
-            "reportingComponent": self._component,
-        }
 
     def watch_poddnats(self, resource_version: str, on_event: Callable[[str, Manifest], None]) -> str:
         """Watch PodDNATs for a few minutes; ``on_event`` gets ADDED, MODIFIED or DELETED and the object.
@@ -373,6 +361,11 @@ def _crd_named() -> Iterator[None]:
     except NotServedError as error:
         text = f"the CRD {PLURAL}.{GROUP} is not installed; apply metacontroller/crd.yaml"
         raise NotServedError(text) from error.__cause__
+
+
+def _version_of(manifest: Manifest) -> str | None:
+    version: str | None = manifest["metadata"].get("resourceVersion")
+    return version
 
 
 def _pod_as_read(served: Manifest) -> Manifest:

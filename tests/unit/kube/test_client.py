@@ -78,6 +78,23 @@ def test_pods_of_a_page_are_handed_on_before_the_next_page_is_asked_for(server: 
     assert handed_on == [("web-0", 1), ("web-1", 2)]
 
 
+def test_poddnat_that_has_not_changed_is_given_as_it_is_known_already(server: OddServer, kube: KubeClient) -> None:
+    served = [{"metadata": {"name": f"web-{n}", "uid": f"uid-{n}", "resourceVersion": "5"}} for n in range(2)]
+    server.body = json.dumps({"metadata": {"resourceVersion": "7"}, "items": served}).encode()
+    (first, second), _ = kube.poddnats()
+    second["metadata"]["resourceVersion"] = "4"
+    (again, changed), _ = kube.poddnats({"uid-0": first, "uid-1": second})
+    assert again is first
+    assert changed == served[1]
+    assert changed is not second
+
+
+def test_uids_of_all_poddnats_are_listed(server: OddServer, kube: KubeClient) -> None:
+    items = [{"metadata": {"name": f"web-{n}", "uid": f"uid-{n}"}} for n in range(2)]
+    server.body = json.dumps({"metadata": {"resourceVersion": "7"}, "items": items}).encode()
+    assert kube.poddnat_uids() == {"uid-0", "uid-1"}
+
+
 def test_pods_are_the_same_whether_listed_or_watched(server: OddServer, kube: KubeClient) -> None:
     metadata = {"name": "web-1", "resourceVersion": "8", "labels": None, "managedFields": [{"manager": "kubelet"}]}
     server.body = json.dumps({"metadata": {"resourceVersion": "7"}, "items": [{"metadata": metadata}]}).encode()

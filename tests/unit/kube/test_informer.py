@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.waiting import wait_until
@@ -13,7 +14,7 @@ from poddnat.api import POD_DNAT
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 Json = dict[str, Any]
 
@@ -46,7 +47,7 @@ class FakeKube(KubeClient):
     def watch_pods(self, resource_version: str, on_event: Callable[[str, Json], None]) -> str:  # noqa: ARG002
         return self.hang(resource_version)
 
-    def poddnats(self) -> tuple[list[Json], str]:
+    def poddnats(self, known: Mapping[str, Json] = MappingProxyType({})) -> tuple[list[Json], str]:  # noqa: ARG002
         self.lists += 1
         if self.failing:
             raise KubeError("the API server is away")
