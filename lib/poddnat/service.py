@@ -74,7 +74,7 @@ class _Events(ControllersListener):
 
     def poddnat_seen(self, poddnat: Manifest) -> None:
         """Take over a PodDNAT that is new or has changed."""
-        self._claims.seen(poddnat)
+        self._reconciler.seen(poddnat)
         self._drift.seen(poddnat)
         if is_terminating(poddnat):
             self._lifecycle.poddnat_leaving(poddnat)
@@ -83,6 +83,10 @@ class _Events(ControllersListener):
         """Forget a PodDNAT that is no longer there."""
         self._reconciler.gone(poddnat)
         self._drift.gone(poddnat)
+
+    def pod_seen(self, namespace: str, name: str, _uid: str) -> None:
+        """Let a pod that is new, or asks for something else, tell for its PodDNAT which ports that may claim."""
+        self._claims.pod_seen(namespace, name)
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Let nothing wait for a pod that has gone, and lead no entries to it: its IP may soon be another pod's."""
@@ -161,7 +165,9 @@ class Service:
 
         # The cluster, and where in the VPC its pods are
         self.poddnats = PodDNATInformer(client, on_update=events.poddnat_seen, on_delete=events.poddnat_gone)
-        self._pods = PodInformer(client, on_delete=events.pod_gone, on_opt_out=events.pod_opted_out)
+        self._pods = PodInformer(
+            client, on_delete=events.pod_gone, on_opt_out=events.pod_opted_out, on_update=events.pod_seen
+        )
         cluster = Cluster(client, self.poddnats, self._pods)
         self.live = LiveReader(client, self.poddnats, self._pods)
         self._namespaces = Namespaces(values, client, clock=clock)
@@ -182,7 +188,7 @@ class Service:
         )
 
         # PodDNATs
-        self._claims = PortClaims(self._registry)
+        self._claims = PortClaims(cluster, self._registry)
         self._authorizer = Authorizer(values, client, self._namespaces, clock=clock)
         self.poddnat_reconciler = PodDNATReconciler(
             cluster,
@@ -214,13 +220,13 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether hooks may be answered: all PodDNATs are known, so no port in use is given out."""
+        """Whether hooks may be answered: all PodDNATs and their pods are known, so no port in use is given out."""
         return self._may_write() and self.warm
 
     @property
     def warm(self) -> bool:
-        """Whether this process could be the active one: all PodDNATs have been listed."""
-        return self.poddnats.has_synced
+        """Whether this process could be the active one: all PodDNATs have been listed, and the pods that ask."""
+        return self.poddnats.has_synced and self._pods.has_synced
 
     @property
     def values_valid(self) -> bool:

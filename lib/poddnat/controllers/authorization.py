@@ -17,7 +17,7 @@ from poddnat.api import AnnotationError, Fixed, Owner, PodDNAT, Problem, annotat
 from poddnat.config import Values
 from poddnat.controllers.intervals import PERMISSION_RETRY, PERMISSION_VALID
 from poddnat.kube import KubeClient
-from poddnat.model import HIGHEST_PORT, Ports, Protocol
+from poddnat.model import HIGHEST_PORT, ExposedPort, Exposure, Ports, Protocol
 from poddnat.placement import Namespaces
 
 
@@ -154,15 +154,24 @@ def check_pod(pod: Mapping[str, Any], desired: PodDNAT) -> Verdict | Problem:
         return _refusal(f"pod {name} asks for something impossible: {error}")
     if exposure is None:
         return Verdict.OPTED_OUT
+    if (item := unasked_item(exposure, desired)) is not None:
+        return _refusal(f"pod {name} does not ask for port {item}")
+    return Verdict.LEAVING if pod_facts.is_terminating(pod) else Verdict.ALLOWED
+
+
+def unasked_item(exposure: Exposure, desired: PodDNAT) -> ExposedPort | None:
+    """Find what a PodDNAT exposes though its pod does not ask for it; None: there is nothing of the kind.
+
+    Less than what is asked for is fine: the pod may have asked for more a moment ago.
+    """
     asked = {
         protocol: sorted(item.ports for item in exposure.items if protocol in item.transport.protocols)
         for protocol in (Protocol.TCP, Protocol.UDP)
     }
     for item in (mapping.item for mapping in desired.mappings):
-        # Less than what is asked for is allowed too: the pod may have asked for more a moment ago.
         if not all(_is_within(item.ports, asked[protocol]) for protocol in item.transport.protocols):
-            return _refusal(f"pod {name} does not ask for port {item}")
-    return Verdict.LEAVING if pod_facts.is_terminating(pod) else Verdict.ALLOWED
+            return item
+    return None
 
 
 def _is_within(ports: Ports, asked: Sequence[Ports]) -> bool:

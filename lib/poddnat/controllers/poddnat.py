@@ -173,7 +173,7 @@ class PodDNATReconciler:
         if isinstance(absence, ReleaseDue):
             self._retained.release(sync.poddnat, absence.message)
             return RequeueAfter(REQUEUE_SOON)
-        self._claims.allowed(sync.poddnat)  # There may be ports left by now.
+        self._claims.allowed(sync.poddnat, sync.desired)  # There may be ports left by now.
         denied = self._authorizer.denied_by_values(sync.metadata, sync.desired)
         if (problem := denied or self._claims.exceeded_limit(sync.poddnat)) is not None:
             self._claims.refused(sync.poddnat, sync.desired)
@@ -217,7 +217,8 @@ class PodDNATReconciler:
     def _not_permitted(self, sync: _Sync) -> Answer | None:
         if isinstance(sync.verdict, Problem):
             return self._refuse(sync, sync.verdict)
-        self._claims.allowed(sync.poddnat)
+        if sync.verdict in {Verdict.ALLOWED, Verdict.LEAVING}:
+            self._claims.allowed(sync.poddnat, sync.desired)
         return None
 
     def _opted_out(self, sync: _Sync) -> Answer | None:
@@ -290,6 +291,16 @@ class PodDNATReconciler:
 
     # What else becomes of PodDNATs.
 
+    def seen(self, poddnat: Manifest) -> None:
+        """Let a PodDNAT that is new or has changed claim its ports, as far as it may have them."""
+        self._claims.seen(poddnat)
+        self._claim_by_entries(poddnat)
+
+    def _claim_by_entries(self, poddnat: Manifest) -> None:
+        gateway = self._fleet.get(str(spec_of(poddnat).get("tableId", "")))
+        if gateway is not None and not made_by_another(poddnat["metadata"]):
+            self._claims.entries_seen(poddnat, gateway.gateway_id, gateway.entries_of(self._entries.own(poddnat)))
+
     def is_misplaced(self, poddnat: Manifest) -> bool:
         """Whether a PodDNAT is where it may not, or should not, stay.
 
@@ -319,11 +330,11 @@ class PodDNATReconciler:
 
         Its pod tells, and is asked only where there are such entries; once it has gone, nothing could tell.
         """
+        self._claim_by_entries(poddnat)
         desired = None if made_by_another(poddnat["metadata"]) else desired_by(poddnat)
         gateway = self._fleet.get(desired.gateway_id) if desired is not None else None
         if desired is None or gateway is None:
             return
-        self._claims.entries_seen(poddnat, desired.gateway_id, gateway.entries_of(self._entries.own(poddnat)))
         if not self._entries.unproven(poddnat, desired, gateway):
             return
         # A pod that no longer asks for anything has that address all the same.

@@ -248,12 +248,15 @@ class PodInformer(Informer):
         kube: KubeClient,
         on_delete: Callable[[str, str, str], None],
         on_opt_out: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
+        on_update: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
     ) -> None:
         """``on_delete`` gets namespace, name and uid of every such pod that is no longer there.
 
         ``on_opt_out`` gets those of each that has lost the request and shows nothing of ours: no hook is called for it.
+        ``on_update`` gets those of each that is new, or whose annotations of ours have changed.
         """
         super().__init__("pods", kube.list_pods, kube.watch_pods)
+        self._on_update = on_update
         self._on_delete = on_delete
         self._on_opt_out = on_opt_out
         self._store: dict[str, Manifest] = {}
@@ -298,6 +301,8 @@ class PodInformer(Informer):
             if before is None and not kept["annotations"]:
                 return
             self._store[uid] = kept  # Ports last a moment longer than the request for them.
+        if before is None or before["annotations"] != kept["annotations"]:
+            self._tell(self._on_update, metadata["namespace"], metadata["name"], uid)
         has_opted_out = before is not None and _asks(before) and not _asks(kept)
         if has_opted_out and annotations.STATUS not in kept["annotations"]:
             self._tell(self._on_opt_out, metadata["namespace"], metadata["name"], uid)

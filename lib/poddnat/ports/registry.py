@@ -6,6 +6,7 @@ reserved by the pod's uid until the PodDNAT shows it, or for a while. Everything
 
 import threading
 from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import replace
 
 from poddnat.api import PodDNAT, Problem
 from poddnat.config import Values
@@ -35,11 +36,12 @@ class PortRegistry:
     pod           ``renew``            To have them reserved for longer, while it lives and can't have them.
     pod           ``pod_gone``         To wait for nothing any more, and have nothing reserved.
     PodDNAT       ``poddnat_seen``     To claim what it names, also if others do: the earlier claimant has it.
+    PodDNAT       ``is_allowed``       To go on claiming what it was allowed.
     PodDNAT       ``earlier_claimant`` To learn that it has to leave its ports to another PodDNAT.
     PodDNAT       ``exceeded_limit``   To learn that it may not retain its ports for a pod that is away.
     PodDNAT       ``poddnat_refused``  To claim nothing while it names what it may not have.
     PodDNAT       ``poddnat_allowed``  To claim again, once it may.
-    PodDNAT       ``entries_seen``     To come before others where it has entries that work.
+    PodDNAT       ``entries_seen``     To claim the ports where it has entries, and come before others there.
     PodDNAT       ``poddnat_gone``     To release its ports.
     foreign entry ``foreign_seen``     To take its ports while its gateway lists it. It can't reserve or wait for any.
     ============= ==================== ================================================================================
@@ -202,23 +204,26 @@ class PortRegistry:
     # PodDNATs
 
     def poddnat_seen(self, uid: str, pod_uid: str, poddnat: PodDNAT, *, namespace: str = "") -> None:
-        """Note what an existing PodDNAT names."""
+        """Let an existing PodDNAT claim what it names."""
         with self._lock:
-            named = Allocation.of(poddnat)
-            if named.is_same_outside(self._refused.get(uid)):
-                return
-            if not self._in_pool(named):
-                self._release(uid)  # Nobody is given such ports, so there is nothing to keep others from.
-                return
-            before = self._observed.get(uid)
-            if before is not None and before.allocation.key != named.key:
-                self._addresses[before.allocation.key].release(_poddnat(uid))
-            self._observed[uid] = Observed(uid, pod_uid, namespace, named)
-            self._addresses[named.key].claim(_poddnat(uid), named.slots)
-            self._claims.claim(uid, named.key, named.slots)
-            reservation = self._reservations.by_pod.get(pod_uid)
-            if reservation is not None and reservation.is_fulfilled_by(uid, named):
-                self._reservations.drop(pod_uid)
+            self._claim(Observed(uid, pod_uid, namespace, Allocation.of(poddnat)))
+
+    def _claim(self, seen: Observed) -> None:
+        uid, named = seen.uid, seen.allocation
+        if named.is_same_outside(self._refused.get(uid)):
+            return
+        if not self._in_pool(named):
+            self._release(uid)  # Nobody is given such ports, so there is nothing to keep others from.
+            return
+        before = self._observed.get(uid)
+        if before is not None and before.allocation.key != named.key:
+            self._addresses[before.allocation.key].release(_poddnat(uid))
+        self._observed[uid] = seen
+        self._addresses[named.key].claim(_poddnat(uid), named.slots)
+        self._claims.claim(uid, named.key, named.slots)
+        reservation = self._reservations.by_pod.get(seen.pod_uid)
+        if reservation is not None and reservation.is_fulfilled_by(uid, named):
+            self._reservations.drop(seen.pod_uid)
 
     def earlier_claimant(self, uid: str) -> str | None:
         """Name a PodDNAT that claimed one of these ports before this one did; None: there is none."""
@@ -250,13 +255,36 @@ class PortRegistry:
             self._refused.pop(uid, None)
             self._allowed.add(uid)
 
-    def is_allowed(self, uid: str) -> bool:
-        """Whether a PodDNAT was found to be allowed what it names, since the start."""
-        return uid in self._allowed
-
-    def entries_seen(self, uid: str, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
-        """Note that these entries of a PodDNAT are there: who has working entries comes before all others."""
+    def is_allowed(self, uid: str, poddnat: PodDNAT) -> bool:
+        """Whether a PodDNAT was found to be allowed what it names, since the start, and claims that."""
         with self._lock:
+            seen = self._observed.get(uid)
+            same = seen is not None and Allocation.of(poddnat).is_same_outside(seen.allocation)
+            return same and uid in self._allowed
+
+    def entries_seen(
+        self,
+        uid: str,
+        pod_uid: str,
+        poddnat: PodDNAT,
+        gateway_id: str,
+        entries: Sequence[ForwardEntry],
+        *,
+        namespace: str = "",
+    ) -> None:
+        """Note that these entries of a PodDNAT are there: who has working entries comes before all others.
+
+        One that claims nothing yet claims what it names and has all entries of.
+        """
+        with self._lock:
+            if uid not in self._observed:
+                there = {entry.rule for entry in entries}
+                rules = {
+                    mapping: mapping.rules(poddnat.external_ip, poddnat.internal_ip) for mapping in poddnat.mappings
+                }
+                named = replace(poddnat, mappings=tuple(m for m in poddnat.mappings if there.issuperset(rules[m])))
+                if named.mappings:
+                    self._claim(Observed(uid, pod_uid, namespace, Allocation.of(named)))
             if self._claims.earlier_claimant(uid) is not None:
                 for entry in entries:
                     slot = (entry.rule.external_ports, entry.rule.protocol)

@@ -26,7 +26,7 @@ class ProcessState(Protocol):
 
     @property
     def warm(self) -> bool:
-        """Whether all PodDNATs have been listed since the start."""
+        """Whether all PodDNATs and pods have been listed since the start."""
 
     @property
     def values_valid(self) -> bool:
@@ -76,7 +76,7 @@ def _process(process: ProcessState) -> Iterator[GaugeMetricFamily]:
         "poddnat_active", "1 on the replica that answers hooks and writes, else 0.", float(process.ready)
     )
     yield GaugeMetricFamily(
-        "poddnat_ready", "1 once all PodDNATs have been listed since the start, else 0.", float(process.warm)
+        "poddnat_ready", "1 once all PodDNATs and pods have been listed since the start, else 0.", float(process.warm)
     )
     yield GaugeMetricFamily(
         "poddnat_values_valid",

@@ -254,6 +254,37 @@ def test_ports_named_by_hand_are_left_to_others() -> None:
         assert world.expose(world.make_pod(EXPOSE_80))["spec"]["externalIP"] == EIP
 
 
+@pytest.mark.parametrize("whose", ["a pod of another name", "a pod that asks for less", "a pod that asks for nothing"])
+def test_poddnat_keeps_no_port_from_others_by_being_there(whose: str) -> None:
+    with running(last_port=513) as world:
+        annotated: dict[str, str] = {} if whose.endswith("nothing") else EXPOSE_80
+        pod = world.make_pod(annotated, name="attacker")
+        mapping = [{"externalPort": "512/513", "internalPort": "80/81", "protocol": "tcpudp"}]
+        spec = {"tableId": GATEWAY, "externalIP": EIP, "internalIP": "172.16.1.7", "portMapping": mapping}
+        name = "other" if whose.endswith("name") else "attacker"
+        world.make_poddnat(spec, owner=pod, name=name)
+        wait_until(lambda: world.service.poddnats.get("default", name), 5, "the PodDNAT to be seen")
+        assert world.expose(world.make_pod(EXPOSE_80, ip=VICTIM_IP))["spec"]["externalIP"] == EIP
+
+
+def test_poddnat_that_names_more_than_it_was_given_keeps_what_it_was_given_and_no_more() -> None:
+    with running(last_port=514) as world:
+        poddnat = world.expose(world.make_pod(EXPOSE_80, name="attacker"))
+        spec = {"portMapping": [{"externalPort": "512/514", "internalPort": "80/82"}]}
+        edited = world.api.patch(world.poddnats, "attacker", {"spec": spec}, "default")
+        seen = edited["metadata"]["resourceVersion"]
+        wait_until(lambda: resource_version(world, "attacker") == seen, 5, "the edit to be seen")
+        other = world.expose(world.make_pod(EXPOSE_80, ip=VICTIM_IP))
+        assert other["spec"]["portMapping"][0]["externalPort"] == "513"
+        assert works(world, poddnat)
+
+
+def resource_version(world: World, name: str) -> str:
+    """Tell which version of a PodDNAT the server has seen last."""
+    found = world.service.poddnats.get("default", name)
+    return found["metadata"]["resourceVersion"] if found else ""
+
+
 @pytest.mark.parametrize("name", ["bastion", "", "poddnat_another-cluster_uid-1"])
 @pytest.mark.parametrize("finish", ["sync", "spoil", "delete"])
 def test_foreign_entry_named_in_the_status_is_not_touched(world: World, name: str, finish: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.api.fixed import OWNER, STRATEGY
-from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, World, answer, restarted, running
+from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, PORTS, World, answer, restarted, running
 from vpc_emulator import Fault
 
 
@@ -39,6 +39,28 @@ def test_restarted_server_gives_nobody_a_port_in_use(world: World) -> None:
     with restarted(world) as again:
         other = again.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
         assert again.attachment(other)["spec"]["portMapping"][0]["externalPort"] == "513"
+
+
+def test_restarted_server_gives_nobody_a_port_whose_entry_works_though_its_pod_tells_nothing_of_it(
+    world: World,
+) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    world.expose(pod)
+    world.annotate(pod, {PORTS: "a mistake"})
+    with restarted(world) as again:
+        other = again.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
+        assert again.attachment(other)["spec"]["portMapping"][0]["externalPort"] == "513"
+
+
+def test_restarted_server_is_not_ready_before_it_knows_which_pods_ask() -> None:
+    with running(started=False) as world:
+        world.service.poddnats.start()
+        wait_until(lambda: world.service.poddnats.has_synced, 5, "the PodDNATs")
+        assert not world.service.ready
+        world.service._pods.start()
+        wait_until(lambda: world.service.ready, 5, "the pods")
+        world.service.poddnats.stop()
+        world.service._pods.stop()
 
 
 def test_restarted_server_keeps_a_pods_ports(world: World) -> None:

@@ -176,3 +176,18 @@ def test_list_that_breaks_off_between_pages_begins_anew_and_misses_no_deletion()
         informer.start()
         wait_until(lambda: informer.has_synced, 5, "the second list")
         assert (gone, informer.is_alive("uid-web-0")) == (["web-1"], True)
+
+
+def test_pod_is_told_of_when_it_is_new_or_its_annotations_of_ours_change() -> None:
+    told: list[str] = []
+    informer = PodInformer(
+        FakeKube(), lambda _namespace, _name, _uid: None, on_update=lambda _namespace, name, _uid: told.append(name)
+    )
+    informer._apply("ADDED", pod("db-0", **{"checksum/config": "1"}))
+    informer._apply("ADDED", pod("web-0", **{POD_DNAT: "true"}))
+    assert told == ["web-0"]
+    informer._apply("MODIFIED", pod("web-0", **{POD_DNAT: "true", "checksum/config": "1"}))
+    assert told == ["web-0"]
+    informer._apply("MODIFIED", pod("web-0", **{POD_DNAT: "false"}))
+    assert told == ["web-0", "web-0"]
+    assert (informer.get("uid-web-0"), informer.get("uid-db-0")) == (pod("web-0", **{POD_DNAT: "false"}), None)

@@ -59,6 +59,13 @@ def show(registry: PortRegistry, pod: str, shown: Allocation, namespace: str = "
     registry.poddnat_seen(f"of {pod}", pod, poddnat_with(shown), namespace=namespace)
 
 
+def show_entries(registry: PortRegistry, pod: str, shown: Allocation, *ports: str) -> None:
+    """Let a table show that the PodDNAT of a pod has entries on these external ports."""
+    poddnat = poddnat_with(shown)
+    entries = [entry(f"fwd-{port}", "", of) for of in poddnat.rules if (port := str(of.external_ports)) in ports]
+    registry.entries_seen(f"of {pod}", pod, poddnat, shown.key.gateway_id, entries)
+
+
 def allocate(registry: PortRegistry, pod_uid: str = "pod-1", asked: tuple[ExposedPort, ...] = WEB) -> Allocation:
     allocated = registry.allocate(PortRequest(pod_uid, asked), AT_A)
     assert allocated is not None

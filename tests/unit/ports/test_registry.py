@@ -36,6 +36,7 @@ from tests.unit.ports.samples import (
     registry_of,
     reuses,
     show,
+    show_entries,
 )
 from tests.unit.samples import entry, items
 
@@ -354,13 +355,45 @@ def test_who_has_working_entries_comes_before_who_named_them_first(registry: Por
     show(registry, "ghost", shown)
     show(registry, "pod-1", shown)
     assert reuses(registry, shown) == [None]
-    registry.entries_seen("of pod-1", A, [foreign("512")])
+    show_entries(registry, "pod-1", shown, "512")
     assert reuses(registry, shown) == ["512->80/tcp"]
     assert registry.earlier_claimant("of ghost") == "of pod-1"
 
 
 def test_entries_bring_nobody_before_others_for_ports_that_have_none(registry: PortRegistry) -> None:
     show(registry, "first", allocation(AT_A_1, "513->80"))
-    show(registry, "pod-1", allocation(AT_A_1, "512->80", "513->81"))
-    registry.entries_seen("of pod-1", A, [foreign("512")])
+    shown = allocation(AT_A_1, "512->80", "513->81")
+    show(registry, "pod-1", shown)
+    show_entries(registry, "pod-1", shown, "512")
     assert registry.earlier_claimant("of pod-1") == "of first"
+
+
+def test_poddnat_that_only_its_entries_prove_claims_the_ports_that_have_them(registry: PortRegistry) -> None:
+    show_entries(registry, "pod-1", allocation(AT_A_1, "512->80", "513/514->81-82"), "512")
+    assert left(registry) == [513, 514]
+
+
+def test_ports_of_an_item_that_lacks_an_entry_are_not_claimed_by_the_others(registry: PortRegistry) -> None:
+    named = allocation(AT_A_1, "512->80/tcpudp", "513->81")
+    (tcp, _, other) = poddnat_with(named).rules
+    there = [entry("fwd-1", "", tcp), entry("fwd-2", "", other)]
+    registry.entries_seen("of pod-1", "pod-1", poddnat_with(named), A, there)
+    assert left(registry) == [512, 514]
+
+
+def test_entries_of_a_poddnat_that_was_refused_claim_nothing(registry: PortRegistry) -> None:
+    named = allocation(AT_A_1, "512->80")
+    registry.poddnat_refused("of pod-1", poddnat_with(named))
+    show_entries(registry, "pod-1", named, "512")
+    assert left(registry) == [512, 513, 514]
+
+
+def test_poddnat_stays_allowed_what_it_was_allowed_and_nothing_else(registry: PortRegistry) -> None:
+    named, other = allocation(AT_A_1, "512->80"), allocation(AT_A_1, "513->80")
+    registry.poddnat_allowed("of pod-1")
+    assert not registry.is_allowed("of pod-1", poddnat_with(named))
+    show(registry, "pod-1", named)
+    assert registry.is_allowed("of pod-1", poddnat_with(named))
+    assert not registry.is_allowed("of pod-1", poddnat_with(other))
+    registry.poddnat_refused("of pod-1", poddnat_with(named))
+    assert not registry.is_allowed("of pod-1", poddnat_with(named))

@@ -29,6 +29,7 @@ from tests.unit.ports.samples import (
     foreign,
     poddnat_with,
     show,
+    show_entries,
 )
 from tests.unit.samples import items
 from vpc_emulator import ManualClock
@@ -171,6 +172,19 @@ class Pods(RuleBasedStateMachine):
     def delete(self, pod_uid: str) -> None:
         self.shown.pop(pod_uid, None)
         self.registry.poddnat_gone(f"of {pod_uid}")
+
+    @rule(by_entries=st.sets(PODS))
+    def restart(self, by_entries: set[str]) -> None:
+        """Begin anew: some PodDNATs are known again for their entries alone, the others at a glance."""
+        self.registry = PortRegistry(TWO_GATEWAYS, self.clock)
+        self.reservations.clear()
+        self.waiting.clear()
+        self.foreign = frozenset()
+        for pod_uid, shown in self.shown.items():
+            if pod_uid in by_entries:
+                show_entries(self.registry, pod_uid, shown, *(str(each.external) for each in shown.mappings))
+            else:
+                show(self.registry, pod_uid, shown)
 
     @rule(seconds=st.sampled_from([1.0, RESERVED_FOR / 2, RESERVED_FOR]))
     def wait(self, seconds: float) -> None:
