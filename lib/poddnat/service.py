@@ -189,15 +189,16 @@ class Service:
 
         # PodDNATs
         self._claims = PortClaims(cluster, self._registry)
+        entries = ForwardEntries(self.fleet, ownership, client, may_write=may_write)
         self._authorizer = Authorizer(values, client, self._namespaces, clock=clock)
         self.poddnat_reconciler = PodDNATReconciler(
             cluster,
             self.fleet,
-            ForwardEntries(self.fleet, ownership),
+            entries,
             self._claims,
             self._authorizer,
             retained,
-            StatusReporter(client, self._registry, exposure_timer, self._locator, wall_clock=wall_clock),
+            StatusReporter(client, self._registry, exposure_timer, self._locator, entries, wall_clock=wall_clock),
             wall_clock=wall_clock,
         )
 

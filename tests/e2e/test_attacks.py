@@ -18,7 +18,7 @@ from metacontroller_standin.api import Api, ApiError
 from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import ATTACHED_BY, FIXED
+from poddnat.api import ATTACHED_BY, FIXED, OWN_ENTRIES
 from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.fixed import OWNER, STRATEGY
 from tests.e2e import world
@@ -285,6 +285,17 @@ def test_forged_poddnat_of_a_fixed_pod_keeps_no_ports(arena: Arena) -> None:
     arena.poddnat("to-be-marked")
     with pytest.raises(ApiError, match="only poddnat itself keeps public ports"):
         arena.mallory.patch(arena.poddnats, "to-be-marked", {"metadata": {"annotations": {OWNER: "a b c d"}}}, MALLORYS)
+
+
+def test_entry_of_another_is_recorded_as_a_poddnats_own_by_nobody_but_the_server(arena: Arena) -> None:
+    arena.poddnat("greedy")
+    ids = ",".join(entry.id for entry in arena.others)
+    with pytest.raises(
+        ApiError, match="only poddnat itself records which forward entries are a PodDNAT's own"
+    ) as refused:
+        arena.mallory.patch(arena.poddnats, "greedy", {"metadata": {"annotations": {OWN_ENTRIES: ids}}}, MALLORYS)
+    assert refused.value.code == 403
+    arena.all_is_well()
 
 
 @pytest.mark.parametrize("token", ["", OTHER_TOKEN], ids=["no token", "another token"])

@@ -7,7 +7,7 @@ also where it takes two forward entries: OpenKruiseGame counts them.
 
 import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,11 @@ A PodDNAT has it from the first moment: Metacontroller would put it on by two re
 
 CHECK_ASKED_AT = f"poddnat.{GROUP}/check-asked-at"
 """Annotation of a PodDNAT: when somebody asked for the gateway's table to be read again."""
+OWN_ENTRIES = f"poddnat.{GROUP}/own-entries"
+"""Annotation of a PodDNAT: the ids of its forward entries whose names don't say so, as its pod has confirmed.
+
+Others could write it to have anybody's entry deleted, so the admission policy leaves it to the server.
+"""
 RESYNC_TRIGGERED_AT = f"poddnat.{GROUP}/nudged-at"
 """Annotation of a PodDNAT or a pod: when a resync was last triggered although nothing else of it had changed."""
 
@@ -199,17 +204,23 @@ class Condition:
 
 
 def status(
-    observed: Mapping[str, Any], working: Sequence[WorkingPort], condition: Condition, now: str
+    observed: Mapping[str, Any],
+    working: Sequence[WorkingPort],
+    condition: Condition,
+    now: str,
+    releasing: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write the whole ``status`` of a PodDNAT.
 
     ``observed`` is the status so far: nothing in the new one differs from it unless something has changed, or every
-    sync would cause a write. ``now`` is the time (RFC 3339) for a condition that changes.
+    sync would cause a write. ``now`` is the time (RFC 3339) for a condition that changes. ``releasing``: the ids of
+    entries that may be its own, beside those that work; of entries without a name they may be the only proof.
     """
     return {
         "entries": [_entry(port) for port in working],
         "ports": ",".join(str(port.mapping) for port in working),
         "conditions": [_condition(observed, condition, now)],
+        **({"releasing": list(releasing)} if releasing else {}),
     }
 
 
@@ -220,12 +231,8 @@ def left_alone_status(observed: Mapping[str, Any], condition: Condition, now: st
 
 
 def releasing_status(observed: Mapping[str, Any], condition: Condition, now: str) -> dict[str, Any]:
-    """Write the ``status`` of a PodDNAT whose entries are being deleted: none is shown as working any more.
-
-    Their ids stay, apart from what works: of entries without a name they are the only proof.
-    """
-    ids = entry_ids(observed)
-    return {**status(observed, (), condition, now), **({"releasing": list(ids)} if ids else {})}
+    """Write the ``status`` of a PodDNAT whose entries are being deleted: none is shown as working any more."""
+    return status(observed, (), condition, now, entry_ids(observed))
 
 
 def _entry(port: WorkingPort) -> dict[str, str]:
@@ -293,6 +300,18 @@ def entry_ids(status: Mapping[str, Any]) -> tuple[str, ...]:
     """Read the ids of the forward entries that a status holds: of those that work, and of those being deleted."""
     working = (entry_id for entry in status.get("entries") or [] for entry_id in _ids(entry))
     return tuple(dict.fromkeys([*working, *(status.get("releasing") or [])]))
+
+
+def recorded_entry_ids(poddnat: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the ids of the forward entries that the server has recorded as a PodDNAT's own."""
+    written = (poddnat["metadata"].get("annotations") or {}).get(OWN_ENTRIES, "")
+    return tuple(filter(None, written.split(",")))
+
+
+def record_patch(poddnat: Mapping[str, Any], ids: Iterable[str]) -> dict[str, Any]:
+    """Write the patch that records these forward entries as a PodDNAT's own, too."""
+    written = ",".join(sorted({*recorded_entry_ids(poddnat), *ids}))
+    return {"metadata": {"annotations": {OWN_ENTRIES: written}, "uid": poddnat["metadata"]["uid"]}}
 
 
 def _ids(entry: Mapping[str, Any]) -> tuple[str, ...]:

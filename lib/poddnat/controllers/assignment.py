@@ -21,6 +21,7 @@ from poddnat.api import (
     observed_condition,
     parse_spec,
     port_list,
+    recorded_entry_ids,
     spec_of,
 )
 from poddnat.controllers.exposure_timer import ExposureTimer
@@ -61,7 +62,7 @@ class _Current:
             poddnat = parse_spec(spec_of(observed), absent=True)
         except SpecError:
             return None  # Edited by hand beyond recognition: it is written anew.
-        ids = entry_ids(observed.get("status") or {})
+        ids = (*entry_ids(observed.get("status") or {}), *recorded_entry_ids(observed))
         return cls(poddnat, observed["metadata"]["uid"], ids, _reported_reason(observed) == PORT_TAKEN)
 
 

@@ -34,7 +34,7 @@ from poddnat.controllers.forward_entries import ForwardEntries
 from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
 from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusReporter
 from poddnat.controllers.port_claims import PortClaims
-from poddnat.controllers.problems import not_adopted
+from poddnat.controllers.problems import entry_left, not_adopted
 from poddnat.controllers.requeue import RequeueAfter
 from poddnat.controllers.retained import ReleaseDue, RetainedPodDNATs
 from poddnat.gateway import (
@@ -152,6 +152,8 @@ class PodDNATReconciler:
         return _first(asked, *steps) or self._bring_about(asked)
 
     def _refuse_spec(self, poddnat: Manifest, error: SpecError) -> Answer:
+        if (later := self._table_awaited(poddnat)) is not None:
+            return later
         self._entries.withdraw(poddnat)
         act = "the user has to correct or delete this PodDNAT"
         return self._reporter.blocked(poddnat, Problem("InvalidSpec", f"{error}; {act}."))
@@ -262,7 +264,7 @@ class PodDNATReconciler:
         problem = self._fleet.problem(desired.gateway_id)
         if sync.gateway is None or problem is not None:
             return self._reporter.blocked(poddnat, problem or gateway_missing(desired.gateway_id))
-        own_entries = self._entries.confirmed_by_pod(poddnat, desired, sync.gateway)
+        own_entries = self._entries.confirmed_by_pod(poddnat)
         present = {entry.rule for entry in sync.gateway.entries_of(own_entries)}
         rules = desired.rules
         if sync.verdict is Verdict.LEAVING:
@@ -280,10 +282,22 @@ class PodDNATReconciler:
 
     def _refuse(self, sync: _Sync, problem: Problem) -> Answer:
         """Take away what a PodDNAT may not have, and let others have the ports that it named."""
+        if (later := self._table_awaited(sync.poddnat)) is not None:
+            return later
+        self._recognize(sync.poddnat)
         self._entries.withdraw(sync.poddnat)
         if sync.fixed is None:
             self._claims.refused(sync.poddnat, sync.desired)
         return self._reporter.blocked(sync.poddnat, problem)
+
+    def _table_awaited(self, poddnat: Manifest) -> Answer | None:
+        """Leave a PodDNAT as it is until the table shows which entries it has; None: that is known."""
+        if not self._entries.await_table(poddnat):
+            return None
+        problem = self._fleet.problem(str(spec_of(poddnat).get("tableId", "")))
+        if problem is None:
+            return RequeueAfter(REQUEUE_SOON)
+        return PodDNATAnswer(preserved_status(poddnat.get("status") or {}), resync_after=problem.retry_after)
 
     def _report(self, sync: _Sync, progress: Progress) -> Answer:
         self._entries.saw_working(sync.poddnat, progress.entries)
@@ -331,15 +345,11 @@ class PodDNATReconciler:
         Its pod tells, and is asked only where there are such entries; once it has gone, nothing could tell.
         """
         self._claim_by_entries(poddnat)
-        desired = None if made_by_another(poddnat["metadata"]) else desired_by(poddnat)
-        gateway = self._fleet.get(desired.gateway_id) if desired is not None else None
-        if desired is None or gateway is None:
-            return
-        if not self._entries.unproven(poddnat, desired, gateway):
+        if not self._entries.unproven(poddnat) or (desired := desired_by(poddnat)) is None:
             return
         # A pod that no longer asks for anything has that address all the same.
         if self._authorizer.check(poddnat["metadata"], desired) in _POD_HAS_THAT_ADDRESS:
-            self._entries.confirmed_by_pod(poddnat, desired, gateway)
+            self._entries.confirmed_by_pod(poddnat)
 
     def finalize(self, poddnat: Manifest) -> Answer:
         """Take a PodDNAT's entries off the cloud; finalized once a listing shows none.
@@ -359,7 +369,12 @@ class PodDNATReconciler:
         outcomes = self._entries.release(poddnat)
         problem = next((outcome.problem for outcome in outcomes if isinstance(outcome, Blocked)), None)
         waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, Waiting)]
+        if problem is None and not waits and self._entries.await_table(poddnat):
+            waits = [REQUEUE_SOON]  # By their name none is left, but there may be some without.
         if problem is None and not waits:
+            for entry in self._entries.unproven(poddnat):
+                left = entry_left(str(spec_of(poddnat).get("tableId")), entry)
+                self._cluster.client.warn(poddnat, left.reason, left.message)
             return finalized
         return self._reporter.releasing(poddnat, problem=problem, resync_after=max(waits, default=0.0))
 

@@ -18,6 +18,7 @@ from poddnat.api import (
     status,
 )
 from poddnat.controllers.exposure_timer import ExposureTimer
+from poddnat.controllers.forward_entries import ForwardEntries
 from poddnat.controllers.intervals import RESYNC
 from poddnat.controllers.requeue import RequeueAfter, requeue_after
 from poddnat.gateway import Blocked, Done, Progress, Waiting
@@ -60,6 +61,7 @@ class StatusReporter:
         registry: PortRegistry,
         exposure_timer: ExposureTimer,
         locator: PodLocator,
+        entries: ForwardEntries,
         *,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
@@ -68,6 +70,7 @@ class StatusReporter:
         self._registry = registry
         self._exposure_timer = exposure_timer
         self._locator = locator
+        self._entries = entries
         self._wall_clock = wall_clock
 
     def progress_of(
@@ -159,7 +162,9 @@ class StatusReporter:
         resync_after: float = RESYNC,
     ) -> PodDNATAnswer:
         """Write a status with this condition; it equals the last one unless something has changed."""
-        written = status(poddnat.get("status") or {}, working, condition, rfc3339(self._wall_clock()))
+        works = {entry_id for port in working for entry_id in port.entry_ids}
+        nameless = [entry_id for entry_id in self._entries.nameless(poddnat) if entry_id not in works]
+        written = status(poddnat.get("status") or {}, working, condition, rfc3339(self._wall_clock()), nameless)
         return PodDNATAnswer(written, resync_after=resync_after)
 
 

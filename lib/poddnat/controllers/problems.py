@@ -5,6 +5,7 @@ from typing import Any
 
 from poddnat.api import PORT_TAKEN, Problem, pod_facts
 from poddnat.controllers.intervals import API_SERVER_REFUSED_RETRY, CLAIMED_EARLIER_RETRY, NOT_ADOPTED_RETRY
+from poddnat.model import ForwardEntry
 
 
 def on_node_network(pod: Mapping[str, Any]) -> Problem | None:
@@ -33,6 +34,12 @@ def not_adopted(name: str) -> Problem:
     """Tell that a PodDNAT was made by somebody else, such as ACK's own controller."""
     text = f"PodDNAT {name} was not made by poddnat but by ACK's natgw controller or by hand, and is left alone"
     return Problem("NotAdopted", f'{text}; an operator has to run "poddnat adopt".', NOT_ADOPTED_RETRY)
+
+
+def entry_left(gateway_id: str, entry: ForwardEntry) -> Problem:
+    """Tell that an entry is left behind which may be that of a PodDNAT that goes, though nothing proves it."""
+    text = f"Forward entry {entry.entry_id} on {gateway_id} ({entry.rule}) is left, because its pod can't confirm it"
+    return Problem("EntryLeft", f"{text}; an operator has to delete it, unless somebody else uses it.", 0.0)
 
 
 def refused_by_api_server(why: str) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from metacontroller_standin.apply import DECORATOR
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
+from poddnat.api import OWN_ENTRIES, is_terminating
 from poddnat.cli.adoption import Action, Adoption, Move, moves
 from poddnat.cli.intervals import CONFLICT_TRIES
 from poddnat.cli.ports_report import ports_report
 from poddnat.cli.site import Site
 from poddnat.cloud import CloudClient
+from poddnat.config.values import parse
 from poddnat.kube import KubeClient, connect_to
 from tests.unit.hooks import acks
 from tests.unit.hooks.test_cluster import pod_report, wait_ready
@@ -23,6 +26,7 @@ from tests.unit.hooks.test_fixed import FIXED_80, delete_pod, make_owner, outsid
 from tests.unit.hooks.world import (
     EIP,
     EXPOSE_80,
+    FINALIZER,
     POD_DNAT,
     RESULT,
     STATUS,
@@ -31,6 +35,7 @@ from tests.unit.hooks.world import (
     cluster,
     condition,
     restarted,
+    values,
 )
 from vpc_emulator import Fault
 
@@ -295,6 +300,93 @@ def test_entry_without_a_name_is_not_lost_by_what_is_reported_while_it_is_delete
         assert (shown["status"]["entries"], shown["status"]["releasing"]) == ([], [ack.entry.id])
         assert second.finalized(shown)["finalized"] is True
     assert ack.entries() == []
+
+
+def adopted(ack: Ack) -> Json:
+    """Adopt the PodDNAT, and let the server see it work."""
+    ack.run()
+    found = ack.world.poddnat()
+    assert found is not None
+    with restarted(ack.world) as server:
+        reported = answer(lambda: server.sync_poddnat(found))
+        assert condition(reported)[1] == "Ready"
+        return server.set_status(found, reported["status"])
+
+
+def delete_while_the_server_is_away(ack: Ack) -> None:
+    ack.change({"metadata": {"finalizers": [FINALIZER]}})
+    ack.delete_pod()
+    wait_until(lambda: is_terminating(ack.world.poddnat() or {"metadata": {}}), 5, "the PodDNAT to be deleted")
+
+
+def test_entry_of_an_adopted_pod_that_goes_while_the_server_is_away_goes_too(ack: Ack) -> None:
+    ready = adopted(ack)
+    delete_while_the_server_is_away(ack)
+    with restarted(ack.world) as again:
+        assert again.finalized(ready)["finalized"] is True
+    assert ack.entries() == []
+
+
+def test_entry_that_nothing_proves_after_its_pod_has_gone_is_left_and_told(ack: Ack) -> None:
+    ready = adopted(ack)
+    ack.change({"metadata": {"annotations": {OWN_ENTRIES: None}}})
+    delete_while_the_server_is_away(ack)
+    with restarted(ack.world) as again:
+        assert again.finalized(ready)["finalized"] is True
+    assert ack.entries() == [ack.entry]
+    assert ("PodDNAT", "EntryLeft") in ack.world.warnings()
+
+
+def test_entry_recorded_as_a_poddnats_own_is_another_ones_that_bears_its_name(ack: Ack) -> None:
+    other = ack.world.expose(ack.world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8"))
+    ready = adopted(ack)
+    (theirs,) = (entry["forwardEntryId"] for entry in other["status"]["entries"])
+    ack.change({"metadata": {"annotations": {OWN_ENTRIES: f"{ack.entry.id},{theirs}"}}})
+    with restarted(ack.world) as again:
+        assert again.finalized(ready)["finalized"] is True
+    assert [entry.id for entry in ack.entries()] == [theirs]
+
+
+def test_entry_of_an_adopted_poddnat_goes_when_the_pool_leaves_it_out_over_a_restart(ack: Ack) -> None:
+    ready = adopted(ack)
+    url = ack.world.values.endpoints.vpc
+    assert url is not None
+    narrow = values(url, last_port=511, entry={"portRangeStart": 500})
+    ack.world.emulator.add_fault(Fault("delay", action="DescribeForwardTableEntries", seconds=0.5))
+    with restarted(replace(ack.world, values=parse(narrow))) as again:
+        assert again.sync_poddnat(ready).status_code == 429
+        reported = answer(lambda: again.sync_poddnat(ready))
+        assert (condition(reported)[1], reported["status"]["entries"]) == ("NotInPool", [])
+        wait_until(lambda: ack.entries() == [], 5, "the entry to go")
+
+
+def test_adopted_pod_keeps_its_entry_after_its_poddnat_said_that_none_works(ack: Ack) -> None:
+    """As after the cloud was away: the status that lists none is no reason to take the entry for somebody else's."""
+    ready = adopted(ack)
+    blocked = ack.world.set_status(ready, {**ready["status"], "entries": [], "ports": ""})
+    with restarted(ack.world) as again:
+        reported = answer(lambda: again.sync_poddnat(blocked))
+        assert condition(reported)[1] == "Ready"
+        kept = answer(lambda: again.sync_pod(ack.pod, blocked))
+        assert kept["attachments"][0]["spec"] == ready["spec"]
+    assert ack.entries() == [ack.entry]
+
+
+def test_ids_that_nobody_has_confirmed_yet_stay_in_every_status(ack: Ack) -> None:
+    ack.run()
+    unseen = ack.world.poddnat()
+    assert unseen is not None
+    ack.world.emulator.add_fault(Fault("error", code="Forbidden.RAM", status=403, times=None))
+    with restarted(ack.world) as denied:
+        reported = answer(lambda: denied.sync_poddnat(unseen))["status"]
+        assert (reported["entries"], reported["releasing"]) == ([], [ack.entry.id])
+        blocked = denied.set_status(unseen, reported)
+    ack.world.emulator.clear_faults()
+    with restarted(ack.world) as again:
+        reported = answer(lambda: again.sync_poddnat(blocked))
+        assert condition(reported)[1] == "Ready"
+        assert "releasing" not in reported["status"]
+    assert ack.entries() == [ack.entry]
 
 
 def test_adopted_poddnats_entry_counts_as_its_own_where_ports_are_listed(ack: Ack) -> None:
