@@ -62,6 +62,8 @@ class PortClaims:
         """Look at a pod's PodDNAT again: the pod is new, or asks for something else."""
         if (poddnat := self._cluster.poddnats.get(namespace, name)) is not None:
             self.seen(poddnat)
+            if self._cluster.poddnats.was_deleted(poddnat["metadata"]["uid"]):
+                self.gone(poddnat)  # What was released when the watch told of its end must not be claimed again.
 
     def _looks_right(self, metadata: Mapping[str, Any], desired: PodDNAT) -> bool:
         """Whether a PodDNAT is that of a pod which asks for these ports, or retained for a fixed one."""
