@@ -98,9 +98,9 @@ def pod_uid_of(metadata: Mapping[str, Any]) -> str:
 
 
 def desired_by(poddnat: Mapping[str, Any]) -> PodDNAT | None:
-    """Read what a PodDNAT asks for, one that is retained for an absent pod too; None: its spec makes no sense."""
+    """Read what a PodDNAT asks for, also one of a pod that is absent or has no IP; None: its spec makes no sense."""
     try:
-        return parse_spec(spec_of(poddnat), absent=Fixed.read(poddnat["metadata"]) is not None)
+        return parse_spec(spec_of(poddnat), absent=True)
     except SpecError:
         return None
 

@@ -146,7 +146,7 @@ def check_pod(pod: Mapping[str, Any], desired: PodDNAT) -> Verdict | Problem:
     name = pod["metadata"]["name"]
     if pod_facts.shares_node_network(pod):
         return _refusal(f"pod {name} uses its node's network")
-    if pod_facts.address_of(pod) != desired.internal_ip:
+    if desired.internal_ip and pod_facts.address_of(pod) != desired.internal_ip:
         return _refusal(f"pod {name} does not have the IP {desired.internal_ip}")
     try:
         exposure = annotations.parse(pod_facts.annotations_of(pod))

@@ -127,8 +127,11 @@ class PodReconciler:
         except ProblemError as error:
             self._withhold(pod, observed, retained)
             return self._refused(pod, error.problem)
-        again = POD_WITHOUT_IP_RESYNC if self._withhold(pod, observed, retained) else 0.0
-        return PodAnswer(annotations=status_annotations(pod, None, None), resync_after=again)
+        annotations_due = status_annotations(pod, None, None)
+        if not self._withhold(pod, observed, retained):
+            return PodAnswer(annotations=annotations_due)
+        # What is reserved here doesn't outlast this process; the PodDNAT does.
+        return PodAnswer(_as_it_is(observed, without_ip=True), annotations_due, POD_WITHOUT_IP_RESYNC)
 
     def _withhold(self, pod: Manifest, observed: Manifest | None, retained: Manifest | None) -> bool:
         """Give a pod nothing for now, but reserve what it has, or had a moment ago; False: that is nothing."""
@@ -291,10 +294,12 @@ class PodReconciler:
         )
 
 
-def _as_it_is(observed: Manifest | None) -> list[Manifest]:
-    """Give what a pod has as what it should have."""
+def _as_it_is(observed: Manifest | None, *, without_ip: bool = False) -> list[Manifest]:
+    """Give what a pod has as what it should have; ``without_ip``: the external side of it."""
     if observed is None or (desired := desired_by(observed)) is None:
         return []
+    if without_ip:
+        desired = replace(desired, internal_ip="", eni="", vswitch="", zone="")
     metadata = observed["metadata"]
     return [fixed.attachment(metadata["namespace"], metadata["name"], desired, fixed.Fixed.read(metadata), observed)]
 

@@ -32,7 +32,7 @@ from poddnat.controllers.authorization import Authorizer, Verdict
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.forward_entries import ForwardEntries
 from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
-from poddnat.controllers.poddnat_status import LEAVING, PodDNATAnswer, StatusReporter
+from poddnat.controllers.poddnat_status import LEAVING, WITHOUT_IP, PodDNATAnswer, StatusReporter
 from poddnat.controllers.port_claims import PortClaims
 from poddnat.controllers.problems import entry_left, not_adopted
 from poddnat.controllers.requeue import RequeueAfter
@@ -139,7 +139,7 @@ class PodDNATReconciler:
             return self._reporter.reported(poddnat, (), LEAVING)
         record = Fixed.read(poddnat["metadata"])
         try:
-            desired = parse_spec(spec_of(poddnat), absent=record is not None)
+            desired = parse_spec(spec_of(poddnat), absent=True)
         except SpecError as error:
             return self._refuse_spec(poddnat, error)
         self._claims.seen(poddnat)
@@ -148,7 +148,8 @@ class PodDNATReconciler:
         if (answer := _first(sync, *unasked)) is not None:
             return answer
         asked = replace(sync, verdict=self._authorizer.check(sync.metadata, desired))
-        steps = (self._not_permitted, self._opted_out, self._pod_just_went, self._not_tied, self._table_unknown)
+        permitted = (self._not_permitted, self._opted_out, self._pod_just_went, self._pod_without_ip)
+        steps = (*permitted, self._not_tied, self._table_unknown)
         return _first(asked, *steps) or self._bring_about(asked)
 
     def _refuse_spec(self, poddnat: Manifest, error: SpecError) -> Answer:
@@ -247,6 +248,15 @@ class PodDNATReconciler:
         """Let nobody reach a fixed pod at a public address that would be lost with it."""
         tied = sync.fixed is None or self._retained.let_outlive(sync.poddnat)
         return None if tied else RequeueAfter(REQUEUE_SOON)
+
+    def _pod_without_ip(self, sync: _Sync) -> Answer | None:
+        """Retain the external side for a pod that has lost its IP for a moment; nothing is exposed meanwhile."""
+        if sync.desired.internal_ip:
+            return None
+        self._entries.withdraw(sync.poddnat)
+        if sync.gateway is not None and not sync.gateway.loaded:
+            return RequeueAfter(REQUEUE_SOON)  # What the table is going to show has to be withdrawn, too.
+        return self._reporter.reported(sync.poddnat, (), WITHOUT_IP)
 
     def _table_unknown(self, sync: _Sync) -> Answer | None:
         """Leave a status as it is just after the start: until the table is seen, nothing is known against it."""

@@ -37,6 +37,9 @@ _BY_ZONE = (
     " DescribeRouteEntryList): unless the pod's default route leads to it, no connection comes about."
 )
 LEAVING = Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
+WITHOUT_IP = Condition(
+    ready=False, reason="PodWithoutIP", message="The pod has no IP at present; its public ports are kept for it."
+)
 _RELEASING = Condition(
     ready=False, reason="Leaving", message="Its forward entries are being deleted; nobody has to act."
 )

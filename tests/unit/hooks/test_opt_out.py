@@ -18,6 +18,7 @@ from tests.unit.hooks.world import (
     World,
     answer,
     condition,
+    restarted,
     running,
 )
 
@@ -68,13 +69,53 @@ def test_pod_that_loses_its_ip_for_a_moment_comes_back_with_its_ports_though_oth
         pod = world.make_pod(EXPOSE_80)
         poddnat = world.expose(pod)
         gone = answer(lambda: world.sync_pod(world.set_pod_status(pod, "Running", ""), poddnat))
-        assert gone["attachments"] == []
+        assert gone["attachments"][0]["spec"]["internalIP"] == ""
         assert gone["resyncAfterSeconds"] > 0
         lose(world, poddnat)
         other = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.9")
         assert world.refusal(other).startswith("NoFreePorts: ")
         again = world.set_pod_status(pod, "Running", "172.16.1.8")
         assert port_of(world.attachment(again)) == "512"
+
+
+def without_ip(world: World, pod: Json, poddnat: Json) -> tuple[Json, Json]:
+    """Let a pod lose its IP, and play Metacontroller for it; return both as they are then."""
+    pod = world.set_pod_status(pod, "Running", "")
+    spec = world.attachment(pod, poddnat)["spec"]
+    changed = world.api.patch(world.poddnats, "web-1", {"spec": spec}, "default")
+    return pod, world.set_status(changed, answer(lambda: world.sync_poddnat(changed))["status"])
+
+
+def test_pod_without_ip_has_a_poddnat_that_exposes_nothing_and_says_so(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    _, poddnat = without_ip(world, pod, world.expose(pod))
+    assert (condition(poddnat)[:2], poddnat["status"]["entries"]) == (("False", "PodWithoutIP"), [])
+    wait_until(lambda: not world.entries(), 5, "the entry to go")
+
+
+def test_pod_that_loses_its_ip_has_its_ports_again_though_the_server_was_restarted_meanwhile() -> None:
+    with running(haste=1.0, last_port=513) as world:
+        pod = world.make_pod(EXPOSE_80)
+        pod, poddnat = without_ip(world, pod, world.expose(pod))
+        with restarted(world) as again:
+            assert next_port(again) == "513"
+            back = again.set_pod_status(pod, "Running", "172.16.1.9")
+            spec = again.attachment(back, poddnat)["spec"]
+            assert (spec["portMapping"][0]["externalPort"], spec["internalIP"]) == ("512", "172.16.1.9")
+            moved = again.api.patch(again.poddnats, "web-1", {"spec": spec}, "default")
+            assert condition(answer(lambda: again.sync_poddnat(moved)))[1] == "Ready"
+            assert [entry.internal_ip for entry in again.entries()] == ["172.16.1.9"]
+
+
+def test_entry_of_a_pod_that_lost_its_ip_just_before_a_restart_goes(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    world.service.stop()
+    world.set_pod_status(pod, "Running", "")
+    cleared = world.api.patch(world.poddnats, "web-1", {"spec": {**poddnat["spec"], "internalIP": ""}}, "default")
+    with restarted(world) as again:
+        assert condition(answer(lambda: again.sync_poddnat(cleared)))[1] == "PodWithoutIP"
+        wait_until(lambda: not again.entries(), 5, "the entry to go")
 
 
 def test_pod_that_has_finished_leaves_its_ports_to_others(world: World) -> None:
