@@ -263,10 +263,7 @@ class PodDNATReconciler:
         loaded = sync.gateway is not None and sync.gateway.loaded
         if loaded or not self._fleet.exists(sync.desired.gateway_id) or not is_ready(sync.poddnat):
             return None
-        problem = self._fleet.problem(sync.desired.gateway_id)
-        if problem is None:
-            return RequeueAfter(REQUEUE_SOON)
-        return PodDNATAnswer(preserved_status(sync.poddnat["status"]), resync_after=problem.retry_after)
+        return self._left_as_it_is(sync.poddnat)
 
     def _bring_about(self, sync: _Sync) -> Answer:
         """Ask the gateway for the entries, and tell how far it is."""
@@ -302,8 +299,9 @@ class PodDNATReconciler:
 
     def _table_awaited(self, poddnat: Manifest) -> Answer | None:
         """Leave a PodDNAT as it is until the table shows which entries it has; None: that is known."""
-        if not self._entries.await_table(poddnat):
-            return None
+        return self._left_as_it_is(poddnat) if self._entries.await_table(poddnat) else None
+
+    def _left_as_it_is(self, poddnat: Manifest) -> Answer:
         problem = self._fleet.problem(str(spec_of(poddnat).get("tableId", "")))
         if problem is None:
             return RequeueAfter(REQUEUE_SOON)
