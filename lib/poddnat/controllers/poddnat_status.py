@@ -38,7 +38,9 @@ _BY_ZONE = (
 )
 LEAVING = Condition(ready=False, reason="Leaving", message="The pod is terminating; nothing new is exposed.")
 WITHOUT_IP = Condition(
-    ready=False, reason="PodWithoutIP", message="The pod has no IP at present; its public ports are kept for it."
+    ready=False,
+    reason="PodWithoutIP",
+    message="The pod has no IP, or had none a moment ago; its public ports are kept for it.",
 )
 _RELEASING = Condition(
     ready=False, reason="Leaving", message="Its forward entries are being deleted; nobody has to act."

@@ -252,7 +252,6 @@ def test_refused_poddnat_gets_a_warning_event(world: World) -> None:
     "changes",
     [
         {"externalIP": ""},
-        {"internalIP": ""},
         {"tableId": ""},
         {"protocol": "any"},
         {"portMapping": []},
