@@ -75,6 +75,10 @@ class SmallCluster(KubeClient):
         self._ask_nothing_away()
         return copied(list(self.dnats.values())), self._dnat_log.version
 
+    def poddnat(self, namespace: str, name: str) -> Json | None:  # noqa: ARG002
+        self._ask_nothing_away()
+        return copied(self.dnats[name]) if name in self.dnats else None
+
     def poddnat_uids(self) -> set[str]:
         self._ask_nothing_away()
         return {dnat["metadata"]["uid"] for dnat in self.dnats.values()}

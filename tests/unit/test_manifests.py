@@ -185,7 +185,7 @@ def test_prometheus_is_let_in_and_checks_the_certificate(secured: dict[tuple[str
 def test_secrets_of_users_stay_out_of_the_image_and_the_repository() -> None:
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
     left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8")
-    for path in ("values.yaml", "chart/*-values.yaml", "token/token", "token/accepted", "tls/*.crt", "tls/*.key"):
+    for path in ("values.yaml", "chart*/*-values.yaml", "token/token", "token/accepted", "tls/*.crt", "tls/*.key"):
         assert f"/metacontroller/{path}\n" in ignored
         assert f"\nmetacontroller/{path}\n" in left_out
 
@@ -226,8 +226,8 @@ def test_no_decorator_has_a_finalize_hook() -> None:
 def test_composite_needs_no_selector_of_its_parents() -> None:
     spec = the("CompositeController")["spec"]
     assert spec["generateSelector"] is True
-    resource = {"apiVersion": API_VERSION, "resource": PLURAL, "ignoreStatusChanges": True}
-    assert spec["parentResource"] == resource
+    # With ignoreStatusChanges, changes of owner references would be ignored as well: they tell that a pod has gone.
+    assert spec["parentResource"] == {"apiVersion": API_VERSION, "resource": PLURAL}
     assert list(spec["hooks"]) == ["sync", "finalize"]
 
 

@@ -101,7 +101,9 @@ class RetainedPodDNATs:
         return owner
 
     def suspend(self, poddnat: Manifest | None) -> None:
-        """Take the pod's side off a fixed pod's PodDNAT, unless that is done, or somebody changes the PodDNAT first.
+        """Take the pod's side off a fixed pod's PodDNAT, unless that is done.
+
+        Kubernetes' garbage collector and Metacontroller write to it at the same time: one conflict is tried again.
 
         Raises:
             KubeError: the API server did not do it, or it is not known whether.
@@ -109,10 +111,19 @@ class RetainedPodDNATs:
         record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is None or record is None or not spec_of(poddnat).get("internalIP"):
             return
+        if self._suspend(poddnat, record):
+            return
+        present = self._cluster.client.poddnat(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
+        if present is not None and Fixed.read(present["metadata"]) == record and spec_of(present).get("internalIP"):
+            self._suspend(present, record)
+
+    def _suspend(self, poddnat: Manifest, record: Fixed) -> bool:
         metadata = poddnat["metadata"]
         patch = suspension_patch(poddnat, record, self._now())
-        if self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch):
+        done = self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch)
+        if done:
             log.info("PodDNAT %s: its pod is away; the ports are retained", key_of(poddnat))
+        return done
 
     def delete(self, poddnat: Manifest | None) -> None:
         """Delete the PodDNAT of a pod that is no longer fixed, unless that is done already.
