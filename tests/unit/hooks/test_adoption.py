@@ -27,6 +27,7 @@ from tests.unit.hooks.world import (
     EIP,
     EXPOSE_80,
     FINALIZER,
+    GATEWAY,
     POD_DNAT,
     RESULT,
     STATUS,
@@ -338,13 +339,19 @@ def test_entry_that_nothing_proves_after_its_pod_has_gone_is_left_and_told(ack: 
 
 
 def test_entry_recorded_as_a_poddnats_own_is_another_ones_that_bears_its_name(ack: Ack) -> None:
-    other = ack.world.expose(ack.world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8"))
+    theirs = ack.world.emulator.add_entry(
+        GATEWAY,
+        external_ip=EIP,
+        external_port=700,
+        internal_ip="172.16.1.8",
+        internal_port=80,
+        name="poddnat_c-other_another",
+    )
     ready = adopted(ack)
-    (theirs,) = (entry["forwardEntryId"] for entry in other["status"]["entries"])
-    ack.change({"metadata": {"annotations": {OWN_ENTRIES: f"{ack.entry.id},{theirs}"}}})
+    ack.change({"metadata": {"annotations": {OWN_ENTRIES: f"{ack.entry.id},{theirs.id}"}}})
     with restarted(ack.world) as again:
         assert again.finalized(ready)["finalized"] is True
-    assert [entry.id for entry in ack.entries()] == [theirs]
+    assert [entry.id for entry in ack.entries()] == [theirs.id]
 
 
 def test_entry_of_an_adopted_poddnat_goes_when_the_pool_leaves_it_out_over_a_restart(ack: Ack) -> None:

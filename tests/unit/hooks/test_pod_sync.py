@@ -236,7 +236,10 @@ def test_pod_is_not_called_ready_because_of_a_poddnat_that_is_being_deleted(worl
     assert "annotations" not in answer(lambda: world.sync_pod(pod, leaving))
 
 
-def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(world: World) -> None:
+def test_pod_waits_while_the_poddnat_of_an_earlier_pod_of_its_name_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.memory.store, "collect", lambda _kind, _key: None)  # the garbage collector comes later
     exposed = world.expose(world.make_pod(EXPOSE_80))
     wait_until(lambda: world.service.poddnats.is_alive(exposed["metadata"]["uid"]), 5, "it to be seen")
     world.api.delete(world.api.resource("v1", "pods"), "web-1", "default", grace_period=0)

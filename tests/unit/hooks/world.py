@@ -292,7 +292,7 @@ class World:
         record = attachment["metadata"].get("annotations")
         poddnat = self.make_poddnat(attachment["spec"], owner=pod, name=name_of(pod), record=record)
         status = answer(lambda: self.sync_poddnat(poddnat))["status"]
-        assert status["conditions"][0]["reason"] == "Ready"
+        assert status["conditions"][0]["reason"] == "Ready", status
         return self.set_status(poddnat, status)
 
 
