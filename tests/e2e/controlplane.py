@@ -154,14 +154,14 @@ class ControlPlane:
 
     def restart_api_server(self) -> None:
         """Kill the API server and start it again, on the same data; wait until it is ready."""
-        process = self.programs["kube-apiserver"].process
-        process.kill()
-        process.wait()
-        self._start_api_server()
-        wait_until(self._is_ready, 60, "the API server to be ready again", interval=0.1)
         # Python 3.11 leaves a TLS socket open whose peer resets it before the handshake; newer ones close it.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "unclosed <ssl.SSLSocket", ResourceWarning)
+            process = self.programs["kube-apiserver"].process
+            process.kill()
+            process.wait()
+            self._start_api_server()
+            wait_until(self._is_ready, 60, "the API server to be ready again", interval=0.1)
             gc.collect()
 
     def _start_controller_manager(self) -> None:
