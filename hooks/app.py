@@ -88,7 +88,7 @@ def _liveness(ended_thread: str) -> Response:
 def _readiness(service: Service, active: str) -> Response:
     """Tell whether hooks are answered; with ``?standbyok``, whether they could be as soon as this replica is active."""
     if not service.warm:
-        return _text("not ready: the PodDNATs have not been listed yet", 503)
+        return _text("not ready: the PodDNATs and pods have not been listed yet", 503)
     if service.ready:
         return _text("ok")
     return _text(f"standby: {active or 'nobody yet'} is active", 200 if "standbyok" in request.args else 503)

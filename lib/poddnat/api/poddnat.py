@@ -23,7 +23,7 @@ READY = "Ready"
 ATTACHED_BY = ("metacontroller.k8s.io/decorator-controller", "pod-dnat")
 """The annotation that Metacontroller puts on the PodDNATs that it makes for us: our mark.
 
-Those of fixed pods have their record instead (``poddnat.api.fixed``). What has neither was made by somebody else.
+Those of absent fixed pods may have their record alone (``poddnat.api.fixed``). What has neither was made by others.
 """
 
 FINALIZER = "metacontroller.io/compositecontroller-poddnat"

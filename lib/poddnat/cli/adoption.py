@@ -229,8 +229,11 @@ class Adoption:
         The server writes its status at the same time. So a conflict is tried again with what is there by now.
         """
         metadata = move.poddnat["metadata"]
+        namespace = self._kube.namespace(metadata["namespace"])
+        if namespace is None:
+            return False
         for _ in range(CONFLICT_TRIES):
-            if self._kube.patch_poddnat(metadata["namespace"], metadata["name"], _adoption_patch(move)):
+            if self._kube.patch_poddnat(metadata["namespace"], metadata["name"], _adoption_patch(move, namespace)):
                 return True
             present = self._kube.poddnat(metadata["namespace"], metadata["name"])
             if present is None or _decided_by(present) != _decided_by(move.poddnat):
@@ -273,12 +276,12 @@ class _AllAlive:
         return set()
 
 
-def _adoption_patch(move: Move) -> Manifest:
+def _adoption_patch(move: Move, namespace: Manifest) -> Manifest:
     """Write the patch that makes a PodDNAT ours, unless somebody else changes it first."""
     metadata = move.poddnat["metadata"]
     suspended = fixed.suspension_patch(move.poddnat, move.fixed, rfc3339(now())) if move.fixed is not None else {}
     patch = {
-        **(suspended.get("metadata") or _owned_metadata(move.pod or {})),
+        **(suspended.get("metadata") or _owned_metadata(move.pod or {}, namespace)),
         "uid": metadata["uid"],
         "resourceVersion": metadata["resourceVersion"],
         "finalizers": _kept_finalizers(metadata),
@@ -298,13 +301,18 @@ def _kept_finalizers(metadata: Mapping[str, Any]) -> list[str]:
     return [one for one in metadata.get("finalizers") or [] if one.startswith(_KEPT_FINALIZERS)]
 
 
-def _owned_metadata(pod: Manifest) -> Manifest:
-    """Write the metadata to merge by which a PodDNAT is that of a pod: its owner and annotations."""
+def _owned_metadata(pod: Manifest, namespace: Manifest) -> Manifest:
+    """Write the metadata to merge by which a PodDNAT is that of a pod: its owners and annotations.
+
+    A fixed pod's PodDNAT works already, so it must outlive the pod from now on.
+    """
     record = _fixed(pod)
     recorded = record.annotations if record is not None else {}
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     owners = [{**owner, "controller": True, "blockOwnerDeletion": True}]
+    if record is not None:
+        owners.append(fixed.namespace_reference(namespace))
     return {"ownerReferences": owners, "annotations": {**recorded, **dict([ATTACHED_BY])}}
 
 

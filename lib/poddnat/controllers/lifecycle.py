@@ -108,8 +108,9 @@ class LifecycleController:
     def poddnat_leaving(self, poddnat: Manifest) -> None:
         """Release the entries of a PodDNAT that is being deleted, for its finalize hook to find them gone."""
         uid = poddnat["metadata"]["uid"]
-        if self._may_write() and uid not in self._released and not made_by_another(poddnat["metadata"]):
-            self._poddnats.release(poddnat)
+        if not self._may_write() or uid in self._released or made_by_another(poddnat["metadata"]):
+            return
+        if self._poddnats.release(poddnat):
             self._released.add(uid)
 
     def _run(self) -> None:

@@ -104,7 +104,10 @@ class PodReconciler:
             if not error.refused:
                 raise
             # What it has is not what was refused.
-            answer = replace(self._refused(pod, refused_by_api_server(str(error))), attachments=_as_it_is(observed))
+            had = _as_it_is(observed)
+            if observed is not None and not had:
+                return RequeueAfter(REQUEUE_SOON)  # Left out of an answer, it would be deleted.
+            answer = replace(self._refused(pod, refused_by_api_server(str(error))), attachments=had)
         except RequeueError:
             return RequeueAfter(REQUEUE_SOON)
         self._refusals.answered(pod["metadata"]["uid"], answer.refused, answer.resync_after)
@@ -301,7 +304,11 @@ def _as_it_is(observed: Manifest | None, *, without_ip: bool = False) -> list[Ma
     if without_ip:
         desired = replace(desired, internal_ip="", eni="", vswitch="", zone="")
     metadata = observed["metadata"]
-    return [fixed.attachment(metadata["namespace"], metadata["name"], desired, fixed.Fixed.read(metadata), observed)]
+    record, owner = fixed.Fixed.read(metadata), controller_of(metadata)
+    if record is not None and owner is not None:
+        # An attachment serves the pod that owns it, whatever somebody has written there.
+        record = replace(record, pod_uid=owner.uid, absent_since="")
+    return [fixed.attachment(metadata["namespace"], metadata["name"], desired, record, observed)]
 
 
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:

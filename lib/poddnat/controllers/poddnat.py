@@ -386,11 +386,13 @@ class PodDNATReconciler:
             return finalized
         return self._reporter.releasing(poddnat, problem=problem, resync_after=max(waits, default=0.0))
 
-    def release(self, poddnat: Manifest) -> None:
-        """Begin to take the entries of a PodDNAT that is being deleted off the cloud; finalize tells how far."""
+    def release(self, poddnat: Manifest) -> bool:
+        """Begin to take the entries of a PodDNAT that is being deleted off the cloud; False: not known yet which."""
         self._authorizer.forget(poddnat["metadata"]["uid"])
         if self._entries.has_any(poddnat):  # else its finalize hook may have seen to that already
             self._entries.release(poddnat)
+            return True
+        return not self._entries.await_table(poddnat)
 
     def withdraw(self, poddnat: Manifest) -> None:
         """Take a PodDNAT's entries away, because its pod has gone."""

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 Manifest = dict[str, Any]
 
 _AT_ONCE = 50
+_POD_AWAITED = frozenset({"PodAway", "PodWithoutIP"})
+"""Reasons of PodDNATs that wait for their pod: to ask again would change nothing."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Reminder:
             condition = observed_condition(poddnat.get("status") or {})
             if is_terminating(poddnat):
                 yield poddnat["metadata"], REMIND_AFTER
-            elif not is_ready(poddnat) and (condition is None or condition.reason != "PodAway"):
+            elif not is_ready(poddnat) and (condition is None or condition.reason not in _POD_AWAITED):
                 reported = condition is not None and is_current(poddnat)
                 yield poddnat["metadata"], REMIND_REPORTED_AFTER if reported else REMIND_AFTER
 

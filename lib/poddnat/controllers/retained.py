@@ -221,6 +221,9 @@ class RetainedPodDNATs:
             return ReleaseDue(f"pod {name} no longer asks for public ports")
         if record.release_strategy.seconds is not None and record.absent_since:
             self._cluster.client.patch_poddnat(pod["metadata"]["namespace"], name, absence_patch(poddnat, ""))
+        if pod_facts.address_of(pod) and pod_facts.annotations_of(pod).get(annotations.STATUS) == annotations.READY:
+            # Its hook has not been called since its PodDNAT was suspended, or had not heard of that.
+            self._cluster.client.trigger_pod_resync(pod["metadata"]["namespace"], name, self._now())
         return Retained(f"Pod {name} is there but can't have its ports yet; they are kept for it.", SUCCESSOR_RESYNC)
 
     def _check_duration(self, poddnat: Manifest, record: Fixed, seconds: float) -> Retained | ReleaseDue:

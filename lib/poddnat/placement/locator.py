@@ -207,8 +207,8 @@ class PodLocator:
             unknown = {key: node for key, node in keys.items() if key not in self._found}
         ips = list(dict.fromkeys(ip for _, ip in unknown))
         addresses = self._cloud.describe_network_interfaces(ips) if ips else {}
+        self._note_found(addresses, unknown)  # before those who wait for it see that it was answered
         self._drop_requests(key for key in keys if key not in unknown or key[1] in addresses)
-        self._note_found(addresses, unknown)
         by_node: dict[str, list[_Key]] = {}
         for key, node in unknown.items():
             if key[1] not in addresses:

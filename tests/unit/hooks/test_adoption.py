@@ -428,6 +428,17 @@ def wait_ready_while_touched(world: World, pod: Json) -> None:
     wait_until(is_ready, 10, "the adopted pod to be Ready", interval=0.2)
 
 
+def test_adopted_poddnat_of_a_living_fixed_pod_outlives_it_from_the_first_moment(world: World) -> None:
+    make_owner(world, {})
+    pod = world.annotate(world.set_pod_status(pod_of(world), "Running", "172.16.1.1"), {**FIXED_80})
+    entry = acks.entry(world.emulator, ip="172.16.1.1", port=700)
+    world.api.create(world.poddnats, acks.poddnat(pod, entry))
+    world.api.patch(world.poddnats, "arena-0", {"status": acks.status(entry)}, "default", "status")
+    assert adopt(world) == [True]
+    adopted = world.poddnat("arena-0") or {}
+    assert [owner["kind"] for owner in adopted["metadata"]["ownerReferences"]] == ["Pod", "Namespace"]
+
+
 @pytest.mark.parametrize("ip", ["172.16.1.1", "172.16.1.200"], ids=["where it was", "at another IP"])
 def test_adopted_fixed_pod_has_its_address_and_so_has_the_one_that_replaces_it(world: World, ip: str) -> None:
     owner = make_owner(world, {})  # here ACK's controller was first

@@ -16,7 +16,7 @@ from metacontroller_standin.apply import DECORATOR, LAST_APPLIED, owner_referenc
 from metacontroller_standin.kinds import ServedKind
 from metacontroller_standin.waiting import wait_until
 from metacontroller_standin.workloads import add_pods
-from poddnat.api import FIXED, controller_of
+from poddnat.api import FIXED, RESYNC_TRIGGERED_AT, controller_of
 from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.readiness import CONDITION
 from poddnat.controllers import PodAnswer, RetainedPodDNATs
@@ -54,6 +54,7 @@ FIXED_80 = {**EXPOSE_80, FIXED: "true"}
 STS = "apps/v1", "statefulsets"
 PODS = "v1", "pods"
 AWAY_SINCE = "poddnat.alibabacloud.com/away-since"
+POD_UID = "poddnat.alibabacloud.com/pod-uid"
 
 
 @pytest.fixture
@@ -228,6 +229,29 @@ def test_fixed_pod_that_was_seen_without_an_ip_for_a_moment_has_its_ports_again(
         world.service.poddnat_reconciler.sync(poddnat)
     wait_until(lambda: (world.poddnat("arena-0") or {})["spec"]["internalIP"] and world.entries(), 10, "its entries")
     assert outside(world) == before
+
+
+def test_fixed_pod_whose_hook_has_not_heard_of_the_suspension_is_called_again(world: World) -> None:
+    make_owner(world, FIXED_80)
+    pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
+    world.expose(pod)
+    pod = world.annotate(pod, {STATUS: "Ready"})
+    suspended = {"spec": {"internalIP": "", "eni": "", "vswitch": "", "zoneID": ""}}
+    world.api.patch(world.poddnats, "arena-0", suspended, "default")
+    answer(lambda: world.sync_poddnat(world.poddnat("arena-0") or {}))
+    assert RESYNC_TRIGGERED_AT in pod_of(world)["metadata"]["annotations"]
+
+
+def test_attachment_is_answered_as_the_schema_says_whatever_somebody_wrote_into_its_record(world: World) -> None:
+    make_owner(world, FIXED_80)
+    pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
+    world.expose(pod)
+    spoilt = {"metadata": {"annotations": {AWAY_SINCE: "2026-01-01T00:00:00Z", POD_UID: None}}}
+    observed = world.api.patch(world.poddnats, "arena-0", spoilt, "default")
+    terminating = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    (attachment,) = answer(lambda: world.sync_pod(terminating, observed))["attachments"]
+    assert attachment["metadata"]["annotations"][POD_UID] == pod["metadata"]["uid"]
+    assert AWAY_SINCE not in attachment["metadata"]["annotations"]
 
 
 def test_fixed_pod_that_is_away_has_no_entries_but_keeps_its_address_and_ports(busy: Cluster) -> None:

@@ -219,4 +219,4 @@ def test_server_is_alive_but_not_ready_until_poddnats_are_listed(fresh: World) -
     assert fresh.client.get("/healthz").status_code == 200
     response = fresh.client.get("/readyz")
     assert response.status_code == 503
-    assert response.text == "not ready: the PodDNATs have not been listed yet\n"
+    assert response.text == "not ready: the PodDNATs and pods have not been listed yet\n"

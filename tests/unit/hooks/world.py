@@ -191,9 +191,14 @@ class World:
 
     def set_status(self, poddnat: Json, status: Json) -> Json:
         """Write a PodDNAT's status as Metacontroller writes what a hook answers: all of it, and nothing of the old."""
-        there = self.api.get(self.poddnats, name_of(poddnat), namespace_of(poddnat))
         written = {**status, "observedGeneration": poddnat["metadata"]["generation"]}
-        return self.api.update_status(self.poddnats, {**there, "status": written})
+        while True:
+            there = self.api.get(self.poddnats, name_of(poddnat), namespace_of(poddnat))
+            try:
+                return self.api.update_status(self.poddnats, {**there, "status": written})
+            except ApiError as error:
+                if not error.conflict:  # else the server has annotated it meanwhile
+                    raise
 
     @property
     def poddnats(self) -> Any:
