@@ -293,8 +293,12 @@ def test_entry_without_a_name_is_not_lost_by_what_is_reported_while_it_is_delete
     ack.world.emulator.add_fault(Fault("error", action="DeleteForwardEntry", code="Forbidden.RAM", status=403, times=1))
     with restarted(ack.world) as first:
         first.set_status(adopted, answer(lambda: first.finalize(adopted))["status"])
-        # It may have answered before the gateway's turn came, and the fault is not for the next one.
-        wait_until(lambda: ack.world.emulator.calls.count("DeleteForwardEntry"), 10, "the delete to be refused")
+        # It may have answered before the table was listed, and is called again; the fault is not for the next one.
+        wait_until(
+            lambda: first.finalize(adopted) and ack.world.emulator.calls.count("DeleteForwardEntry"),
+            10,
+            "the delete to be refused",
+        )
     with restarted(ack.world) as second:
         shown = second.poddnat()
         assert shown is not None
