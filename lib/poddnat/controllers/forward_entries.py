@@ -51,9 +51,8 @@ class ForwardEntries:
         with self._lock:
             proven = self._proven.get(uid, frozenset())
         if recorded := recorded_entry_ids(poddnat):
-            # One that bears the name of another PodDNAT is that one's, whatever is recorded.
-            others = {entry.entry_id for entry in self._there(recorded) if not names_nobody(entry.name)}
-            proven = proven.union(set(recorded) - others)
+            # One that bears the name of another PodDNAT is that one's, whatever is recorded: the table has to show it.
+            proven = proven.union(entry.entry_id for entry in self._there(recorded) if names_nobody(entry.name))
         return OwnEntries(uid, self._ownership.name_of(uid), proven, key_of(poddnat))
 
     def _there(self, ids: Iterable[str]) -> list[ForwardEntry]:

@@ -424,6 +424,7 @@ def test_call_for_a_pod_that_is_not_there_gets_no_port_reserved() -> None:
     with running(last_port=512) as world:
         made = world.make_pod(EXPOSE_80, name="made-up")
         world.api.delete(world.api.resource("v1", "pods"), name_of(made), "default", grace_period=0)
+        wait_until(lambda: not world.service._pods.is_alive(made["metadata"]["uid"]), 5, "its end to be seen")
         why = refused(world, "/pod/sync", pod_request(made))
         assert why == f"the API server has no pod default/made-up with the uid {made['metadata']['uid']}\n"
         assert world.attachment(world.make_pod(EXPOSE_80, name="real", ip="172.16.1.8"))
