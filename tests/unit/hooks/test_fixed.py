@@ -186,7 +186,7 @@ def test_successor_gets_the_poddnat_as_an_attachment_that_outlives_it_in_one_wri
     seen: list[Json] = []
 
     def is_handed_over() -> bool:
-        assert world.sync_pod(pod).status_code == 429
+        world.sync_pod(pod)
         seen.append(world.poddnat("arena-0") or {})
         return bool(seen[-1]["spec"].get("internalIP"))
 
