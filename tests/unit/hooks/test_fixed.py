@@ -545,6 +545,7 @@ def test_successor_is_told_why_the_api_server_does_not_let_it_have_its_ports(wor
     owner = make_owner(world, FIXED_80)
     pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
     claim_to_be_fixed(world, "arena-0", 512, owner=f"apps/v1 StatefulSet arena {owner['metadata']['uid']}")
+    wait_until(lambda: world.service.poddnats.get("default", "arena-0"), 5, "the PodDNAT to be seen")
     text = 'poddnats.alibabacloud.com "arena-0" is forbidden: a policy does not like it'
     refusal = KubeError(text)
     refusal.__cause__ = ApiException(status=403)
