@@ -729,11 +729,9 @@ def claim_to_be_fixed(
 ) -> Json:
     """Write a PodDNAT that retains ports for a pod that has never been."""
     mapping = [{"externalPort": str(port), "internalPort": str(port)} for port in ports]
-    poddnat = world.make_poddnat({"tableId": GATEWAY, "externalIP": EIP, "portMapping": mapping}, name=name)
     claims = {"owner": owner, "release-strategy": strategy}
-    patch = {"metadata": {"annotations": {f"poddnat.alibabacloud.com/{key}": value for key, value in claims.items()}}}
-    world.api.patch(world.poddnats, name, patch, "default")
-    return world.poddnat(name) or poddnat
+    record = {f"poddnat.alibabacloud.com/{key}": value for key, value in claims.items()}
+    return world.make_poddnat({"tableId": GATEWAY, "externalIP": EIP, "portMapping": mapping}, name=name, record=record)
 
 
 def verdict(world: World, poddnat: Json) -> str:
