@@ -9,7 +9,7 @@ from flask import Response, request
 from poddnat import logs
 from poddnat.api import poddnat_as_read, without_nulls
 from poddnat.controllers import RequeueAfter
-from poddnat.files import quick_check, schema_validator
+from poddnat.files import place_of, quick_check, schema_validator
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -96,5 +96,4 @@ class _Schema:
         error: ValidationError | None = next(iter(self._validator.iter_errors(content)), None)
         if error is None:
             return None
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-        return f"{path.lstrip('.') or 'the whole'}: {error.message[:200]}"
+        return f"{place_of(error) or 'the whole'}: {error.message[:200]}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -26,8 +27,7 @@ def quick_check(name: str) -> Callable[[object], bool]:
 
     That one takes a millisecond for each call of a hook, and half a second for a pod with 1,000 ports.
     """
-    registry = jsonschema_rs.Registry([(schema["$id"], schema) for schema in _schemas().values()])
-    validator = jsonschema_rs.Draft202012Validator(_schemas()[name], registry=registry)
+    validator = jsonschema_rs.Draft202012Validator(_schemas()[name], registry=_quick_registry())
 
     def fits(content: object) -> bool:
         try:
@@ -38,10 +38,28 @@ def quick_check(name: str) -> Callable[[object], bool]:
     return fits
 
 
+def place_of(error: ValidationError) -> str:
+    """Write where something doesn't fit a schema, such as ``spec.containers[0].name``; empty: as a whole."""
+    place = ""
+    for part in error.absolute_path:
+        place = f"{place}[{part}]" if isinstance(part, int) else below(place, part)
+    return place
+
+
+def below(place: str, key: object) -> str:
+    """Write where a key is in what stands at a place."""
+    return f"{place}.{key}" if place else str(key)
+
+
 @cache
 def _registry() -> Registry[Any]:
     registry: Registry[Any] = Registry()
     return registry.with_resources((one["$id"], Resource.from_contents(one)) for one in _schemas().values()).crawl()
+
+
+@cache
+def _quick_registry() -> jsonschema_rs.Registry:
+    return jsonschema_rs.Registry([(one["$id"], one) for one in _schemas().values()])
 
 
 @cache

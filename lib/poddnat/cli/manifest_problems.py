@@ -15,7 +15,7 @@ from jsonschema.validators import extend
 from metacontroller_standin.selectors import matches
 from poddnat.api import annotations
 from poddnat.config import Misread, Oddity
-from poddnat.files import schema_validator
+from poddnat.files import below, place_of, schema_validator
 
 Manifest = dict[str, Any]
 Schema = dict[str, Any]
@@ -64,7 +64,7 @@ def _validator() -> Draft202012Validator:
 
 
 def _explain(error: ValidationError, misread: dict[str, Misread]) -> Iterator[str]:
-    path = _path(error)
+    path = place_of(error)
     found: Any = error.instance
     schema: Schema = dict(error.schema)  # type: ignore[arg-type]
     right = _right(schema)
@@ -72,9 +72,9 @@ def _explain(error: ValidationError, misread: dict[str, Misread]) -> Iterator[st
         for key in schema["required"]:
             if key not in found:
                 hint = _right(schema["properties"].get(key, {}))
-                yield f"without {_join(path, key)}" + (f"; write {hint}" if hint else "")
+                yield f"without {below(path, key)}" + (f"; write {hint}" if hint else "")
     elif error.validator == "anyOf":
-        yield f"without {_join(path, 'name')}"
+        yield f"without {below(path, 'name')}"
     elif "propertyNames" in error.schema_path:
         yield f"whose {path} has the key {shown(found)}; write {right}"
     elif error.validator == "type" and schema["type"] == "string":
@@ -108,7 +108,7 @@ def _repeated_containers(obj: Manifest) -> Iterator[str]:
     names = [container["name"] for container in _at(obj, where)["spec"]["containers"]]
     for index, name in enumerate(names):
         if name in names[:index]:
-            path = _join(where, f"spec.containers[{index}].name")
+            path = below(where, f"spec.containers[{index}].name")
             yield f"whose {path} is {shown(name)}, which another container has; give each its own"
 
 
@@ -129,17 +129,6 @@ def _at(obj: Manifest, path: str) -> Manifest:
     for key in filter(None, path.split(".")):
         obj = obj[key]
     return obj
-
-
-def _path(error: ValidationError) -> str:
-    path = ""
-    for part in error.absolute_path:
-        path = f"{path}[{part}]" if isinstance(part, int) else _join(path, part)
-    return path
-
-
-def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)
 
 
 def shown(value: object) -> str:

@@ -19,7 +19,7 @@ from jsonschema.exceptions import ValidationError
 from poddnat.config.label_selector import Operator
 from poddnat.config.pool import PoolEntry
 from poddnat.config.yaml_text import Misread, Oddity
-from poddnat.files import schema_validator
+from poddnat.files import below, place_of, schema_validator
 
 _NETWORK = "networkController"
 _POOL = (_NETWORK, "natGwPool")
@@ -53,14 +53,14 @@ def _validator() -> Draft202012Validator:
 
 def _explain(error: ValidationError) -> Iterator[str]:
     """Say what is wrong, where, and what would be right."""
-    path = _path(error)
+    path = place_of(error) or "the file"
     schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, Mapping) else {}
     right = schema.get("description", "")
     if error.validator == "required" and isinstance(error.instance, Mapping):
         missing = [key for key in schema["required"] if key not in error.instance]
         for key in missing:
             description = schema["properties"].get(key, {}).get("description", "")
-            yield f"{_join(path, key)}: missing; {_uncapitalised(description)}"
+            yield f"{below(place_of(error), key)}: missing; {_uncapitalised(description)}"
     elif error.validator == "additionalProperties":
         return  # What becomes of unknown keys depends on where they are.
     elif isinstance(error.instance, str) and _PLACEHOLDER.fullmatch(error.instance):
@@ -82,14 +82,14 @@ def _misspelt(error: ValidationError) -> Iterator[str]:
     for key, near, known in _unknown_keys(error):
         if near or is_pools:
             hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
-            yield f"{_join(_path(error), key)}: unknown key; {hint}"
+            yield f"{below(place_of(error), key)}: unknown key; {hint}"
 
 
 def _foreign(error: ValidationError) -> Iterator[str]:
     if tuple(error.absolute_path)[: len(_POOL)] != _POOL:
         for key, near, _ in _unknown_keys(error):
             if not near:
-                yield f"{_join(_path(error), key)}: poddnat doesn't know this key, and leaves it to others"
+                yield f"{below(place_of(error), key)}: poddnat doesn't know this key, and leaves it to others"
 
 
 def _unknown_keys(error: ValidationError) -> Iterator[tuple[str, str, list[str]]]:
@@ -162,17 +162,6 @@ def _all_blocked(network: Mapping[str, Any], pool: Sequence[tuple[int, PoolEntry
 def _closest(word: str, schema: Mapping[str, Any]) -> str:
     known = {value.lower(): value for value in schema["enum"]}
     return next((known[near] for near in difflib.get_close_matches(word.lower(), known, n=1)), "")
-
-
-def _path(error: ValidationError) -> str:
-    path = ""
-    for part in error.absolute_path:
-        path = f"{path}[{part}]" if isinstance(part, int) else _join(path, part)
-    return path or "the file"
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path and path != "the file" else key
 
 
 def _uncapitalised(text: str) -> str:
