@@ -28,14 +28,14 @@ def _models_of(product: ModuleType) -> Any:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ImportError(f"{product.__name__} has no models", name=name)
-    models, exports = importlib.util.module_from_spec(spec), Path(spec.origin)
+    models = importlib.util.module_from_spec(spec)
+    exports = Path(spec.origin).read_text(encoding="utf-8")
+    modules = {exported: module for module, exported in re.findall(r"(?m)^from \.(\w+) import (\w+)$", exports)}
 
     def load(attribute: str) -> Any:
-        line = rf"^from \.(\w+) import {re.escape(attribute)}$"
-        found = re.search(line, exports.read_text(encoding="utf-8"), re.MULTILINE)
-        if found is None:
+        if attribute not in modules:
             raise AttributeError(f"module {name!r} has no attribute {attribute!r}", name=attribute, obj=models)
-        loaded = getattr(importlib.import_module(f"{name}.{found[1]}"), attribute)
+        loaded = getattr(importlib.import_module(f"{name}.{modules[attribute]}"), attribute)
         setattr(models, attribute, loaded)
         return loaded
 
