@@ -229,9 +229,8 @@ class Adoption:
         The server writes its status at the same time. So a conflict is tried again with what is there by now.
         """
         metadata = move.poddnat["metadata"]
-        namespace = self._kube.namespace(metadata["namespace"])
-        if namespace is None:
-            return False
+        is_fixed = move.pod is not None and _fixed(move.pod) is not None
+        namespace = self._kube.namespace(metadata["namespace"]) if is_fixed else None
         for _ in range(CONFLICT_TRIES):
             if self._kube.patch_poddnat(metadata["namespace"], metadata["name"], _adoption_patch(move, namespace)):
                 return True
@@ -276,8 +275,8 @@ class _AllAlive:
         return set()
 
 
-def _adoption_patch(move: Move, namespace: Manifest) -> Manifest:
-    """Write the patch that makes a PodDNAT ours, unless somebody else changes it first."""
+def _adoption_patch(move: Move, namespace: Manifest | None) -> Manifest:
+    """Write the patch that makes a PodDNAT ours, unless somebody changes it first; ``namespace``: a fixed pod's."""
     metadata = move.poddnat["metadata"]
     suspended = fixed.suspension_patch(move.poddnat, move.fixed, rfc3339(now())) if move.fixed is not None else {}
     patch = {
@@ -301,7 +300,7 @@ def _kept_finalizers(metadata: Mapping[str, Any]) -> list[str]:
     return [one for one in metadata.get("finalizers") or [] if one.startswith(_KEPT_FINALIZERS)]
 
 
-def _owned_metadata(pod: Manifest, namespace: Manifest) -> Manifest:
+def _owned_metadata(pod: Manifest, namespace: Manifest | None) -> Manifest:
     """Write the metadata to merge by which a PodDNAT is that of a pod: its owners and annotations.
 
     A fixed pod's PodDNAT works already, so it must outlive the pod from now on.
@@ -311,7 +310,7 @@ def _owned_metadata(pod: Manifest, namespace: Manifest) -> Manifest:
     metadata = pod["metadata"]
     owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
     owners = [{**owner, "controller": True, "blockOwnerDeletion": True}]
-    if record is not None:
+    if namespace is not None:
         owners.append(fixed.namespace_reference(namespace))
     return {"ownerReferences": owners, "annotations": {**recorded, **dict([ATTACHED_BY])}}
 
