@@ -14,13 +14,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from metacontroller_standin.api import name_of
-from metacontroller_standin.informer import Informer
 from metacontroller_standin.manifests import point_at
 from metacontroller_standin.waiting import wait_until
 from tests.bench.emulated import emulated_cloud
 from tests.bench.gateways import SETTLE
-from tests.bench.scale import AT_ONCE, GATEWAYS, LONGEST, Sight, addresses, assets, deployment, write
+from tests.bench.scale import AT_ONCE, GATEWAYS, LONGEST, addresses, assets, deployment, watched_namespace, write
 from tests.e2e import world
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.replicas import LEASE_SECONDS, Door, Node
@@ -65,32 +63,22 @@ def active(node: Node) -> str:
 def seconds_until_ready(controlplane: ControlPlane, program: str | None, pods: int, *, lost: bool) -> float:
     """Create so many pods; lose the active replica once a third of them is Ready, and give its pod up after a while."""
     api = controlplane.api
-    named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "lost-"}}
-    namespace = name_of(api.create(api.resource("v1", "namespaces"), named))
-    sight = Sight(namespace)
-    informer = Informer(api, api.resource("v1", "pods"))
-    informer.on_change(sight.note)
-    with replicas(controlplane, program) as node:
-        informer.start()
-        try:
-            started_at = time.monotonic()
-            controlplane.kubectl("create", f"--namespace={namespace}", "-f", "-", stdin=deployment(pods))
-            if lost:
-                wait_until(
-                    lambda: len(sight.ready) >= pods / 3, LONGEST, "a third of the pods to be Ready", interval=0.1
-                )
-                name = active(node)
-                node.lose(name)
-            wait_until(lambda: len(sight.ready) == pods, LONGEST, f"{pods} pods to be Ready", interval=0.1)
-            seconds = time.monotonic() - started_at
-            if lost:
-                node.forget(name)
-            controlplane.kubectl("delete", f"--namespace={namespace}", "deployment", "web", "--wait=false")
-            poddnats = api.resource("alibabacloud.com/v1", "poddnats")
-            wait_until(lambda: not api.list(poddnats, namespace)["items"], LONGEST, "all PodDNATs to go", interval=0.5)
-        finally:
-            informer.stop()
-    controlplane.clear_namespace(namespace)
+    with watched_namespace(controlplane) as sight, replicas(controlplane, program) as node:
+        started_at = time.monotonic()
+        controlplane.kubectl("create", f"--namespace={sight.namespace}", "-f", "-", stdin=deployment(pods))
+        if lost:
+            wait_until(lambda: len(sight.ready) >= pods / 3, LONGEST, "a third of the pods to be Ready", interval=0.1)
+            name = active(node)
+            node.lose(name)
+        wait_until(lambda: len(sight.ready) == pods, LONGEST, f"{pods} pods to be Ready", interval=0.1)
+        seconds = time.monotonic() - started_at
+        if lost:
+            node.forget(name)
+        controlplane.kubectl("delete", f"--namespace={sight.namespace}", "deployment", "web", "--wait=false")
+        poddnats = api.resource("alibabacloud.com/v1", "poddnats")
+        wait_until(
+            lambda: not api.list(poddnats, sight.namespace)["items"], LONGEST, "all PodDNATs to go", interval=0.5
+        )
     return seconds
 
 

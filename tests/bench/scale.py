@@ -209,29 +209,37 @@ HOOKS = {"floor": _floor, "ours": _ours}
 
 
 @contextmanager
-def _stage(controlplane: ControlPlane, program: str | None, hooks: str, flags: Flags = FLAGS) -> Iterator[Stage]:
+def watched_namespace(controlplane: ControlPlane) -> Iterator[Sight]:
+    """Make a namespace, and see when its pods become Ready, and go; it is cleared in the end."""
     api = controlplane.api
     named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "scale-"}}
-    namespace = name_of(api.create(api.resource("v1", "namespaces"), named))
-    sight = Sight(namespace)
+    sight = Sight(name_of(api.create(api.resource("v1", "namespaces"), named)))
     pods = Informer(api, api.resource("v1", "pods"))
     pods.on_change(sight.note)
+    pods.start()
+    try:
+        yield sight
+    finally:
+        pods.stop()
+    controlplane.clear_namespace(sight.namespace)
+
+
+@contextmanager
+def _stage(controlplane: ControlPlane, program: str | None, hooks: str, flags: Flags = FLAGS) -> Iterator[Stage]:
     with (
+        watched_namespace(controlplane) as sight,
         emulated_cloud(gateways=GATEWAYS, at_once=AT_ONCE, settle=SETTLE) as emulated,
         controlplane.client_of("kubelet") as kubelet_api,
         Kubelet(kubelet_api, addresses(), node="node-1"),
         HOOKS[hooks](controlplane, emulated) as url,
     ):
         runner = MetacontrollerRunner(controlplane, program, flags) if program else StandInRunner(controlplane)
-        pods.start()
         try:
             runner.apply(world.controllers(controlplane, url))
             emulated.reset_calls()
-            yield Stage(controlplane, emulated, runner, namespace, sight)
+            yield Stage(controlplane, emulated, runner, sight.namespace, sight)
         finally:
             runner.stop()
-            pods.stop()
-    controlplane.clear_namespace(namespace)
 
 
 def assets() -> Path:
