@@ -111,15 +111,26 @@ def _copy(value: Any, own: _Texts) -> Any:
 
 
 def preserved_status(observed: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a PodDNAT's status, as read, so that it can be written again: without conditions that our CRD refuses."""
-    conditions = [found for found in observed.get("conditions") or [] if _condition().is_valid(found)]
-    return {**observed, "conditions": conditions} if "conditions" in observed else dict(observed)
+    """Copy a PodDNAT's status, as read, so that it can be written again: without what our CRD refuses."""
+    preserved: dict[str, Any] = {}
+    for key, value in observed.items():
+        if key not in _status():
+            continue
+        whole, item = _status()[key]
+        fitting = [part for part in value if item.is_valid(part)] if item is not None else value
+        if whole.is_valid(fitting):
+            preserved[key] = fitting
+    return preserved
 
 
 @cache
-def _condition() -> Draft202012Validator:
+def _status() -> dict[str, tuple[Draft202012Validator, Draft202012Validator | None]]:
+    """Give for each field of a status what tells whether our CRD takes it, and, of a list, whether it takes an item."""
     written = json.loads((SCHEMAS / "poddnat.json").read_text(encoding="utf-8"))
-    return Draft202012Validator(written["$defs"]["status"]["properties"]["conditions"]["items"])
+    return {
+        key: (Draft202012Validator(field), Draft202012Validator(field["items"]) if "items" in field else None)
+        for key, field in written["$defs"]["status"]["properties"].items()
+    }
 
 
 @cache

@@ -49,7 +49,7 @@ def explain(
     server. The first link that is wrong says what to do; those that depend on it are not looked at. Ends with 0 when
     the pod can be reached, as far as was seen, 1 when a link is wrong, 2 when the API server can't be asked.
     """
-    from poddnat.cli.explain import broken_link
+    from poddnat.cli.explain import State, broken_link
     from poddnat.cli.explain import explain as judge
     from poddnat.cli.explain import probe as try_ports
 
@@ -60,7 +60,8 @@ def explain(
         facts = replace(facts, probes=with_progress(lambda _show: try_ports(ports)))
         links = judge(facts)
     if output is Output.TABLE:
-        show(views.links(f"Pod {facts.key}", links), at_most=_NARROW)
+        seen = [link for link in links if link.state is not State.SKIPPED]
+        show(views.links(f"Pod {facts.key}", seen), at_most=_NARROW)
         addresses = [port.public for port in facts.working_ports]
         show(views.reachable(facts.key, addresses, broken_link(links)), at_most=_NARROW)
     else:

@@ -113,7 +113,7 @@ def pool(values: Values) -> Table:
 
 def links(title: str, chain: "Sequence[Link]") -> Table:
     """Show the chain from a pod to its public ports."""
-    styles = {"ok": "green", "warning": "yellow", "wrong": "bold red", "unknown": "magenta", "-": "dim"}
+    styles = {"ok": "green", "warning": "yellow", "wrong": "bold red", "unknown": "magenta"}
     table = _table(title, "STATE", "LINK", "FOUND")
     for link in chain:
         table.add_row(Text(link.state.value, styles[link.state.value]), link.name, link.text)
@@ -123,7 +123,8 @@ def links(title: str, chain: "Sequence[Link]") -> Table:
 def reachable(pod: str, addresses: "Sequence[str]", broken: "Link | None") -> Text:
     """Sum up whether a pod can be reached."""
     if broken is not None:
-        return Text(f"Pod {pod} can't be reached; the link to mend is: {broken.name}.", "bold red")
+        text = f"the link to mend is: {broken.name}. Those that depend on it were not looked at."
+        return Text(f"Pod {pod} can't be reached; {text}", "bold red")
     where = ", ".join(addresses)
     return Text(f"Pod {pod} can be reached{f' at {where}' if where else ''}, as far as was seen.", "green")
 

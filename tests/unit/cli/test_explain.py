@@ -161,6 +161,7 @@ def test_pod_that_is_not_there_is_the_first_link(explainer: Explainer) -> None:
     name, text = explainer.broken("default/nobody")
     assert name == "pod"
     assert "There is no pod default/nobody" in text
+    assert "annotations" not in explainer.run("default/nobody").stdout
 
 
 @pytest.mark.parametrize(

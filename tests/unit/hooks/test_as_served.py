@@ -70,7 +70,7 @@ def test_nulls_and_unknown_fields_are_heard_as_what_is_not_there(shared: World, 
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 99_999) | st.sampled_from(["", "tcp", "512", "512/600", "x" * 40]),
+    st.none() | st.booleans() | st.integers(-9, 99_999) | st.sampled_from(["", "tcp", "512", "512/600", "x" * 200]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "protocol", "type"]), inner),
     max_leaves=6,
 )
@@ -107,6 +107,16 @@ def test_poddnat_stored_in_whatever_form_is_told_what_is_wrong_and_can_be_delete
     reported = answer(lambda: shared.sync_poddnat({**made, "status": status}))
     assert condition(reported)[0] == "False"
     assert answer(lambda: shared.finalize(made))["finalized"]
+
+
+@pytest.mark.parametrize("field", ["externalIP", "externalPort", "forwardEntryId", "internalIP", "ipProtocol"])
+def test_poddnat_stored_with_an_entry_that_the_crd_refuses_can_be_deleted(shared: World, field: str) -> None:
+    made = shared.make_poddnat({}, name=f"odd-{next(NUMBERS)}")
+    status = {"entries": [{field: "x" * 200}, {"ipProtocol": "tcp"}], "ports": "x" * 70_000}
+    shared.api.patch(shared.poddnats, made["metadata"]["name"], {"status": status}, "default", "status")
+    finalized = answer(lambda: shared.finalize(made))
+    assert finalized["finalized"]
+    assert finalized["status"] == {"entries": [{"ipProtocol": "tcp"}]}
 
 
 @HASTY
