@@ -72,17 +72,16 @@ class _Events(ControllersListener):
 
     # Of the API server
 
-    def poddnat_seen(self, poddnat: Manifest) -> None:
-        """Take over a PodDNAT that is new or has changed."""
+    def poddnat_seen(self, before: Manifest | None, poddnat: Manifest) -> None:
+        """Take over a PodDNAT that is new, or differs from before."""
         self._reconciler.seen(poddnat)
-        self._drift.seen(poddnat)
+        self._drift.seen(before, poddnat)
         if is_terminating(poddnat):
             self._lifecycle.poddnat_leaving(poddnat)
 
     def poddnat_gone(self, poddnat: Manifest) -> None:
         """Forget a PodDNAT that is no longer there."""
         self._reconciler.gone(poddnat)
-        self._drift.gone(poddnat)
 
     def pod_seen(self, namespace: str, name: str, _uid: str) -> None:
         """Let a pod that is new, or asks for something else, tell for its PodDNAT which ports that may claim."""

@@ -53,6 +53,8 @@ class SmallCluster(KubeClient):
         self._pod_log = _Log(scheduler)
         self._uids = itertools.count(1)
         self._versions = itertools.count(1)
+        self._heard: dict[str, tuple[int | None, Json]] = {}
+        """By a PodDNAT's uid: the generation and annotations that Metacontroller was last told of."""
 
     # What the controller calls.
 
@@ -217,6 +219,7 @@ class SmallCluster(KubeClient):
         """Give back the memory of what happened long ago."""
         self.told_ids.clear()
         self.events.clear()
+        self._heard = {dnat["metadata"]["uid"]: self._heard[dnat["metadata"]["uid"]] for dnat in self.dnats.values()}
         self._dnat_log.forget()
         self._pod_log.forget()
 
@@ -237,10 +240,19 @@ class SmallCluster(KubeClient):
         self.writes["PodDNAT"] += 1
         dnat["metadata"]["resourceVersion"] = str(next(self._versions))
         self._dnat_log.add(kind, dnat)
-        self.changed("PodDNAT", dnat["metadata"]["name"])
+        if self._is_heard(kind, dnat):
+            self.changed("PodDNAT", dnat["metadata"]["name"])
         owner = controller_of(dnat["metadata"])
         if owner is not None and owner.kind == "Pod":  # Of others Metacontroller doesn't tell the pod's hook.
             self.changed("Pod", dnat["metadata"]["name"])
+
+
+    def _is_heard(self, kind: str, dnat: Json) -> bool:
+        """Whether Metacontroller calls the hook for a change: it ignores that of a status, of owners, of finalizers."""
+        metadata = dnat["metadata"]
+        heard = (metadata.get("generation"), dict(metadata.get("annotations") or {}))
+        before, self._heard[metadata["uid"]] = self._heard.get(metadata["uid"]), heard
+        return kind != "MODIFIED" or before != heard or "deletionTimestamp" in metadata
 
 
 class _Log:

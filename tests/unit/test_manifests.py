@@ -226,8 +226,8 @@ def test_no_decorator_has_a_finalize_hook() -> None:
 def test_composite_needs_no_selector_of_its_parents() -> None:
     spec = the("CompositeController")["spec"]
     assert spec["generateSelector"] is True
-    # With ignoreStatusChanges, changes of owner references would be ignored as well: they tell that a pod has gone.
-    assert spec["parentResource"] == {"apiVersion": API_VERSION, "resource": PLURAL}
+    resource = {"apiVersion": API_VERSION, "resource": PLURAL, "ignoreStatusChanges": True}
+    assert spec["parentResource"] == resource
     assert list(spec["hooks"]) == ["sync", "finalize"]
 
 

@@ -1,7 +1,7 @@
-"""Drift detection: PodDNATs at rest whose entries somebody else deleted or changed are synced at once.
+"""Drift detection: PodDNATs at rest are synced at once when somebody else changes their entries, owners or finalizers.
 
-Metacontroller would ask by itself, minutes later. Nothing is written to the cloud here: only a PodDNAT's own sync may
-judge what it may have.
+Metacontroller would ask by itself, minutes later: it sees no entries, and ignores owners and finalizers together with
+the status. Nothing is written to the cloud here: only a PodDNAT's own sync may judge what it may have.
 """
 
 import datetime as dt
@@ -39,8 +39,6 @@ class DriftDetector:
         self._listener = listener
         self._may_write = may_write
         self._wall_clock = wall_clock
-        self._checks_asked: dict[str, str] = {}
-        """By a PodDNAT's uid: when somebody last asked to have the table read again."""
         self._resynced: dict[str, set[str]] = {}
         """By gateway: the ids of drifted entries whose PodDNATs have been resynced; once is enough."""
 
@@ -74,19 +72,22 @@ class DriftDetector:
             if drifted and not gateway.is_busy_with(poddnat["metadata"]["uid"]):
                 yield poddnat, drifted
 
-    def seen(self, poddnat: Manifest) -> None:
-        """Have the gateway's table read again when somebody asks for that on a PodDNAT, once each time."""
-        metadata = poddnat["metadata"]
-        asked = (metadata.get("annotations") or {}).get(CHECK_ASKED_AT)
-        if asked is None or self._checks_asked.get(metadata["uid"]) == asked:
-            return
-        self._checks_asked[metadata["uid"]] = asked
-        if (gateway := self._fleet.get(str(spec_of(poddnat).get("tableId", "")))) is not None:
-            gateway.invalidate()
+    def seen(self, before: Manifest | None, poddnat: Manifest) -> None:
+        """Take over a PodDNAT that is new, or differs from before.
 
-    def gone(self, poddnat: Manifest) -> None:
-        """Forget a PodDNAT."""
-        self._checks_asked.pop(poddnat["metadata"]["uid"], None)
+        The gateway's table is read again when somebody asks for that on the PodDNAT, once each time. And what
+        Metacontroller does not call the hook for is brought to it: who owns the PodDNAT, and what keeps it.
+        """
+        asked = _check_asked(poddnat)
+        if asked is not None and (before is None or _check_asked(before) != asked):
+            gateway = self._fleet.get(str(spec_of(poddnat).get("tableId", "")))
+            if gateway is not None:
+                gateway.invalidate()
+        if before is not None and _is_unheard(before, poddnat):
+            try:
+                self._trigger_resync(poddnat)
+            except KubeError as error:
+                log.warning("PodDNAT %s: its owners are looked at minutes later: %s", key_of(poddnat), error)
 
     def resync_misplaced(self, is_misplaced: Callable[[Manifest], bool]) -> None:
         """Have those PodDNATs synced at once that other values, or another cloud, leave in the wrong place."""
@@ -121,3 +122,21 @@ class DriftDetector:
                 raise
             log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
             return False
+
+
+def _check_asked(poddnat: Manifest) -> str | None:
+    """Read when somebody last asked to have the table read again."""
+    found: str | None = (poddnat["metadata"].get("annotations") or {}).get(CHECK_ASKED_AT)
+    return found
+
+
+def _is_unheard(before: Manifest, poddnat: Manifest) -> bool:
+    """Whether owners or finalizers have changed, and nothing for which Metacontroller calls the hook anyway."""
+    old, new = before["metadata"], poddnat["metadata"]
+    if is_terminating(poddnat) or old.get("generation") != new.get("generation"):
+        return False
+    return _owners(old) != _owners(new) or set(old.get("finalizers") or ()) != set(new.get("finalizers") or ())
+
+
+def _owners(metadata: Manifest) -> set[str]:
+    return {owner["uid"] for owner in metadata.get("ownerReferences") or ()}

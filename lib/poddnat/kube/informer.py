@@ -178,9 +178,12 @@ class PodDNATInformer(Informer):
     """All PodDNATs, as last seen. Safe to use from several threads."""
 
     def __init__(
-        self, kube: KubeClient, on_update: Callable[[Manifest], None], on_delete: Callable[[Manifest], None]
+        self,
+        kube: KubeClient,
+        on_update: Callable[[Manifest | None, Manifest], None],
+        on_delete: Callable[[Manifest], None],
     ) -> None:
-        """``on_update`` gets every PodDNAT that is new or changed, ``on_delete`` those that no longer exist."""
+        """``on_update`` gets every PodDNAT that is new (None) or changed, ``on_delete`` those that no longer exist."""
         super().__init__("PodDNATs", partial(_oldest_claims_first, kube, self._known), kube.watch_poddnats)
         self._kube = kube
         self._on_update = on_update
@@ -223,6 +226,7 @@ class PodDNATInformer(Informer):
         metadata = item["metadata"]
         name = (metadata["namespace"], metadata["name"])
         with self._lock:
+            before = self._store.get(metadata["uid"])
             if kind == "DELETED":
                 self._store.pop(metadata["uid"], None)
                 self._deleted[metadata["uid"]] = None
@@ -232,7 +236,10 @@ class PodDNATInformer(Informer):
                 self._store[metadata["uid"]] = item
                 self._uids[name] = metadata["uid"]
         try:
-            (self._on_delete if kind == "DELETED" else self._on_update)(item)
+            if kind == "DELETED":
+                self._on_delete(item)
+            else:
+                self._on_update(before, item)
         except Exception:  # one odd object must not end the watch, or ports would be given out from a stale picture
             log.exception("PodDNAT %s/%s could not be handled", *name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from kubernetes.client.exceptions import ApiException
 
 from poddnat.controllers import Cluster, ControllersListener, DriftDetector
@@ -89,3 +90,40 @@ def test_process_that_is_no_longer_the_active_one_writes_no_more() -> None:
     around.active = True
     around.drift.resync_misplaced(lambda _poddnat: True)
     assert around.resynced == NAMES[:1] * 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "resynced"),
+    [
+        ({"ownerReferences": [{"uid": "a"}]}, {"ownerReferences": []}, True),
+        ({"ownerReferences": None}, {"ownerReferences": [{"uid": "a"}]}, True),
+        ({"finalizers": ["poddnat"]}, {}, True),
+        ({"ownerReferences": [{"uid": "a", "controller": True}]}, {"ownerReferences": [{"uid": "a"}]}, False),
+        ({"finalizers": ["a"], "generation": 1}, {"generation": 2}, False),
+        ({"finalizers": ["a"]}, {"deletionTimestamp": "2026-11-23T19:01:13Z"}, False),
+    ],
+    ids=["an owner left", "an owner came", "a finalizer left", "the same owner", "its spec as well", "being deleted"],
+)
+def test_poddnat_is_synced_at_once_when_only_its_owners_or_finalizers_change(
+    before: Json, after: Json, *, resynced: bool
+) -> None:
+    around = Around(lambda _name: None)
+    changed = poddnat(NAMES[0])
+    around.drift.seen(
+        {**changed, "metadata": changed["metadata"] | before}, changed | {"metadata": changed["metadata"] | after}
+    )
+    assert around.resynced == (NAMES[:1] if resynced else [])
+
+
+def test_poddnat_seen_first_is_not_written_to() -> None:
+    around = Around(lambda _name: None)
+    around.drift.seen(None, poddnat(NAMES[0]))
+    assert around.asked == []
+
+
+def test_api_server_that_is_away_when_owners_change_ends_nothing() -> None:
+    around = Around(be_away)
+    changed = poddnat(NAMES[0])
+    owned = {**changed, "metadata": changed["metadata"] | {"ownerReferences": [{"uid": "a"}]}}
+    around.drift.seen(owned, changed)
+    assert around.asked == NAMES[:1]

@@ -80,7 +80,7 @@ def informing(kube: FakeKube) -> Iterator[tuple[PodDNATInformer, list[str]]]:
     handled: list[str] = []
     informer = PodDNATInformer(
         kube,
-        lambda item: handled.append(f"update {item['metadata']['name']}"),
+        lambda _before, item: handled.append(f"update {item['metadata']['name']}"),
         lambda item: handled.append(f"delete {item['metadata']['name']}"),
     )
     with started(informer, kube):
