@@ -70,6 +70,11 @@ def test_write_unsettled_beyond_all_expectation_is_awaited_ever_longer() -> None
     assert settle_time.surely_settled(1000.0) - 1000.0 <= 20.0
 
 
+def test_first_write_is_asked_for_half_as_late_again_each_time_as_nothing_is_known() -> None:
+    unknown = SettleTime()
+    assert [unknown.likely_by(0.5, pending_at=at) / at for at in (0.4, 1.0, 5.0, 10.0)] == pytest.approx([1.5] * 4)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.39, 0.6, 0.85, 1.0])
 def test_share_of_the_writes_has_settled_at_the_age_that_is_told(share: float) -> None:
     settle_time = usual()

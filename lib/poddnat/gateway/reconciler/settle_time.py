@@ -69,7 +69,7 @@ class SettleTime:
         Seen so beyond all expectation, it may settle any moment, or be stuck: the later, the less is to be expected.
         """
         last = 0.0 if self.mean is None else self.mean + 2 * self.step
-        more = min(max(self.step / 2, 2 * (pending_at - last)), 2 * SETTLE_TIME_LONGEST_STEP)
+        more = min(max(self.step / 2, pending_at - last), 2 * SETTLE_TIME_LONGEST_STEP)
         return max(last, pending_at + more)
 
     def likely_by(self, share: float, *, pending_at: float) -> float:
