@@ -133,6 +133,8 @@ def parse_spec(spec: Mapping[str, Any], *, absent: bool = False) -> PodDNAT:
 
 def _check_apart(mappings: Sequence[PortMapping]) -> None:
     """Check that no port is mapped twice: the cloud refuses that, and each would count again and again."""
+    if len(mappings) == 1:
+        return
     for protocol in (Protocol.TCP, Protocol.UDP):
         carried = [mapping for mapping in mappings if protocol in mapping.transport.protocols]
         for side in ("external", "internal"):

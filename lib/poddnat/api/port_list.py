@@ -6,6 +6,7 @@ Items are separated by commas. Each is a port or a range, perhaps with a protoco
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 
 from poddnat.model import HIGHEST_PORT, LOWEST_PORT, MOST_ITEMS, ExposedPort, Ports, Protocol, Transport
 
@@ -30,8 +31,11 @@ class _ItemError(ValueError):
     """One item is wrong; the text says what would be right."""
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str, usual: Transport) -> tuple[ExposedPort, ...]:
     """Read a list in its order; ``usual`` is for items that name no protocol.
+
+    The pods of a workload all have the same list, so those seen last are not read again.
 
     Raises:
         PortListError: items are wrong or overlap each other, or there is none, or there are too many.

@@ -97,8 +97,8 @@ class PortClaims:
 
     def entries_seen(self, poddnat: Manifest, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
         """Let a PodDNAT claim the ports where it has entries, before others."""
-        metadata, desired = poddnat["metadata"], desired_by(poddnat)
-        if desired is not None and entries:
+        metadata = poddnat["metadata"]
+        if entries and (desired := desired_by(poddnat)) is not None:
             pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
             self._registry.entries_seen(metadata["uid"], pod_uid, desired, gateway_id, entries, namespace=namespace)
 
