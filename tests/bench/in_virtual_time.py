@@ -86,7 +86,11 @@ def uneven() -> dict[str, float]:
 def full_delays() -> dict[str, float]:
     """Have both kinds of gateways make entries at a real one's pace: who waits is told within a second all the same."""
     share, writes, reads = _paced(mappings=200, at_once=1, settle=SETTLE, jitter=0.3)
-    stats = {"serial_wall_ratio_full_delays": 1 / share, "serial_calls_per_mapping_full_delays": writes + reads}
+    stats = {
+        "serial_wall_ratio_full_delays": 1 / share,
+        "serial_calls_per_mapping_full_delays": writes + reads,
+        "serial_refused_writes_per_mapping_full_delays": writes - 1,
+    }
     share, writes, reads = _paced(mappings=400, at_once=8, settle=SETTLE, jitter=0.1)
     return stats | {
         "parallel_capacity_share_full_delays": share,
