@@ -8,10 +8,6 @@ from poddnat.cloud import ENTRIES_PER_PAGE, CloudClient, CloudError, EntryFilter
 from poddnat.gateway.read_budget import CallGates
 
 
-class StoppedError(Exception):
-    """The rest of a long listing is not waited for at the end."""
-
-
 class PageReader:
     """Reads pages of one gateway's table."""
 
@@ -26,8 +22,7 @@ class PageReader:
         """Read one page; a throttled one is asked for again, so that a long listing isn't begun anew.
 
         Raises:
-            CloudError: it can't be read; never that it was throttled.
-            StoppedError: it is time to stop.
+            CloudError: it can't be read, or it is time to stop; never that it was throttled.
         """
         while not self._stopping.is_set():
             if (wait := self._gates.wait(None)) > 0:
@@ -43,7 +38,7 @@ class PageReader:
                     raise
             finally:
                 self._gates.answered(None, error)
-        raise StoppedError
+        raise CloudError(Meaning.UNKNOWN, action="DescribeForwardTableEntries", code="Stopped", message="at the end")
 
 
 def read_pages(fetch: Callable[[int], EntryPage]) -> EntryPage:
