@@ -104,9 +104,8 @@ class DesiredState:
     """When one of its entries changed its state last."""
     watched: set[str] = field(default_factory=set)
     """The ids of entries that it waits for to change."""
-    next_kind: Kind | None = None
-    """What it has to write next, and to which address, as last planned."""
     next_address: str = ""
+    """To which address it has something to write next, as last planned."""
     missing: int = 0
     """How many entries it has to have created yet."""
     _states: dict[Key, EntryState] = field(default_factory=dict)

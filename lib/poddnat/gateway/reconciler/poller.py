@@ -5,7 +5,6 @@ calls, by a page that shows several. And the whole table is listed now and then,
 allows; a listing that the table changes under is merged, not begun again.
 """
 
-import heapq
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
 from poddnat.gateway.intervals import REFRESH, TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST
 from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
 from poddnat.gateway.reconciler.desired import Key, Poll
+from poddnat.gateway.reconciler.ranking import Ranking
 from poddnat.gateway.reconciler.table import Table
 
 MOST_FILTERS = 8
@@ -63,9 +63,8 @@ class Poller:
         """Whether a read is under way."""
         self.total = 0
         """How many entries the table has, as the cloud said last."""
-        self._due: list[tuple[float, int, str]] = []
-        self._scheduled: dict[str, tuple[float, int]] = {}
-        self._sequence = 0
+        self._scheduled = Ranking()
+        # By the time at which a PodDNAT is asked for.
         self._refresh_at = -math.inf
         self._urgent = True
         # Whether somebody doubts what is known: the next listing is not held back by the read budget.
@@ -82,25 +81,20 @@ class Poller:
     def schedule(self, uid: str, at: float) -> None:
         """Have a PodDNAT asked for at a time, instead of any earlier plan; infinite: not at all."""
         if math.isinf(at):
-            self._scheduled.pop(uid, None)
-        elif (known := self._scheduled.get(uid)) is None or known[0] != at:
-            self._sequence += 1
-            self._scheduled[uid] = (at, self._sequence)
-            heapq.heappush(self._due, (at, self._sequence, uid))
+            self._scheduled.discard(uid)
+        else:
+            self._scheduled.put(uid, at)
 
     def take_due(self, now: float) -> list[str]:
         """Take out the PodDNATs that are due, a few at a time, those first that have been due the longest."""
         found: list[str] = []
         while len(found) < MOST_FILTERS and self.next_due() <= now:
-            found.append(heapq.heappop(self._due)[2])
-            del self._scheduled[found[-1]]
+            found.append(self._scheduled.pop()[1])
         return found
 
     def next_due(self) -> float:
         """Tell when the next PodDNAT is due."""
-        while self._due and self._scheduled.get(self._due[0][2]) != self._due[0][:2]:
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else math.inf
+        return self._scheduled.first()[0]
 
     def choose(self, asked: Sequence[Asked], now: float, *, table: Table, unsettled: int) -> Read:
         """Choose the cheapest read that tells what is asked; ``unsettled``: how many writes are."""

@@ -67,7 +67,7 @@ class GatewayState:
             self.queue.remove(uid)
             return
         kind, item = write
-        desired.next_kind, desired.next_address = kind, item.external_ip
+        desired.next_address = item.external_ip
         at = max(desired.retry_at, self.gate.opens_at(item.external_ip))
         if at > now:
             self.queue.add_after(uid, kind, at)

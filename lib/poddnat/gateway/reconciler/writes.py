@@ -46,13 +46,14 @@ class Writes:
         if (wait := max(self._state.concurrency.wait(now), self._state.gate.gateway_opens_at - now)) > 0:
             return None, wait
         closed, wait = self._closed(now, gates)
-        while (uid := self._state.queue.pop(now, closed=closed)) is not None:
+        while (popped := self._state.queue.pop(now, closed=closed)) is not None:
+            uid, kind = popped
             desired = self._state.desired[uid]
-            if desired.next_kind and (at := self._state.gate.opens_at(desired.next_address)) > now:
-                self._state.queue.add_after(uid, desired.next_kind, at)  # Without a plan: there may be thousands.
+            if (at := self._state.gate.opens_at(desired.next_address)) > now:
+                self._state.queue.add_after(uid, kind, at)  # Without a plan: there may be thousands.
                 continue
             write = desired.next_write(desired.items(self._state.plan(desired)))
-            if write is None or write[0] in closed or write[0] is not desired.next_kind or desired.retry_at > now:
+            if write is None or write[0] is not kind or desired.retry_at > now:
                 self._state.place(desired, now)
                 continue
             call = self._call(desired, write[1])
