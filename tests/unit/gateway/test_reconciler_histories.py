@@ -367,7 +367,7 @@ class Histories(RuleBasedStateMachine):
 
     def structures_agree(self) -> None:
         made = self.reconciler._state
-        watching = {(i, uid) for i, uids in made._watching.items() for uid in uids}
+        watching = {(i, uid) for i in made._watching for uid in made._watching.get(i)}
         assert watching == {(i, uid) for uid, desired in made.desired.items() for i in desired.watched}
         assert made.poller.reading == (self.read is not None)
         for uid, desired in made.desired.items():
