@@ -144,7 +144,7 @@ def test_b_read_is_over_whatever_came_of_it(driver: GatewayDriver, cloud: Cloud,
     assert call is not None
     cloud.error = CloudError(meaning, action="x", code="Code", message="")
     driver._perform(call)
-    assert not driver._reconciler._state.poller.reading
+    assert not driver._reconciler.reads.reading
 
 
 def test_write_is_not_made_without_the_lease(driver: GatewayDriver, cloud: Cloud) -> None:

@@ -369,7 +369,7 @@ class Histories(RuleBasedStateMachine):
         made = self.reconciler._state
         watching = {(i, uid) for i in made._watching for uid in made._watching.get(i)}
         assert watching == {(i, uid) for uid, desired in made.desired.items() for i in desired.watched}
-        assert made.poller.reading == (self.read is not None)
+        assert self.reconciler.reads.reading == (self.read is not None)
         for uid, desired in made.desired.items():
             assert made.poller._scheduled.rank(uid) == desired.next_poll()
 

@@ -9,9 +9,8 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from poddnat.backoff import Backoff
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
-from poddnat.gateway.intervals import REFRESH, TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST
+from poddnat.gateway.intervals import REFRESH
 from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
 from poddnat.gateway.reconciler.desired import Key, Poll
 from poddnat.gateway.reconciler.ranking import Ranking
@@ -59,8 +58,6 @@ class Poller:
     """Chooses what to read. Not safe for use from several threads at once."""
 
     def __init__(self) -> None:
-        self.reading = False
-        """Whether a read is under way."""
         self.total = 0
         """How many entries the table has, as the cloud said last."""
         self._scheduled = Ranking()
@@ -71,9 +68,6 @@ class Poller:
         self._again = False
         # Whether that was doubted while a listing was under way.
         self._listing: Listing | None = None
-        self.retry_at = -math.inf
-        """Before when nothing is read, as the last read has failed."""
-        self._backoff = Backoff(TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST)
         self._yields = {"last": 1.0, "first": 0.5}
         # What share of new entries a page at one end of the table shows: the API promises no order, so it is measured.
         self._end = "last"
@@ -167,17 +161,3 @@ class Poller:
         self._refresh_at = -math.inf if self._again else now + REFRESH
         self._urgent, self._again = self._again, False
         return listing
-
-    def failed(self, now: float) -> None:
-        """Take over that a read failed."""
-        self.retry_at = now + self._backoff.failed()
-
-    @property
-    def failures(self) -> int:
-        """How many reads have failed in a row."""
-        return self._backoff.failures
-
-    def worked(self) -> None:
-        """Note that a read was answered."""
-        self._backoff.reset()
-        self.retry_at = -math.inf

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from poddnat.backoff import Backoff
 from poddnat.cloud import ALL_ENTRIES, FAILURES_TO_TELL, CloudError, EntryFilter, EntryPage, Meaning
+from poddnat.gateway.intervals import TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST
 from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
 from poddnat.gateway.reconciler.desired import DesiredState
 from poddnat.gateway.reconciler.poller import MOST_FILTERS, Asked, Listing
@@ -23,6 +25,8 @@ class Reads:
         self.current = False
         """Whether it has been listed since this process is the active one: before, others may have written."""
         self._current_from = -math.inf
+        self.reading = False
+        """Whether a read is under way."""
         self._asked: list[Asked] = []
         self._proven: dict[EntryFilter, float] = {}
         # By the read under way: what it has shown whole, and when that was asked for.
@@ -32,12 +36,15 @@ class Reads:
         self._listed = False
         # Whether a listing of the whole table has ended that nobody was told of yet.
         self._error: CloudError | None = None
+        # What the last read came to; None: it was answered.
+        self._retry_at = -math.inf
+        self._backoff = Backoff(TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST)
 
     @property
     def lasting_error(self) -> CloudError | None:
         """Why the table can't be read, unless that may pass by itself; None: it can."""
         error = self._error
-        passing = error is not None and error.passes and self._state.poller.failures < FAILURES_TO_TELL
+        passing = error is not None and error.passes and self._backoff.failures < FAILURES_TO_TELL
         return None if passing else error
 
     def resync(self, now: float) -> None:
@@ -47,9 +54,9 @@ class Reads:
 
     def next(self, now: float, gates: Gates) -> tuple[Read | None, float]:
         """Choose what to read now, or say in how many seconds to ask again; one at a time."""
-        if self._state.poller.reading:
+        if self.reading:
             return None, math.inf
-        if (closed := max(gates.wait(None), self._state.poller.retry_at - now)) > 0:
+        if (closed := max(gates.wait(None), self._retry_at - now)) > 0:
             return None, closed
         read = None if self._due_last or self._state.poller.listing_is_cheaper else self._due(now)
         self._due_last = read is not None
@@ -59,7 +66,7 @@ class Reads:
                 now, refresh_wait=gates.refresh_wait(), stamp=self._state.table.now()
             )
             read = read or self._due(now)
-        self._state.poller.reading = read is not None
+        self.reading = read is not None
         return read, min(wait, self._state.poller.next_due() - now)
 
     def _due(self, now: float) -> Read | None:
@@ -119,8 +126,8 @@ class Reads:
 
     def ended(self, now: float) -> None:
         """Take over that a read is complete: what it has not changed is asked for again later."""
-        self._error = None
-        self._state.poller.worked()
+        self._error, self._retry_at = None, -math.inf
+        self._backoff.reset()
         asked, proven, self._asked, self._proven = self._asked, self._proven, [], {}
         for one in asked:
             desired = self._state.desired.get(one.uid)
@@ -137,12 +144,11 @@ class Reads:
         """Take over that a read was cut short."""
         asked, self._asked, self._proven = self._asked, [], {}
         if error.meaning is not Meaning.THROTTLED:
-            self._error = error
-            self._state.poller.failed(now)
+            self._error, self._retry_at = error, now + self._backoff.failed()
         self._ask_again(asked, now)
 
     def _ask_again(self, asked: Sequence[Asked], now: float) -> None:
-        self._state.poller.reading = False
+        self.reading = False
         for one in asked:
             desired = self._state.desired.get(one.uid)
             if desired is not None and desired.polls.get(one.key) is one.poll:
