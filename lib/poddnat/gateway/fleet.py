@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from poddnat.api import Problem
 from poddnat.backoff import Backoff
@@ -37,32 +36,6 @@ from poddnat.placement import Candidate, candidate_of
 log = logging.getLogger(__name__)
 
 
-class FleetListener(GatewayListener, Protocol):
-    """Who is told what happens on gateways, and to them."""
-
-    def places_left(self) -> None:
-        """Take notice that a gateway, or an address of one, is gone."""
-
-
-class SilentListener:
-    """For those who want to know nothing."""
-
-    def foreign_changed(self, gateway_id: str, entries: object) -> None:
-        """Do nothing."""
-
-    def table_listed(self, gateway_id: str) -> None:
-        """Do nothing."""
-
-    def garbage_collected(self, gateway_id: str) -> None:
-        """Do nothing."""
-
-    def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
-        """Do nothing."""
-
-    def places_left(self) -> None:
-        """Do nothing."""
-
-
 class Fleet:
     """The drivers, by gateway id. Safe to use from several threads."""
 
@@ -72,7 +45,7 @@ class Fleet:
         cloud: CloudClient,
         ownership: Ownership,
         liveness: Liveness,
-        listener: FleetListener,
+        listener: GatewayListener,
         *,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
