@@ -73,7 +73,7 @@ class ConcurrencyLimiter:
         """How many unsettled writes the gateway bears, as far as is known."""
         self.in_flight = 0
         """Writes sent and not answered yet."""
-        self.settle_times = {kind: SettleTime() for kind in Kind}
+        self._settle_times: dict[Kind, SettleTime] = {}
         self._unsettled: dict[str, _Unsettled] = {}
         self._presumed_settled = ("", _Unsettled(Kind.CREATE, 0.0, 0.0))
         self._presumed_at = -math.inf
@@ -97,8 +97,7 @@ class ConcurrencyLimiter:
 
     def seconds_per_write(self) -> float:
         """Estimate how long each write occupies the gateway, for telling those who wait."""
-        means = [settle_time.mean for settle_time in self.settle_times.values() if settle_time.mean is not None]
-        return (max(means) if means else _QUICK) / self.limit
+        return max((settle_time.mean for settle_time in self._settle_times.values()), default=_QUICK) / self.limit
 
     def wait(self, now: float) -> float:
         """Give the seconds until a write may be sent: 0 for at once, infinite while only an answer can change it."""
@@ -198,12 +197,12 @@ class ConcurrencyLimiter:
         if write is None:
             return self._presumed_at + PRESUMED_RECHECK if entry_id == self._presumed_settled[0] else -math.inf
         settle_time, age = self._settle_time(write.kind), write.pending_until - write.accepted_at
-        if (mean := settle_time.mean) is None:
+        if settle_time is None:
             apart = max(POLL_FIRST, age / _LOOKS_AT_ONE) * min(self.unsettled, _LOOKS_SHARED)
             return write.pending_until + min(apart, POLL_LONGEST)
         share = _SHARE_IF_SERIAL if self.limit == 1 and more_to_write else _SHARES[write.kind]
         at = write.accepted_at + settle_time.likely_by(share, pending_at=age)
-        together = min(POLL_TOGETHER, mean * _TOGETHER)
+        together = min(POLL_TOGETHER, settle_time.mean * _TOGETHER)
         return math.ceil(at / together) * together if self.limit > 1 else at
 
     @property
@@ -234,7 +233,7 @@ class ConcurrencyLimiter:
         settle_time = self._settle_time(write.kind)
         if self._is_stuck(write, at):
             return 0.0  # Whether others are refused because of it, only the next write tells.
-        if settle_time.mean is None:
+        if settle_time is None:
             return 1.0  # Nothing is known of how long it takes: only a read tells.
         return settle_time.pending_share(at - write.accepted_at, pending_at=write.pending_until - write.accepted_at)
 
@@ -243,12 +242,12 @@ class ConcurrencyLimiter:
 
     def _is_stuck(self, write: _Unsettled, at: float) -> bool:
         settle_time = self._settle_time(write.kind)
-        limit = STUCK_AFTER if settle_time.mean is None else _STUCK_MULTIPLE * settle_time.surely_settled()
+        limit = STUCK_AFTER if settle_time is None else _STUCK_MULTIPLE * settle_time.surely_settled()
         return at - write.accepted_at > limit
 
     def _settled_by(self, write: _Unsettled) -> float:
-        settle_time = self._settle_time(write.kind)
-        return write.accepted_at + settle_time.surely_settled(write.pending_until - write.accepted_at)
+        settle_time, age = self._settle_time(write.kind), write.pending_until - write.accepted_at
+        return write.accepted_at + (STUCK_AFTER if settle_time is None else settle_time.surely_settled(age))
 
     def _take_proof(self, seen_at: float) -> None:
         """Raise the limit to what a read proves: the last write was taken while all those were unsettled."""
@@ -260,12 +259,12 @@ class ConcurrencyLimiter:
 
     def _settled(self, entry_id: str, now: float) -> None:
         write = self._unsettled.pop(entry_id)
-        if self.settle_times[write.kind].mean is None:
-            self.settle_times[write.kind] = SettleTime.like(self._settle_time(write.kind))
-        settle_time = self.settle_times[write.kind]
-        settle_time.learn(write.pending_until - write.accepted_at, now - write.accepted_at)
+        shortest, longest = write.pending_until - write.accepted_at, now - write.accepted_at
+        if (known := self._settle_time(write.kind)) is None:
+            self._settle_times[write.kind] = SettleTime.first(shortest, longest)
+        else:
+            self._settle_times.setdefault(write.kind, SettleTime.like(known)).learn(shortest, longest)
 
-    def _settle_time(self, kind: Kind) -> SettleTime:
-        own = self.settle_times[kind]
-        other = self.settle_times[Kind.DELETE if kind is Kind.CREATE else Kind.CREATE]
-        return own if own.mean is not None else other
+    def _settle_time(self, kind: Kind) -> SettleTime | None:
+        """Tell what is known of a kind of writes, by those of the other kind if need be; None: nothing."""
+        return self._settle_times.get(kind) or next(iter(self._settle_times.values()), None)
