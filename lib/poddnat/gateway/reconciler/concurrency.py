@@ -27,7 +27,7 @@ from poddnat.gateway.reconciler.settle_time import SettleTime, counts
 # More writes at once than any gateway is known to bear.
 MOST_AT_ONCE = 16
 _TRY_ONE_MORE_AFTER = 64
-"""Writes between two tries whether the gateway bears one more than it did."""
+"""Writes between two tries whether the gateway bears one more than it did: it may have become faster."""
 _RISK_SERIAL = 0.05
 """The chance of a refusal to take where a gateway bears one write: a read tells as well, and leaves no error."""
 _RISK = 0.6
@@ -78,11 +78,11 @@ class ConcurrencyLimiter:
         self._presumed_settled = ("", _Unsettled(Kind.CREATE, 0.0, 0.0))
         self._presumed_at = -math.inf
         # The last entry that was taken to have settled because the next write was accepted, and when.
-        self._growing = True
-        # Whether one more than the limit is tried at each write: at first, and after it bore more than it did.
         self._risk_factor = 1.0
         # Rises with each write and falls with each refusal, so that these stay as many as they are worth.
-        self._since_try = 0
+        self._since_try = math.inf
+        # Writes since it was last tried whether the gateway bears one more than the limit; infinite: each write tries
+        # that, at first, and after it bore more than it did.
         self._doubted = False
         # Whether the last answer to a write was a refusal although fewer were under way than the limit.
         self._begun_at = -math.inf
@@ -123,13 +123,13 @@ class ConcurrencyLimiter:
         busy = self.in_flight + sum(chance == 1.0 for chance in self._chances(now))
         self.in_flight -= 1
         if busy > self.limit:
-            self.limit, self._growing, self._since_try = min(busy, MOST_AT_ONCE), True, 0
+            self.limit, self._since_try = min(busy, MOST_AT_ONCE), math.inf
         elif self.limit == 1:
             # On a gateway that takes one at a time, taking this one says that the one before has settled.
             for earlier, write in [pair for pair in self._unsettled.items() if not self._is_stuck(pair[1], now)]:
                 self._settled(earlier, now)
                 self._presumed_settled, self._presumed_at = (earlier, write), now
-        if not self._growing:
+        if not math.isinf(self._since_try):
             self._risk_factor = min(self._risk_factor * _RISK_STEP, _RISK_FACTOR_MOST)
             self._since_try += 1
         self._doubted = False
@@ -144,14 +144,14 @@ class ConcurrencyLimiter:
         at_most = self.in_flight + self._unsettled_now(now)
         if at_most >= self.limit:
             self._doubted = False
-            if self._growing or self._trying_more:
-                self._growing, self._since_try = False, 0
+            if self._trying_more:
+                self._since_try = 0
             elif self.limit > 1:
                 self._risk_factor *= _RISK_STEP ** (-self.limit / _REFUSALS_OF_MANY)
         elif at_most > 0:  # Not even one would say nothing of how many it bears.
-            self.limit, self._growing = self.limit - 1, False
+            self.limit, self._since_try = self.limit - 1, 0
             if self._doubted:  # It is another gateway by now.
-                self.limit, self._growing, self._begun_at = 1, True, now
+                self.limit, self._since_try, self._begun_at = 1, math.inf, now
             self._doubted = not self._doubted
 
     def is_busy(self, now: float) -> bool:
@@ -160,7 +160,7 @@ class ConcurrencyLimiter:
 
     def try_more(self) -> None:
         """Find out again how many the gateway bears: what it refused was no sign that it bears no more."""
-        self._growing = True
+        self._since_try = math.inf
 
     def failed(self) -> None:
         """Note that a write came to nothing for a reason that says nothing about how much the gateway bears."""
@@ -176,7 +176,7 @@ class ConcurrencyLimiter:
         if entry_id == self._presumed_settled[0] and self._presumed_settled[1].pending_until < asked_at:
             # It was not: the gateway bears more than one.
             self._unsettled[entry_id] = self._presumed_settled[1]
-            self._growing = True
+            self._since_try = math.inf
         write = self._unsettled.get(entry_id)
         if write is not None and write.pending_until < asked_at:
             write.pending_until = asked_at
@@ -207,11 +207,11 @@ class ConcurrencyLimiter:
 
     @property
     def _trying_more(self) -> bool:
-        """Whether it is time to try one more than the limit: a gateway may have become faster."""
+        """Whether it is time to try one more than the limit."""
         return self._since_try > _TRY_ONE_MORE_AFTER
 
     def _allowed(self) -> int:
-        return min(self.limit + (self._growing or self._trying_more), MOST_AT_ONCE)
+        return min(self.limit + self._trying_more, MOST_AT_ONCE)
 
     def _has_room(self, at: float) -> bool:
         """Whether a write is likely enough to be accepted.
@@ -221,7 +221,7 @@ class ConcurrencyLimiter:
         """
         room = self._allowed() - self.in_flight
         likely = sum(counts(self._chances(at))[:room])
-        if self._growing or self._trying_more:
+        if self._trying_more:
             return likely >= _PROBABLE
         return likely >= 1 - (_RISK_SERIAL if self.limit == 1 else self._risk_factor * _RISK / math.sqrt(self.limit))
 
@@ -255,7 +255,7 @@ class ConcurrencyLimiter:
         last = max((write.accepted_at for write in writes if write.accepted_at <= seen_at), default=-math.inf)
         there = sum(write.accepted_at <= last <= write.pending_until for write in writes)
         if there > self.limit and last > self._begun_at:
-            self.limit, self._growing = min(there, MOST_AT_ONCE), True
+            self.limit, self._since_try = min(there, MOST_AT_ONCE), math.inf
 
     def _settled(self, entry_id: str, now: float) -> None:
         write = self._unsettled.pop(entry_id)
