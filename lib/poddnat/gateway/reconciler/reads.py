@@ -135,7 +135,7 @@ class Reads:
                 continue
             times = [proven.get(ALL_ENTRIES, proven.get(where)) for where in one.filters]
             if None not in times:
-                self._prove(desired, one, min(time for time in times if time is not None), now)
+                self._prove(desired, one, min(time for time in times if time is not None))
         for uid in {one.uid for one in asked} & self._state.desired.keys():
             self._state.place(self._state.desired[uid], now)
         self._ask_again(asked, now)
@@ -155,12 +155,12 @@ class Reads:
                 one.poll.again(now, not_before=self._state.expected_at(one.key, one.poll.state))
                 self._state.poller.schedule(one.uid, desired.next_poll())
 
-    def _prove(self, desired: DesiredState, asked: Asked, started_at: float, now: float) -> None:
+    def _prove(self, desired: DesiredState, asked: Asked, started_at: float) -> None:
         """Take over that a read told of an item for sure, where that is more than the table shows by now."""
         quiet = not desired.in_flight and started_at >= desired.quiet_since
         match asked.poll.state:
             case EntryState.CONFLICT:
-                desired.conflicts_seen[str(asked.key)] = now
+                asked.poll.seen = True
             case EntryState.UNVERIFIED if isinstance(asked.key, ForwardRule):
                 unverified = desired.unverified.get(asked.key)
                 if unverified is not None and started_at >= unverified.since:
