@@ -77,7 +77,7 @@ class GarbageCollector:
         """Take over that the whole table was listed, and tell what may be deleted of what nobody claims."""
         with self._lock:
             unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in self._reconciler.unclaimed()}
-            self._guard.seen(self._owners())
+            self._guard.seen(self._reconciler.owners())
             if not self._liveness.has_synced:
                 for own in unclaimed.values():
                     self.gone(own, now)
@@ -92,15 +92,12 @@ class GarbageCollector:
         """
         gone, active = self._liveness.gone_of(left.keys()) if left else set(), self._may_write()
         with self._lock:
-            released = self._guard.judge(gone, self._owners(), may_delete=active)
+            released = self._guard.judge(gone, self._reconciler.owners(), may_delete=active)
             held, shared = self._guard.held, self._guard.shared
-            news, self._told_held = active and held != self._told_held, held if active else self._told_held
+            news = active and held != self._told_held
+            if news:
+                self._told_held = held
         if news:
             log.warning("gateway %s: entries are kept of %d PodDNATs that are gone", self._gateway_id, len(held))
             self._listener.orphans_held(self._gateway_id, len(held), shared=shared)
         return [left[uid] for uid in sorted(released)]
-
-    def _owners(self) -> set[str]:
-        """Name all PodDNATs that have entries here, by their names."""
-        owners = map(self._ownership.owner_in, self._reconciler.table.names())
-        return {uid for uid in owners if uid is not None}

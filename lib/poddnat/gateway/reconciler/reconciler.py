@@ -23,7 +23,7 @@ from poddnat.gateway.reconciler.states import Evidence
 from poddnat.gateway.reconciler.stats import GatewayStats
 from poddnat.gateway.reconciler.table import Table
 from poddnat.gateway.reconciler.writes import Gates, Writes
-from poddnat.model import EntryStatus, ForwardRule
+from poddnat.model import ForwardRule
 
 
 class Reconciler:
@@ -125,8 +125,7 @@ class Reconciler:
             desired.unverified.update(dict.fromkeys(desired.rules, Unverified(Evidence.BY_NAME, desired.since)))
 
     def _progress(self, desired: DesiredState, plan: Plan, now: float) -> Progress:
-        entries = desired.own.entries(self._state.table) if desired.release else plan.working
-        working = tuple(entry for entry in entries if entry.status is EntryStatus.AVAILABLE)
+        working = plan.deletes if desired.release else plan.working  # What is to go works until then.
         if (problem := self._problem(desired, plan, now)) is not None:
             return Blocked(problem, working)
         # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
@@ -171,11 +170,11 @@ class Reconciler:
         write, write_wait = self.writes.next(now, gates)
         return write, min(wait, write_wait)
 
+    def owners(self) -> set[str]:
+        """Name the PodDNATs that have entries here, by the names of these."""
+        owners = map(self._state.ownership.owner_in, self._state.table.names())
+        return {uid for uid in owners if uid is not None}
+
     def unclaimed(self) -> list[str]:
         """List the PodDNATs named by entries that nobody desires anything for, as far as is known."""
-        owners = {self._state.ownership.owner_in(name) for name in self._state.table.names()}
-        return sorted(
-            uid
-            for uid in owners
-            if uid is not None and uid not in self._state.desired and not self._state.is_alive(uid)
-        )
+        return sorted(uid for uid in self.owners() if not (self.is_busy_with(uid) or self._state.is_alive(uid)))
