@@ -11,8 +11,8 @@ from poddnat.api import Problem
 from poddnat.cloud import EntryFilter
 from poddnat.gateway import OwnEntries
 from poddnat.gateway.intervals import CONFLICT_RECHECK, RETRY_LONGEST
-from poddnat.gateway.reconciler.calls import Kind
-from poddnat.gateway.reconciler.desired import DesiredState, Item, Key, Poll, Unverified
+from poddnat.gateway.reconciler.calls import Key, Kind
+from poddnat.gateway.reconciler.desired import DesiredState, Item, Poll, Unverified
 from poddnat.gateway.reconciler.plan import Conflict, Plan, Side
 from poddnat.gateway.reconciler.states import EntryState, Evidence
 from poddnat.model import EntryStatus

@@ -9,13 +9,10 @@ from poddnat.api import Problem
 from poddnat.backoff import Backoff
 from poddnat.cloud import CloudError, EntryFilter
 from poddnat.gateway.intervals import CONFLICT_RECHECK, POLL_FIRST, POLL_LONGEST, RETRY_FIRST, RETRY_LONGEST
-from poddnat.gateway.reconciler.calls import Kind
+from poddnat.gateway.reconciler.calls import Key, Kind
 from poddnat.gateway.reconciler.plan import OwnEntries, Plan
 from poddnat.gateway.reconciler.states import STEPS, EntryState, Evidence
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
-
-Key = ForwardRule | str
-"""An entry that is wanted by its rule, one that is there by its id, and that none may be left by the PodDNAT's name."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +103,13 @@ class DesiredState:
     """The ids of entries that it waits for to change."""
     next_address: str = ""
     """To which address it has something to write next, as last planned."""
-    missing: int = 0
-    """How many entries it has to have created yet."""
     _states: dict[Key, EntryState] = field(default_factory=dict)
     _tokens: dict[Key, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int:
+        """How many entries it has to have created yet."""
+        return sum(isinstance(key, ForwardRule) for key in self._states)
 
     def token(self, key: Key) -> str:
         """Give the ClientToken of an intent (to create a rule, to delete an entry's id), the same over all tries."""
@@ -186,7 +186,6 @@ class DesiredState:
         states = {item.key: item.state for item in items}
         if states != self._states:
             self._states, self.moved_at = states, now
-        self.missing = sum(isinstance(key, tuple) for key in states)
         self.unverified = {
             rule: why for rule, why in self.unverified.items() if rule in states or rule in self.in_flight
         }

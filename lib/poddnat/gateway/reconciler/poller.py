@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
 from poddnat.gateway.intervals import REFRESH
-from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
-from poddnat.gateway.reconciler.desired import Key, Poll
+from poddnat.gateway.reconciler.calls import Find, Key, Read, ReadPage
+from poddnat.gateway.reconciler.desired import Poll
 from poddnat.gateway.reconciler.ranking import Ranking
 from poddnat.gateway.reconciler.table import Table
 

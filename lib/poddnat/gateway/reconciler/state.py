@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 
+from poddnat.gateway.reconciler.calls import Key
 from poddnat.gateway.reconciler.concurrency import ConcurrencyLimiter
-from poddnat.gateway.reconciler.desired import DesiredState, Item, Key
+from poddnat.gateway.reconciler.desired import DesiredState, Item
 from poddnat.gateway.reconciler.ownership import Ownership
 from poddnat.gateway.reconciler.plan import Plan, make_plan
 from poddnat.gateway.reconciler.poller import Poller
