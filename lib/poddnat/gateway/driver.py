@@ -17,6 +17,8 @@ from poddnat.cloud import (
     ALL_ENTRIES,
     CloudClient,
     CloudError,
+    EntryFilter,
+    EntryPage,
     GatewayInfo,
     Meaning,
     RateLimiter,
@@ -25,7 +27,7 @@ from poddnat.gateway.garbage_collector import GarbageCollector
 from poddnat.gateway.listener import GatewayListener, Liveness
 from poddnat.gateway.progress import Done, Progress
 from poddnat.gateway.read_budget import CallGates, ReadBudget
-from poddnat.gateway.reading import PageReader, read_pages
+from poddnat.gateway.reading import read_pages
 from poddnat.gateway.reconciler import (
     MOST_AT_ONCE,
     Call,
@@ -86,7 +88,6 @@ class GatewayDriver:
             gateway_id, self._reconciler, ownership, liveness, listener, lock=self._wake, may_write=may_write
         )
         self._stopping = threading.Event()
-        self._reader = PageReader(gateway_id, cloud, self._gates, self._stopping)
         self._thread = threading.Thread(target=self._run, name=f"gateway-{gateway_id}", daemon=True)
         self._pool = ThreadPoolExecutor(MOST_AT_ONCE + 1, thread_name_prefix=f"call-{gateway_id}")
 
@@ -326,7 +327,7 @@ class GatewayDriver:
         for where in call.filters:
             with self._wake:
                 since, started_at = self._reconciler.table.now(), self._clock()
-            page = read_pages(lambda number, where=where: self._reader.page(number, where, refresh=False))  # type: ignore[misc]
+            page = read_pages(partial(self._page, where, refresh=False))
             with self._wake:
                 self._reconciler.reads.found(where, page, since=since, started_at=started_at, now=self._clock())
         return self._reconciler.reads.ended
@@ -334,10 +335,32 @@ class GatewayDriver:
     def _read_page(self, call: ReadPage) -> _Outcome:
         with self._wake:
             since, started_at = self._reconciler.table.now(), self._clock()
-        page = self._reader.page(call.page, ALL_ENTRIES, refresh=call.refresh)
+        page = self._page(ALL_ENTRIES, call.page, refresh=call.refresh)
         with self._wake:
             self._reconciler.reads.page_read(call, page, since=since, started_at=started_at, now=self._clock())
         return self._reconciler.reads.ended
+
+    def _page(self, where: EntryFilter, number: int, *, refresh: bool) -> EntryPage:
+        """Read one page as soon as may be; a throttled one is asked for again, so that a listing isn't begun anew.
+
+        Raises:
+            CloudError: it can't be read, or it is time to stop; never that it was throttled.
+        """
+        while not self._stopping.is_set():
+            if (wait := self._gates.wait(None)) > 0:
+                self._stopping.wait(wait)
+                continue
+            self._gates.sent(None, refresh=refresh)
+            error: CloudError | None = None
+            try:
+                return self._cloud.describe_forward_table_entries(self.gateway_id, page=number, where=where)
+            except CloudError as failure:
+                error = failure
+                if error.meaning is not Meaning.THROTTLED:
+                    raise
+            finally:
+                self._gates.answered(None, error)
+        raise CloudError(Meaning.UNKNOWN, action="DescribeForwardTableEntries", code="Stopped", message="at the end")
 
     def _after_listing(self) -> None:
         """Tell what the table shows, and collect the entries of PodDNATs that are gone. Nobody waits for this."""
