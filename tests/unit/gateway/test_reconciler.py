@@ -321,7 +321,7 @@ def test_room_that_appears_goes_to_those_who_have_waited_longest() -> None:
 
 def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() -> None:
     desk = generous(Desk(entry(9)).load())
-    desk.reconciler._state.gate.quota.limit = 3
+    desk.reconciler._state.quota.limit = 3
     for number in (1, 2, 3):
         desire(desk, number)
     first, second = send_all(desk)
@@ -331,7 +331,7 @@ def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() ->
     desk.settle()
     desk.now += 100.0
     assert send_all(desk) == []
-    assert desk.reconciler._state.gate.quota.is_full(len(desk.reconciler.table), desk.now)
+    assert desk.reconciler._state.quota.is_full(len(desk.reconciler.table), desk.now)
     desk.reconciler.table.remove("fwd-9")
     desk.now += 0.1
     assert [call.uid for call in send_all(desk)] == ["uid-3"]
@@ -339,7 +339,7 @@ def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() ->
 
 def test_full_table_tells_how_many_wait_for_how_much() -> None:
     desk = Desk().load()
-    desk.reconciler._state.gate.quota.limit = 0
+    desk.reconciler._state.quota.limit = 0
     desire(desk, 1, 501, 502)
     blocked = desire(desk, 3)
     assert isinstance(blocked, Blocked)

@@ -111,10 +111,10 @@ class Reads:
     def page_read(self, call: ReadPage, page: EntryPage, *, since: int, started_at: float, now: float) -> None:
         """Take over one page of the table."""
         shown = {entry.entry_id for entry in page.entries}
-        self._merge(page.entries, since=since, started_at=started_at, now=now)
-        if call.page == 1 and page.total == len(page.entries):
-            self._proven[ALL_ENTRIES] = started_at
-            self._drop((i for i in self._state.table.ids() if i not in shown), since=since, now=now)
+        if call.page == 1:
+            self.found(ALL_ENTRIES, page, since=since, started_at=started_at, now=now)
+        else:
+            self._merge(page.entries, since=since, started_at=started_at, now=now)
         if not call.listing:
             self._state.poller.page_showed([str(one.key) for one in self._asked], shown, page.total)
             for one in self._asked:

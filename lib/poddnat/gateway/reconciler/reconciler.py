@@ -47,11 +47,11 @@ class Reconciler:
 
     def set_quota(self, quota: int | None) -> None:
         """Let the table get no longer than this, whatever the cloud allows; None: as long as it allows."""
-        self._state.gate.quota.limit = quota
+        self._state.quota.limit = quota
 
     def is_full(self, now: float) -> bool:
         """Whether the table had no room for an entry, and nothing has been freed since."""
-        return self._state.gate.quota.is_full(len(self.table), now)
+        return self._state.quota.is_full(len(self.table), now)
 
     def invalidate(self) -> None:
         """Have the whole table listed as soon as may be: somebody doubts what is known of it."""
@@ -114,7 +114,7 @@ class Reconciler:
             unsettled=self._state.concurrency.unsettled,
             limit=self._state.concurrency.limit,
             entries=len(self._state.table),
-            quota=self._state.gate.quota.known,
+            quota=self._state.quota.known,
             loaded=self.loaded,
         )
 
@@ -144,9 +144,9 @@ class Reconciler:
             return desired.problem
         if desired.last_error is not None and now - desired.failing_since > STUCK_AFTER:
             return problem_of(desired.last_error, self._state.gateway_id)
-        if plan.creates and self._state.gate.quota.is_full(len(self._state.table), now):
+        if plan.creates and self._state.quota.is_full(len(self._state.table), now):
             missing = [self._state.desired[uid].missing for uid in self._state.queue.uids(Kind.CREATE)]
-            return quota_exceeded(self._state.gateway_id, self._state.gate.quota.known, len(missing), sum(missing))
+            return quota_exceeded(self._state.gateway_id, self._state.quota.known, len(missing), sum(missing))
         if (held_back := self._held_back(desired, now)) is not None:
             return held_back
         stuck = [item.entry for item in items if item.state in MOVING and item.entry is not None]

@@ -12,7 +12,7 @@ from poddnat.gateway.reconciler.poller import Poller
 from poddnat.gateway.reconciler.states import STEPS, EntryState
 from poddnat.gateway.reconciler.table import Index, Table
 from poddnat.gateway.reconciler.work_queue import MOST_TURNS, WorkQueue
-from poddnat.gateway.reconciler.write_gate import WriteGate
+from poddnat.gateway.reconciler.write_gate import EntryQuota, WriteGate
 
 MOVING = frozenset({EntryState.PENDING, EntryState.SURPLUS, EntryState.DELETING})
 
@@ -27,6 +27,7 @@ class GatewayState:
         self.table = Table()
         self.concurrency = ConcurrencyLimiter()
         self.queue = WorkQueue()
+        self.quota = EntryQuota()
         self.gate = WriteGate(gateway_id)
         self.poller = Poller()
         self.desired: dict[str, DesiredState] = {}

@@ -77,7 +77,6 @@ class WriteGate:
 
     def __init__(self, gateway_id: str) -> None:
         self._gateway_id = gateway_id
-        self.quota = EntryQuota()
         self._gateway = Suspension()
         self._addresses: dict[str, Suspension] = {}
         self._last_failed = ""
