@@ -156,7 +156,7 @@ class Reconciler:
 
     def _held_back(self, desired: DesiredState, now: float) -> Problem | None:
         """Tell what keeps the gateway, or the PodDNAT's address, from being read or written."""
-        address = desired.rules[0].external_ip if desired.rules else None
+        address = desired.rules[0].external_ip if desired.rules else ""
         if (problem := self._state.gate.problem(address)) is not None:
             return problem
         error = self.reads.lasting_error or self.writes.lasting_refusal(now)

@@ -43,7 +43,7 @@ class Writes:
         """Choose the next write, or say in how many seconds to ask again."""
         if not len(self._state.queue):
             return None, math.inf
-        if (wait := max(self._state.concurrency.wait(now), self._state.gate.gateway_opens_at - now)) > 0:
+        if (wait := max(self._state.concurrency.wait(now), self._state.gate.opens_at() - now)) > 0:
             return None, wait
         closed, wait = self._closed(now, gates)
         while (popped := self._state.queue.pop(now, closed=closed)) is not None:
