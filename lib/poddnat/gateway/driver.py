@@ -139,7 +139,7 @@ class GatewayDriver:
     @property
     def orphans(self) -> int:
         """How many PodDNATs are gone whose entries are left to an operator."""
-        return len(self._collector.held)
+        return len(self._collector.guard.held)
 
     def working(self, own: OwnEntries, rules: tuple[ForwardRule, ...]) -> Done | None:
         """Tell whether a PodDNAT has exactly these rules, without desiring anything; None: not so, or not known."""
@@ -280,7 +280,7 @@ class GatewayDriver:
         """Delete an entry, unless it is a leftover of a PodDNAT that lives, here or elsewhere."""
         self._check_active(call)
         left = call.leftover_of
-        if left is not None and (self._collector.shared or left not in self._liveness.gone_of([left])):
+        if left is not None and (self._collector.guard.shared or left not in self._liveness.gone_of([left])):
             return partial(self._reconciler.writes.vetoed, call)
         table_id = call.entry.table_id or self._table_id()
         self._cloud.delete_forward_entry(table_id=table_id, entry_id=call.entry.entry_id, client_token=call.token)

@@ -151,7 +151,7 @@ class Reconciler:
             return held_back
         stuck = [item.entry for item in items if item.state in MOVING and item.entry is not None]
         if stuck and now - desired.moved_at > STUCK_AFTER:
-            return entry_stuck(self._state.gateway_id, stuck[0], STUCK_AFTER)
+            return entry_stuck(self._state.gateway_id, stuck[0])
         return None
 
     def _held_back(self, desired: DesiredState, now: float) -> Problem | None:
