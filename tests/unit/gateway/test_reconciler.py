@@ -256,6 +256,16 @@ def test_gate_of_one_kind_of_writes_does_not_stop_the_other() -> None:
 # What is in the way
 
 
+def test_foreign_entry_in_the_way_of_other_rules_too_is_told_as_soon() -> None:
+    desk = Desk(entry(1, name=FOREIGN), *foreign_rows(60)).load()
+    desire(desk)
+    desk.run(1.0)
+    assert isinstance(desire(desk), Blocked)
+    desire(desk, 1, 1001)
+    desk.run(1.0)
+    assert isinstance(desire(desk, 1, 1001), Blocked)
+
+
 def test_foreign_entry_on_the_port_blocks_and_is_not_touched() -> None:
     desk = Desk(entry(1, name=FOREIGN)).load()
     assert isinstance(desire(desk), Waiting)
