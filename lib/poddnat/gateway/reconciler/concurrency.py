@@ -75,7 +75,7 @@ class ConcurrencyLimiter:
         """Writes sent and not answered yet."""
         self._settle_times: dict[Kind, SettleTime] = {}
         self._unsettled: dict[str, _Unsettled] = {}
-        self._presumed_settled = ("", _Unsettled(Kind.CREATE, 0.0, 0.0))
+        self._presumed_settled: dict[str, _Unsettled] = {}
         self._presumed_at = -math.inf
         # The last entry that was taken to have settled because the next write was accepted, and when.
         self._risk_factor = 1.0
@@ -128,7 +128,7 @@ class ConcurrencyLimiter:
             # On a gateway that takes one at a time, taking this one says that the one before has settled.
             for earlier, write in [pair for pair in self._unsettled.items() if not self._is_stuck(pair[1], now)]:
                 self._settled(earlier, now)
-                self._presumed_settled, self._presumed_at = (earlier, write), now
+                self._presumed_settled, self._presumed_at = {earlier: write}, now
         if not math.isinf(self._since_try):
             self._risk_factor = min(self._risk_factor * _RISK_STEP, _RISK_FACTOR_MOST)
             self._since_try += 1
@@ -173,9 +173,10 @@ class ConcurrencyLimiter:
 
     def seen_pending(self, entry_id: str, asked_at: float) -> None:
         """Note that a read asked for at a time showed an entry still unsettled."""
-        if entry_id == self._presumed_settled[0] and self._presumed_settled[1].pending_until < asked_at:
+        presumed = self._presumed_settled.get(entry_id)
+        if presumed is not None and presumed.pending_until < asked_at:
             # It was not: the gateway bears more than one.
-            self._unsettled[entry_id] = self._presumed_settled[1]
+            self._unsettled[entry_id] = presumed
             self._since_try = math.inf
         write = self._unsettled.get(entry_id)
         if write is not None and write.pending_until < asked_at:
@@ -195,7 +196,7 @@ class ConcurrencyLimiter:
         """
         write = self._unsettled.get(entry_id)
         if write is None:
-            return self._presumed_at + PRESUMED_RECHECK if entry_id == self._presumed_settled[0] else -math.inf
+            return self._presumed_at + PRESUMED_RECHECK if entry_id in self._presumed_settled else -math.inf
         settle_time, age = self._settle_time(write.kind), write.pending_until - write.accepted_at
         if settle_time is None:
             apart = max(POLL_FIRST, age / _LOOKS_AT_ONE) * min(self.unsettled, _LOOKS_SHARED)
