@@ -244,7 +244,7 @@ class GatewayDriver:
                 threading.excepthook(threading.ExceptHookArgs(args))
 
     def _outcome(self, call: Call, make: Callable[[], _Outcome]) -> _Outcome | CloudError:
-        """Make a call; an error of whatever kind is one of the cloud's, after which nobody knows what was done."""
+        """Make a call, and give its error, or what takes over that it worked; after a bug of ours nobody knows."""
         try:
             return make()
         except CloudError as error:

@@ -103,9 +103,8 @@ class Poller:
             return ReadPage(pages if self._end == "last" else 1, listing=False)
         return Find(tuple(dict.fromkeys(where for one in asked for where in one.filters)))
 
-    def page_showed(self, expected: Collection[str], shown: Collection[str], total: int) -> None:
+    def page_showed(self, expected: Collection[str], shown: Collection[str]) -> None:
         """Learn how many of the entries expected on a page at one end of the table were there."""
-        self.total = total
         if expected:
             share = len(set(expected) & set(shown)) / len(set(expected))
             self._yields[self._end] += _YIELD_WEIGHT * (share - self._yields[self._end])
@@ -145,17 +144,16 @@ class Poller:
             self._listing = Listing(stamp, now)
         return ReadPage(self._listing.next_page, listing=True, refresh=not self._urgent), 0.0
 
-    def page_read(self, page: int, *, shown: int, total: int, now: float) -> Listing | None:
+    def page_read(self, page: int, *, shown: int, now: float) -> Listing | None:
         """Take over a page of a listing; returns the listing once that was its last one.
 
         A page asked for by a listing that was begun anew since is none of it.
         """
-        self.total = total
         listing = self._listing
         if listing is None or page != listing.next_page:
             return None
         listing.next_page += 1
-        if shown >= ENTRIES_PER_PAGE and listing.next_page <= pages_of(total):
+        if shown >= ENTRIES_PER_PAGE and listing.next_page <= pages_of(self.total):
             return None
         self._listing = None
         self._refresh_at = -math.inf if self._again else now + REFRESH

@@ -115,12 +115,13 @@ class Reads:
             self.found(ALL_ENTRIES, page, since=since, started_at=started_at, now=now)
         else:
             self._merge(page.entries, since=since, started_at=started_at, now=now)
+        self._state.poller.total = page.total
         if not call.listing:
-            self._state.poller.page_showed([str(one.key) for one in self._asked], shown, page.total)
+            self._state.poller.page_showed([str(one.key) for one in self._asked], shown)
             for one in self._asked:
                 one.poll.by_id = one.key not in shown
             return
-        listing = self._state.poller.page_read(call.page, shown=len(page.entries), total=page.total, now=now)
+        listing = self._state.poller.page_read(call.page, shown=len(page.entries), now=now)
         if listing is not None:
             self._take_listing(listing, now)
 
