@@ -30,7 +30,7 @@ from poddnat.controllers import (
     StatusReporter,
     orphans_left,
 )
-from poddnat.gateway import Fleet, Ownership
+from poddnat.gateway import Fleet, GatewayListener, Ownership
 from poddnat.kube import KubeClient, LiveReader, PodDNATInformer, PodInformer
 from poddnat.model import ForwardEntry
 from poddnat.placement import Namespaces, Nodes, PodLocator
@@ -41,7 +41,7 @@ from poddnat.timestamps import now
 Manifest = dict[str, Any]
 
 
-class _Events(ControllersListener):
+class _Events(ControllersListener, GatewayListener):
     """Passes events on to the parts above those that report them, one group of methods for each package.
 
     Those parts are built later, so ``connect`` comes last. Nothing is reported before the start.

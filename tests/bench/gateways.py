@@ -16,7 +16,7 @@ from functools import partial
 from unittest.mock import patch
 
 from poddnat.cloud import CloudClient, CloudError, EntryFilter, Meaning, RateLimiter
-from poddnat.gateway import Done, GatewayDriver, OwnEntries, Ownership, SilentListener
+from poddnat.gateway import Done, GatewayDriver, GatewayListener, OwnEntries, Ownership
 from poddnat.gateway.read_budget import ReadBudget
 from poddnat.model import EntryStatus, ForwardRule
 from tests.bench.emulated import CLUSTER, JITTER, EmulatedCloud, emulated_cloud
@@ -131,7 +131,7 @@ def _drivers(cloud: CloudClient) -> Iterator[list[GatewayDriver]]:
                 rate_limiter,
                 budget,
                 Everybody(),
-                SilentListener(),
+                GatewayListener(),
             )
             driver.update(info)
             driver.start()

@@ -208,6 +208,9 @@ class Event:
         self._set = True
         self._condition.notify_all()
 
+    def clear(self) -> None:
+        self._set = False
+
     def wait(self, timeout: float | None = None) -> bool:
         self._condition.wait_for(self.is_set, timeout)
         return self._set

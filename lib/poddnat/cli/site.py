@@ -28,7 +28,7 @@ from poddnat.cloud import (
     Meaning,
 )
 from poddnat.config import Values
-from poddnat.gateway import Fleet, Liveness, Ownership, SilentListener, read_pages
+from poddnat.gateway import Fleet, GatewayListener, Liveness, Ownership, read_pages
 from poddnat.kube import KubeClient
 from poddnat.model import ForwardEntry
 from poddnat.ports import PortRegistry
@@ -112,7 +112,7 @@ class Site:
 
     def make_fleet(self, liveness: Liveness) -> Fleet:
         """Make a fleet for one-off tasks, not started yet; it deletes nothing of a PodDNAT that ``liveness`` knows."""
-        return Fleet(self.values, self.cloud, self.ownership, liveness, SilentListener())
+        return Fleet(self.values, self.cloud, self.ownership, liveness, GatewayListener())
 
 
 def read_table(

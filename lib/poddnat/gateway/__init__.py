@@ -5,8 +5,8 @@ rules only, and nothing of Kubernetes. What happens is told to one listener.
 """
 
 from poddnat.gateway.driver import GatewayDriver
-from poddnat.gateway.fleet import Fleet, FleetListener, SilentListener, read_gateways
-from poddnat.gateway.listener import Liveness
+from poddnat.gateway.fleet import Fleet, read_gateways
+from poddnat.gateway.listener import GatewayListener, Liveness
 from poddnat.gateway.orphans import is_mass
 from poddnat.gateway.problems import address_left, gateway_missing
 from poddnat.gateway.progress import Blocked, Done, Progress, Waiting
@@ -17,14 +17,13 @@ __all__ = [
     "Blocked",
     "Done",
     "Fleet",
-    "FleetListener",
     "GatewayDriver",
+    "GatewayListener",
     "Liveness",
     "OwnEntries",
     "Ownership",
     "Plan",
     "Progress",
-    "SilentListener",
     "Table",
     "Waiting",
     "address_left",

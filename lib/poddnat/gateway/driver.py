@@ -10,12 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from poddnat import logs
 from poddnat.cloud import (
     ALL_ENTRIES,
     CloudClient,
     CloudError,
+    EntryFilter,
+    EntryPage,
     GatewayInfo,
     Meaning,
     RateLimiter,
@@ -24,7 +27,7 @@ from poddnat.gateway.garbage_collector import GarbageCollector
 from poddnat.gateway.listener import GatewayListener, Liveness
 from poddnat.gateway.progress import Done, Progress
 from poddnat.gateway.read_budget import CallGates, ReadBudget
-from poddnat.gateway.reading import PageReader, StoppedError, read_pages
+from poddnat.gateway.reading import read_pages
 from poddnat.gateway.reconciler import (
     MOST_AT_ONCE,
     Call,
@@ -43,6 +46,9 @@ log = logging.getLogger(__name__)
 
 _PORT_BREAK_ABOVE = 1024
 """CreateForwardEntry: PortBreak is needed above this where SNAT uses the address too, and does no harm elsewhere."""
+
+_Outcome = Callable[[float], None]
+"""Takes over what came of a call, at a time."""
 
 
 class GatewayDriver:
@@ -82,7 +88,6 @@ class GatewayDriver:
             gateway_id, self._reconciler, ownership, liveness, listener, lock=self._wake, may_write=may_write
         )
         self._stopping = threading.Event()
-        self._reader = PageReader(gateway_id, cloud, self._gates, self._stopping)
         self._thread = threading.Thread(target=self._run, name=f"gateway-{gateway_id}", daemon=True)
         self._pool = ThreadPoolExecutor(MOST_AT_ONCE + 1, thread_name_prefix=f"call-{gateway_id}")
 
@@ -134,7 +139,7 @@ class GatewayDriver:
     @property
     def orphans(self) -> int:
         """How many PodDNATs are gone whose entries are left to an operator."""
-        return len(self._collector.held)
+        return len(self._collector.guard.held)
 
     def working(self, own: OwnEntries, rules: tuple[ForwardRule, ...]) -> Done | None:
         """Tell whether a PodDNAT has exactly these rules, without desiring anything; None: not so, or not known."""
@@ -238,45 +243,29 @@ class GatewayDriver:
                 args = (type(error), error, error.__traceback__, threading.current_thread())
                 threading.excepthook(threading.ExceptHookArgs(args))
 
-    def _write(self, call: Create | Delete) -> None:
-        """Make a call that writes, and take over what came of it, whatever that is."""
-        error: CloudError | None = _unexpected(call, None)
-        entry_id = table_id = ""
-        vetoed = False
+    def _outcome(self, call: Call, make: Callable[[], _Outcome]) -> _Outcome | CloudError:
+        """Make a call, and give its error, or what takes over that it worked; after a bug of ours nobody knows."""
         try:
-            if not self._may_write():
-                return  # Overtaken by the loss of the lease, after which this process ends.
-            if isinstance(call, Create):
-                table_id = self._table_id()
-                entry_id = self._create(call, table_id)
-            else:
-                vetoed = self._delete(call)
-            error = None
-        except CloudError as failure:
-            error = failure
-        except Exception as failure:  # a bug in one call must not stop the gateway's other work
+            return make()
+        except CloudError as error:
+            return error
+        except Exception as error:  # a bug in one call must not stop the gateway's other work
             log.exception("gateway %s: unexpected failure of %s", self.gateway_id, call)
-            error = _unexpected(call, failure)
-        finally:
-            self._gates.answered(call.kind, error)
-            with self._wake:
-                self._take_write(call, error, entry_id, table_id, vetoed=vetoed)
-                self._wake.notify()
+            return CloudError(Meaning.UNKNOWN, action=type(call).__name__, code="Bug", message=str(error))
 
-    def _take_write(
-        self, call: Create | Delete, error: CloudError | None, entry_id: str, table_id: str, *, vetoed: bool
-    ) -> None:
-        now = self._clock()
-        if error is not None:
-            self._reconciler.writes.failed(call, error, now)
-        elif vetoed and isinstance(call, Delete):
-            self._reconciler.writes.vetoed(call, now)
-        elif isinstance(call, Create):
-            self._reconciler.writes.created(call, entry_id, table_id, now)
-        else:
-            self._reconciler.writes.deleted(call, now)
+    def _write(self, call: Create | Delete) -> None:
+        outcome = self._outcome(call, lambda: self._create(call) if isinstance(call, Create) else self._delete(call))
+        self._gates.answered(call.kind, outcome if isinstance(outcome, CloudError) else None)
+        with self._wake:
+            if isinstance(outcome, CloudError):
+                self._reconciler.writes.failed(call, outcome, self._clock())
+            else:
+                outcome(self._clock())
+            self._wake.notify()
 
-    def _create(self, call: Create, table_id: str) -> str:
+    def _create(self, call: Create) -> _Outcome:
+        self._check_active(call)
+        table_id = self._table_id()
         entry_id = self._cloud.create_forward_entry(
             table_id=table_id,
             rule=call.rule,
@@ -285,18 +274,27 @@ class GatewayDriver:
             port_break=call.rule.external_ports.last > _PORT_BREAK_ABOVE,
         )
         log.info("gateway %s: asked for %s, %s", self.gateway_id, entry_id, call.rule)
-        return entry_id
+        return partial(self._reconciler.writes.created, call, entry_id, table_id)
 
-    def _delete(self, call: Delete) -> bool:
-        """Delete an entry, unless it is a leftover of a PodDNAT that lives, here or elsewhere: then return True."""
-        if call.leftover_of is not None and self._collector.shared:
-            return True
-        if call.leftover_of is not None and call.leftover_of not in self._liveness.gone_of([call.leftover_of]):
-            return True
+    def _delete(self, call: Delete) -> _Outcome:
+        """Delete an entry, unless it is a leftover of a PodDNAT that lives, here or elsewhere."""
+        self._check_active(call)
+        left = call.leftover_of
+        if left is not None and (self._collector.guard.shared or left not in self._liveness.gone_of([left])):
+            return partial(self._reconciler.writes.vetoed, call)
         table_id = call.entry.table_id or self._table_id()
         self._cloud.delete_forward_entry(table_id=table_id, entry_id=call.entry.entry_id, client_token=call.token)
         log.info("gateway %s: gave up %s, %s", self.gateway_id, call.entry.entry_id, call.rule)
-        return False
+        return partial(self._reconciler.writes.deleted, call)
+
+    def _check_active(self, call: Create | Delete) -> None:
+        """Make sure that this process may write: a call may be overtaken by the loss of the lease.
+
+        Raises:
+            CloudError: it may not, and ends soon; nothing was sent.
+        """
+        if not self._may_write():
+            raise CloudError(Meaning.UNKNOWN, action=type(call).__name__, code="NotActive", message="lost the lease")
 
     def _table_id(self) -> str:
         """Give the forward table where entries are created.
@@ -310,52 +308,59 @@ class GatewayDriver:
         return info.table_ids[0]
 
     def _read(self, call: Find | ReadPage) -> None:
-        """Make the calls of a read, and take over what came of it, whatever that is."""
-        error: CloudError | None = _unexpected(call, None)
-        try:
-            if isinstance(call, Find):
-                self._find(call)
+        outcome = self._outcome(call, lambda: self._find(call) if isinstance(call, Find) else self._read_page(call))
+        listed = False
+        with self._wake:
+            if isinstance(outcome, CloudError):
+                self._reconciler.reads.failed(outcome, self._clock())
             else:
-                self._read_page(call)
-            error = None
-        except StoppedError:
-            return
-        except CloudError as failure:
-            error = failure
-        except Exception as failure:  # a bug in one read must not stop the gateway's other work
-            log.exception("gateway %s: unexpected failure of %s", self.gateway_id, call)
-            error = _unexpected(call, failure)
-        finally:
-            with self._wake:
-                listed = self._take_read(error)
-                self._wake.notify()
+                outcome(self._clock())
+                listed = self._reconciler.reads.take_listed()
+            self._wake.notify()
         if listed:
             try:
                 self._after_listing()
             except Exception:  # the next listing does it again, and the gateway's own work does not depend on it
                 log.exception("gateway %s: taking notice of its table", self.gateway_id)
 
-    def _take_read(self, error: CloudError | None) -> bool:
-        if error is not None:
-            self._reconciler.reads.failed(error, self._clock())
-            return False
-        self._reconciler.reads.ended(self._clock())
-        return self._reconciler.reads.take_listed()
-
-    def _find(self, call: Find) -> None:
+    def _find(self, call: Find) -> _Outcome:
         for where in call.filters:
             with self._wake:
                 since, started_at = self._reconciler.table.now(), self._clock()
-            page = read_pages(lambda number, where=where: self._reader.page(number, where, refresh=False))  # type: ignore[misc]
+            page = read_pages(partial(self._page, where, refresh=False))
             with self._wake:
                 self._reconciler.reads.found(where, page, since=since, started_at=started_at, now=self._clock())
+        return self._reconciler.reads.ended
 
-    def _read_page(self, call: ReadPage) -> None:
+    def _read_page(self, call: ReadPage) -> _Outcome:
         with self._wake:
             since, started_at = self._reconciler.table.now(), self._clock()
-        page = self._reader.page(call.page, ALL_ENTRIES, refresh=call.refresh)
+        page = self._page(ALL_ENTRIES, call.page, refresh=call.refresh)
         with self._wake:
             self._reconciler.reads.page_read(call, page, since=since, started_at=started_at, now=self._clock())
+        return self._reconciler.reads.ended
+
+    def _page(self, where: EntryFilter, number: int, *, refresh: bool) -> EntryPage:
+        """Read one page as soon as may be; a throttled one is asked for again, so that a listing isn't begun anew.
+
+        Raises:
+            CloudError: it can't be read, or it is time to stop; never that it was throttled.
+        """
+        while not self._stopping.is_set():
+            if (wait := self._gates.wait(None)) > 0:
+                self._stopping.wait(wait)
+                continue
+            self._gates.sent(None, refresh=refresh)
+            error: CloudError | None = None
+            try:
+                return self._cloud.describe_forward_table_entries(self.gateway_id, page=number, where=where)
+            except CloudError as failure:
+                error = failure
+                if error.meaning is not Meaning.THROTTLED:
+                    raise
+            finally:
+                self._gates.answered(None, error)
+        raise CloudError(Meaning.UNKNOWN, action="DescribeForwardTableEntries", code="Stopped", message="at the end")
 
     def _after_listing(self) -> None:
         """Tell what the table shows, and collect the entries of PodDNATs that are gone. Nobody waits for this."""
@@ -378,9 +383,3 @@ class GatewayDriver:
             self._listener.garbage_collected(self.gateway_id)
             log.warning("gateway %s: deleting the entries of PodDNAT %s, which is gone", self.gateway_id, own.uid)
             self.orphan(own)
-
-
-def _unexpected(call: Call, error: Exception | None) -> CloudError:
-    """Make an error of a bug of ours: what was called may have been done."""
-    text = str(error) if error is not None else "ended"
-    return CloudError(Meaning.UNKNOWN, action=type(call).__name__, code="Bug", message=text)

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from poddnat.api import Problem
 from poddnat.backoff import Backoff
@@ -37,32 +36,6 @@ from poddnat.placement import Candidate, candidate_of
 log = logging.getLogger(__name__)
 
 
-class FleetListener(GatewayListener, Protocol):
-    """Who is told what happens on gateways, and to them."""
-
-    def places_left(self) -> None:
-        """Take notice that a gateway, or an address of one, is gone."""
-
-
-class SilentListener:
-    """For those who want to know nothing."""
-
-    def foreign_changed(self, gateway_id: str, entries: object) -> None:
-        """Do nothing."""
-
-    def table_listed(self, gateway_id: str) -> None:
-        """Do nothing."""
-
-    def garbage_collected(self, gateway_id: str) -> None:
-        """Do nothing."""
-
-    def orphans_held(self, gateway_id: str, count: int, *, shared: bool) -> None:
-        """Do nothing."""
-
-    def places_left(self) -> None:
-        """Do nothing."""
-
-
 class Fleet:
     """The drivers, by gateway id. Safe to use from several threads."""
 
@@ -72,7 +45,7 @@ class Fleet:
         cloud: CloudClient,
         ownership: Ownership,
         liveness: Liveness,
-        listener: FleetListener,
+        listener: GatewayListener,
         *,
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
@@ -94,8 +67,8 @@ class Fleet:
         self._missing_since: dict[str, float] = {}
         # Gateways and addresses that the last answers did not show any more.
         self._stopping = threading.Event()
-        self._wake = threading.Condition()
-        self._stale = False
+        self._wake = threading.Event()
+        # Set when the gateways have to be read at once, or never again.
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
 
     def start(self) -> None:
@@ -106,9 +79,8 @@ class Fleet:
 
     def stop(self) -> None:
         """Stop all drivers; their calls under way are waited for, but not for long what is read of the gateways."""
-        with self._wake:
-            self._stopping.set()
-            self._wake.notify()
+        self._stopping.set()
+        self._wake.set()
         self._thread.join(JOIN_WITHIN)
         for gateway in self.gateways():
             gateway.halt()
@@ -125,9 +97,7 @@ class Fleet:
             self._add(gateway_id)
         for gateway in self.gateways():
             gateway.set_quota(values.quota_of(gateway.gateway_id))
-        with self._wake:
-            self._stale = True
-            self._wake.notify()
+        self._wake.set()
 
     def resync(self) -> None:
         """Verify what is known of all tables before it is used: until now, somebody else was writing."""
@@ -144,11 +114,8 @@ class Fleet:
     def get(self, gateway_id: str) -> GatewayDriver | None:
         """Find the driver of a gateway of the VPC, in the pool or not; None when the cloud knows no such gateway."""
         with self._lock:
-            gateway = self._drivers.get(gateway_id)
-            known = self._infos is None or gateway_id in self._infos
-        if gateway is None and known and self._infos is not None:
-            gateway = self._add(gateway_id)
-        return gateway
+            gateway, known = self._drivers.get(gateway_id), gateway_id in (self._infos or {})
+        return self._add(gateway_id) if gateway is None and known else gateway
 
     @property
     def known(self) -> bool:
@@ -168,7 +135,7 @@ class Fleet:
         """Tell what is the matter with a gateway, or with asking about gateways at all."""
         if self._infos is None:
             return self._outage.problem
-        return None if gateway_id in self._infos else gateway_missing(gateway_id)
+        return None if self.exists(gateway_id) else gateway_missing(gateway_id)
 
     def candidates(self) -> list[Candidate]:
         """List the pool's gateways, with the places that they offer to pods."""
@@ -211,7 +178,7 @@ class Fleet:
         return [self._release(own, gateway_id) for gateway_id in dict.fromkeys([*filter(None, [named]), *concerned])]
 
     def _release(self, own: OwnEntries, gateway_id: str) -> Progress:
-        if self.known and not self.exists(gateway_id):
+        if not self.exists(gateway_id):
             return Done()  # A gateway that is gone has taken its entries with it.
         gateway = self.get(gateway_id)
         problem = self.problem(gateway_id)
@@ -261,12 +228,8 @@ class Fleet:
             except Exception as error:  # noqa: BLE001  # asked again whatever it answers: all else rests on this picture
                 attempts.failed(error, expected=False)
                 wait = backoff.failed()
-            self._pause(wait)
-
-    def _pause(self, seconds: float) -> None:
-        with self._wake:
-            self._wake.wait_for(lambda: self._stopping.is_set() or self._stale, seconds)
-            self._stale = False
+            self._wake.wait(wait)
+            self._wake.clear()
 
     def _refresh(self) -> bool:
         """Take over what the cloud says of the gateways; False: it leaves out some that were there, or their EIPs."""

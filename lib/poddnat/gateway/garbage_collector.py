@@ -36,22 +36,13 @@ class GarbageCollector:
         self._listener = listener
         self._lock = lock
         self._may_write = may_write
-        self._guard = OrphanGuard(liveness.is_alive)
+        self.guard = OrphanGuard(liveness.is_alive)
+        """Who tells what is left to an operator."""
         self._told_held: frozenset[str] = frozenset()
         self._gone: dict[str, OwnEntries] = {}
         # PodDNATs that went and left something behind, until it is known how many they are.
         self.due_at = math.inf
         """When those that went have been counted for long enough."""
-
-    @property
-    def held(self) -> frozenset[str]:
-        """The PodDNATs that are gone and whose entries are left to an operator."""
-        return self._guard.held
-
-    @property
-    def shared(self) -> bool:
-        """Whether another cluster was seen to make entries under this one's clusterID."""
-        return self._guard.shared
 
     def gone(self, own: OwnEntries, now: float) -> None:
         """Note that a PodDNAT went and left something behind."""
@@ -71,13 +62,13 @@ class GarbageCollector:
     def is_ours(self, entry: ForwardEntry) -> bool:
         """Whether an entry is this cluster's; what is left to an operator may be another's, and has its port."""
         owner = self._ownership.owner_in(entry.name)
-        return owner is not None and owner not in self._guard.held
+        return owner is not None and owner not in self.guard.held
 
     def listed(self, now: float) -> list[OwnEntries]:
         """Take over that the whole table was listed, and tell what may be deleted of what nobody claims."""
         with self._lock:
             unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in self._reconciler.unclaimed()}
-            self._guard.seen(self._owners())
+            self.guard.seen(self._reconciler.owners())
             if not self._liveness.has_synced:
                 for own in unclaimed.values():
                     self.gone(own, now)
@@ -92,15 +83,12 @@ class GarbageCollector:
         """
         gone, active = self._liveness.gone_of(left.keys()) if left else set(), self._may_write()
         with self._lock:
-            released = self._guard.judge(gone, self._owners(), may_delete=active)
-            held, shared = self._guard.held, self._guard.shared
-            news, self._told_held = active and held != self._told_held, held if active else self._told_held
+            released = self.guard.judge(gone, self._reconciler.owners(), may_delete=active)
+            held, shared = self.guard.held, self.guard.shared
+            news = active and held != self._told_held
+            if news:
+                self._told_held = held
         if news:
             log.warning("gateway %s: entries are kept of %d PodDNATs that are gone", self._gateway_id, len(held))
             self._listener.orphans_held(self._gateway_id, len(held), shared=shared)
         return [left[uid] for uid in sorted(released)]
-
-    def _owners(self) -> set[str]:
-        """Name all PodDNATs that have entries here, by their names."""
-        owners = map(self._ownership.owner_in, self._reconciler.table.names())
-        return {uid for uid in owners if uid is not None}

@@ -20,8 +20,11 @@ class Liveness(Protocol):
         """Tell which of these PodDNATs surely don't exist; may ask the API server, once for all."""
 
 
-class GatewayListener(Protocol):
-    """Who is told what happens on gateways, on threads of theirs."""
+class GatewayListener:
+    """Is called when something happens on gateways, or to them, and does nothing: a subclass overrides what it needs.
+
+    From several threads of the gateways; a table's next reads and writes don't wait for it.
+    """
 
     def foreign_changed(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
         """Take notice of a gateway's entries that are not this cluster's."""
@@ -37,3 +40,6 @@ class GatewayListener(Protocol):
 
         ``shared``: another cluster makes entries under this one's clusterID.
         """
+
+    def places_left(self) -> None:
+        """Take notice that a gateway, or an address of one, is gone."""

@@ -7,6 +7,7 @@ from poddnat.cloud import CloudError
 from poddnat.gateway.intervals import (
     ADDRESS_LEFT_RETRY_AFTER,
     QUOTA_RETRY_AFTER,
+    STUCK_AFTER,
     STUCK_RETRY_AFTER,
     TAKEN_RETRY_AFTER,
 )
@@ -48,11 +49,11 @@ def _about(number: int) -> str:
     return str(number) if number <= _COUNTED else f"up to {rounded}"
 
 
-def entry_stuck(gateway_id: str, entry: ForwardEntry, seconds: float) -> Problem:
+def entry_stuck(gateway_id: str, entry: ForwardEntry) -> Problem:
     """Explain that an entry has not changed for long: neither Available nor gone."""
-    text = f"Entry {entry.entry_id} on {gateway_id} ({entry.rule}) has been {entry.status} for {seconds:.0f} seconds"
+    text = f"Entry {entry.entry_id} on {gateway_id} ({entry.rule}) has been {entry.status}"
     act = "nobody has to act while that passes, else an operator has to ask the cloud's support"
-    return Problem(CLOUD, f"{text} or more; {act}.", retry_after=STUCK_RETRY_AFTER)
+    return Problem(CLOUD, f"{text} for {STUCK_AFTER:.0f} seconds or more; {act}.", retry_after=STUCK_RETRY_AFTER)
 
 
 def taken_by_unseen(rule: ForwardRule, error: CloudError) -> Problem:

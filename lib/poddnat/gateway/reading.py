@@ -1,49 +1,9 @@
-"""Reading one page as soon as the rate limit lets it, and all that a filter matches, over its pages."""
+"""Reading all that a filter matches, over its pages."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from poddnat.cloud import ENTRIES_PER_PAGE, CloudClient, CloudError, EntryFilter, EntryPage, Meaning
-from poddnat.gateway.read_budget import CallGates
-
-
-class StoppedError(Exception):
-    """The rest of a long listing is not waited for at the end."""
-
-
-class PageReader:
-    """Reads pages of one gateway's table."""
-
-    def __init__(self, gateway_id: str, cloud: CloudClient, gates: CallGates, stopping: threading.Event) -> None:
-        """Make a reader for one gateway; ``stopping`` ends all waiting."""
-        self._gateway_id = gateway_id
-        self._cloud = cloud
-        self._gates = gates
-        self._stopping = stopping
-
-    def page(self, number: int, where: EntryFilter, *, refresh: bool) -> EntryPage:
-        """Read one page; a throttled one is asked for again, so that a long listing isn't begun anew.
-
-        Raises:
-            CloudError: it can't be read; never that it was throttled.
-            StoppedError: it is time to stop.
-        """
-        while not self._stopping.is_set():
-            if (wait := self._gates.wait(None)) > 0:
-                self._stopping.wait(wait)
-                continue
-            self._gates.sent(None, refresh=refresh)
-            error: CloudError | None = None
-            try:
-                return self._cloud.describe_forward_table_entries(self._gateway_id, page=number, where=where)
-            except CloudError as failure:
-                error = failure
-                if error.meaning is not Meaning.THROTTLED:
-                    raise
-            finally:
-                self._gates.answered(None, error)
-        raise StoppedError
+from poddnat.cloud import ENTRIES_PER_PAGE, EntryPage
 
 
 def read_pages(fetch: Callable[[int], EntryPage]) -> EntryPage:

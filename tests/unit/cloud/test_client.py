@@ -10,7 +10,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import CloudClient, CloudError, GatewayInfo, Meaning
 from poddnat.config import Values
 from poddnat.config.values import parse
-from poddnat.gateway import Fleet, Ownership, SilentListener
+from poddnat.gateway import Fleet, GatewayListener, Ownership
 from poddnat.model import ALL_PORTS, Protocol
 from tests.unit.hooks.world import EIP, GATEWAY, KEY, SECRET, cloud, values
 from tests.unit.odd_server import odd_server
@@ -40,7 +40,7 @@ class Nobody:
 
 
 def addresses(read: Values, cloud: CloudClient | None = None) -> list[str]:
-    fleet = Fleet(read, cloud or CloudClient(read), Ownership("c"), Nobody(), SilentListener())
+    fleet = Fleet(read, cloud or CloudClient(read), Ownership("c"), Nobody(), GatewayListener())
     fleet.start()
     try:
         wait_until(lambda: fleet.known, 10, "the gateways to be read")
@@ -170,7 +170,7 @@ class Forgetful(CloudClient):
         return [] if self.calls == 2 else super().describe_nat_gateways()
 
 
-class Notes(SilentListener):
+class Notes(GatewayListener):
     """Notes that a gateway, or an address of one, is said to be gone."""
 
     left = 0

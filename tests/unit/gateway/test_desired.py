@@ -11,8 +11,8 @@ from poddnat.api import Problem
 from poddnat.cloud import EntryFilter
 from poddnat.gateway import OwnEntries
 from poddnat.gateway.intervals import CONFLICT_RECHECK, RETRY_LONGEST
-from poddnat.gateway.reconciler.calls import Kind
-from poddnat.gateway.reconciler.desired import DesiredState, Item, Key, Unverified
+from poddnat.gateway.reconciler.calls import Key, Kind
+from poddnat.gateway.reconciler.desired import DesiredState, Item, Poll, Unverified
 from poddnat.gateway.reconciler.plan import Conflict, Plan, Side
 from poddnat.gateway.reconciler.states import EntryState, Evidence
 from poddnat.model import EntryStatus
@@ -102,11 +102,11 @@ def test_same_state_desired_again_takes_over_the_ids_of_the_status(desired: Desi
 def test_other_rules_start_anew(desired: DesiredState) -> None:
     desired.back_off(1.0)
     desired.problem = Problem("Rejected", "No.")
-    desired.conflicts_seen = {"fwd-9": 1.0}
+    desired.polls["fwd-9"] = Poll(EntryState.CONFLICT, 1.0, seen=True)
     desired.change(OWN, (TLS,), release=False, now=5.0)
     assert desired.rules == (TLS,)
     assert not desired.problem
-    assert not desired.conflicts_seen
+    assert not desired.polls
     assert desired.backoff.failures == 0
     assert desired.retry_at < 0
     assert (desired.since, desired.quiet_since, desired.moved_at) == (5.0, 5.0, 5.0)
@@ -270,5 +270,5 @@ def test_conflict_is_asked_for_at_once_and_then_now_and_then(desired: DesiredSta
     assert poll.at == 10.0
     poll.again(10.1, not_before=float("-inf"))
     assert poll.at == pytest.approx(10.1 + CONFLICT_RECHECK)
-    desired.conflicts_seen["fwd-9"] = 10.1
+    poll.seen, desired.polls["fwd-9"] = True, poll
     assert not desired.unverified_conflicts([item])

@@ -10,7 +10,7 @@ import pytest
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.cloud import CloudError, EntryPage, GatewayInfo, Meaning, RateLimiter
-from poddnat.gateway import GatewayDriver, SilentListener
+from poddnat.gateway import GatewayDriver, GatewayListener
 from poddnat.gateway.read_budget import ReadBudget
 from poddnat.gateway.reconciler import Create, Delete
 from poddnat.model import Ports
@@ -68,7 +68,7 @@ def cloud() -> Cloud:
     return Cloud()
 
 
-def make_driver(cloud: Cloud, listener: SilentListener, clock: Callable[[], float]) -> GatewayDriver:
+def make_driver(cloud: Cloud, listener: GatewayListener, clock: Callable[[], float]) -> GatewayDriver:
     made = GatewayDriver(
         "ngw-1",
         cloud,  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ def make_driver(cloud: Cloud, listener: SilentListener, clock: Callable[[], floa
 @pytest.fixture
 def driver(cloud: Cloud) -> GatewayDriver:
     """Make a driver that isn't started: its calls are made by hand."""
-    return make_driver(cloud, SilentListener(), ManualClock(100.0))
+    return make_driver(cloud, GatewayListener(), ManualClock(100.0))
 
 
 def next_write(driver: GatewayDriver) -> Create | Delete:
@@ -144,7 +144,7 @@ def test_b_read_is_over_whatever_came_of_it(driver: GatewayDriver, cloud: Cloud,
     assert call is not None
     cloud.error = CloudError(meaning, action="x", code="Code", message="")
     driver._perform(call)
-    assert not driver._reconciler._state.poller.reading
+    assert not driver._reconciler.reads.reading
 
 
 def test_write_is_not_made_without_the_lease(driver: GatewayDriver, cloud: Cloud) -> None:
@@ -173,7 +173,7 @@ def test_entry_made_while_its_gateway_goes_is_known_with_its_table(driver: Gatew
     assert [(one.entry_id, one.table_id) for one in driver.entries()] == [("fwd-1", "ftb-1")]
 
 
-class Slow(SilentListener):
+class Slow(GatewayListener):
     """Takes its time over a table that was listed, as one does that asks the API server whose its entries are."""
 
     def __init__(self) -> None:

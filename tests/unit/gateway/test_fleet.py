@@ -8,7 +8,7 @@ import pytest
 
 from poddnat.cloud import Eip, EntryPage, GatewayInfo
 from poddnat.config.values import parse
-from poddnat.gateway import Fleet, SilentListener
+from poddnat.gateway import Fleet, GatewayListener
 from poddnat.gateway.intervals import MISSING_BELIEVED_AFTER
 from tests.unit.gateway.fake_table import OWNERSHIP
 from vpc_emulator import ManualClock
@@ -50,7 +50,7 @@ class Nobody:
         return set(uids)
 
 
-class Listener(SilentListener):
+class Listener(GatewayListener):
     def __init__(self) -> None:
         self.left = 0
 

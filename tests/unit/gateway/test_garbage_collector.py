@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from poddnat.gateway import Ownership, SilentListener
+from poddnat.gateway import GatewayListener, Ownership
 from poddnat.gateway.garbage_collector import GarbageCollector
 from poddnat.gateway.intervals import GONE_GATHER
 from poddnat.gateway.reconciler import Reconciler
@@ -50,7 +50,7 @@ def collector(poddnats: PodDNATs) -> GarbageCollector:
         reconciler.table.put(entry(f"fwd-{number}", OWNERSHIP.name_of(uid)))
     lock = threading.Condition()
     return GarbageCollector(
-        "ngw-1", reconciler, OWNERSHIP, poddnats, SilentListener(), lock=lock, may_write=lambda: True
+        "ngw-1", reconciler, OWNERSHIP, poddnats, GatewayListener(), lock=lock, may_write=lambda: True
     )
 
 

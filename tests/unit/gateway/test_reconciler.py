@@ -256,6 +256,16 @@ def test_gate_of_one_kind_of_writes_does_not_stop_the_other() -> None:
 # What is in the way
 
 
+def test_foreign_entry_in_the_way_of_other_rules_too_is_told_as_soon() -> None:
+    desk = Desk(entry(1, name=FOREIGN), *foreign_rows(60)).load()
+    desire(desk)
+    desk.run(1.0)
+    assert isinstance(desire(desk), Blocked)
+    desire(desk, 1, 1001)
+    desk.run(1.0)
+    assert isinstance(desire(desk, 1, 1001), Blocked)
+
+
 def test_foreign_entry_on_the_port_blocks_and_is_not_touched() -> None:
     desk = Desk(entry(1, name=FOREIGN)).load()
     assert isinstance(desire(desk), Waiting)
@@ -321,7 +331,7 @@ def test_room_that_appears_goes_to_those_who_have_waited_longest() -> None:
 
 def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() -> None:
     desk = generous(Desk(entry(9)).load())
-    desk.reconciler._state.gate.quota.limit = 3
+    desk.reconciler._state.quota.limit = 3
     for number in (1, 2, 3):
         desire(desk, number)
     first, second = send_all(desk)
@@ -331,7 +341,7 @@ def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() ->
     desk.settle()
     desk.now += 100.0
     assert send_all(desk) == []
-    assert desk.reconciler._state.gate.quota.is_full(len(desk.reconciler.table), desk.now)
+    assert desk.reconciler._state.quota.is_full(len(desk.reconciler.table), desk.now)
     desk.reconciler.table.remove("fwd-9")
     desk.now += 0.1
     assert [call.uid for call in send_all(desk)] == ["uid-3"]
@@ -339,7 +349,7 @@ def test_no_more_creates_are_sent_at_once_than_a_limited_table_has_room_for() ->
 
 def test_full_table_tells_how_many_wait_for_how_much() -> None:
     desk = Desk().load()
-    desk.reconciler._state.gate.quota.limit = 0
+    desk.reconciler._state.quota.limit = 0
     desire(desk, 1, 501, 502)
     blocked = desire(desk, 3)
     assert isinstance(blocked, Blocked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -360,7 +359,7 @@ class Histories(RuleBasedStateMachine):
         queued = {uid for kind in Kind for uid in made.queue.uids(kind)}
         asked = {one.uid for one in self.reconciler.reads._asked}
         assert queued <= made.desired.keys()
-        assert made.poller._scheduled.keys() <= made.desired.keys()
+        assert set(made.poller._scheduled) <= made.desired.keys()
         for uid, desired in made.desired.items():
             if uid in queued or uid in made.poller._scheduled or uid in asked or desired.in_flight:
                 continue
@@ -368,14 +367,11 @@ class Histories(RuleBasedStateMachine):
 
     def structures_agree(self) -> None:
         made = self.reconciler._state
-        watching = {(i, uid) for i, uids in made._watching.items() for uid in uids}
+        watching = {(i, uid) for i in made._watching for uid in made._watching.get(i)}
         assert watching == {(i, uid) for uid, desired in made.desired.items() for i in desired.watched}
-        assert made.poller.reading == (self.read is not None)
+        assert self.reconciler.reads.reading == (self.read is not None)
         for uid, desired in made.desired.items():
-            due = desired.next_poll()
-            scheduled = made.poller._scheduled.get(uid)
-            assert (scheduled is None) == math.isinf(due)
-            assert scheduled is None or scheduled[0] == due
+            assert made.poller._scheduled.rank(uid) == desired.next_poll()
 
     def no_rule_has_two_entries(self) -> None:
         for uid in UIDS:

@@ -14,8 +14,8 @@ from poddnat.gateway.reconciler.work_queue import WorkQueue
 
 def drained(queue: WorkQueue, now: float = 0.0) -> list[str]:
     order = []
-    while (uid := queue.pop(now)) is not None:
-        order.append(uid)
+    while (popped := queue.pop(now)) is not None:
+        order.append(popped[0])
     return order
 
 
@@ -128,7 +128,7 @@ def test_who_waits_is_served_exactly_once(given_steps: list[tuple[str, Kind | No
 
 def test_class_whose_turn_came_to_nothing_is_next_again() -> None:
     queue = filled("ab", "xy")
-    assert queue.pop(0.0) == "a"
+    assert queue.pop(0.0) == ("a", Kind.CREATE)
     queue.add("a", Kind.CREATE, front=True)
     queue.return_turn(Kind.CREATE)
     assert "".join(drained(queue)) == "axby"
@@ -137,15 +137,16 @@ def test_class_whose_turn_came_to_nothing_is_next_again() -> None:
 def test_nobody_is_taken_out_of_a_closed_class() -> None:
     queue = filled("c", "d")
     closed = {Kind.CREATE}
-    assert [queue.pop(0.0, closed=closed), queue.pop(0.0, closed=closed), queue.pop(0.0)] == ["d", None, "c"]
+    assert [queue.pop(0.0, closed=closed), queue.pop(0.0, closed=closed)] == [("d", Kind.DELETE), None]
+    assert queue.pop(0.0) == ("c", Kind.CREATE)
 
 
 def test_those_put_back_in_front_are_served_before_those_who_have_not_been() -> None:
     queue = filled("abcd")
     taken = [queue.pop(0.0) for _ in range(3)]
-    for uid in reversed(taken):
-        assert uid is not None
-        queue.add(uid, Kind.CREATE, front=True)
+    for popped in reversed(taken):
+        assert popped is not None
+        queue.add(*popped, front=True)
     assert queue.uids(Kind.CREATE) == [*"abcd"]
 
 
@@ -164,7 +165,7 @@ def test_who_waits_apart_comes_back_at_the_end_when_it_is_time() -> None:
 @pytest.mark.parametrize("queued_again", [False, True], ids=["by itself", "because somebody asks"])
 def test_who_had_a_turn_comes_back_to_its_place_after_waiting_apart(*, queued_again: bool) -> None:
     queue = filled("abc")
-    assert queue.pop(0.0) == "a"
+    assert queue.pop(0.0) == ("a", Kind.CREATE)
     queue.add_after("a", Kind.CREATE, 5.0)
     if queued_again:
         queue.add("a", Kind.CREATE)
@@ -193,4 +194,4 @@ def test_many_that_are_put_off_over_and_over_leave_no_trace() -> None:
     for at in range(1000):
         queue.add_after("a", Kind.CREATE, float(at))
         queue.next_at()
-    assert len(queue._heap) <= 1
+    assert len(queue._delayed[Kind.CREATE]._heap) <= 1

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 from poddnat.cloud import EntryFilter
 from poddnat.model import ForwardEntry, ForwardRule
+
+Key = ForwardRule | str
+"""An entry that is wanted by its rule, one that is there by its id, and that none may be left by the PodDNAT's name."""
 
 
 class Kind(Enum):
@@ -24,16 +28,12 @@ class Create:
     token: str
     pod: str = ""
     """Namespace and name, for logs."""
+    kind: ClassVar = Kind.CREATE
 
     @property
-    def key(self) -> ForwardRule | str:
+    def key(self) -> Key:
         """What it is about: the rule."""
         return self.rule
-
-    @property
-    def kind(self) -> Kind:
-        """Its class of writes."""
-        return Kind.CREATE
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ class Delete:
     token: str
     leftover_of: str | None
     pod: str = ""
+    kind: ClassVar = Kind.DELETE
 
     @property
-    def key(self) -> ForwardRule | str:
+    def key(self) -> Key:
         """What it is about: the entry's id."""
         return self.entry.entry_id
 
@@ -55,11 +56,6 @@ class Delete:
     def rule(self) -> ForwardRule:
         """What the entry does."""
         return self.entry.rule
-
-    @property
-    def kind(self) -> Kind:
-        """Its class of writes."""
-        return Kind.DELETE
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from poddnat.gateway.reconciler.settle_time import SettleTime, counts
 # More writes at once than any gateway is known to bear.
 MOST_AT_ONCE = 16
 _TRY_ONE_MORE_AFTER = 64
-"""Writes between two tries whether the gateway bears one more than it did."""
+"""Writes between two tries whether the gateway bears one more than it did: it may have become faster."""
 _RISK_SERIAL = 0.05
 """The chance of a refusal to take where a gateway bears one write: a read tells as well, and leaves no error."""
 _RISK = 0.6
@@ -73,16 +73,16 @@ class ConcurrencyLimiter:
         """How many unsettled writes the gateway bears, as far as is known."""
         self.in_flight = 0
         """Writes sent and not answered yet."""
-        self.settle_times = {kind: SettleTime() for kind in Kind}
+        self._settle_times: dict[Kind, SettleTime] = {}
         self._unsettled: dict[str, _Unsettled] = {}
-        self._presumed_settled = ("", _Unsettled(Kind.CREATE, 0.0, 0.0))
+        self._presumed_settled: dict[str, _Unsettled] = {}
         self._presumed_at = -math.inf
         # The last entry that was taken to have settled because the next write was accepted, and when.
-        self._growing = True
-        # Whether one more than the limit is tried at each write: at first, and after it bore more than it did.
         self._risk_factor = 1.0
         # Rises with each write and falls with each refusal, so that these stay as many as they are worth.
-        self._since_try = 0
+        self._since_try = math.inf
+        # Writes since it was last tried whether the gateway bears one more than the limit; infinite: each write tries
+        # that, at first, and after it bore more than it did.
         self._doubted = False
         # Whether the last answer to a write was a refusal although fewer were under way than the limit.
         self._begun_at = -math.inf
@@ -97,8 +97,7 @@ class ConcurrencyLimiter:
 
     def seconds_per_write(self) -> float:
         """Estimate how long each write occupies the gateway, for telling those who wait."""
-        means = [settle_time.mean for settle_time in self.settle_times.values() if settle_time.mean is not None]
-        return (max(means) if means else _QUICK) / self.limit
+        return max((settle_time.mean for settle_time in self._settle_times.values()), default=_QUICK) / self.limit
 
     def wait(self, now: float) -> float:
         """Give the seconds until a write may be sent: 0 for at once, infinite while only an answer can change it."""
@@ -124,13 +123,13 @@ class ConcurrencyLimiter:
         busy = self.in_flight + sum(chance == 1.0 for chance in self._chances(now))
         self.in_flight -= 1
         if busy > self.limit:
-            self.limit, self._growing, self._since_try = min(busy, MOST_AT_ONCE), True, 0
+            self.limit, self._since_try = min(busy, MOST_AT_ONCE), math.inf
         elif self.limit == 1:
             # On a gateway that takes one at a time, taking this one says that the one before has settled.
             for earlier, write in [pair for pair in self._unsettled.items() if not self._is_stuck(pair[1], now)]:
                 self._settled(earlier, now)
-                self._presumed_settled, self._presumed_at = (earlier, write), now
-        if not self._growing:
+                self._presumed_settled, self._presumed_at = {earlier: write}, now
+        if not math.isinf(self._since_try):
             self._risk_factor = min(self._risk_factor * _RISK_STEP, _RISK_FACTOR_MOST)
             self._since_try += 1
         self._doubted = False
@@ -145,14 +144,14 @@ class ConcurrencyLimiter:
         at_most = self.in_flight + self._unsettled_now(now)
         if at_most >= self.limit:
             self._doubted = False
-            if self._growing or self._trying_more:
-                self._growing, self._since_try = False, 0
+            if self._trying_more:
+                self._since_try = 0
             elif self.limit > 1:
                 self._risk_factor *= _RISK_STEP ** (-self.limit / _REFUSALS_OF_MANY)
         elif at_most > 0:  # Not even one would say nothing of how many it bears.
-            self.limit, self._growing = self.limit - 1, False
+            self.limit, self._since_try = self.limit - 1, 0
             if self._doubted:  # It is another gateway by now.
-                self.limit, self._growing, self._begun_at = 1, True, now
+                self.limit, self._since_try, self._begun_at = 1, math.inf, now
             self._doubted = not self._doubted
 
     def is_busy(self, now: float) -> bool:
@@ -161,7 +160,7 @@ class ConcurrencyLimiter:
 
     def try_more(self) -> None:
         """Find out again how many the gateway bears: what it refused was no sign that it bears no more."""
-        self._growing = True
+        self._since_try = math.inf
 
     def failed(self) -> None:
         """Note that a write came to nothing for a reason that says nothing about how much the gateway bears."""
@@ -174,10 +173,11 @@ class ConcurrencyLimiter:
 
     def seen_pending(self, entry_id: str, asked_at: float) -> None:
         """Note that a read asked for at a time showed an entry still unsettled."""
-        if entry_id == self._presumed_settled[0] and self._presumed_settled[1].pending_until < asked_at:
+        presumed = self._presumed_settled.get(entry_id)
+        if presumed is not None and presumed.pending_until < asked_at:
             # It was not: the gateway bears more than one.
-            self._unsettled[entry_id] = self._presumed_settled[1]
-            self._growing = True
+            self._unsettled[entry_id] = presumed
+            self._since_try = math.inf
         write = self._unsettled.get(entry_id)
         if write is not None and write.pending_until < asked_at:
             write.pending_until = asked_at
@@ -196,23 +196,23 @@ class ConcurrencyLimiter:
         """
         write = self._unsettled.get(entry_id)
         if write is None:
-            return self._presumed_at + PRESUMED_RECHECK if entry_id == self._presumed_settled[0] else -math.inf
+            return self._presumed_at + PRESUMED_RECHECK if entry_id in self._presumed_settled else -math.inf
         settle_time, age = self._settle_time(write.kind), write.pending_until - write.accepted_at
-        if (mean := settle_time.mean) is None:
+        if settle_time is None:
             apart = max(POLL_FIRST, age / _LOOKS_AT_ONE) * min(self.unsettled, _LOOKS_SHARED)
             return write.pending_until + min(apart, POLL_LONGEST)
         share = _SHARE_IF_SERIAL if self.limit == 1 and more_to_write else _SHARES[write.kind]
         at = write.accepted_at + settle_time.likely_by(share, pending_at=age)
-        together = min(POLL_TOGETHER, mean * _TOGETHER)
+        together = min(POLL_TOGETHER, settle_time.mean * _TOGETHER)
         return math.ceil(at / together) * together if self.limit > 1 else at
 
     @property
     def _trying_more(self) -> bool:
-        """Whether it is time to try one more than the limit: a gateway may have become faster."""
+        """Whether it is time to try one more than the limit."""
         return self._since_try > _TRY_ONE_MORE_AFTER
 
     def _allowed(self) -> int:
-        return min(self.limit + (self._growing or self._trying_more), MOST_AT_ONCE)
+        return min(self.limit + self._trying_more, MOST_AT_ONCE)
 
     def _has_room(self, at: float) -> bool:
         """Whether a write is likely enough to be accepted.
@@ -222,7 +222,7 @@ class ConcurrencyLimiter:
         """
         room = self._allowed() - self.in_flight
         likely = sum(counts(self._chances(at))[:room])
-        if self._growing or self._trying_more:
+        if self._trying_more:
             return likely >= _PROBABLE
         return likely >= 1 - (_RISK_SERIAL if self.limit == 1 else self._risk_factor * _RISK / math.sqrt(self.limit))
 
@@ -234,7 +234,7 @@ class ConcurrencyLimiter:
         settle_time = self._settle_time(write.kind)
         if self._is_stuck(write, at):
             return 0.0  # Whether others are refused because of it, only the next write tells.
-        if settle_time.mean is None:
+        if settle_time is None:
             return 1.0  # Nothing is known of how long it takes: only a read tells.
         return settle_time.pending_share(at - write.accepted_at, pending_at=write.pending_until - write.accepted_at)
 
@@ -243,12 +243,12 @@ class ConcurrencyLimiter:
 
     def _is_stuck(self, write: _Unsettled, at: float) -> bool:
         settle_time = self._settle_time(write.kind)
-        limit = STUCK_AFTER if settle_time.mean is None else _STUCK_MULTIPLE * settle_time.surely_settled()
+        limit = STUCK_AFTER if settle_time is None else _STUCK_MULTIPLE * settle_time.surely_settled()
         return at - write.accepted_at > limit
 
     def _settled_by(self, write: _Unsettled) -> float:
-        settle_time = self._settle_time(write.kind)
-        return write.accepted_at + settle_time.surely_settled(write.pending_until - write.accepted_at)
+        settle_time, age = self._settle_time(write.kind), write.pending_until - write.accepted_at
+        return write.accepted_at + (STUCK_AFTER if settle_time is None else settle_time.surely_settled(age))
 
     def _take_proof(self, seen_at: float) -> None:
         """Raise the limit to what a read proves: the last write was taken while all those were unsettled."""
@@ -256,16 +256,16 @@ class ConcurrencyLimiter:
         last = max((write.accepted_at for write in writes if write.accepted_at <= seen_at), default=-math.inf)
         there = sum(write.accepted_at <= last <= write.pending_until for write in writes)
         if there > self.limit and last > self._begun_at:
-            self.limit, self._growing = min(there, MOST_AT_ONCE), True
+            self.limit, self._since_try = min(there, MOST_AT_ONCE), math.inf
 
     def _settled(self, entry_id: str, now: float) -> None:
         write = self._unsettled.pop(entry_id)
-        if self.settle_times[write.kind].mean is None:
-            self.settle_times[write.kind] = SettleTime.like(self._settle_time(write.kind))
-        settle_time = self.settle_times[write.kind]
-        settle_time.learn(write.pending_until - write.accepted_at, now - write.accepted_at)
+        shortest, longest = write.pending_until - write.accepted_at, now - write.accepted_at
+        if (known := self._settle_time(write.kind)) is None:
+            self._settle_times[write.kind] = SettleTime.first(shortest, longest)
+        else:
+            self._settle_times.setdefault(write.kind, SettleTime.like(known)).learn(shortest, longest)
 
-    def _settle_time(self, kind: Kind) -> SettleTime:
-        own = self.settle_times[kind]
-        other = self.settle_times[Kind.DELETE if kind is Kind.CREATE else Kind.CREATE]
-        return own if own.mean is not None else other
+    def _settle_time(self, kind: Kind) -> SettleTime | None:
+        """Tell what is known of a kind of writes, by those of the other kind if need be; None: nothing."""
+        return self._settle_times.get(kind) or next(iter(self._settle_times.values()), None)

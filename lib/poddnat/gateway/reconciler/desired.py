@@ -9,13 +9,10 @@ from poddnat.api import Problem
 from poddnat.backoff import Backoff
 from poddnat.cloud import CloudError, EntryFilter
 from poddnat.gateway.intervals import CONFLICT_RECHECK, POLL_FIRST, POLL_LONGEST, RETRY_FIRST, RETRY_LONGEST
-from poddnat.gateway.reconciler.calls import Kind
+from poddnat.gateway.reconciler.calls import Key, Kind
 from poddnat.gateway.reconciler.plan import OwnEntries, Plan
 from poddnat.gateway.reconciler.states import STEPS, EntryState, Evidence
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
-
-Key = ForwardRule | str
-"""An entry that is wanted by its rule, one that is there by its id, and that none may be left by the PodDNAT's name."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,8 @@ class Poll:
     at: float
     by_id: bool = False
     """Whether a page that should have shown it did not: it is asked for by id next."""
+    seen: bool = False
+    """Whether a read has told that it stays: an entry of others that is in the way is told only then."""
     backoff: Backoff = field(default_factory=lambda: Backoff(POLL_FIRST, POLL_LONGEST))
 
     def again(self, now: float, *, not_before: float) -> None:
@@ -83,8 +82,6 @@ class DesiredState:
     """Writes under way: a rule to create, an entry's id to delete."""
     unverified: dict[ForwardRule, Unverified] = field(default_factory=dict)
     """Rules that may have been created, or are blocked by somebody unseen: what to read before the next try."""
-    conflicts_seen: dict[str, float] = field(default_factory=dict)
-    """When entries of others that are in the way were last asked for by their ids: until then they are not told."""
     said_gone: set[Key] = field(default_factory=set)
     """Entries that weren't there by the answer to a delete: one that is listed all the same is not tried at once."""
     polls: dict[Key, Poll] = field(default_factory=dict)
@@ -104,13 +101,15 @@ class DesiredState:
     """When one of its entries changed its state last."""
     watched: set[str] = field(default_factory=set)
     """The ids of entries that it waits for to change."""
-    next_kind: Kind | None = None
-    """What it has to write next, and to which address, as last planned."""
     next_address: str = ""
-    missing: int = 0
-    """How many entries it has to have created yet."""
+    """To which address it has something to write next, as last planned."""
     _states: dict[Key, EntryState] = field(default_factory=dict)
     _tokens: dict[Key, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int:
+        """How many entries it has to have created yet."""
+        return sum(isinstance(key, ForwardRule) for key in self._states)
 
     def token(self, key: Key) -> str:
         """Give the ClientToken of an intent (to create a rule, to delete an entry's id), the same over all tries."""
@@ -128,7 +127,7 @@ class DesiredState:
         self.own, self.rules, self.release = own, rules, release
         self.since = self.quiet_since = self.moved_at = now
         self.unverified = {rule: why for rule, why in self.unverified.items() if rule in rules}
-        self.conflicts_seen.clear()
+        self.polls = {key: poll for key, poll in self.polls.items() if poll.state is not EntryState.CONFLICT}
         # A rule given up and wanted again later is another intent: it may have been created and deleted meanwhile.
         current = {*rules, *self.in_flight}
         self._tokens = {key: token for key, token in self._tokens.items() if isinstance(key, str) or key in current}
@@ -187,12 +186,9 @@ class DesiredState:
         states = {item.key: item.state for item in items}
         if states != self._states:
             self._states, self.moved_at = states, now
-        self.missing = sum(isinstance(key, tuple) for key in states)
         self.unverified = {
             rule: why for rule, why in self.unverified.items() if rule in states or rule in self.in_flight
         }
-        current = {item.entry.entry_id for item in items if item.entry and item.state is EntryState.CONFLICT}
-        self.conflicts_seen = {i: at for i, at in self.conflicts_seen.items() if i in current}
 
     def next_write(self, items: Sequence[Item]) -> tuple[Kind, Item] | None:
         """Choose what to send next: entries in the way first."""
@@ -200,7 +196,8 @@ class DesiredState:
 
     def unverified_conflicts(self, items: Sequence[Item]) -> bool:
         """Whether something in the way was not asked for by its id yet: it may have gone since."""
-        return any(item.state is EntryState.CONFLICT and item.key not in self.conflicts_seen for item in items)
+        polls = [self.polls.get(item.key) for item in items if item.state is EntryState.CONFLICT]
+        return any(poll is None or not poll.seen for poll in polls)
 
     def first_poll(self, item: Item, now: float, expected_at: float) -> Poll:
         """Plan when to ask for an item that has come into its state; ``expected_at``: when it is likely to change."""
@@ -208,8 +205,7 @@ class DesiredState:
             case EntryState.UNVERIFIED | EntryState.GONE:
                 return Poll(item.state, max(now, self.retry_at))
             case EntryState.CONFLICT:
-                seen_at = self.conflicts_seen.get(str(item.key))
-                return Poll(item.state, now if seen_at is None else seen_at + CONFLICT_RECHECK)
+                return Poll(item.state, now)
             case _:
                 poll = Poll(item.state, now)
                 poll.again(now, not_before=expected_at)

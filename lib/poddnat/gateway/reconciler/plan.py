@@ -18,7 +18,7 @@ anybody else's entry            a conflict, told to the caller; the entry stays 
 ==============================  =============================================================
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -95,27 +95,20 @@ def make_plan(
     """Compare; ``is_alive`` tells of a PodDNAT's uid whether that PodDNAT still exists."""
     wanted = frozenset(desired)
     steady: dict[ForwardRule, ForwardEntry] = {}
-    obsolete: list[ForwardEntry] = []
-    leaving: list[ForwardEntry] = []
+    doomed: dict[str, ForwardEntry] = {}
+    waiting: dict[str, ForwardEntry] = {}
     for entry in own.entries(table):
-        if entry.status is EntryStatus.DELETING:
-            leaving.append(entry)
-        elif entry.rule in wanted and entry.rule not in steady:
+        if entry.status is not EntryStatus.DELETING and entry.rule in wanted and entry.rule not in steady:
             steady[entry.rule] = entry
-        elif entry.status is EntryStatus.AVAILABLE:
-            obsolete.append(entry)
         else:
-            leaving.append(entry)
+            (doomed if entry.status is EntryStatus.AVAILABLE else waiting)[entry.entry_id] = entry
     creates: list[ForwardRule] = []
     conflicts: list[Conflict] = []
-    doomed = {entry.entry_id: entry for entry in obsolete}
-    waiting = {entry.entry_id: entry for entry in leaving}
     for rule in desired:
         if rule in steady:
             continue
-        in_the_way = False
-        for side, entry in _in_the_way(rule, table):
-            in_the_way = True
+        in_the_way = _in_the_way(rule, table)
+        for side, entry in in_the_way:
             if entry.entry_id in doomed or entry.entry_id in waiting:
                 continue
             holder = ownership.owner_in(entry.name)
@@ -125,24 +118,18 @@ def make_plan(
                 (doomed if entry.status is EntryStatus.AVAILABLE else waiting)[entry.entry_id] = entry
         if not in_the_way:
             creates.append(rule)
+    there = [steady[rule] for rule in desired if rule in steady]
     return Plan(
-        working=tuple(entry for entry in _in_order(desired, steady) if entry.status is EntryStatus.AVAILABLE),
-        settling=(
-            *(entry for entry in _in_order(desired, steady) if entry.status is not EntryStatus.AVAILABLE),
-            *waiting.values(),
-        ),
+        working=tuple(entry for entry in there if entry.status is EntryStatus.AVAILABLE),
+        settling=(*(entry for entry in there if entry.status is not EntryStatus.AVAILABLE), *waiting.values()),
         creates=tuple(creates),
         deletes=tuple(doomed.values()),
         conflicts=tuple(conflicts),
     )
 
 
-def _in_the_way(rule: ForwardRule, table: Table) -> Iterable[tuple[Side, ForwardEntry]]:
+def _in_the_way(rule: ForwardRule, table: Table) -> list[tuple[Side, ForwardEntry]]:
     outside = {entry.entry_id: (Side.EXTERNAL, entry) for entry in table.clashing_outside(rule)}
     inside = {entry.entry_id: (Side.INTERNAL, entry) for entry in table.clashing_inside(rule)}
     # An entry that has both sides is an internal conflict: another external port would not help.
     return [found for _, found in sorted((outside | inside).items())]
-
-
-def _in_order(desired: Sequence[ForwardRule], steady: dict[ForwardRule, ForwardEntry]) -> Iterable[ForwardEntry]:
-    return (steady[rule] for rule in desired if rule in steady)

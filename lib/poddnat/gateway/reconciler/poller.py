@@ -5,16 +5,15 @@ calls, by a page that shows several. And the whole table is listed now and then,
 allows; a listing that the table changes under is merged, not begun again.
 """
 
-import heapq
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from poddnat.backoff import Backoff
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
-from poddnat.gateway.intervals import REFRESH, TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST
-from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
-from poddnat.gateway.reconciler.desired import Key, Poll
+from poddnat.gateway.intervals import REFRESH
+from poddnat.gateway.reconciler.calls import Find, Key, Read, ReadPage
+from poddnat.gateway.reconciler.desired import Poll
+from poddnat.gateway.reconciler.ranking import Ranking
 from poddnat.gateway.reconciler.table import Table
 
 MOST_FILTERS = 8
@@ -59,22 +58,16 @@ class Poller:
     """Chooses what to read. Not safe for use from several threads at once."""
 
     def __init__(self) -> None:
-        self.reading = False
-        """Whether a read is under way."""
         self.total = 0
         """How many entries the table has, as the cloud said last."""
-        self._due: list[tuple[float, int, str]] = []
-        self._scheduled: dict[str, tuple[float, int]] = {}
-        self._sequence = 0
+        self._scheduled = Ranking()
+        # By the time at which a PodDNAT is asked for.
         self._refresh_at = -math.inf
         self._urgent = True
         # Whether somebody doubts what is known: the next listing is not held back by the read budget.
         self._again = False
         # Whether that was doubted while a listing was under way.
         self._listing: Listing | None = None
-        self.retry_at = -math.inf
-        """Before when nothing is read, as the last read has failed."""
-        self._backoff = Backoff(TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST)
         self._yields = {"last": 1.0, "first": 0.5}
         # What share of new entries a page at one end of the table shows: the API promises no order, so it is measured.
         self._end = "last"
@@ -82,25 +75,20 @@ class Poller:
     def schedule(self, uid: str, at: float) -> None:
         """Have a PodDNAT asked for at a time, instead of any earlier plan; infinite: not at all."""
         if math.isinf(at):
-            self._scheduled.pop(uid, None)
-        elif (known := self._scheduled.get(uid)) is None or known[0] != at:
-            self._sequence += 1
-            self._scheduled[uid] = (at, self._sequence)
-            heapq.heappush(self._due, (at, self._sequence, uid))
+            self._scheduled.discard(uid)
+        else:
+            self._scheduled.put(uid, at)
 
     def take_due(self, now: float) -> list[str]:
         """Take out the PodDNATs that are due, a few at a time, those first that have been due the longest."""
         found: list[str] = []
         while len(found) < MOST_FILTERS and self.next_due() <= now:
-            found.append(heapq.heappop(self._due)[2])
-            del self._scheduled[found[-1]]
+            found.append(self._scheduled.pop()[1])
         return found
 
     def next_due(self) -> float:
         """Tell when the next PodDNAT is due."""
-        while self._due and self._scheduled.get(self._due[0][2]) != self._due[0][:2]:
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else math.inf
+        return self._scheduled.first()[0]
 
     def choose(self, asked: Sequence[Asked], now: float, *, table: Table, unsettled: int) -> Read:
         """Choose the cheapest read that tells what is asked; ``unsettled``: how many writes are."""
@@ -115,9 +103,8 @@ class Poller:
             return ReadPage(pages if self._end == "last" else 1, listing=False)
         return Find(tuple(dict.fromkeys(where for one in asked for where in one.filters)))
 
-    def page_showed(self, expected: Collection[str], shown: Collection[str], total: int) -> None:
+    def page_showed(self, expected: Collection[str], shown: Collection[str]) -> None:
         """Learn how many of the entries expected on a page at one end of the table were there."""
-        self.total = total
         if expected:
             share = len(set(expected) & set(shown)) / len(set(expected))
             self._yields[self._end] += _YIELD_WEIGHT * (share - self._yields[self._end])
@@ -157,33 +144,18 @@ class Poller:
             self._listing = Listing(stamp, now)
         return ReadPage(self._listing.next_page, listing=True, refresh=not self._urgent), 0.0
 
-    def page_read(self, page: int, *, shown: int, total: int, now: float) -> Listing | None:
+    def page_read(self, page: int, *, shown: int, now: float) -> Listing | None:
         """Take over a page of a listing; returns the listing once that was its last one.
 
         A page asked for by a listing that was begun anew since is none of it.
         """
-        self.total = total
         listing = self._listing
         if listing is None or page != listing.next_page:
             return None
         listing.next_page += 1
-        if shown >= ENTRIES_PER_PAGE and listing.next_page <= pages_of(total):
+        if shown >= ENTRIES_PER_PAGE and listing.next_page <= pages_of(self.total):
             return None
         self._listing = None
         self._refresh_at = -math.inf if self._again else now + REFRESH
         self._urgent, self._again = self._again, False
         return listing
-
-    def failed(self, now: float) -> None:
-        """Take over that a read failed."""
-        self.retry_at = now + self._backoff.failed()
-
-    @property
-    def failures(self) -> int:
-        """How many reads have failed in a row."""
-        return self._backoff.failures
-
-    def worked(self) -> None:
-        """Note that a read was answered."""
-        self._backoff.reset()
-        self.retry_at = -math.inf

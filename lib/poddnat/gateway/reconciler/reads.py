@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from poddnat.backoff import Backoff
 from poddnat.cloud import ALL_ENTRIES, FAILURES_TO_TELL, CloudError, EntryFilter, EntryPage, Meaning
+from poddnat.gateway.intervals import TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST
 from poddnat.gateway.reconciler.calls import Find, Read, ReadPage
 from poddnat.gateway.reconciler.desired import DesiredState
 from poddnat.gateway.reconciler.poller import MOST_FILTERS, Asked, Listing
@@ -23,6 +25,8 @@ class Reads:
         self.current = False
         """Whether it has been listed since this process is the active one: before, others may have written."""
         self._current_from = -math.inf
+        self.reading = False
+        """Whether a read is under way."""
         self._asked: list[Asked] = []
         self._proven: dict[EntryFilter, float] = {}
         # By the read under way: what it has shown whole, and when that was asked for.
@@ -32,12 +36,15 @@ class Reads:
         self._listed = False
         # Whether a listing of the whole table has ended that nobody was told of yet.
         self._error: CloudError | None = None
+        # What the last read came to; None: it was answered.
+        self._retry_at = -math.inf
+        self._backoff = Backoff(TABLE_RETRY_FIRST, TABLE_RETRY_LONGEST)
 
     @property
     def lasting_error(self) -> CloudError | None:
         """Why the table can't be read, unless that may pass by itself; None: it can."""
         error = self._error
-        passing = error is not None and error.passes and self._state.poller.failures < FAILURES_TO_TELL
+        passing = error is not None and error.passes and self._backoff.failures < FAILURES_TO_TELL
         return None if passing else error
 
     def resync(self, now: float) -> None:
@@ -47,9 +54,9 @@ class Reads:
 
     def next(self, now: float, gates: Gates) -> tuple[Read | None, float]:
         """Choose what to read now, or say in how many seconds to ask again; one at a time."""
-        if self._state.poller.reading:
+        if self.reading:
             return None, math.inf
-        if (closed := max(gates.wait(None), self._state.poller.retry_at - now)) > 0:
+        if (closed := max(gates.wait(None), self._retry_at - now)) > 0:
             return None, closed
         read = None if self._due_last or self._state.poller.listing_is_cheaper else self._due(now)
         self._due_last = read is not None
@@ -59,7 +66,7 @@ class Reads:
                 now, refresh_wait=gates.refresh_wait(), stamp=self._state.table.now()
             )
             read = read or self._due(now)
-        self._state.poller.reading = read is not None
+        self.reading = read is not None
         return read, min(wait, self._state.poller.next_due() - now)
 
     def _due(self, now: float) -> Read | None:
@@ -104,23 +111,24 @@ class Reads:
     def page_read(self, call: ReadPage, page: EntryPage, *, since: int, started_at: float, now: float) -> None:
         """Take over one page of the table."""
         shown = {entry.entry_id for entry in page.entries}
-        self._merge(page.entries, since=since, started_at=started_at, now=now)
-        if call.page == 1 and page.total == len(page.entries):
-            self._proven[ALL_ENTRIES] = started_at
-            self._drop((i for i in self._state.table.ids() if i not in shown), since=since, now=now)
+        if call.page == 1:
+            self.found(ALL_ENTRIES, page, since=since, started_at=started_at, now=now)
+        else:
+            self._merge(page.entries, since=since, started_at=started_at, now=now)
+        self._state.poller.total = page.total
         if not call.listing:
-            self._state.poller.page_showed([str(one.key) for one in self._asked], shown, page.total)
+            self._state.poller.page_showed([str(one.key) for one in self._asked], shown)
             for one in self._asked:
                 one.poll.by_id = one.key not in shown
             return
-        listing = self._state.poller.page_read(call.page, shown=len(page.entries), total=page.total, now=now)
+        listing = self._state.poller.page_read(call.page, shown=len(page.entries), now=now)
         if listing is not None:
             self._take_listing(listing, now)
 
     def ended(self, now: float) -> None:
         """Take over that a read is complete: what it has not changed is asked for again later."""
-        self._error = None
-        self._state.poller.worked()
+        self._error, self._retry_at = None, -math.inf
+        self._backoff.reset()
         asked, proven, self._asked, self._proven = self._asked, self._proven, [], {}
         for one in asked:
             desired = self._state.desired.get(one.uid)
@@ -128,7 +136,7 @@ class Reads:
                 continue
             times = [proven.get(ALL_ENTRIES, proven.get(where)) for where in one.filters]
             if None not in times:
-                self._prove(desired, one, min(time for time in times if time is not None), now)
+                self._prove(desired, one, min(time for time in times if time is not None))
         for uid in {one.uid for one in asked} & self._state.desired.keys():
             self._state.place(self._state.desired[uid], now)
         self._ask_again(asked, now)
@@ -137,24 +145,23 @@ class Reads:
         """Take over that a read was cut short."""
         asked, self._asked, self._proven = self._asked, [], {}
         if error.meaning is not Meaning.THROTTLED:
-            self._error = error
-            self._state.poller.failed(now)
+            self._error, self._retry_at = error, now + self._backoff.failed()
         self._ask_again(asked, now)
 
     def _ask_again(self, asked: Sequence[Asked], now: float) -> None:
-        self._state.poller.reading = False
+        self.reading = False
         for one in asked:
             desired = self._state.desired.get(one.uid)
             if desired is not None and desired.polls.get(one.key) is one.poll:
                 one.poll.again(now, not_before=self._state.expected_at(one.key, one.poll.state))
                 self._state.poller.schedule(one.uid, desired.next_poll())
 
-    def _prove(self, desired: DesiredState, asked: Asked, started_at: float, now: float) -> None:
+    def _prove(self, desired: DesiredState, asked: Asked, started_at: float) -> None:
         """Take over that a read told of an item for sure, where that is more than the table shows by now."""
         quiet = not desired.in_flight and started_at >= desired.quiet_since
         match asked.poll.state:
             case EntryState.CONFLICT:
-                desired.conflicts_seen[str(asked.key)] = now
+                asked.poll.seen = True
             case EntryState.UNVERIFIED if isinstance(asked.key, ForwardRule):
                 unverified = desired.unverified.get(asked.key)
                 if unverified is not None and started_at >= unverified.since:

@@ -23,7 +23,7 @@ from poddnat.gateway.reconciler.states import Evidence
 from poddnat.gateway.reconciler.stats import GatewayStats
 from poddnat.gateway.reconciler.table import Table
 from poddnat.gateway.reconciler.writes import Gates, Writes
-from poddnat.model import EntryStatus, ForwardRule
+from poddnat.model import ForwardRule
 
 
 class Reconciler:
@@ -47,11 +47,11 @@ class Reconciler:
 
     def set_quota(self, quota: int | None) -> None:
         """Let the table get no longer than this, whatever the cloud allows; None: as long as it allows."""
-        self._state.gate.quota.limit = quota
+        self._state.quota.limit = quota
 
     def is_full(self, now: float) -> bool:
         """Whether the table had no room for an entry, and nothing has been freed since."""
-        return self._state.gate.quota.is_full(len(self.table), now)
+        return self._state.quota.is_full(len(self.table), now)
 
     def invalidate(self) -> None:
         """Have the whole table listed as soon as may be: somebody doubts what is known of it."""
@@ -114,7 +114,7 @@ class Reconciler:
             unsettled=self._state.concurrency.unsettled,
             limit=self._state.concurrency.limit,
             entries=len(self._state.table),
-            quota=self._state.gate.quota.known,
+            quota=self._state.quota.known,
             loaded=self.loaded,
         )
 
@@ -125,8 +125,7 @@ class Reconciler:
             desired.unverified.update(dict.fromkeys(desired.rules, Unverified(Evidence.BY_NAME, desired.since)))
 
     def _progress(self, desired: DesiredState, plan: Plan, now: float) -> Progress:
-        entries = desired.own.entries(self._state.table) if desired.release else plan.working
-        working = tuple(entry for entry in entries if entry.status is EntryStatus.AVAILABLE)
+        working = plan.deletes if desired.release else plan.working  # What is to go works until then.
         if (problem := self._problem(desired, plan, now)) is not None:
             return Blocked(problem, working)
         # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
@@ -145,19 +144,19 @@ class Reconciler:
             return desired.problem
         if desired.last_error is not None and now - desired.failing_since > STUCK_AFTER:
             return problem_of(desired.last_error, self._state.gateway_id)
-        if plan.creates and self._state.gate.quota.is_full(len(self._state.table), now):
+        if plan.creates and self._state.quota.is_full(len(self._state.table), now):
             missing = [self._state.desired[uid].missing for uid in self._state.queue.uids(Kind.CREATE)]
-            return quota_exceeded(self._state.gateway_id, self._state.gate.quota.known, len(missing), sum(missing))
+            return quota_exceeded(self._state.gateway_id, self._state.quota.known, len(missing), sum(missing))
         if (held_back := self._held_back(desired, now)) is not None:
             return held_back
         stuck = [item.entry for item in items if item.state in MOVING and item.entry is not None]
         if stuck and now - desired.moved_at > STUCK_AFTER:
-            return entry_stuck(self._state.gateway_id, stuck[0], STUCK_AFTER)
+            return entry_stuck(self._state.gateway_id, stuck[0])
         return None
 
     def _held_back(self, desired: DesiredState, now: float) -> Problem | None:
         """Tell what keeps the gateway, or the PodDNAT's address, from being read or written."""
-        address = desired.rules[0].external_ip if desired.rules else None
+        address = desired.rules[0].external_ip if desired.rules else ""
         if (problem := self._state.gate.problem(address)) is not None:
             return problem
         error = self.reads.lasting_error or self.writes.lasting_refusal(now)
@@ -171,11 +170,11 @@ class Reconciler:
         write, write_wait = self.writes.next(now, gates)
         return write, min(wait, write_wait)
 
+    def owners(self) -> set[str]:
+        """Name the PodDNATs that have entries here, by the names of these."""
+        owners = map(self._state.ownership.owner_in, self._state.table.names())
+        return {uid for uid in owners if uid is not None}
+
     def unclaimed(self) -> list[str]:
         """List the PodDNATs named by entries that nobody desires anything for, as far as is known."""
-        owners = {self._state.ownership.owner_in(name) for name in self._state.table.names()}
-        return sorted(
-            uid
-            for uid in owners
-            if uid is not None and uid not in self._state.desired and not self._state.is_alive(uid)
-        )
+        return sorted(uid for uid in self.owners() if not (self.is_busy_with(uid) or self._state.is_alive(uid)))

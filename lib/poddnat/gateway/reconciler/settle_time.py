@@ -16,7 +16,7 @@ _LEAST_WEIGHT = 1 / 32
 _FOREIGN_WEIGHT = 4
 """How many of a kind's own times those of the other kind are worth."""
 _FLOOR = 0.04
-_FIRST_STEP = 0.05
+_LEAST_USUAL = 0.05
 _LONGEST_MULTIPLE = 4.0
 
 
@@ -24,9 +24,15 @@ _LONGEST_MULTIPLE = 4.0
 class SettleTime:
     """The times that writes of one kind take: evenly spread around a smoothed mean, two mean deviations each way."""
 
-    mean: float | None = None
-    deviation: float = 0.0
+    mean: float
+    deviation: float
     _learned: int = 0
+
+    @classmethod
+    def first(cls, shortest: float, longest: float) -> Self:
+        """Begin with one time, known to lie between two bounds."""
+        mean = (min(shortest, SETTLE_TIME_LONGEST_FIRST) + min(longest, SETTLE_TIME_LONGEST_FIRST)) / 2
+        return cls(mean, mean / 6)
 
     @classmethod
     def like(cls, other: Self) -> Self:
@@ -34,17 +40,13 @@ class SettleTime:
         return cls(other.mean, other.deviation, min(other._learned, _FOREIGN_WEIGHT))
 
     def learn(self, shortest: float, longest: float) -> None:
-        """Take over one time, known to lie between two bounds.
+        """Take over one more time, known to lie between two bounds.
 
         An entry that was stuck for minutes says little about the next ones, which would be awaited as long: a time
         far beyond what is usual counts as several times the usual one, so that a slow gateway is still found out.
         """
-        usual = SETTLE_TIME_LONGEST_FIRST if self.mean is None else max(self.mean, _FIRST_STEP) * _LONGEST_MULTIPLE
+        usual = max(self.mean, _LEAST_USUAL) * _LONGEST_MULTIPLE
         shortest, longest = min(shortest, usual), min(longest, usual)
-        if self.mean is None:
-            self.mean = (shortest + longest) / 2
-            self.deviation = self.mean / 6
-            return
         # Of far bounds, what is likely: where they meet what is usual.
         first, last = max(shortest, self.surely_pending()), min(longest, self.surely_settled())
         if first >= last:
@@ -57,18 +59,18 @@ class SettleTime:
     @property
     def step(self) -> float:
         """Half of what it is worth being exact about."""
-        return _FIRST_STEP if self.mean is None else max(self.deviation, _FLOOR * self.mean)
+        return max(self.deviation, _FLOOR * self.mean)
 
     def surely_pending(self) -> float:
         """Give the age up to which a write is not settled yet."""
-        return 0.0 if self.mean is None else self.mean - 2 * self.step
+        return self.mean - 2 * self.step
 
     def surely_settled(self, pending_at: float = 0.0) -> float:
         """Give the age from which on a write should be settled, when it surely was unsettled at an earlier age.
 
         Seen so beyond all expectation, it may settle any moment, or be stuck: the later, the less is to be expected.
         """
-        last = 0.0 if self.mean is None else self.mean + 2 * self.step
+        last = self.mean + 2 * self.step
         more = min(max(self.step / 2, pending_at - last), 2 * SETTLE_TIME_LONGEST_STEP)
         return max(last, pending_at + more)
 

@@ -3,15 +3,16 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 
+from poddnat.gateway.reconciler.calls import Key
 from poddnat.gateway.reconciler.concurrency import ConcurrencyLimiter
-from poddnat.gateway.reconciler.desired import DesiredState, Item, Key
+from poddnat.gateway.reconciler.desired import DesiredState, Item
 from poddnat.gateway.reconciler.ownership import Ownership
 from poddnat.gateway.reconciler.plan import Plan, make_plan
 from poddnat.gateway.reconciler.poller import Poller
 from poddnat.gateway.reconciler.states import STEPS, EntryState
-from poddnat.gateway.reconciler.table import Table
+from poddnat.gateway.reconciler.table import Index, Table
 from poddnat.gateway.reconciler.work_queue import MOST_TURNS, WorkQueue
-from poddnat.gateway.reconciler.write_gate import WriteGate
+from poddnat.gateway.reconciler.write_gate import EntryQuota, WriteGate
 
 MOVING = frozenset({EntryState.PENDING, EntryState.SURPLUS, EntryState.DELETING})
 
@@ -26,11 +27,12 @@ class GatewayState:
         self.table = Table()
         self.concurrency = ConcurrencyLimiter()
         self.queue = WorkQueue()
+        self.quota = EntryQuota()
         self.gate = WriteGate(gateway_id)
         self.poller = Poller()
         self.desired: dict[str, DesiredState] = {}
         self._known_alive = is_alive
-        self._watching: dict[str, set[str]] = {}
+        self._watching = Index[str]()
         # By an entry's id: the PodDNATs that wait for it to change.
 
     def plan(self, desired: DesiredState) -> Plan:
@@ -67,7 +69,7 @@ class GatewayState:
             self.queue.remove(uid)
             return
         kind, item = write
-        desired.next_kind, desired.next_address = kind, item.external_ip
+        desired.next_address = item.external_ip
         at = max(desired.retry_at, self.gate.opens_at(item.external_ip))
         if at > now:
             self.queue.add_after(uid, kind, at)
@@ -81,16 +83,10 @@ class GatewayState:
         uid = desired.own.uid
         entry_ids = {item.entry.entry_id for item in items if item.entry is not None and STEPS[item.state].evidence}
         for entry_id in desired.watched - entry_ids:
-            self._unwatch(entry_id, uid)
+            self._watching.discard(entry_id, uid)
         for entry_id in entry_ids - desired.watched:
-            self._watching.setdefault(entry_id, set()).add(uid)
+            self._watching.add(entry_id, uid)
         desired.watched = entry_ids
-
-    def _unwatch(self, entry_id: str, uid: str) -> None:
-        watchers = self._watching[entry_id]
-        watchers.discard(uid)
-        if not watchers:
-            del self._watching[entry_id]
 
     def _poll(self, desired: DesiredState, items: Sequence[Item], now: float) -> None:
         """Plan when to ask for what: anew for items that have come into another state."""
@@ -116,14 +112,13 @@ class GatewayState:
 
     def changed(self, entry_ids: Collection[str], now: float) -> None:
         """See what entries that have changed mean for those who wait for them."""
-        uids = {uid for entry_id in entry_ids for uid in self._watching.get(entry_id, ())}
+        uids = {uid for entry_id in entry_ids for uid in self._watching.get(entry_id)}
         for uid in uids:
             self.place(self.desired[uid], now)
 
     def forget(self, uid: str) -> None:
         """Drop what was desired for a PodDNAT: it has it."""
-        desired = self.desired.pop(uid, None)
+        for entry_id in self.desired.pop(uid).watched:
+            self._watching.discard(entry_id, uid)
         self.queue.forget(uid)
         self.poller.schedule(uid, math.inf)
-        for entry_id in desired.watched if desired is not None else ():
-            self._unwatch(entry_id, uid)

@@ -15,8 +15,8 @@ _Key = TypeVar("_Key", bound=Hashable)
 _BLOCK = 64
 
 
-class _Index(Generic[_Key]):
-    """The ids of entries by some key. Nearly all keys have one: sets of one would take most of a table's memory."""
+class Index(Generic[_Key]):
+    """Ids by some key. Nearly all keys have one: sets of one would take most of a table's memory."""
 
     def __init__(self) -> None:
         self._ids: dict[_Key, str | set[str]] = {}
@@ -24,22 +24,28 @@ class _Index(Generic[_Key]):
     def __iter__(self) -> Iterator[_Key]:
         return iter(self._ids)
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def get(self, key: _Key) -> Collection[str]:
+        """Find the ids of a key."""
         found = self._ids.get(key, ())
         return (found,) if isinstance(found, str) else found
 
-    def add(self, key: _Key, entry_id: str) -> None:
-        there = self._ids.setdefault(key, entry_id)
+    def add(self, key: _Key, id_: str) -> None:
+        """Add an id of a key."""
+        there = self._ids.setdefault(key, id_)
         if isinstance(there, set):
-            there.add(entry_id)
-        elif there != entry_id:
-            self._ids[key] = {there, entry_id}
+            there.add(id_)
+        elif there != id_:
+            self._ids[key] = {there, id_}
 
-    def discard(self, key: _Key, entry_id: str) -> None:
+    def discard(self, key: _Key, id_: str) -> None:
+        """Take out an id of a key that may be there."""
         there = self._ids.get(key)
         if isinstance(there, set):
-            there.discard(entry_id)
-        if there in (entry_id, set()):
+            there.discard(id_)
+        if there in (id_, set()):
             del self._ids[key]
 
 
@@ -47,8 +53,8 @@ class _Side:
     """Finds entries by one side's address and ports: those of a single port by it, ranges by blocks of ports."""
 
     def __init__(self) -> None:
-        self._single = _Index[tuple[str, int]]()
-        self._wide = _Index[tuple[str, int]]()
+        self._single = Index[tuple[str, int]]()
+        self._wide = Index[tuple[str, int]]()
 
     def add(self, slot: _Slot, entry_id: str) -> None:
         index, keys = self._places(slot)
@@ -67,7 +73,7 @@ class _Side:
         for port in range(ports.first, ports.last + 1):
             yield from self._single.get((ip, port))
 
-    def _places(self, slot: _Slot) -> tuple[_Index[tuple[str, int]], list[tuple[str, int]]]:
+    def _places(self, slot: _Slot) -> tuple[Index[tuple[str, int]], list[tuple[str, int]]]:
         ip, ports = slot
         return (self._single, [(ip, ports.first)]) if ports.size == 1 else (self._wide, _blocks(slot))
 
@@ -85,7 +91,7 @@ class Table:
 
     def __init__(self) -> None:
         self._entries: dict[str, ForwardEntry] = {}
-        self._names = _Index[str]()
+        self._names = Index[str]()
         self._outside = _Side()
         self._inside = _Side()
         self._stamp = 0

@@ -1,12 +1,9 @@
 """Whose turn it is to write: creates and deletes are two classes that take turns, and who failed waits apart."""
 
-import heapq
-from collections import OrderedDict
 from collections.abc import Collection
-from itertools import islice, takewhile
 
 from poddnat.gateway.reconciler.calls import Kind
-from poddnat.gateway.reconciler.concurrency import MOST_AT_ONCE
+from poddnat.gateway.reconciler.ranking import Ranking
 
 MOST_TURNS = 10
 """How many writes a PodDNAT may send in a row while others wait."""
@@ -16,20 +13,20 @@ class WorkQueue:
     """PodDNATs that have something to write, by their uids. Not safe for use from several threads at once."""
 
     def __init__(self) -> None:
-        self._ready: dict[Kind, OrderedDict[str, int]] = {kind: OrderedDict() for kind in Kind}
-        self._delayed: dict[str, tuple[float, Kind]] = {}
-        self._heap: list[tuple[float, str]] = []
+        self._ready = {kind: Ranking() for kind in Kind}
+        # By tickets, which are drawn anew at the end of the queue, and kept by those who had their turn.
         self._last_ticket = dict.fromkeys(Kind, 0)
-        self._tickets: dict[str, tuple[Kind, int]] = {}
-        # Of those who had their turn: put back in front, they stand as before among themselves.
+        self._tickets: dict[str, tuple[Kind, float]] = {}
+        self._delayed = {kind: Ranking() for kind in Kind}
+        # Those that wait apart, by the time at which they come back.
         self._turn = Kind.CREATE
 
     def __len__(self) -> int:
-        return sum(map(len, self._ready.values())) + len(self._delayed)
+        return sum(map(len, [*self._ready.values(), *self._delayed.values()]))
 
     def uids(self, kind: Kind) -> list[str]:
         """List who has a write of a class to send: in their order, those that wait apart last."""
-        return [*self._ready[kind], *(uid for uid, (_, other) in self._delayed.items() if other is kind)]
+        return [*self._ready[kind], *self._delayed[kind]]
 
     def add(self, uid: str, kind: Kind, *, front: bool = False) -> None:
         """Queue a PodDNAT, once: a second time changes nothing, but for its class.
@@ -40,56 +37,54 @@ class WorkQueue:
         if uid in self._ready[kind]:
             return
         had = self._tickets.get(uid)
-        front = front or (had is not None and uid in self._delayed)
+        front = front or (had is not None and any(uid in delayed for delayed in self._delayed.values()))
         self.remove(uid)
-        ready = self._ready[kind]
-        if front:
-            first = next(iter(ready.values()), self._last_ticket[kind] + 1) - 1
-            ready[uid] = had[1] if had is not None and had[0] is kind else first
-            earlier = [*takewhile(lambda other: ready[other] < ready[uid], islice(ready, MOST_AT_ONCE))]
-            for each in (uid, *reversed(earlier)):
-                ready.move_to_end(each, last=False)
-        else:
+        if not front:
             self._last_ticket[kind] += 1
-            ready[uid] = self._last_ticket[kind]
+            ticket: float = self._last_ticket[kind]
+        elif had is not None and had[0] is kind:
+            ticket = had[1]
+        else:
+            ticket = min(self._ready[kind].first()[0], self._last_ticket[kind] + 1) - 1
+        self._ready[kind].put(uid, ticket)
 
     def add_after(self, uid: str, kind: Kind, at: float) -> None:
         """Queue a PodDNAT at a later time: at the end, or where it stood if it had its turn."""
-        if self._delayed.get(uid) == (at, kind):
-            return
-        self.remove(uid)
-        self._delayed[uid] = (at, kind)
-        heapq.heappush(self._heap, (at, uid))
+        if uid not in self._delayed[kind]:
+            self.remove(uid)
+        self._delayed[kind].put(uid, at)
 
     def remove(self, uid: str) -> None:
         """Take a PodDNAT out of the queue; what it has under way may bring it back in front."""
-        self._delayed.pop(uid, None)
-        for ready in self._ready.values():
-            ready.pop(uid, None)
+        for ranking in (*self._ready.values(), *self._delayed.values()):
+            ranking.discard(uid)
 
     def forget(self, uid: str) -> None:
         """Take a PodDNAT out of the queue for good."""
         self.remove(uid)
         self._tickets.pop(uid, None)
 
-    def pop(self, now: float, *, closed: Collection[Kind] = ()) -> str | None:
-        """Take out who is next, but nobody of a ``closed`` class; None: nobody's turn has come."""
-        self._admit(now)
+    def pop(self, now: float, *, closed: Collection[Kind] = ()) -> tuple[str, Kind] | None:
+        """Take out who is next, of what class, but nobody of a ``closed`` one; None: nobody's turn has come."""
+        for kind, delayed in self._delayed.items():
+            while delayed.first()[0] <= now:
+                _, uid = delayed.pop()
+                self.add(uid, kind, front=uid in self._tickets)
         for kind in (self._turn, *(other for other in Kind if other is not self._turn)):
             if self._ready[kind] and kind not in closed:
                 self._turn = next(other for other in Kind if other is not kind)
-                uid, ticket = self._ready[kind].popitem(last=False)
+                ticket, uid = self._ready[kind].pop()
                 self._tickets[uid] = kind, ticket
-                return uid
+                return uid, kind
         return None
 
     def let_one_pass(self, uid: str) -> None:
         """Put a PodDNAT that is next behind the one after it: whether that gets through tells whose fault it is."""
         for ready in self._ready.values():
-            first_two = [*islice(ready, 2)]
-            if first_two[:1] == [uid] and len(first_two) > 1:
-                ready.move_to_end(first_two[1], last=False)
-                ready[uid], ready[first_two[1]] = ready[first_two[1]], ready[uid]
+            if ready.first()[1] == uid and len(ready) > 1:
+                (first, _), (second, other) = ready.pop(), ready.pop()
+                ready.put(other, first)
+                ready.put(uid, second)
 
     def return_turn(self, kind: Kind) -> None:
         """Let a class be next again: its turn came to nothing. Otherwise one class could get all the vain turns."""
@@ -97,25 +92,14 @@ class WorkQueue:
 
     def next_at(self) -> float:
         """Give the time at which the next one that waits apart comes back; infinite: nobody waits."""
-        self._tidy()
-        return self._heap[0][0] if self._heap else float("inf")
+        return min(delayed.first()[0] for delayed in self._delayed.values())
 
-    def ahead(self, uid: str) -> int:
+    def ahead(self, uid: str) -> float:
         """Estimate how many writes come before a PodDNAT's."""
         for kind, ready in self._ready.items():
             if uid in ready:
-                first = next(iter(ready.values()))
                 others = sum(len(other) for k, other in self._ready.items() if k is not kind)
-                here = min(ready[uid] - first, len(ready) - 1)  # Tickets of those who left are still counted.
+                # Tickets of those who left are still counted.
+                here = min(ready.rank(uid) - ready.first()[0], len(ready) - 1)
                 return here + min(here, others)
         return 0
-
-    def _admit(self, now: float) -> None:
-        while self.next_at() <= now:
-            _, uid = heapq.heappop(self._heap)
-            self.add(uid, self._delayed[uid][1])
-
-    def _tidy(self) -> None:
-        """Drop what is on the heap of those that no longer wait, or for another time."""
-        while self._heap and self._delayed.get(self._heap[0][1], (None,))[0] != self._heap[0][0]:
-            heapq.heappop(self._heap)

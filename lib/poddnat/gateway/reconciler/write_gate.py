@@ -77,39 +77,35 @@ class WriteGate:
 
     def __init__(self, gateway_id: str) -> None:
         self._gateway_id = gateway_id
-        self.quota = EntryQuota()
-        self._gateway = Suspension()
-        self._addresses: dict[str, Suspension] = {}
+        self._suspended: dict[str, Suspension] = {}
+        # By the address that refuses every write; empty: the gateway does.
         self._last_failed = ""
         # The PodDNAT whose write failed last, for a reason that may be its own or the gateway's.
 
-    def opens_at(self, external_ip: str) -> float:
-        """Tell when a write that concerns an address may be sent, as far as gateway and address go."""
-        address = self._addresses.get(external_ip)
-        return max(self._gateway.until, address.until if address is not None else -math.inf)
+    def opens_at(self, external_ip: str = "") -> float:
+        """Tell when a write may be sent, as far as the gateway goes and, unless empty, an address of it."""
+        return max((one.until for one in self._concerning(external_ip)), default=-math.inf)
 
-    @property
-    def gateway_opens_at(self) -> float:
-        """Tell when any write may be sent, as far as the gateway goes."""
-        return self._gateway.until
-
-    def problem(self, external_ip: str | None) -> Problem | None:
-        """Tell what is the matter with the gateway, or with an address of it."""
-        address = self._addresses.get(external_ip) if external_ip is not None else None
-        return self._gateway.problem or (address.problem if address is not None else None)
+    def problem(self, external_ip: str = "") -> Problem | None:
+        """Tell what is the matter with the gateway or, unless empty, with an address of it."""
+        return next((one.problem for one in self._concerning(external_ip) if one.problem is not None), None)
 
     def failed(self, error: CloudError, uid: str, external_ip: str, now: float) -> None:
         """Note that a write has failed: hold back what its error concerns."""
         match error.scope:
             case Scope.ADDRESS:
-                self._addresses.setdefault(external_ip, Suspension()).failed(error, self._gateway_id, now)
+                self._suspended.setdefault(external_ip, Suspension()).failed(error, self._gateway_id, now)
             case Scope.GATEWAY | Scope.ACCOUNT:
-                self._gateway.failed(error, self._gateway_id, now)
+                self._suspended.setdefault("", Suspension()).failed(error, self._gateway_id, now)
             case Scope.UNCLEAR if self._last_failed not in ("", uid):
-                self._gateway.failed(error, self._gateway_id, now)
+                self._suspended.setdefault("", Suspension()).failed(error, self._gateway_id, now)
         self._last_failed = uid
 
     def passed(self, external_ip: str) -> None:
         """Note that the gateway took a write that concerns an address."""
-        self._gateway, self._last_failed = Suspension(), ""
-        self._addresses.pop(external_ip, None)
+        self._last_failed = ""
+        for place in ("", external_ip):
+            self._suspended.pop(place, None)
+
+    def _concerning(self, external_ip: str) -> list[Suspension]:
+        return [self._suspended[place] for place in ("", external_ip) if place in self._suspended]

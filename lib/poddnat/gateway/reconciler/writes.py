@@ -43,16 +43,17 @@ class Writes:
         """Choose the next write, or say in how many seconds to ask again."""
         if not len(self._state.queue):
             return None, math.inf
-        if (wait := max(self._state.concurrency.wait(now), self._state.gate.gateway_opens_at - now)) > 0:
+        if (wait := max(self._state.concurrency.wait(now), self._state.gate.opens_at() - now)) > 0:
             return None, wait
         closed, wait = self._closed(now, gates)
-        while (uid := self._state.queue.pop(now, closed=closed)) is not None:
+        while (popped := self._state.queue.pop(now, closed=closed)) is not None:
+            uid, kind = popped
             desired = self._state.desired[uid]
-            if desired.next_kind and (at := self._state.gate.opens_at(desired.next_address)) > now:
-                self._state.queue.add_after(uid, desired.next_kind, at)  # Without a plan: there may be thousands.
+            if (at := self._state.gate.opens_at(desired.next_address)) > now:
+                self._state.queue.add_after(uid, kind, at)  # Without a plan: there may be thousands.
                 continue
             write = desired.next_write(desired.items(self._state.plan(desired)))
-            if write is None or write[0] in closed or write[0] is not desired.next_kind or desired.retry_at > now:
+            if write is None or write[0] is not kind or desired.retry_at > now:
                 self._state.place(desired, now)
                 continue
             call = self._call(desired, write[1])
@@ -70,7 +71,7 @@ class Writes:
     def _closed(self, now: float, gates: Gates) -> tuple[set[Kind], float]:
         """Tell which classes of writes can't be sent now, and in how many seconds one of them can."""
         waits = {kind: gates.wait(kind) for kind in Kind}
-        free_at = self._state.gate.quota.free_at(len(self._state.table), self._state.concurrency.in_flight, now)
+        free_at = self._state.quota.free_at(len(self._state.table), self._state.concurrency.in_flight, now)
         waits[Kind.CREATE] = max(waits[Kind.CREATE], free_at - now)
         closed = {kind: wait for kind, wait in waits.items() if wait > 0}
         return set(closed), min(closed.values(), default=math.inf)
@@ -88,7 +89,7 @@ class Writes:
         """Take over that the cloud accepted a create."""
         self._state.concurrency.accepted(entry_id, Kind.CREATE, now)
         self._state.table.put(ForwardEntry(entry_id, call.name, call.rule, EntryStatus.PENDING, table_id))
-        self._state.gate.quota.taken(len(self._state.table))
+        self._state.quota.taken(len(self._state.table))
         self._passed(call, now)
 
     def deleted(self, call: Delete, now: float) -> None:
@@ -115,7 +116,7 @@ class Writes:
             case Meaning.BUSY | Meaning.THROTTLED:
                 pass
             case Meaning.FULL if isinstance(call, Create):
-                self._state.gate.quota.refused(len(self._state.table), now)
+                self._state.quota.refused(len(self._state.table), now)
             case Meaning.GONE if isinstance(call, Delete):
                 desired.intent_ended(call.key)
                 if call.key in desired.said_gone:
