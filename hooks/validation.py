@@ -68,18 +68,33 @@ class ValidatedHook:
 
 def _as_read(body: Json) -> Json:
     """Bring the objects in a request down to what is read of them."""
-    content: Json = without_nulls({key: body[key] for key in ("object", "attachments") if key in body})
+    content: Json = {}
+    if body.get("object") is not None:
+        content["object"] = without_nulls(_unmanaged(body["object"]))
     if body.get("parent") is not None:
         content["parent"] = _poddnat(body["parent"])
-    attachments = content.get("attachments")
-    for objects in attachments.values() if isinstance(attachments, dict) else ():
-        if isinstance(objects, dict):
-            objects.update({name: _poddnat(found) for name, found in objects.items()})
+    if body.get("attachments") is not None:
+        content["attachments"] = _each(lambda objects: _each(_poddnat, objects), body["attachments"])
     return content
+
+
+def _unmanaged(pod: Any) -> Any:
+    """Leave out who has written which field: in a real cluster that is half of an object."""
+    metadata = pod.get("metadata") if isinstance(pod, dict) else None
+    if not isinstance(metadata, dict) or "managedFields" not in metadata:
+        return pod
+    return {**pod, "metadata": {key: part for key, part in metadata.items() if key != "managedFields"}}
 
 
 def _poddnat(value: Any) -> Any:
     return poddnat_as_read(value) if isinstance(value, dict) else value
+
+
+def _each(change: Callable[[Any], Any], value: Any) -> Any:
+    """Change each part of an object but nulls, which mean that nothing is there."""
+    if not isinstance(value, dict):
+        return value
+    return {key: change(part) for key, part in value.items() if part is not None}
 
 
 class _Schema:

@@ -51,6 +51,7 @@ class _Events(ControllersListener, GatewayListener):
     _reconciler: PodDNATReconciler
     _drift: DriftDetector
     _lifecycle: LifecycleController
+    _locator: PodLocator
 
     def __init__(self, registry: PortRegistry, metrics: Metrics, warn_operators: Callable[[str, str], None]) -> None:
         self._registry = registry
@@ -63,12 +64,14 @@ class _Events(ControllersListener, GatewayListener):
         reconciler: PodDNATReconciler,
         drift: DriftDetector,
         lifecycle: LifecycleController,
+        locator: PodLocator,
     ) -> None:
         """Name the parts that handle events."""
         self._claims = claims
         self._reconciler = reconciler
         self._drift = drift
         self._lifecycle = lifecycle
+        self._locator = locator
 
     # Of the API server
 
@@ -90,6 +93,7 @@ class _Events(ControllersListener, GatewayListener):
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
         """Let nothing wait for a pod that has gone, and lead no entries to it: its IP may soon be another pod's."""
         self._registry.pod_gone(uid)
+        self._locator.forget(uid)
         self._lifecycle.pod_gone(namespace, name, uid)
 
     def pod_opted_out(self, namespace: str, name: str, uid: str) -> None:
@@ -212,7 +216,7 @@ class Service:
         self.drift = DriftDetector(cluster, self.fleet, events, may_write=may_write, wall_clock=wall_clock)
         self.reminder = Reminder(cluster, may_write=may_write, clock=clock, wall_clock=wall_clock)
 
-        events.connect(self._claims, self.poddnat_reconciler, self.drift, self._lifecycle)
+        events.connect(self._claims, self.poddnat_reconciler, self.drift, self._lifecycle, self._locator)
         self.metrics.expect_gateways(values.gateway_ids)
         self.metrics.watch(
             StateGauges(self, self.poddnats, self.fleet, self._registry, refusals, wall_clock=wall_clock)

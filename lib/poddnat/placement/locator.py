@@ -85,7 +85,8 @@ class PodLocator:
         self._quick = False
         """Whether it is worth waiting for a look-up: the last one took no longer than a hook may wait."""
         self._requested: dict[_Key, _Request] = {}
-        self._found: LRUCache[_Key, Address] = LRUCache(_MOST_CACHED)
+        self._found: LRUCache[str, Address] = LRUCache(_MOST_CACHED)
+        """By the pod's uid."""
         self._missed: TTLCache[_Key, _Miss, float] = TTLCache(_MOST_CACHED, intervals.REQUEST_TTL, timer=clock)
         self._outage = Outage(clock)
         self._most_at_once = ADDRESSES_PER_CALL
@@ -132,6 +133,11 @@ class PodLocator:
             miss = self._missed.get(key)
             return NotLocated(miss.problem if miss is not None and miss.problem is not None else self._outage.problem)
 
+    def forget(self, pod_uid: str) -> None:
+        """Forget where a pod was that has gone."""
+        with self._wake:
+            self._found.pop(pod_uid, None)
+
     def _wait_for(self, key: _Key) -> None:
         """Wait until an address has been looked up, as long as that is quick."""
 
@@ -142,10 +148,15 @@ class PodLocator:
             self._quick = False  # Nobody waits any more until a look-up was quick again.
 
     def _located(self, key: _Key) -> Located | None:
-        address = self._found.get(key)
+        address = self._known(key)
         if address is None or self._clock() >= self._routes_until:
             return None
         return Located(address, self._route(address))
+
+    def _known(self, key: _Key) -> Address | None:
+        pod_uid, ip = key
+        address = self._found.get(pod_uid)
+        return address if address is not None and address.ip == ip else None
 
     def _route(self, address: Address) -> Route | None:
         return route_of(address, self._tables, self._hops) if self._routes_known else None
@@ -204,7 +215,7 @@ class PodLocator:
 
     def _look_up(self, keys: dict[_Key, str]) -> None:
         with self._wake:
-            unknown = {key: node for key, node in keys.items() if key not in self._found}
+            unknown = {key: node for key, node in keys.items() if self._known(key) is None}
         ips = list(dict.fromkeys(ip for _, ip in unknown))
         addresses = self._cloud.describe_network_interfaces(ips) if ips else {}
         self._note_found(addresses, unknown)  # before those who wait for it see that it was answered
@@ -237,7 +248,7 @@ class PodLocator:
         with self._wake:
             for key in keys:
                 if (address := addresses.get(key[1])) is not None:
-                    self._found[key] = address
+                    self._found[key[0]] = address
                     self._missed.pop(key, None)
 
     def _drop_requests(self, keys: Iterable[_Key]) -> None:

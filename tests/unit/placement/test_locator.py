@@ -309,3 +309,18 @@ def test_address_that_nobody_asks_for_any_more_is_looked_up_no_longer() -> None:
         assert locator._requested
         clock.now += intervals.REQUEST_TTL + 1
         wait_until(lambda: not locator._requested, 10, "the request to be given up")
+
+
+def test_address_of_a_pod_that_has_gone_is_not_kept() -> None:
+    with EmulatorServer(cloud()) as server:
+        locator = PodLocator(CloudClient(parse(values(server.url))), NODES.get)
+        locator.start()
+        try:
+            wait_until(lambda: isinstance(locator.locate("pod-1", "172.16.1.1"), Located), 10, "the address")
+            locator.locate("pod-1", "172.16.1.1")
+            assert server.emulator.calls.count("DescribeNetworkInterfaces") == 1
+            locator.forget("pod-1")
+            wait_until(lambda: isinstance(locator.locate("pod-1", "172.16.1.1"), Located), 10, "the address again")
+            assert server.emulator.calls.count("DescribeNetworkInterfaces") == 2
+        finally:
+            locator.stop()
