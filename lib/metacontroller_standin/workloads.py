@@ -16,7 +16,7 @@ from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.memory_store import SUFFIX_ALPHABET, random_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from metacontroller_standin.api import Api
 
@@ -127,10 +127,17 @@ def _free_ordinals(api: Api, stateful_set: Json, count: int) -> list[int]:
     pods = api.list(api.resource("v1", "pods"), namespace_of(stateful_set))["items"]
     taken = {name_of(pod) for pod in pods}
     spec = stateful_set["spec"]
-    taken |= {f"{name_of(stateful_set)}-{number}" for number in spec.get("reserveOrdinals") or ()}
+    taken |= {f"{name_of(stateful_set)}-{number}" for number in _reserved_ordinals(spec)}
     start = (spec.get("ordinals") or {}).get("start") or 0
     free = (number for number in itertools.count(start) if f"{name_of(stateful_set)}-{number}" not in taken)
     return list(itertools.islice(free, count))
+
+
+def _reserved_ordinals(spec: Json) -> Iterator[int]:
+    """Give the numbers that OpenKruise's Advanced StatefulSet leaves out: numbers, or texts such as ``"3-5"``."""
+    for reserved in spec.get("reserveOrdinals") or ():
+        first, _, last = str(reserved).partition("-")
+        yield from range(int(first), int(last or first) + 1)
 
 
 def _ordered_pod(stateful_set: Json, ordinal: int) -> Json:

@@ -100,6 +100,10 @@ class _Events(ControllersListener, GatewayListener):
         """Take back what a pod has that shows nothing of it any more: no hook is called for it."""
         self._lifecycle.pod_opted_out(namespace, name, uid)
 
+    def pod_misspelt(self, pod: Manifest) -> None:
+        """Tell a pod for which no hook is called that its annotations have no effect."""
+        self._lifecycle.pod_misspelt(pod)
+
     # Of the gateways
 
     def foreign_changed(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
@@ -169,7 +173,11 @@ class Service:
         # The cluster, and where in the VPC its pods are
         self.poddnats = PodDNATInformer(client, on_update=events.poddnat_seen, on_delete=events.poddnat_gone)
         self._pods = PodInformer(
-            client, on_delete=events.pod_gone, on_opt_out=events.pod_opted_out, on_update=events.pod_seen
+            client,
+            on_delete=events.pod_gone,
+            on_opt_out=events.pod_opted_out,
+            on_update=events.pod_seen,
+            on_misspelt=events.pod_misspelt,
         )
         cluster = Cluster(client, self.poddnats, self._pods)
         self.live = LiveReader(client, self.poddnats, self._pods)
@@ -202,6 +210,7 @@ class Service:
             self._authorizer,
             retained,
             StatusReporter(client, self._registry, exposure_timer, self._locator, entries, wall_clock=wall_clock),
+            opt_out=self.pod_reconciler.opt_out,
             wall_clock=wall_clock,
         )
 

@@ -5,7 +5,7 @@ memory; how busy this machine is has no part in it.
 """
 
 import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -207,8 +207,11 @@ def memory() -> dict[str, float]:
 
 
 def memory_growth(cycles: int) -> float:
-    """Create and delete pods so many times, some at a time; MiB by which this process grows, after a tenth."""
-    with running(settle=0.0, at_once=16, size=_LARGE, cloud=DirectCloud) as world:
+    """Create and delete pods so many times, some at a time; MiB by which this process grows, after a tenth.
+
+    By then, each port of the pool has been used: of each, it is remembered for how long it has been free.
+    """
+    with running(settle=0.0, at_once=16, size=replace(_LARGE, last_port=5000), cloud=DirectCloud) as world:
         warm = max(cycles // 10, _GENERATION)
         _cycle(world, warm)
         before = _settled_mb(world)

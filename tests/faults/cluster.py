@@ -246,7 +246,6 @@ class SmallCluster(KubeClient):
         if owner is not None and owner.kind == "Pod":  # Of others Metacontroller doesn't tell the pod's hook.
             self.changed("Pod", dnat["metadata"]["name"])
 
-
     def _is_heard(self, kind: str, dnat: Json) -> bool:
         """Whether Metacontroller calls the hook for a change: it ignores that of a status, of owners, of finalizers."""
         metadata = dnat["metadata"]

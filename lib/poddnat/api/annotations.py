@@ -97,6 +97,19 @@ def near_misses(annotations: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(port_list.visible(key[:_LONGEST_KEY]) for key in sorted({*alike, *ours}))
 
 
+def unknown(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """List the keys that begin as ACK's do and are none of these."""
+    return tuple(sorted(key for key in annotations if key.startswith(POD_DNAT) and key not in _KNOWN))
+
+
+def without_effect(keys: Sequence[str]) -> str:
+    """Say, in one sentence, that annotations have no effect on a pod that has no POD_DNAT."""
+    subject, has, them = ("annotation", "has", "it") if len(keys) == 1 else ("annotations", "have", "them")
+    names = ", ".join(port_list.visible(key[:_LONGEST_KEY]) for key in keys[:_MOST_ODDITIES])
+    why = f"no effect on a pod without {POD_DNAT} (did you mean that?)"
+    return f"The {subject} {names} {has} {why}; the user has to add that, or to take {them} off."
+
+
 def _word(key: str) -> str:
     """Give the part of a key that tells it from the others: their domains are easily taken for each other."""
     return key.rpartition("/")[2].removeprefix("pod-dnat-")

@@ -26,6 +26,9 @@ ATTACHED_BY = ("metacontroller.k8s.io/decorator-controller", "pod-dnat")
 Those of absent fixed pods may have their record alone (``poddnat.api.fixed``). What has neither was made by others.
 """
 
+_LONGEST_ID = 128
+"""No forward entry's id is as long: what is, somebody else has written."""
+
 FINALIZER = "metacontroller.io/compositecontroller-poddnat"
 """What keeps a PodDNAT until its finalize hook lets it go.
 
@@ -301,7 +304,8 @@ def is_ready(poddnat: Mapping[str, Any]) -> bool:
 def entry_ids(status: Mapping[str, Any]) -> tuple[str, ...]:
     """Read the ids of the forward entries that a status holds: of those that work, and of those being deleted."""
     working = (entry_id for entry in status.get("entries") or [] for entry_id in _ids(entry))
-    return tuple(dict.fromkeys([*working, *(status.get("releasing") or [])]))
+    leaving = (entry_id for entry_id in status.get("releasing") or [] if len(entry_id) <= _LONGEST_ID)
+    return tuple(dict.fromkeys([*working, *leaving]))
 
 
 def recorded_entry_ids(poddnat: Mapping[str, Any]) -> tuple[str, ...]:
@@ -317,7 +321,8 @@ def record_patch(poddnat: Mapping[str, Any], ids: Iterable[str]) -> dict[str, An
 
 
 def _ids(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(filter(None, (entry.get("forwardEntryId") or "").split(",")))
+    found = (entry.get("forwardEntryId") or "").split(",")
+    return tuple(entry_id for entry_id in found if 0 < len(entry_id) <= _LONGEST_ID)
 
 
 def working_ports(status: Mapping[str, Any]) -> tuple[WorkingPort, ...]:

@@ -89,7 +89,9 @@ def why_left(left: list[Manifest]) -> str:
         if (condition := observed_condition(poddnat.get("status") or {})) is not None and not condition.ready
     )
     some = ", ".join(key_of(poddnat) for poddnat in left[:3]) + (", …" if len(left) > 3 else "")  # noqa: PLR2004
-    text = f"{len(left)} PodDNATs are left ({some})"
+    text = f"1 PodDNAT is left ({some})" if len(left) == 1 else f"{len(left)} PodDNATs are left ({some})"
     if reasons:
-        return f"{text}; of {reasons.most_common(1)[0][1]} of them the server says {reasons.most_common(1)[0][0]}"
+        ((reason, count),) = reasons.most_common(1)
+        of_them = "it" if len(left) == 1 else f"{count} of them"
+        return f"{text}; of {of_them} the server says {reason}"
     return f"{text}; is the server running, and Metacontroller? An operator has to see to that, and drain again"

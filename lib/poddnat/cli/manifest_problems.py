@@ -79,7 +79,7 @@ def _explain(error: ValidationError, misread: dict[str, Misread]) -> Iterator[st
         yield f"whose {path} has the key {shown(found)}; write {right}"
     elif error.validator == "type" and schema["type"] == "string":
         yield _misread_text(misread[path], found) if path in misread else _unquoted(path, found)
-    elif error.validator == "type":
+    elif error.validator == "type" and isinstance(schema["type"], str):
         yield f"whose {path} is {shown(found)}, {_WORDS[schema['type']]}" + (f"; write {right}" if right else "")
     else:
         yield f"whose {path} is {shown(found)}; write {right}"
@@ -123,6 +123,11 @@ def _unfit_selector(obj: Manifest) -> Iterator[str]:
         found = ", ".join(f"{key}: {value}" for key, value in sorted(labels.items())) or "none"
         where = f"{_USUAL}.metadata.labels"
         yield f"whose spec.selector doesn't fit the labels in {where} ({found}); write the same in both"
+
+
+def template_of(obj: Manifest) -> Manifest:
+    """Give what an object, which an API server would take, says of its pods; empty: it has none."""
+    return _at(obj, _TEMPLATES[obj["kind"]]) if obj["kind"] in _TEMPLATES else {}
 
 
 def _at(obj: Manifest, path: str) -> Manifest:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from poddnat.api import annotations, without_nulls
-from poddnat.cli.manifest_problems import problems_of, shown
+from poddnat.cli.manifest_problems import problems_of, shown, template_of
 from poddnat.config import Oddity, YamlError, load_documents
 
 Manifest = dict[str, Any]
@@ -140,6 +140,8 @@ def _add(found: Manifests, obj: Manifest, oddities: list[Oddity], path: Path) ->
     if version in known:
         if problems := problems_of(obj, oddities):
             raise ManifestsError("\n".join(f"{path}: {_name(obj)} {problem}" for problem in problems))
+        if (text := _asks_in_vain(obj)) is not None:
+            found.passed_over.append(f"{_name(obj)} asks for no public ports. {text}")
         (found.namespaces if kind == "Namespace" else found.workloads).append(obj)
         if not count_pods(obj):
             found.notes.append(f"{_name(obj)} has no pods: {'.'.join(_COUNTS[kind])} is 0.")
@@ -151,6 +153,13 @@ def _add(found: Manifests, obj: Manifest, oddities: list[Oddity], path: Path) ->
         found.passed_over.append(
             f"{text}; try its pod template as a Pod or StatefulSet with the annotations of its pods."
         )
+
+
+def _asks_in_vain(obj: Manifest) -> str | None:
+    """Say which annotations of an object's pods may be meant to ask for ports, and don't; None: there is none."""
+    found = (template_of(obj).get("metadata") or {}).get("annotations") or {}
+    near = annotations.near_misses(found) if annotations.POD_DNAT not in found else ()
+    return annotations.without_effect(near) if near else None
 
 
 def _check_seen(seen: set[tuple[str, ...]], obj: Manifest, path: Path) -> None:

@@ -109,7 +109,12 @@ def warnings_of(content: Mapping[str, Any]) -> list[str]:
     errors = list(_validator().iter_errors(content))
     found = [text for error in errors for text in _foreign(error)]
     pool = list(_readable(content, errors))
-    found += [*_repeated_eips(content[_NETWORK]), *_shared_between_gateways(pool), *_zones(pool)]
+    found += [
+        *_empty_eips(content[_NETWORK]),
+        *_repeated_eips(content[_NETWORK]),
+        *_shared_between_gateways(pool),
+        *_zones(pool),
+    ]
     found += _all_blocked(content[_NETWORK], pool)
     return list(dict.fromkeys(found))
 
@@ -117,6 +122,15 @@ def warnings_of(content: Mapping[str, Any]) -> list[str]:
 def is_relevant(oddity: Oddity) -> bool:
     """Whether what YAML takes otherwise than it looks matters here: numbers of others' keys don't."""
     return not isinstance(oddity, Misread) or oddity.place.startswith(f"{_NETWORK}.")
+
+
+def _empty_eips(network: Mapping[str, Any]) -> Iterator[str]:
+    for index, entry in enumerate(network["natGwPool"]):
+        if entry.get("eips") == []:
+            yield (
+                f"networkController.natGwPool[{index}].eips is empty, which gives pods every EIP of "
+                f"{entry['natgwId']}; leave it out if that is meant, or list the EIPs that they may get"
+            )
 
 
 def _repeated_eips(network: Mapping[str, Any]) -> Iterator[str]:

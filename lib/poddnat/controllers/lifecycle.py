@@ -4,6 +4,7 @@
   IP may soon be another's.
 - A fixed pod's PodDNAT is suspended once the pod is gone.
 - What a pod has that took all of our annotations off itself is taken back.
+- A pod that asks for nothing is told when its annotations look as if they were to ask.
 
 That a pod is gone is learned from a watch, and found out by asking where the watch may have missed it.
 """
@@ -17,6 +18,7 @@ from typing import Any
 from poddnat.api import (
     POD_DNAT,
     Fixed,
+    annotations,
     annotations_of,
     is_terminating,
     key_of,
@@ -104,6 +106,12 @@ class LifecycleController:
                 self._pods.opt_out(pod)
         except KubeError as error:
             log.warning("pod %s/%s has opted out; its PodDNAT's next sync sees to that: %s", namespace, name, error)
+
+    def pod_misspelt(self, pod: Manifest) -> None:
+        """Tell a pod, by its metadata, that its annotations have no effect."""
+        if self._may_write():
+            text = annotations.without_effect(annotations.unknown(annotations_of(pod)))
+            self._cluster.client.warn({**pod, "apiVersion": "v1", "kind": "Pod"}, "AnnotationIgnored", text)
 
     def poddnat_leaving(self, poddnat: Manifest) -> None:
         """Release the entries of a PodDNAT that is being deleted, for its finalize hook to find them gone."""

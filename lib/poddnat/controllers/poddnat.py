@@ -95,9 +95,10 @@ class PodDNATReconciler:
         retained: RetainedPodDNATs,
         reporter: StatusReporter,
         *,
+        opt_out: Callable[[Manifest], object],
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``wall_clock`` tells how long a PodDNAT has been Ready."""
+        """``opt_out`` takes back what a pod has that asks for nothing; ``wall_clock``: how long one has been Ready."""
         self._cluster = cluster
         self._fleet = fleet
         self._entries = entries
@@ -105,6 +106,7 @@ class PodDNATReconciler:
         self._authorizer = authorizer
         self._retained = retained
         self._reporter = reporter
+        self._opt_out = opt_out
         self._wall_clock = wall_clock
 
     def sync(self, poddnat: Manifest) -> Answer:
@@ -230,6 +232,9 @@ class PodDNATReconciler:
         metadata = sync.metadata
         text = f"This PodDNAT is deleted, because its pod {metadata['name']} asks for no public ports"
         self._cluster.client.warn(sync.poddnat, "NotAllowed", f"{text}; the user has to annotate the pod to get some.")
+        pod = self._cluster.client.pod(metadata["namespace"], metadata["name"])
+        if pod is not None and pod["metadata"]["uid"] == pod_uid_of(metadata):
+            self._opt_out(pod)  # No hook is called for one that has lost all annotations of ours.
         self._cluster.client.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
         return RequeueAfter(REQUEUE_SOON)
 

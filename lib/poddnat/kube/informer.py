@@ -256,16 +256,20 @@ class PodInformer(Informer):
         on_delete: Callable[[str, str, str], None],
         on_opt_out: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
         on_update: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
+        on_misspelt: Callable[[Manifest], None] = lambda _pod: None,
     ) -> None:
         """``on_delete`` gets namespace, name and uid of every such pod that is no longer there.
 
         ``on_opt_out`` gets those of each that has lost the request and shows nothing of ours: no hook is called for it.
         ``on_update`` gets those of each that is new, or whose annotations of ours have changed.
+        ``on_misspelt`` gets the metadata, as a manifest, of each that asks for nothing and has an annotation that may
+        be meant to: no hook is called for it.
         """
         super().__init__("pods", kube.list_pods, kube.watch_pods)
         self._on_update = on_update
         self._on_delete = on_delete
         self._on_opt_out = on_opt_out
+        self._on_misspelt = on_misspelt
         self._store: dict[str, Manifest] = {}
         """What is kept of each one's metadata, by its uid."""
 
@@ -305,9 +309,12 @@ class PodInformer(Informer):
         kept["annotations"] = {key: sys.intern(observed[key]) for key in _TELLING if key in observed}
         with self._lock:
             before = self._store.get(uid)
-            if before is None and not kept["annotations"]:
-                return
-            self._store[uid] = kept  # Ports last a moment longer than the request for them.
+            if before is not None or kept["annotations"]:
+                self._store[uid] = kept  # Ports last a moment longer than the request for them.
+        if not _asks(kept) and annotations.unknown(observed):
+            self._attempt(lambda: self._on_misspelt(item), metadata["namespace"], metadata["name"])
+        if before is None and not kept["annotations"]:
+            return
         if before is None or before["annotations"] != kept["annotations"]:
             self._tell(self._on_update, metadata["namespace"], metadata["name"], uid)
         has_opted_out = before is not None and _asks(before) and not _asks(kept)
@@ -322,8 +329,11 @@ class PodInformer(Informer):
         self._tell(self._on_delete, namespace, name, uid)
 
     def _tell(self, handler: Callable[[str, str, str], None], namespace: str, name: str, uid: str) -> None:
+        self._attempt(lambda: handler(namespace, name, uid), namespace, name)
+
+    def _attempt(self, handle: Callable[[], None], namespace: str, name: str) -> None:
         try:
-            handler(namespace, name, uid)
+            handle()
         except Exception:  # one odd object must not end the watch
             log.exception("a change of pod %s/%s could not be handled", namespace, name)
 

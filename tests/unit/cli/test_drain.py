@@ -92,7 +92,7 @@ def test_what_does_not_go_is_told_with_the_servers_reason() -> None:
     stuck["status"] = {"conditions": [condition]}
     left, _, _ = drained(FakeCluster(stuck, stuck=True), timeout=10)
     assert why_left(left) == (
-        "1 PodDNATs are left (default/web); of 1 of them the server says AccessDenied: an operator has to act."
+        "1 PodDNAT is left (default/web); of it the server says AccessDenied: an operator has to act."
     )
     assert "is the server running, and Metacontroller?" in why_left([poddnat("web")])
 

@@ -93,7 +93,14 @@ def read(folder: Path, *documents: object) -> Manifests:
         pytest.param({**pod(), "metadata": {}}, "without metadata.name", id="no name"),
         pytest.param(owner("StatefulSet", ordinals={"start": -1}), "spec.ordinals.start is -1", id="start"),
         pytest.param(
-            owner("StatefulSet", reserveOrdinals=["a"]), "spec.reserveOrdinals[0] is 'a', not a", id="reserved"
+            owner("StatefulSet", reserveOrdinals=["a"]),
+            "spec.reserveOrdinals[0] is 'a'; write a number from 0 on, or a text such as \"3-5\"",
+            id="reserved",
+        ),
+        pytest.param(
+            owner("StatefulSet", reserveOrdinals=[True]),
+            "spec.reserveOrdinals[0] is true; write a number",
+            id="odd one",
         ),
         pytest.param(owner("Deployment", replicas=1.0), "spec.replicas is 1.0, not a whole number", id="fraction"),
         pytest.param(owner("Deployment", selector={"matchLabels": "w"}), "spec.selector.matchLabels is 'w'", id="text"),
@@ -261,7 +268,7 @@ VALID = [
     pod(ownerReferences=[], finalizers=[], namespace="games"),
     pod_with(hostNetwork=False, readinessGates=[{"conditionType": "a/b"}], nodeName="a"),
     owner("Deployment", selector={"matchExpressions": [{"key": "app", "operator": "In", "values": ["a"]}]}),
-    owner("StatefulSet", replicas=2, ordinals={"start": 1}, reserveOrdinals=[2], serviceName="a"),
+    owner("StatefulSet", replicas=2, ordinals={"start": 1}, reserveOrdinals=[2, "4-5"], serviceName="a"),
     owner("DaemonSet"),
     job(parallelism=2),
     cron_job(parallelism=2),

@@ -162,8 +162,8 @@ kind: StatefulSet
 metadata: {name: room}
 spec:
   ordinals: {start: 5}
-  reserveOrdinals: [6]
-  replicas: 2
+  reserveOrdinals: ["6-8", 10]
+  replicas: 3
   selector: {matchLabels: {app: room}}
   template:
     metadata:
@@ -185,7 +185,7 @@ def test_pods_of_other_kinds_their_events_and_what_is_kept_are_written_for_progr
     )
     assert result.exit_code == 0
     told = json.loads(result.stdout)
-    assert [pod["name"] for pod in told["pods"]] == ["room-5", "room-7"]
+    assert [pod["name"] for pod in told["pods"]] == ["room-11", "room-5", "room-9"]
     assert {event["reason"] for event in told["events"]} == {"AnnotationIgnored"}
     assert told["replaced"]["before"]["addresses"] == told["replaced"]["after"]["addresses"]
     assert told["clean"]
@@ -207,6 +207,35 @@ def test_kind_that_is_passed_over_is_named_and_the_exit_status_is_1(tmp_path: Pa
     result = CliRunner().invoke(app, ["simulate", "-f", str(path), "--values", str(EXAMPLES / "values.yaml")])
     assert result.exit_code == 1
     assert "Fleet f is passed over" in result.output
+
+
+def test_pod_whose_main_annotation_is_misspelt_is_named_though_another_gets_its_ports(tmp_path: Path) -> None:
+    path = tmp_path / "pods.yaml"
+    asked = {
+        "good": "k8s.aliyun.com/pod-dnat",
+        "misspelt": "k8s.aliyun.com/pod-dnats",
+        "typo": "k8s.aliyun.com/pod-dnt",
+    }
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "annotations": {key: "true", "k8s.aliyun.com/pod-dnat-expose-port": "80"}},
+            "spec": SPEC,
+        }
+        for name, key in asked.items()
+    ]
+    path.write_text(yaml.safe_dump_all(pods))
+    result = CliRunner().invoke(
+        app, ["simulate", "-f", str(path), "--values", str(EXAMPLES / "values.yaml"), "-o", "json"]
+    )
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert [pod["name"] for pod in told["pods"]] == ["good"]
+    misspelt, typo = told["passedOver"]
+    assert misspelt.startswith("Pod misspelt asks for no public ports.")
+    assert typo.startswith("Pod typo asks for no public ports.")
+    assert "did you mean that?" in misspelt
 
 
 def test_thread_of_the_cluster_that_dies_ends_the_simulation_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -521,6 +521,9 @@ def test_all_problems_are_reported_at_once() -> None:
             id="EIP twice",
         ),
         pytest.param(
+            pool({"eips": []}), f"{POOL_0}.eips is empty, which gives pods every EIP", "leave it out", id="no EIP"
+        ),
+        pytest.param(
             pool({}, {"natgwId": "ngw-other", "portRangeStart": 2000, "portRangeEnd": 3000, "eips": ["203.0.113.11"]}),
             f"networkController.natGwPool[1].eips: 203.0.113.11 is listed for ngw-other and, in natGwPool[0], "
             f"for {GATEWAY}",

@@ -197,6 +197,17 @@ def ready(world: World, pod: Json, poddnat: Json) -> None:
     assert gate(world) == ("True", "Ready")
 
 
+def test_gate_closes_though_no_server_ran_when_the_pod_lost_all_annotations(world: World) -> None:
+    pod = world.make_pod(EXPOSE_80, **GATE)
+    poddnat = world.expose(pod)
+    ready(world, pod, poddnat)
+    world.service.stop()
+    world.annotate(pod, NOTHING_LEFT)
+    with restarted(world) as again:
+        wait_until(lambda: (again.sync_poddnat(poddnat), again.poddnat())[1] is None, 5, "the PodDNAT to go")
+        assert gate(again) == ("False", "NotExposed")
+
+
 def test_gate_closes_when_the_annotation_is_removed(world: World) -> None:
     pod = world.make_pod(EXPOSE_80, **GATE)
     ready(world, pod, world.expose(pod))

@@ -454,6 +454,16 @@ def test_misspelt_annotation_is_reported_as_an_event_and_the_pod_gets_its_ports(
     assert world.warnings() == [("Pod", "AnnotationIgnored")]
 
 
+def test_pod_whose_main_annotation_is_misspelt_is_told_so_though_no_hook_is_called_for_it(world: World) -> None:
+    world.make_pod({"k8s.aliyun.com/pod-dnats": "true", PORTS: "80"}, name="misspelt")
+    world.make_pod({"k8s.aliyun.com/pod-eip": "true"}, name="of-others")
+    wait_until(world.warnings, 5, "the event")
+    (event,) = world.api.list(world.api.resource("v1", "events"))["items"]
+    assert event["involvedObject"]["name"] == "misspelt"
+    assert (event["involvedObject"]["kind"], event["reason"]) == ("Pod", "AnnotationIgnored")
+    assert "pod-dnats has no effect on a pod without k8s.aliyun.com/pod-dnat (did you mean that?)" in event["message"]
+
+
 # Public ports equal to the pod's own
 
 OWN = {**EXPOSE_80, "poddnat.alibabacloud.com/prefer-own-ports": "true"}
