@@ -12,7 +12,7 @@ from metacontroller_standin.waiting import wait_until
 from poddnat.api import FIXED
 from poddnat.api.fixed import OWNER
 from tests.unit.hooks import acks
-from tests.unit.hooks.world import EXPOSE_80, STATUS
+from tests.unit.hooks.world import EIP, EXPOSE_80, RESULT, STATUS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,8 @@ def test_pods_of_acks_controller_keep_their_ports_when_they_are_adopted(
     poddnat = cluster.poddnat("web")
     assert poddnat is not None
     assert poddnat["metadata"]["finalizers"] == ["metacontroller.io/compositecontroller-poddnat"]
-    assert [(one.id, one.external_port) for one in cluster.entries()] == [(entry, "700")]
+    assert [(one.id, one.external_ip, one.external_port) for one in cluster.entries()] == [(entry, EIP, "700")]
+    assert EIP in cluster.annotations("web")[RESULT]
     cluster.kubectl("delete", "pod", "web", "--timeout=15s")
     cluster.wait_clear()
 
@@ -93,13 +94,14 @@ def test_what_acks_controller_left_hanging_is_released(cluster: Cluster, tmp_pat
     assert adopt(cluster, tmp_path) == (0, "No PodDNAT is that of ACK's controller.\n")
 
 
-def test_administrator_may_adopt_the_poddnat_of_a_fixed_pod(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("finalizer", [acks.FINALIZER, acks.OTHER_FINALIZER])
+def test_administrator_may_adopt_the_poddnat_of_a_fixed_pod(cluster: Cluster, tmp_path: Path, finalizer: str) -> None:
     cluster.create_stateful_set({})
     wait_until(lambda: cluster.api.list(cluster.api.resource("v1", "pods"), cluster.namespace)["items"], 10, "its pod")
-    entry = acks_was_here(cluster, "arena-0", 700, {**EXPOSE_80, FIXED: "true"})
+    entry = acks_was_here(cluster, "arena-0", 700, {**EXPOSE_80, FIXED: "true"}, finalizer)
     wait_until(lambda: told(cluster, "arena-0").startswith("NotAdopted: "), 15, "the pod to be told")
     code, shown = adopt(cluster, tmp_path, f"{cluster.namespace}/arena-0", "--yes")
     assert code == 0, shown
     kept = (cluster.poddnat("arena-0") or {})["metadata"]["annotations"]
     assert kept[OWNER].startswith("apps/v1 StatefulSet arena ")
-    assert [one.id for one in cluster.entries()] == [entry]
+    assert [(one.id, one.external_ip, one.external_port) for one in cluster.entries()] == [(entry, EIP, "700")]

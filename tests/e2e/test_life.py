@@ -24,6 +24,7 @@ fixed: away for longer than it should           released
 fixed: on a pod with a random name              an event; the ports go with the pod
 the result, by the downward API                 a file in the pod
 readiness gate                                  the pod is Ready only once its entries work
+a quota refuses its PodDNAT                     an event says so, also to a fixed pod; once there is room, it is exposed
 ==============================================  ====================================================================
 
 Opting out, wrong annotations, and pods that are deleted while the server is away are in test_one_pod.py; more of fixed
@@ -420,3 +421,27 @@ def create_pod_of(cluster: Cluster, owner: Json) -> None:
     metadata = {"name": "room-0", "annotations": FIXED_80, "ownerReferences": [reference]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": CONTAINERS}}
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(pod))
+
+
+@pytest.mark.parametrize("annotations", [EXPOSE_80, FIXED_80], ids=["ordinary", "fixed"])
+def test_pod_whose_poddnat_a_quota_refuses_is_told_and_gets_its_ports_once_there_is_room(
+    cluster: Cluster, annotations: dict[str, str]
+) -> None:
+    quotas = cluster.api.resource("v1", "resourcequotas")
+    set_quota(cluster, 0)
+    cluster.create_stateful_set(annotations)
+    wait_until(lambda: "exceeded quota: poddnats" in cluster.kubectl("get", "events"), 15, "the event")
+    assert cluster.poddnats() == []
+    cluster.api.delete(quotas, "poddnats", cluster.namespace)
+    cluster.kubectl("annotate", "pod", "arena-0", "example.com/try=again")
+    cluster.wait_ready("arena-0")
+
+
+def set_quota(cluster: Cluster, poddnats: int) -> None:
+    """Let there be so many PodDNATs; no controller runs here that would write down the quota's status."""
+    hard = {"count/poddnats.alibabacloud.com": str(poddnats)}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "poddnats"}, "spec": {"hard": hard}}
+    quotas = cluster.api.resource("v1", "resourcequotas")
+    cluster.api.create(quotas, {**quota, "metadata": {"name": "poddnats", "namespace": cluster.namespace}})
+    used = dict.fromkeys(hard, "0")
+    cluster.api.patch(quotas, "poddnats", {"status": {"hard": hard, "used": used}}, cluster.namespace, "status")

@@ -79,6 +79,18 @@ def test_evicted_replica_hands_over_at_once_and_the_other_is_not_evicted_meanwhi
     print(f"told to stop: another replica was active after {seconds:.1f} s")  # noqa: T201
 
 
+def test_replica_that_is_not_ready_may_be_evicted_whatever_the_disruption_budget(replicas: Site) -> None:
+    (second,) = set(replicas.node.containers) - {replicas.active()}
+    process = replicas.node.containers[second].program.process
+    process.send_signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: not replicas.node.containers[second].ready, 20, "the kubelet to notice")
+        replicas.evict(second)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    wait_until(lambda: second not in replicas.node.containers, 30, "it to end")
+
+
 def test_replica_killed_under_load_is_replaced_within_the_leases_time(replicas: Site) -> None:
     first = replicas.active()
     with Load(replicas):

@@ -128,6 +128,18 @@ def test_pod_that_ends_is_answered_whatever_form_its_poddnat_has(shared: World, 
     assert shared.sync_pod(pod, poddnat).status_code == 200
 
 
+@HASTY
+@given(spec=SPECS, status=STATUSES, metadata=somehow("annotations", "labels", "finalizers", "ownerReferences"))
+def test_pod_that_lives_is_answered_whatever_form_its_poddnat_has(
+    shared: World, spec: Json, status: Json, metadata: Any
+) -> None:
+    pod = shared.make_pod(EXPOSE_80, name=f"living-{next(NUMBERS)}")
+    poddnat = shared.make_poddnat(spec, owner=pod, name=pod["metadata"]["name"]) | {"status": status}
+    if isinstance(metadata, dict):
+        poddnat["metadata"] = {**poddnat["metadata"], **dict.fromkeys(metadata)}
+    assert shared.sync_pod(pod, poddnat).status_code in (200, 429)
+
+
 def test_condition_of_another_controller_without_a_time_keeps_no_pod_from_its_ports() -> None:
     with running() as world:
         world.make_pod(EXPOSE_80, readinessGates=[{"conditionType": CONDITION}])

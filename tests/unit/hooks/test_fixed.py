@@ -29,6 +29,7 @@ from tests.unit.hooks.world import (
     EIP,
     EXPOSE_80,
     GATEWAY,
+    POD_DNAT,
     POD_IP,
     PORTS,
     RESULT,
@@ -495,6 +496,30 @@ def test_opting_out_releases_a_fixed_pods_ports(busy: Cluster, ours: tuple[str, 
     busy.world.annotate(pod_of(busy.world), dict.fromkeys((*never, *ours)))
     wait_released(busy.world)
     assert not set(pod_of(busy.world)["metadata"].get("annotations") or {}) & {*never, STATUS, RESULT}
+
+
+def test_fixed_pod_that_opts_out_and_in_again_has_the_same_ports(busy: Cluster) -> None:
+    world = busy.world
+    before = expose(world)
+    world.annotate(pod_of(world), {POD_DNAT: "false"})
+    wait_released(world)
+    world.annotate(pod_of(world), {POD_DNAT: "true"})
+    wait_ready(world, "arena-0")
+    assert outside(world) == before
+
+
+def test_fixed_pod_that_prefers_its_own_ports_keeps_them_for_the_next_pod(busy: Cluster) -> None:
+    world = busy.world
+    own = {**FIXED_80, PORTS: "700", "poddnat.alibabacloud.com/prefer-own-ports": "true"}
+    before = expose(world, own)
+    assert before[1] == ["700"]
+    uid = pod_of(world)["metadata"]["uid"]
+    delete_pod(world)
+    wait_away(world)
+    add_pods(world.api, owner_of(world), 1)
+    wait_until(lambda: pod_of(world)["metadata"]["uid"] != uid, 10, "the next pod")
+    wait_ready(world, "arena-0")
+    assert outside(world) == before
 
 
 def test_typo_on_a_fixed_pod_withdraws_its_ports_but_retains_them(busy: Cluster) -> None:

@@ -157,6 +157,22 @@ def test_pod_that_is_refused_for_its_namespace_has_the_same_ports_when_that_is_m
     assert port_of(world.attachment(pod)) == "512"
 
 
+def test_pod_that_is_refused_for_its_node_has_the_same_ports_when_that_is_mended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = world.expose(pod)
+    # A node's labels are read once in ten minutes.
+    monkeypatch.setattr("poddnat.placement.Nodes.is_virtual", lambda _nodes, _name: True)
+    refused = answer(lambda: world.sync_pod(pod, poddnat))
+    assert refused["annotations"][STATUS].startswith("VirtualNode: ")
+    assert refused["attachments"] == []
+    lose(world, poddnat)
+    monkeypatch.undo()
+    assert next_port(world) == "513"
+    assert port_of(world.attachment(pod)) == "512"
+
+
 def wait_seen(world: World) -> None:
     wait_until(world.service._pods.all, 5, "the pod to be seen by the watch")
     wait_until(world.service.poddnats.all, 5, "the PodDNAT to be seen")

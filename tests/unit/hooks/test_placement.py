@@ -218,6 +218,25 @@ def test_gateway_that_joins_the_pool_is_used_and_one_that_leaves_is_cleaned_up()
         assert given[STATUS].startswith("NoGateway: ")
 
 
+def test_no_poddnat_is_made_anew_while_its_gateway_is_out_of_the_pool() -> None:
+    with running() as world, cluster(world) as busy:
+        pods = [world.make_pod(EXPOSE_80, name=f"web-{n}", ip=f"172.16.1.{n}") for n in range(1, 4)]
+        wait_until(lambda: all(annotations_of(world, pod).get(STATUS) == "Ready" for pod in pods), 20, "all Ready")
+        world.change_values(entry={"natgwId": "ngw-2", "eips": None})
+
+        def are_told() -> bool:
+            return all((annotations_of(world, pod).get(STATUS) or "").startswith("NoGateway: ") for pod in pods)
+
+        wait_until(are_told, 20, "all to be told")
+        for number in range(10):
+            before = busy.standin.counts().hook_answers.total()
+            for pod in pods:
+                world.annotate(pod, {"example.com/look": str(number)})
+            wait_until(lambda: busy.standin.counts().hook_answers.total() >= before + 3, 20, "their hooks' calls")  # noqa: B023
+        made = sum(count for (verb, _), count in busy.standin.counts().requests.items() if verb == "create")
+        assert made == len(pods)
+
+
 def test_new_credentials_are_used_from_the_next_call_on() -> None:
     with running(refresh_interval=1.0) as world:
         world.emulator.revoke_credential(KEY)
