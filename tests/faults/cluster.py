@@ -99,6 +99,16 @@ class SmallCluster(KubeClient):
         self._perhaps_lose_the_answer()
         return True
 
+    def patch_poddnat_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        self._ask_nothing_away()
+        dnat = self.dnats.get(name)
+        if dnat is None or patch["metadata"]["resourceVersion"] != dnat["metadata"]["resourceVersion"]:
+            return False
+        dnat["status"] = {**dnat.get("status", {}), **patch["status"]}
+        self.put("MODIFIED", dnat)
+        self._perhaps_lose_the_answer()
+        return True
+
     def trigger_resync(self, namespace: str, name: str, now: str, annotation: str = "nudged-at") -> bool:
         return self.patch_poddnat(namespace, name, {"metadata": {"annotations": {annotation: now}}})
 

@@ -83,7 +83,7 @@ class LifecycleController:
         self.resync()
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        """Withdraw the entries of a pod that is gone."""
+        """Withdraw the entries of a fixed pod that is gone, and show none any more."""
         poddnat = self._cluster.poddnats.get(namespace, name)
         record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is None or record is None or record.pod_uid != uid:
@@ -91,6 +91,9 @@ class LifecycleController:
         try:
             if self._may_write():
                 self._poddnats.withdraw(poddnat)
+                self._retained.show_away(poddnat, uid)
+        except KubeError as error:
+            log.warning("PodDNAT %s shows for a moment what its pod had: %s", key_of(poddnat), error)
         finally:
             self.resync()
 

@@ -23,6 +23,7 @@ from typing import Any
 from poddnat import timestamps
 from poddnat.api import (
     AnnotationError,
+    Condition,
     Fixed,
     Owner,
     PodDNAT,
@@ -34,6 +35,7 @@ from poddnat.api import (
     key_of,
     ordinal_of,
     pod_facts,
+    releasing_status,
     spec_of,
     stable_owner_of,
     suspension_patch,
@@ -99,6 +101,33 @@ class RetainedPodDNATs:
             act = "the user has to use a StatefulSet, whose pods keep their names"
             self._cluster.client.warn(pod, "FixedNotPossible", f"{text}; {act}.")
         return owner
+
+    def show_away(self, poddnat: Manifest, pod_uid: str) -> None:
+        """Let a fixed pod's PodDNAT show no entries from the moment at which the pod is gone: others read them there.
+
+        The hook says the same, but Metacontroller asks it only once the PodDNAT is suspended, and the next pod may be
+        there before. Who writes to it at the same time may bring about one conflict; it is tried again.
+
+        Raises:
+            KubeError: the API server did not do it, or it is not known whether.
+        """
+        if not self._show_away(poddnat, pod_uid):
+            present = self._cluster.client.poddnat(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
+            if present is not None:
+                self._show_away(present, pod_uid)
+
+    def _show_away(self, poddnat: Manifest, pod_uid: str) -> bool:
+        metadata, record = poddnat["metadata"], Fixed.read(poddnat["metadata"])
+        status = poddnat.get("status") or {}
+        if record is None or record.pod_uid != pod_uid or not status.get("entries"):
+            return True
+        message = f"{_retained_for(metadata['name'], record)}."
+        condition = Condition(ready=False, reason="PodAway", message=message)
+        patch = {
+            "metadata": {"resourceVersion": metadata["resourceVersion"]},
+            "status": releasing_status(status, condition, self._now()),
+        }
+        return self._cluster.client.patch_poddnat_status(metadata["namespace"], metadata["name"], patch)
 
     def suspend(self, poddnat: Manifest | None) -> None:
         """Take the pod's side off a fixed pod's PodDNAT, unless that is done.

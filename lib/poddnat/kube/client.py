@@ -171,17 +171,19 @@ class KubeClient:
         Raises:
             KubeError: the API server did not do it, or it is not known whether.
         """
-        return self._call_unless(
-            (_NOT_FOUND, _CONFLICT),
-            self._custom.patch_namespaced_custom_object,
-            GROUP,
-            _VERSION,
-            namespace,
-            PLURAL,
-            name,
-            patch,
-            _content_type="application/merge-patch+json",
-        )
+        return self._patch(self._custom.patch_namespaced_custom_object, namespace, name, patch)
+
+    def patch_poddnat_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
+        """Merge a patch into a PodDNAT's status; False: it has gone, or is no longer the one that the patch names.
+
+        Raises:
+            KubeError: the API server did not do it, or it is not known whether.
+        """
+        return self._patch(self._custom.patch_namespaced_custom_object_status, namespace, name, patch)
+
+    def _patch(self, call: Callable[..., Any], namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
+        of = (GROUP, _VERSION, namespace, PLURAL, name, patch)
+        return self._call_unless((_NOT_FOUND, _CONFLICT), call, *of, _content_type="application/merge-patch+json")
 
     def set_pod_condition(self, pod: Mapping[str, Any], condition: Mapping[str, str]) -> bool:
         """Set one condition of this very pod, beside the others; False: it has gone.

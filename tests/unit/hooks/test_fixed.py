@@ -263,6 +263,50 @@ def test_fixed_pod_that_is_away_has_no_entries_but_keeps_its_address_and_ports(b
     assert (busy.world.poddnat("arena-0") or {})["status"]["entries"] == []
 
 
+def shown_as(world: World) -> tuple[str, int]:
+    status = (world.poddnat("arena-0") or {}).get("status") or {}
+    return str(status["conditions"][0]["reason"]), len(status["entries"])
+
+
+def expose_alone(world: World) -> Json:
+    """Expose a fixed pod where nobody calls hooks by himself; return its PodDNAT."""
+    make_owner(world, FIXED_80)
+    poddnat = world.expose(world.set_pod_status(pod_of(world), "Running", POD_IP))
+    status = answer(
+        lambda: world.client.post("/poddnat/sync", json=poddnat_request(world.poddnat("arena-0") or poddnat))
+    )
+    world.set_status(world.poddnat("arena-0") or poddnat, status["status"])
+    assert shown_as(world) == ("Ready", 1)
+    wait_until(world.service._pods.all, 5, "the pod to be seen")
+    wait_until(lambda: seen_entries(world) == 1, 5, "its PodDNAT to be seen")
+    return world.poddnat("arena-0") or {}
+
+
+def seen_entries(world: World) -> int:
+    seen = world.service.poddnats.get("default", "arena-0") or {}
+    return len((seen.get("status") or {}).get("entries") or ())
+
+
+def test_poddnat_of_a_fixed_pod_that_is_gone_shows_no_entries_before_any_hook_is_called(world: World) -> None:
+    expose_alone(world)
+    delete_pod(world)
+    wait_until(lambda: shown_as(world) == ("PodAway", 0), 5, "the PodDNAT to show nothing")
+
+
+def test_poddnat_that_somebody_writes_to_as_its_fixed_pod_goes_shows_no_entries_either(world: World) -> None:
+    stale = expose_alone(world)
+    uid = stale["metadata"]["annotations"][POD_UID]
+    world.api.patch(world.poddnats, "arena-0", {"metadata": {"labels": {"by": "others"}}}, "default")
+    world.service._lifecycle._retained.show_away(stale, uid)
+    assert shown_as(world) == ("PodAway", 0)
+
+
+def test_poddnat_that_the_next_pod_has_taken_over_goes_on_showing_its_entries(world: World) -> None:
+    poddnat = expose_alone(world)
+    world.service._lifecycle._retained.show_away(poddnat, "uid-of-the-pod-before")
+    assert shown_as(world) == ("Ready", 1)
+
+
 def test_fixed_pod_that_comes_back_with_another_ip_has_the_same_address_and_ports(busy: Cluster) -> None:
     world = busy.world
     before, ip = expose(world), world.entries()[0].internal_ip
