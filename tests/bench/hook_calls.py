@@ -142,7 +142,10 @@ def server(api_url: str, emulated: EmulatedCloud, *arguments: str) -> Iterator[t
         values.write_text(yaml.safe_dump(emulated.values_file), encoding="utf-8")
         command = ["serve", "--values", str(values), "--listen", listen, "--kubeconfig", str(path)]
         command += arguments
-        program = subprocess.Popen([sys.executable, "-m", "poddnat", *command], stderr=subprocess.DEVNULL)
+        environment = os.environ | {"MALLOC_ARENA_MAX": "2"}  # As in the image.
+        program = subprocess.Popen(
+            [sys.executable, "-m", "poddnat", *command], stderr=subprocess.DEVNULL, env=environment
+        )
         try:
             yield f"http://{listen}", program.pid
         finally:
