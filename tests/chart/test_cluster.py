@@ -39,8 +39,8 @@ Json = dict[str, Any]
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(300)]
 
-INSTALLING, SECURITY, UNINSTALL, UPGRADING = (
-    page(f"operators/{name}") for name in ("install", "security", "uninstall", "upgrade")
+INSTALLING, SECURITY, SIZE, UNINSTALL, UPGRADING = (
+    page(f"operators/{name}") for name in ("install", "security", "size", "uninstall", "upgrade")
 )
 INSTALL = ["install", "poddnat", str(CHART), f"--namespace={SYSTEM}", "--create-namespace"]
 UPGRADE = ["upgrade", "poddnat", str(CHART), f"--namespace={SYSTEM}"]
@@ -285,6 +285,18 @@ def test_token_and_tls_come_and_go_with_an_upgrade(plane: ControlPlane, helm: He
     assert values_given(plane) == given
     helm(*UPGRADE, f"--values={sources.ACK_VALUES}")
     assert hooks() == before
+
+
+def test_server_gets_the_memory_that_many_poddnats_take(plane: ControlPlane, helm: Helm, tmp_path: Path) -> None:
+    plane.install_crds(*read(CRDS))
+    helm(*INSTALL, f"--values={sources.ACK_VALUES}")
+    given = values_given(plane)
+    shell(plane, helm, tmp_path, section(SIZE, "Memory"))
+    deployment = plane.api.get(plane.api.resource("apps/v1", "deployments"), "poddnat", SYSTEM)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["requests"] == {"cpu": "50m", "memory": "512Mi"}
+    assert container["resources"]["limits"] == {"memory": "768Mi"}
+    assert values_given(plane) == given
 
 
 def test_server_gets_a_ram_role_of_its_own(plane: ControlPlane, helm: Helm, tmp_path: Path) -> None:

@@ -193,3 +193,20 @@ def test_gateways_that_one_answer_does_not_show_are_not_taken_for_gone(
         fleet.stop()
     assert notes.left == 0
     assert fleet.exists(GATEWAY)
+
+
+def test_calls_inside_a_vpc_go_to_the_servers_that_the_values_name_by_https(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, object]] = []
+
+    def look_up(host: object, port: object, *_args: object, **_options: object) -> list[object]:
+        asked.append((host, port))
+        raise OSError("no such host")
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    inside = {"vpc": "vpc-vpc.cn-hangzhou.aliyuncs.com", "ecs": "ecs-vpc.cn-hangzhou.aliyuncs.com"}
+    client = CloudClient(parse({**values("http://unused"), "endpoints": inside}))
+    with pytest.raises(CloudError):
+        client.describe_nat_gateways()
+    with pytest.raises(CloudError):
+        client.describe_network_interfaces(["172.16.1.7"])
+    assert set(asked) == {(inside["vpc"], 443), (inside["ecs"], 443)}

@@ -299,6 +299,7 @@ RUN = {
         "TLS": "tests/chart/test_cluster.py",
         "Token": "tests/chart/test_cluster.py",
     },
+    "docs/en/operators/size.md": {"Memory": "tests/chart/test_cluster.py"},
     "docs/en/operators/try.md": {
         "A cluster to try things in": "tests/e2e/test_try.py",
         "Your own manifests": "tests/unit/cli/test_simulate.py",

@@ -324,6 +324,12 @@ def test_permission_that_the_policy_lacks_is_named(terminal: Terminal, missing: 
     assert terminal.run("check-config").exit_code == 1
 
 
+def test_gateway_that_is_locked_is_reported_with_what_to_do(terminal: Terminal) -> None:
+    terminal.world.emulator.set_business_status(GATEWAY, "FinancialLocked")
+    result, text = checks(terminal)["gateway", GATEWAY]
+    assert (result, "pay what is due" in text) == ("wrong", True)
+
+
 def test_credentials_that_the_cloud_does_not_know_are_reported(terminal: Terminal) -> None:
     terminal.world.emulator.revoke_credential(KEY)
     result, text = checks(terminal)["credentials", ""]

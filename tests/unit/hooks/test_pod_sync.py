@@ -464,6 +464,21 @@ def test_pod_whose_main_annotation_is_misspelt_is_told_so_though_no_hook_is_call
     assert "pod-dnats has no effect on a pod without k8s.aliyun.com/pod-dnat (did you mean that?)" in event["message"]
 
 
+def test_port_that_a_waiting_pod_would_get_next_is_not_kept_for_it_once_it_is_deleted() -> None:
+    with running(last_port=512) as world:
+        first = world.make_pod(EXPOSE_80)
+        world.expose(first)
+        waiting = world.make_pod(EXPOSE_80, name="web-2", ip="172.16.1.8")
+        assert world.refusal(waiting).startswith("NoFreePorts: ")
+        wait_until(lambda: len(world.service._pods.all()) == 2, 5, "both to be seen")
+        pods = world.api.resource("v1", "pods")
+        for name in ("web-2", "web-1"):
+            world.api.delete(pods, name, "default", grace_period=0)
+        wait_until(lambda: not world.service._pods.all() and not world.entries(), 10, "both to be gone")
+        third = world.make_pod(EXPOSE_80, name="web-3", ip="172.16.1.9")
+        assert ports_of(world.attachment(third)) == ["512"]
+
+
 # Public ports equal to the pod's own
 
 OWN = {**EXPOSE_80, "poddnat.alibabacloud.com/prefer-own-ports": "true"}
