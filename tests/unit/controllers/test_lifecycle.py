@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.controllers import Cluster, LifecycleController
+from poddnat.kube import KubeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import pytest
 
 Json = dict[str, Any]
 
@@ -30,8 +33,10 @@ class Around:
         self.poddnats = {name: poddnat(name) for name in ("arena-0", "arena-1")}
         self.alive = {"uid-of-arena-0", "uid-of-arena-1"}
         self.active = True
+        self.answers = True
         self.suspended: list[str] = []
         self.withdrawn: list[str] = []
+        self.shown_away: list[str] = []
         self.on_withdraw: Callable[[str], object] = lambda _name: None
 
     def pod(self, _namespace: str, name: str) -> Json | None:
@@ -42,6 +47,12 @@ class Around:
         self.withdrawn.append(poddnat["metadata"]["name"])
         self.on_withdraw(poddnat["metadata"]["name"])
 
+    def show_away(self, poddnat: Json, pod_uid: str) -> None:
+        assert pod_uid == f"uid-of-{poddnat['metadata']['name']}"
+        if not self.answers:
+            raise KubeError("the API server is away")
+        self.shown_away.append(poddnat["metadata"]["name"])
+
     @contextmanager
     def running(self) -> Iterator[LifecycleController]:
         poddnats = SimpleNamespace(
@@ -50,7 +61,9 @@ class Around:
             get=lambda _namespace, name: self.poddnats.get(name),
         )
         pods = SimpleNamespace(has_synced=True, is_alive=lambda uid: uid in self.alive)
-        retained = SimpleNamespace(suspend=lambda poddnat: self.suspended.append(poddnat["metadata"]["name"]))
+        retained = SimpleNamespace(
+            suspend=lambda poddnat: self.suspended.append(poddnat["metadata"]["name"]), show_away=self.show_away
+        )
         controller = LifecycleController(
             Cluster(*cast("tuple[Any, Any, Any]", (SimpleNamespace(pod=self.pod), poddnats, pods))),
             cast("Any", retained),
@@ -93,4 +106,13 @@ def test_entries_of_a_pod_that_is_gone_are_withdrawn_at_once() -> None:
         controller.pod_gone("default", "arena-0", "uid-of-its-predecessor")
         assert around.withdrawn == []
         controller.pod_gone("default", "arena-0", "uid-of-arena-0")
-        assert around.withdrawn == ["arena-0"]
+        assert around.withdrawn == around.shown_away == ["arena-0"]
+
+
+def test_api_server_that_is_away_when_a_fixed_pod_goes_keeps_no_entries(caplog: pytest.LogCaptureFixture) -> None:
+    around = Around()
+    around.answers = False
+    with around.running() as controller:
+        controller.pod_gone("default", "arena-0", "uid-of-arena-0")
+    assert (around.withdrawn, around.shown_away) == (["arena-0"], [])
+    assert "shows for a moment what its pod had" in caplog.text
