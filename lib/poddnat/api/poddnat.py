@@ -29,6 +29,9 @@ Those of absent fixed pods may have their record alone (``poddnat.api.fixed``). 
 _LONGEST_ID = 128
 """No forward entry's id is as long: what is, somebody else has written."""
 
+_MOST_CONDITIONS, _MOST_RELEASING = 16, 4000
+"""As the CRD has it."""
+
 FINALIZER = "metacontroller.io/compositecontroller-poddnat"
 """What keeps a PodDNAT until its finalize hook lets it go.
 
@@ -225,14 +228,14 @@ def status(
         "entries": [_entry(port) for port in working],
         "ports": ",".join(str(port.mapping) for port in working),
         "conditions": [_condition(observed, condition, now)],
-        **({"releasing": list(releasing)} if releasing else {}),
+        **({"releasing": list(releasing)[:_MOST_RELEASING]} if releasing else {}),
     }
 
 
 def left_alone_status(observed: Mapping[str, Any], condition: Condition, now: str) -> dict[str, Any]:
     """Write the ``status`` of a PodDNAT that isn't ours: all that is there stays as it is, beside our condition."""
     others = [one for one in observed.get("conditions") or [] if one.get("type") != READY]
-    return {**observed, "conditions": [*others, _condition(observed, condition, now)]}
+    return {**observed, "conditions": [*others[: _MOST_CONDITIONS - 1], _condition(observed, condition, now)]}
 
 
 def releasing_status(observed: Mapping[str, Any], condition: Condition, now: str) -> dict[str, Any]:

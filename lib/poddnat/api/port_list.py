@@ -17,6 +17,7 @@ _ITEM = re.compile(r"([0-9]{1,9})(?:\s*-\s*([0-9]{1,9}))?(?:\s*/\s*(\S.*))?", re
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_QUOTES = 5
 _LONGEST_QUOTE = 40
+_LONGEST_KEPT = 200
 
 
 class PortListError(ValueError):
@@ -31,15 +32,18 @@ class _ItemError(ValueError):
     """One item is wrong; the text says what would be right."""
 
 
-@lru_cache(maxsize=1024)
 def parse(text: str, usual: Transport) -> tuple[ExposedPort, ...]:
     """Read a list in its order; ``usual`` is for items that name no protocol.
 
-    The pods of a workload all have the same list, so those seen last are not read again.
+    The pods of a workload all have the same list, so short ones that were seen lately are not read again.
 
     Raises:
         PortListError: items are wrong or overlap each other, or there is none, or there are too many.
     """
+    return _parse_short(text, usual) if len(text) <= _LONGEST_KEPT else _parse(text, usual)
+
+
+def _parse(text: str, usual: Transport) -> tuple[ExposedPort, ...]:
     if not text.strip():
         raise PortListError([f"names no port: list the ports that the pod listens on, such as {EXAMPLE}"])
     if (count := text.count(",") + 1) > MOST_ITEMS:
@@ -61,6 +65,9 @@ def parse(text: str, usual: Transport) -> tuple[ExposedPort, ...]:
     if problems:
         raise PortListError(problems)
     return tuple(item for item, _ in items)
+
+
+_parse_short = lru_cache(maxsize=1024)(_parse)
 
 
 def _item(text: str, usual: Transport) -> ExposedPort:

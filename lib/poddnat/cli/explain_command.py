@@ -63,7 +63,7 @@ def explain(
         seen = [link for link in links if link.state is not State.SKIPPED]
         show(views.links(f"Pod {facts.key}", seen), at_most=_NARROW)
         addresses = [port.public for port in facts.working_ports]
-        show(views.reachable(facts.key, addresses, broken_link(links)), at_most=_NARROW)
+        show(views.reachable(facts.key, addresses, broken_link(links), skipped=len(seen) < len(links)), at_most=_NARROW)
     else:
         write(_as_dict(facts, links), output)
     if broken_link(links) is not None:

@@ -120,11 +120,11 @@ def links(title: str, chain: "Sequence[Link]") -> Table:
     return table
 
 
-def reachable(pod: str, addresses: "Sequence[str]", broken: "Link | None") -> Text:
-    """Sum up whether a pod can be reached."""
+def reachable(pod: str, addresses: "Sequence[str]", broken: "Link | None", *, skipped: bool = False) -> Text:
+    """Sum up whether a pod can be reached; ``skipped``: some links were not looked at."""
     if broken is not None:
-        text = f"the link to mend is: {broken.name}. Those that depend on it were not looked at."
-        return Text(f"Pod {pod} can't be reached; {text}", "bold red")
+        rest = " Those that depend on it were not looked at." if skipped else ""
+        return Text(f"Pod {pod} can't be reached; the link to mend is: {broken.name}.{rest}", "bold red")
     where = ", ".join(addresses)
     return Text(f"Pod {pod} can be reached{f' at {where}' if where else ''}, as far as was seen.", "green")
 

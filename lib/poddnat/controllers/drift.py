@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from poddnat.api import CHECK_ASKED_AT, claimed_entries, is_terminating, key_of, spec_of
+from poddnat.api import CHECK_ASKED_AT, claimed_entries, is_terminating, key_of, made_by_another, spec_of
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.listener import ControllersListener
 from poddnat.gateway import Fleet, GatewayDriver
@@ -19,6 +19,9 @@ from poddnat.timestamps import now, rfc3339
 log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
+
+_HEARD = ("generation", "annotations", "labels")
+"""What of a PodDNAT's metadata has Metacontroller call the hook when it changes."""
 
 
 class DriftDetector:
@@ -131,12 +134,12 @@ def _check_asked(poddnat: Manifest) -> str | None:
 
 
 def _is_unheard(before: Manifest, poddnat: Manifest) -> bool:
-    """Whether owners or finalizers have changed, and nothing for which Metacontroller calls the hook anyway."""
+    """Whether other pods own a PodDNAT of ours, or a finalizer has left it, and no hook is called for that."""
     old, new = before["metadata"], poddnat["metadata"]
-    if is_terminating(poddnat) or old.get("generation") != new.get("generation"):
+    if made_by_another(new) or is_terminating(poddnat) or any(old.get(key) != new.get(key) for key in _HEARD):
         return False
-    return _owners(old) != _owners(new) or set(old.get("finalizers") or ()) != set(new.get("finalizers") or ())
+    return _pods(old) != _pods(new) or not set(old.get("finalizers") or ()) <= set(new.get("finalizers") or ())
 
 
-def _owners(metadata: Manifest) -> set[str]:
-    return {owner["uid"] for owner in metadata.get("ownerReferences") or ()}
+def _pods(metadata: Manifest) -> set[str]:
+    return {owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("kind") == "Pod"}

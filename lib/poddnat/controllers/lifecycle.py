@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from cachetools import LRUCache
+
 from poddnat.api import (
     POD_DNAT,
     Fixed,
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
+_MOST_MISSPELT = 1000
+
 
 class LifecycleController:
     """Follows pods and PodDNATs through their lives, on one thread. Safe to use from several threads."""
@@ -64,6 +68,8 @@ class LifecycleController:
         self._changed = threading.Condition()
         self._due = False
         self._stopping = False
+        self._misspelt: LRUCache[str, Manifest] = LRUCache(_MOST_MISSPELT)
+        """By uid, pods that are to be told that their annotations have no effect."""
         self._released: set[str] = set()
         """By uid, PodDNATs being deleted whose entries were released."""
 
@@ -83,7 +89,7 @@ class LifecycleController:
         self.resync()
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        """Withdraw the entries of a fixed pod that is gone, and show none any more."""
+        """Withdraw the entries of a fixed pod that is gone; what else there is to do takes calls."""
         poddnat = self._cluster.poddnats.get(namespace, name)
         record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is None or record is None or record.pod_uid != uid:
@@ -91,9 +97,6 @@ class LifecycleController:
         try:
             if self._may_write():
                 self._poddnats.withdraw(poddnat)
-                self._retained.show_away(poddnat, uid)
-        except KubeError as error:
-            log.warning("PodDNAT %s shows for a moment what its pod had: %s", key_of(poddnat), error)
         finally:
             self.resync()
 
@@ -111,10 +114,11 @@ class LifecycleController:
             log.warning("pod %s/%s has opted out; its PodDNAT's next sync sees to that: %s", namespace, name, error)
 
     def pod_misspelt(self, pod: Manifest) -> None:
-        """Tell a pod, by its metadata, that its annotations have no effect."""
-        if self._may_write():
-            text = annotations.without_effect(annotations.unknown(annotations_of(pod)))
-            self._cluster.client.warn({**pod, "apiVersion": "v1", "kind": "Pod"}, "AnnotationIgnored", text)
+        """Have a pod told, by its metadata, that its annotations have no effect."""
+        with self._changed:
+            self._misspelt[pod["metadata"]["uid"]] = pod
+            self._due = True
+            self._changed.notify_all()
 
     def poddnat_leaving(self, poddnat: Manifest) -> None:
         """Release the entries of a PodDNAT that is being deleted, for its finalize hook to find them gone."""
@@ -137,8 +141,9 @@ class LifecycleController:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._cluster.pods.has_synced and self._cluster.poddnats.has_synced):
             return LIFECYCLE_NOT_SYNCED_RETRY
-        if not self._release_leaving() & self._suspend_gone():
+        if not self._show_gone() & self._release_leaving() & self._suspend_gone():
             return backoff.failed()
+        self._tell_misspelt()
         backoff.reset()
         return LIFECYCLE_CHECK
 
@@ -147,6 +152,29 @@ class LifecycleController:
         leaving = [poddnat for poddnat in self._cluster.poddnats.all() if is_terminating(poddnat)]
         self._released &= {poddnat["metadata"]["uid"] for poddnat in leaving}
         return self._attempt_each("releasing", leaving, self.poddnat_leaving)
+
+    def _show_gone(self) -> bool:
+        """Let PodDNATs show no entries whose pods' end was seen: before all else, as others read them there."""
+        gone = [one for one in self._cluster.poddnats.all() if self._has_seen_its_pod_go(one)]
+        return self._attempt_each("emptying", gone, self._show_away)
+
+    def _has_seen_its_pod_go(self, poddnat: Manifest) -> bool:
+        record = Fixed.read(poddnat["metadata"])
+        return record is not None and bool(record.pod_uid) and self._cluster.pods.was_deleted(record.pod_uid)
+
+    def _show_away(self, poddnat: Manifest) -> None:
+        record = Fixed.read(poddnat["metadata"])
+        if record is not None:
+            self._retained.show_away(poddnat, record.pod_uid)
+
+    def _tell_misspelt(self) -> None:
+        """Tell pods for which no hook is called that their annotations have no effect."""
+        with self._changed:
+            pods = [*self._misspelt.values()]
+            self._misspelt.clear()
+        for pod in pods:
+            text = annotations.without_effect(annotations.unknown(annotations_of(pod)))
+            self._cluster.client.warn({**pod, "apiVersion": "v1", "kind": "Pod"}, "AnnotationIgnored", text)
 
     def _suspend_gone(self) -> bool:
         """Suspend all whose pods have gone; False: some could not be, and have to be tried again."""
@@ -161,6 +189,7 @@ class LifecycleController:
         pod = self._cluster.client.pod(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
         if pod is None or pod["metadata"]["uid"] != record.pod_uid:
             self._poddnats.withdraw(poddnat)
+            self._retained.show_away(poddnat, record.pod_uid)
             self._retained.suspend(poddnat)
 
     def _attempt_each(self, what: str, poddnats: Iterable[Manifest], step: Callable[[Manifest], None]) -> bool:

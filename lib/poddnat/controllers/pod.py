@@ -170,6 +170,9 @@ class PodReconciler:
         """Take back what a pod was given that no longer asks for anything."""
         metadata = pod["metadata"]
         self._refusals.answered(metadata["uid"], "")
+        answer = PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
+        # First of all: without its annotations, or its PodDNAT, nobody asks about this pod any more.
+        has_closed = self._set_readiness(pod, answer)
         known = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.belongs_to(known, metadata["uid"])):
             self._assignments.reserve_for_now(metadata["uid"], known)
@@ -178,9 +181,7 @@ class PodReconciler:
             except KubeError as error:
                 log.warning("deleting PodDNAT %s/%s: %s", metadata["namespace"], metadata["name"], error)
                 return RequeueAfter(REQUEUE_AFTER_ERROR)
-        answer = PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
-        # First of all: without its annotations, nobody asks about this pod any more.
-        return RequeueAfter(REQUEUE_SOON) if self._set_readiness(pod, answer) else answer
+        return RequeueAfter(REQUEUE_SOON) if has_closed else answer
 
     def _check(self, pod: Manifest) -> None:
         """Refuse pods that may have nothing, or whose address isn't their own in the VPC."""

@@ -28,7 +28,7 @@ from poddnat.api import (
     ready_since,
     spec_of,
 )
-from poddnat.controllers.authorization import Authorizer, Verdict
+from poddnat.controllers.authorization import Authorizer, Verdict, check_pod
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.forward_entries import ForwardEntries
 from poddnat.controllers.intervals import PROBATION, REQUEUE_SOON
@@ -230,9 +230,12 @@ class PodDNATReconciler:
         if sync.verdict is not Verdict.OPTED_OUT:
             return None
         metadata = sync.metadata
+        pod = self._cluster.client.pod(metadata["namespace"], metadata["name"])
+        if pod is not None and check_pod(pod, sync.desired) is not Verdict.OPTED_OUT:
+            self._authorizer.forget(metadata["uid"])  # It asks again since.
+            return RequeueAfter(REQUEUE_SOON)
         text = f"This PodDNAT is deleted, because its pod {metadata['name']} asks for no public ports"
         self._cluster.client.warn(sync.poddnat, "NotAllowed", f"{text}; the user has to annotate the pod to get some.")
-        pod = self._cluster.client.pod(metadata["namespace"], metadata["name"])
         if pod is not None and pod["metadata"]["uid"] == pod_uid_of(metadata):
             self._opt_out(pod)  # No hook is called for one that has lost all annotations of ours.
         self._cluster.client.delete_poddnat(metadata["namespace"], metadata["name"], metadata["uid"])
@@ -242,6 +245,7 @@ class PodDNATReconciler:
         if sync.verdict is not Verdict.AWAY or sync.fixed is None:
             return None
         self.withdraw(sync.poddnat)
+        self._retained.show_away(sync.poddnat, sync.fixed.pod_uid)
         self._retained.suspend(sync.poddnat)
         if self._cluster.pods.is_alive(sync.fixed.pod_uid):
             # It had no IP just now, and may have one by now: this is its attachment no longer, so nobody would tell.

@@ -42,11 +42,15 @@ from poddnat.api import (
 )
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.intervals import ABSENCE_RESYNC, REQUEUE_SOON, RESYNC, SUCCESSOR_RESYNC
+from poddnat.kube import KubeError
 from poddnat.model import Exposure
 
 log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
+
+_TRIES = 3
+"""Of a write that others' writes may get in the way of."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,12 @@ class RetainedPodDNATs:
     def _show_away(self, poddnat: Manifest, pod_uid: str) -> bool:
         metadata, record = poddnat["metadata"], Fixed.read(poddnat["metadata"])
         status = poddnat.get("status") or {}
-        if record is None or record.pod_uid != pod_uid or not status.get("entries"):
+        if (
+            record is None
+            or record.pod_uid != pod_uid
+            or not status.get("entries")
+            or pod_facts.is_terminating(poddnat)
+        ):
             return True
         message = f"{_retained_for(metadata['name'], record)}."
         condition = Condition(ready=False, reason="PodAway", message=message)
@@ -132,7 +141,7 @@ class RetainedPodDNATs:
     def suspend(self, poddnat: Manifest | None) -> None:
         """Take the pod's side off a fixed pod's PodDNAT, unless that is done.
 
-        Kubernetes' garbage collector and Metacontroller write to it at the same time: one conflict is tried again.
+        Kubernetes' garbage collector and Metacontroller write to it at the same time: conflicts are tried again.
 
         Raises:
             KubeError: the API server did not do it, or it is not known whether.
@@ -140,11 +149,13 @@ class RetainedPodDNATs:
         record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is None or record is None or not spec_of(poddnat).get("internalIP"):
             return
-        if self._suspend(poddnat, record):
-            return
-        present = self._cluster.client.poddnat(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
-        if present is not None and Fixed.read(present["metadata"]) == record and spec_of(present).get("internalIP"):
-            self._suspend(present, record)
+        for _ in range(_TRIES):
+            present = self._cluster.client.poddnat(poddnat["metadata"]["namespace"], poddnat["metadata"]["name"])
+            if present is None or Fixed.read(present["metadata"]) != record or not spec_of(present).get("internalIP"):
+                return
+            if self._suspend(present, record):
+                return
+        raise KubeError(f"others write to PodDNAT {key_of(poddnat)} at the same time")
 
     def _suspend(self, poddnat: Manifest, record: Fixed) -> bool:
         metadata = poddnat["metadata"]

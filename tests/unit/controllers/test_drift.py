@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from kubernetes.client.exceptions import ApiException
 
+from poddnat.api import ATTACHED_BY
 from poddnat.controllers import Cluster, ControllersListener, DriftDetector
 from poddnat.kube import KubeError
 
@@ -23,7 +24,12 @@ def poddnat(name: str) -> Json:
     """Write a PodDNAT whose status says that an entry works."""
     sides = {"externalIP": "203.0.113.10", "externalPort": "512", "internalIP": "172.16.1.7", "internalPort": "80"}
     return {
-        "metadata": {"namespace": "default", "name": name, "uid": f"uid-of-{name}"},
+        "metadata": {
+            "namespace": "default",
+            "name": name,
+            "uid": f"uid-of-{name}",
+            "annotations": dict([ATTACHED_BY]),
+        },
         "spec": {"tableId": "ngw-1"},
         "status": {"entries": [{**sides, "ipProtocol": "tcp", "forwardEntryId": f"fwd-of-{name}"}]},
     }
@@ -95,14 +101,25 @@ def test_process_that_is_no_longer_the_active_one_writes_no_more() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "resynced"),
     [
-        ({"ownerReferences": [{"uid": "a"}]}, {"ownerReferences": []}, True),
-        ({"ownerReferences": None}, {"ownerReferences": [{"uid": "a"}]}, True),
+        ({"ownerReferences": [{"kind": "Pod", "uid": "a"}]}, {"ownerReferences": []}, True),
+        ({"ownerReferences": None}, {"ownerReferences": [{"kind": "Pod", "uid": "a"}]}, True),
         ({"finalizers": ["poddnat"]}, {}, True),
-        ({"ownerReferences": [{"uid": "a", "controller": True}]}, {"ownerReferences": [{"uid": "a"}]}, False),
+        ({}, {"finalizers": ["poddnat"]}, False),
+        ({}, {"ownerReferences": [{"kind": "Namespace", "uid": "a"}]}, False),
+        ({"ownerReferences": [{"kind": "Pod", "uid": "a"}]}, {"labels": {"a": "b"}}, False),
         ({"finalizers": ["a"], "generation": 1}, {"generation": 2}, False),
         ({"finalizers": ["a"]}, {"deletionTimestamp": "2026-11-23T19:01:13Z"}, False),
     ],
-    ids=["an owner left", "an owner came", "a finalizer left", "the same owner", "its spec as well", "being deleted"],
+    ids=[
+        "its pod left",
+        "a pod came",
+        "a finalizer left",
+        "a finalizer came",
+        "its namespace came",
+        "its labels as well",
+        "its spec as well",
+        "being deleted",
+    ],
 )
 def test_poddnat_is_synced_at_once_when_only_its_owners_or_finalizers_change(
     before: Json, after: Json, *, resynced: bool
@@ -124,6 +141,14 @@ def test_poddnat_seen_first_is_not_written_to() -> None:
 def test_api_server_that_is_away_when_owners_change_ends_nothing() -> None:
     around = Around(be_away)
     changed = poddnat(NAMES[0])
-    owned = {**changed, "metadata": changed["metadata"] | {"ownerReferences": [{"uid": "a"}]}}
+    owned = {**changed, "metadata": changed["metadata"] | {"ownerReferences": [{"kind": "Pod", "uid": "a"}]}}
     around.drift.seen(owned, changed)
     assert around.asked == NAMES[:1]
+
+
+def test_poddnat_of_acks_controller_is_not_written_to_whoever_owns_it() -> None:
+    around = Around(lambda _name: None)
+    owned = poddnat(NAMES[0])
+    owned["metadata"] |= {"annotations": {}, "ownerReferences": [{"kind": "Pod", "uid": "a"}]}
+    around.drift.seen(owned, {**owned, "metadata": {**owned["metadata"], "ownerReferences": []}})
+    assert around.asked == []
