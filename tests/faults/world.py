@@ -520,6 +520,7 @@ def playing(emulator: Emulator, clock: ManualClock, values: Values, *, seed: int
     with (
         scheduler.installed(*_MODULES),
         patch("poddnat.gateway.driver.ThreadPoolExecutor", pool),
+        patch("poddnat.controllers.lifecycle.ThreadPoolExecutor", pool),
         patch("poddnat.placement.locator.time.sleep", scheduler.sleep),
         errors.noted(),
     ):

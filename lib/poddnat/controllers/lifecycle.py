@@ -12,6 +12,7 @@ That a pod is gone is learned from a watch, and found out by asking where the wa
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 Manifest = dict[str, Any]
 
 _MOST_MISSPELT = 1000
+_EMPTYING_AT_ONCE = 4
 
 
 class LifecycleController:
@@ -70,6 +72,8 @@ class LifecycleController:
         self._stopping = False
         self._misspelt: LRUCache[str, Manifest] = LRUCache(_MOST_MISSPELT)
         """By uid, pods that are to be told that their annotations have no effect."""
+        self._emptying = ThreadPoolExecutor(_EMPTYING_AT_ONCE, thread_name_prefix="emptying")
+        """Others read at once what a pod's PodDNAT shows, so this waits for nothing else."""
         self._released: set[str] = set()
         """By uid, PodDNATs being deleted whose entries were released."""
 
@@ -86,17 +90,20 @@ class LifecycleController:
     def stop(self) -> None:
         """Stop; what is under way is not waited for."""
         self._stopping = True
+        self._emptying.shutdown(wait=False, cancel_futures=True)
         self.resync()
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        """Withdraw the entries of a fixed pod that is gone; what else there is to do takes calls."""
+        """Withdraw the entries of a fixed pod that is gone, and have its PodDNAT show none before the next one comes."""
         poddnat = self._cluster.poddnats.get(namespace, name)
         record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is None or record is None or record.pod_uid != uid:
             return
         try:
-            if self._may_write():
+            if self._may_write() and not self._stopping:
                 self._poddnats.withdraw(poddnat)
+                what = f"emptying the status of PodDNAT {key_of(poddnat)}"
+                self._emptying.submit(self._attempt, what, partial(self._retained.show_away, poddnat, uid))
         finally:
             self.resync()
 
@@ -141,7 +148,7 @@ class LifecycleController:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._cluster.pods.has_synced and self._cluster.poddnats.has_synced):
             return LIFECYCLE_NOT_SYNCED_RETRY
-        if not self._show_gone() & self._release_leaving() & self._suspend_gone():
+        if not self._release_leaving() & self._suspend_gone():
             return backoff.failed()
         self._tell_misspelt()
         backoff.reset()
@@ -152,20 +159,6 @@ class LifecycleController:
         leaving = [poddnat for poddnat in self._cluster.poddnats.all() if is_terminating(poddnat)]
         self._released &= {poddnat["metadata"]["uid"] for poddnat in leaving}
         return self._attempt_each("releasing", leaving, self.poddnat_leaving)
-
-    def _show_gone(self) -> bool:
-        """Let PodDNATs show no entries whose pods' end was seen: before all else, as others read them there."""
-        gone = [one for one in self._cluster.poddnats.all() if self._has_seen_its_pod_go(one)]
-        return self._attempt_each("emptying", gone, self._show_away)
-
-    def _has_seen_its_pod_go(self, poddnat: Manifest) -> bool:
-        record = Fixed.read(poddnat["metadata"])
-        return record is not None and bool(record.pod_uid) and self._cluster.pods.was_deleted(record.pod_uid)
-
-    def _show_away(self, poddnat: Manifest) -> None:
-        record = Fixed.read(poddnat["metadata"])
-        if record is not None:
-            self._retained.show_away(poddnat, record.pod_uid)
 
     def _tell_misspelt(self) -> None:
         """Tell pods for which no hook is called that their annotations have no effect."""
