@@ -94,7 +94,7 @@ class LifecycleController:
         self.resync()
 
     def pod_gone(self, namespace: str, name: str, uid: str) -> None:
-        """Withdraw the entries of a fixed pod that is gone, and have its PodDNAT show none before the next one comes."""
+        """Withdraw the entries of a fixed pod that is gone, and have its PodDNAT show none before the next comes."""
         poddnat = self._cluster.poddnats.get(namespace, name)
         record = Fixed.read(poddnat["metadata"]) if poddnat is not None else None
         if poddnat is None or record is None or record.pod_uid != uid:
