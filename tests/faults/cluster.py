@@ -213,6 +213,8 @@ class SmallCluster(KubeClient):
         self.dnats[dnat["metadata"]["name"]] = dnat
         self.told_ids.update(entry_ids(dnat.get("status") or {}))
         self._tell(kind, dnat)
+        if kind == "ADDED":
+            self._collect(dnat)  # Its pod may have gone while its hook was being called.
 
     def start_deleting(self, name: str) -> None:
         """Delete a PodDNAT: it goes once it is finalized."""
