@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, request
 
 from poddnat import logs
-from poddnat.api import poddnat_as_read, without_nulls
+from poddnat.api import pod_as_read, poddnat_as_read
 from poddnat.controllers import RequeueAfter
 from poddnat.files import place_of, quick_check, schema_validator
 
@@ -70,20 +70,12 @@ def _as_read(body: Json) -> Json:
     """Bring the objects in a request down to what is read of them."""
     content: Json = {}
     if body.get("object") is not None:
-        content["object"] = without_nulls(_unmanaged(body["object"]))
+        content["object"] = pod_as_read(body["object"])
     if body.get("parent") is not None:
         content["parent"] = _poddnat(body["parent"])
     if body.get("attachments") is not None:
         content["attachments"] = _each(lambda objects: _each(_poddnat, objects), body["attachments"])
     return content
-
-
-def _unmanaged(pod: Any) -> Any:
-    """Leave out who has written which field: in a real cluster that is half of an object."""
-    metadata = pod.get("metadata") if isinstance(pod, dict) else None
-    if not isinstance(metadata, dict) or "managedFields" not in metadata:
-        return pod
-    return {**pod, "metadata": {key: part for key, part in metadata.items() if key != "managedFields"}}
 
 
 def _poddnat(value: Any) -> Any:

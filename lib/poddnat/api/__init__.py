@@ -6,7 +6,7 @@ manifests only: it does no I/O and knows no clock.
 
 from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
 from poddnat.api.annotations import FIXED, POD_DNAT, STATUS, AnnotationError
-from poddnat.api.as_read import poddnat_as_read, preserved_status, without_nulls
+from poddnat.api.as_read import pod_as_read, poddnat_as_read, preserved_status, without_nulls
 from poddnat.api.fixed import (
     Fixed,
     absence_patch,
@@ -116,6 +116,7 @@ __all__ = [
     "observed_condition",
     "ordinal_of",
     "parse_spec",
+    "pod_as_read",
     "pod_facts",
     "pod_uid_of",
     "poddnat_as_read",

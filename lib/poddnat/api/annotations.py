@@ -91,21 +91,25 @@ def oddities(annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def near_misses(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """List the annotations of a pod that may be meant for us although it has no POD_DNAT: misspelt, or without it."""
+    """List, as shown, the annotations that may be meant for us of a pod without POD_DNAT, or with a misspelt one."""
     alike = (key for key in annotations if _is_alike(key, POD_DNAT))
     ours = (key for key in annotations if key.startswith(POD_DNAT) and key not in (STATUS, RESULT))
-    return tuple(port_list.visible(key[:_LONGEST_KEY]) for key in sorted({*alike, *ours}))
+    return _shown({*alike, *ours})
 
 
 def unknown(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """List the keys that begin as ACK's do and are none of these."""
-    return tuple(sorted(key for key in annotations if key.startswith(POD_DNAT) and key not in _KNOWN))
+    """List, as shown, the keys that begin as ACK's do and are none of these."""
+    return _shown(key for key in annotations if key.startswith(POD_DNAT) and key not in _KNOWN)
+
+
+def _shown(keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(port_list.visible(key[:_LONGEST_KEY]) for key in sorted(keys))
 
 
 def without_effect(keys: Sequence[str]) -> str:
-    """Say, in one sentence, that annotations have no effect on a pod that has no POD_DNAT."""
+    """Say, in one sentence, that annotations, as shown, have no effect on a pod that has no POD_DNAT."""
     subject, has, them = ("annotation", "has", "it") if len(keys) == 1 else ("annotations", "have", "them")
-    names = ", ".join(port_list.visible(key[:_LONGEST_KEY]) for key in keys[:_MOST_ODDITIES])
+    names = ", ".join(keys[:_MOST_ODDITIES])
     why = f"no effect on a pod without {POD_DNAT} (did you mean that?)"
     return f"The {subject} {names} {has} {why}; the user has to add that, or to take {them} off."
 

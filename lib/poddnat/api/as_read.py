@@ -67,6 +67,14 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
+def pod_as_read(served: Any) -> Any:
+    """Copy a pod, or its metadata alone, without nulls and without who has written which field: half of an object."""
+    metadata = served.get("metadata") if isinstance(served, dict) else None
+    if isinstance(metadata, dict) and "managedFields" in metadata:
+        served = {**served, "metadata": {key: part for key, part in metadata.items() if key != "managedFields"}}
+    return without_nulls(served)
+
+
 def poddnat_as_read(served: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a PodDNAT without nulls, and of it only those fields that are read and, in spec and status, have their type.
 

@@ -2,7 +2,7 @@
 
 - The entries of a fixed pod that is gone, and of every PodDNAT that is being deleted, are withdrawn at once: the pod's
   IP may soon be another's.
-- A fixed pod's PodDNAT is suspended once the pod is gone.
+- A fixed pod's PodDNAT shows no entries from the moment at which the pod is gone, and is suspended then.
 - What a pod has that took all of our annotations off itself is taken back.
 - A pod that asks for nothing is told when its annotations look as if they were to ask.
 
@@ -50,7 +50,7 @@ _EMPTYING_AT_ONCE = 4
 
 
 class LifecycleController:
-    """Follows pods and PodDNATs through their lives, on one thread. Safe to use from several threads."""
+    """Follows pods and PodDNATs through their lives, on threads of its own. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class LifecycleController:
         threading.Thread(target=self._run, name="lifecycle", daemon=True).start()
 
     def resync(self) -> None:
-        """Look after all PodDNATs again: this process has just become the active one."""
+        """Look after all PodDNATs again, at once: this process has just become the active one, or something changed."""
         with self._changed:
             self._due = True
             self._changed.notify_all()
@@ -124,8 +124,7 @@ class LifecycleController:
         """Have a pod told, by its metadata, that its annotations have no effect."""
         with self._changed:
             self._misspelt[pod["metadata"]["uid"]] = pod
-            self._due = True
-            self._changed.notify_all()
+        self.resync()
 
     def poddnat_leaving(self, poddnat: Manifest) -> None:
         """Release the entries of a PodDNAT that is being deleted, for its finalize hook to find them gone."""

@@ -16,7 +16,7 @@ from cachetools import TTLCache
 from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of, poddnat_as_read, without_nulls
+from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of, pod_as_read, poddnat_as_read, without_nulls
 from poddnat.error_texts import why_no_answer
 from poddnat.kube.core_api import CoreApi
 from poddnat.kube.errors import KubeError, NotServedError, error_of
@@ -142,7 +142,7 @@ class KubeClient:
         """
         accepted = {"Accept": _METADATA_OF_LIST}
         listing = self._core.list_pod_for_all_namespaces
-        return self._list(listing, on_item=lambda item: on_pod(_pod_as_read(item)), _headers=accepted)
+        return self._list(listing, on_item=lambda item: on_pod(pod_as_read(item)), _headers=accepted)
 
     def workload(self, api_version: str, kind: str, namespace: str, name: str) -> Manifest | None:
         """Read a StatefulSet or its like, in this API version or, where it is no longer served, another; None: gone.
@@ -298,7 +298,7 @@ class KubeClient:
         """
 
         def on_pod(kind: str, item: Manifest) -> None:
-            on_event(kind, _pod_as_read(item))
+            on_event(kind, pod_as_read(item))
 
         pods = watch.Watch(return_type="object")  # type: ignore[no-untyped-call]
         listing = self._core.list_pod_for_all_namespaces
@@ -368,13 +368,6 @@ def _crd_named() -> Iterator[None]:
 def _version_of(manifest: Manifest) -> str | None:
     version: str | None = manifest["metadata"].get("resourceVersion")
     return version
-
-
-def _pod_as_read(served: Manifest) -> Manifest:
-    """Leave away of a pod's metadata what is long, and read by nobody."""
-    served["metadata"].pop("managedFields", None)
-    read: Manifest = without_nulls(served)
-    return read
 
 
 def _parsed(call: Callable[..., Any], *args: object, **options: object) -> Any:

@@ -309,11 +309,12 @@ class PodInformer(Informer):
         kept["annotations"] = {key: sys.intern(observed[key]) for key in _TELLING if key in observed}
         with self._lock:
             before = self._store.get(uid)
-            if before is not None or kept["annotations"]:
+            is_ours = before is not None or bool(kept["annotations"])
+            if is_ours:
                 self._store[uid] = kept  # Ports last a moment longer than the request for them.
         if not _asks(kept) and annotations.unknown(observed):
             self._attempt(lambda: self._on_misspelt(item), metadata["namespace"], metadata["name"])
-        if before is None and not kept["annotations"]:
+        if not is_ours:
             return
         if before is None or before["annotations"] != kept["annotations"]:
             self._tell(self._on_update, metadata["namespace"], metadata["name"], uid)
