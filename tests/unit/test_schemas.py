@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from poddnat.api import FINALIZER
+from poddnat.api import FINALIZER, Condition, left_alone_status, releasing_status
 from poddnat.files import SCHEMAS, schema_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Json = dict[str, Any]
 Place = tuple[str | int, ...]
@@ -249,6 +252,28 @@ def test_answer_without_a_field_is_refused(hook: str, place: Place) -> None:
 )
 def test_answer_with_something_wrong_is_refused(hook: str, place: Place, value: object) -> None:
     assert complaints(f"{hook}-answer.json", changed(ANSWERS[hook], place, value)) != []
+
+
+@pytest.mark.parametrize("write", [left_alone_status, releasing_status])
+def test_status_that_is_written_fits_the_schema_however_much_the_one_before_it_held(write: Callable[..., Json]) -> None:
+    others = [
+        {
+            "type": f"Of{n}",
+            "status": "True",
+            "reason": "A",
+            "message": "b",
+            "lastTransitionTime": "2026-11-23T19:01:13Z",
+        }
+        for n in range(16)
+    ]
+    observed = {
+        "entries": [{"forwardEntryId": "fwd-0"}],
+        "conditions": others,
+        "releasing": [f"fwd-{n}" for n in range(1, 4001)],
+    }
+    condition = Condition(ready=False, reason="NotAdopted", message="It is another's.")
+    written = write(observed, condition, "2026-11-23T19:01:13Z")
+    assert complaints("poddnat-sync-answer.json", {"status": written}) == []
 
 
 def test_crd_and_schemas_say_the_same_of_poddnats() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.api.readiness import CONDITION
+from poddnat.kube import KubeClient, KubeError
 from tests.unit.hooks.world import (
     EXPOSE_80,
     POD_DNAT,
@@ -222,6 +223,25 @@ def test_gate_closes_though_no_server_ran_when_the_pod_lost_all_annotations(worl
     with restarted(world) as again:
         wait_until(lambda: (again.sync_poddnat(poddnat), again.poddnat())[1] is None, 5, "the PodDNAT to go")
         assert gate(again) == ("False", "NotExposed")
+
+
+def test_poddnat_of_a_pod_that_opts_out_stays_until_the_gate_could_be_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_away(*_args: object) -> bool:
+        raise KubeError("the API server is away")
+
+    pod = world.make_pod(EXPOSE_80, **GATE)
+    poddnat = world.expose(pod)
+    ready(world, pod, poddnat)
+    wait_seen(world)
+    monkeypatch.setattr(KubeClient, "set_pod_condition", be_away)
+    world.annotate(pod, {POD_DNAT: None})
+    assert world.opt_out(stored(world)).status_code == 429
+    assert world.poddnat() is not None
+    monkeypatch.undo()
+    wait_until(lambda: (world.opt_out(stored(world)), world.poddnat())[1] is None, 5, "the PodDNAT to go")
+    assert gate(world) == ("False", "NotExposed")
 
 
 def test_gate_closes_when_the_annotation_is_removed(world: World) -> None:
