@@ -63,7 +63,7 @@ def taken_by_unseen(rule: ForwardRule, error: CloudError) -> Problem:
         act = "it is tried again, and an operator has to see who has it"
     else:
         side, reason = f"{rule.external_ip}:{rule.external_ports.shown}", PORT_TAKEN
-        act = "nobody has to act, another port is used"
+        act = "another port is tried, and an operator has to see who has them if that is said of others, too"
     return Problem(
         reason,
         f"The cloud says that {side} is taken, but shows no entry that has it: {error.quote}; {act}.",

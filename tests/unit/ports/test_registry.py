@@ -184,15 +184,14 @@ def test_pod_leaves_a_port_that_the_cloud_calls_taken_though_no_entry_is_seen_th
 def test_pod_keeps_its_port_where_the_cloud_calls_one_after_the_other_taken_and_shows_nobody(
     clock: ManualClock,
 ) -> None:
-    registry = PortRegistry(pool(offer(A, "512/600")), clock)
-    slots = [(Ports.of(port), Protocol.TCP) for port in range(512, 520)]
-    for slot in slots:
-        registry.taken(AT_A_1, slot, seen=False)
-    current = allocation(AT_A_1, "520->80")
+    registry = PortRegistry(TWO_GATEWAYS, clock)
+    for port in (512, 513):
+        registry.taken(AT_A_1, (Ports.of(port), Protocol.TCP), seen=False)
+    current = allocation(AT_A_1, "514->80")
     show(registry, "pod-1", current)
-    registry.taken(AT_A_1, (Ports.of(520), Protocol.TCP), seen=False)
-    assert reuses(registry, current, taken_away=True) == ["520->80/tcp"]
-    registry.taken(AT_A_1, (Ports.of(520), Protocol.TCP), seen=True)
+    registry.taken(AT_A_1, (Ports.of(514), Protocol.TCP), seen=False)
+    assert reuses(registry, current, taken_away=True) == ["514->80/tcp"]
+    registry.taken(AT_A_1, (Ports.of(514), Protocol.TCP), seen=True)
     assert reuses(registry, current, taken_away=True) == [None]
 
 
