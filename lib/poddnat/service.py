@@ -80,8 +80,8 @@ class _Events(ControllersListener, GatewayListener):
 
     def poddnat_seen(self, before: Manifest | None, poddnat: Manifest) -> None:
         """Take over a PodDNAT that is new, or differs from before."""
+        self._drift.seen(before, poddnat)  # First: what a pod has lost is reserved for it before others may have it.
         self._reconciler.seen(poddnat)
-        self._drift.seen(before, poddnat)
         if is_terminating(poddnat):
             self._lifecycle.poddnat_leaving(poddnat)
         if before is None or _asks_for_something_else(before, poddnat):
@@ -232,7 +232,9 @@ class Service:
             self.poddnat_reconciler,
             may_write=may_write,
         )
-        self.drift = DriftDetector(cluster, self.fleet, events, may_write=may_write, wall_clock=wall_clock)
+        self.drift = DriftDetector(
+            cluster, self.fleet, events, reserve=assignments.reserve, may_write=may_write, wall_clock=wall_clock
+        )
         self.reminder = Reminder(cluster, may_write=may_write, clock=clock, wall_clock=wall_clock)
 
         events.connect(self._claims, self.poddnat_reconciler, self.drift, self._lifecycle, self._locator, self.reminder)

@@ -243,6 +243,18 @@ def test_fixed_pod_whose_hook_has_not_heard_of_the_suspension_is_called_again(wo
     assert RESYNC_TRIGGERED_AT in pod_of(world)["metadata"]["annotations"]
 
 
+def test_fixed_pod_that_is_told_nothing_while_its_ports_are_kept_for_it_is_called_again(world: World) -> None:
+    make_owner(world, FIXED_80)
+    pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
+    world.expose(pod)
+    suspended = {"spec": {"internalIP": "", "eni": "", "vswitch": "", "zoneID": ""}}
+    kept = world.api.patch(world.poddnats, "arena-0", suspended, "default")
+    looked = answer(lambda: world.sync_poddnat(kept))
+    assert RESYNC_TRIGGERED_AT not in pod_of(world)["metadata"]["annotations"]  # Its hook may just be being called.
+    answer(lambda: world.sync_poddnat(world.set_status(kept, looked["status"])))
+    assert RESYNC_TRIGGERED_AT in pod_of(world)["metadata"]["annotations"]
+
+
 def test_attachment_is_answered_as_the_schema_says_whatever_somebody_wrote_into_its_record(world: World) -> None:
     make_owner(world, FIXED_80)
     pod = world.set_pod_status(pod_of(world), "Running", POD_IP)
