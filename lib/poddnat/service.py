@@ -52,6 +52,7 @@ class _Events(ControllersListener, GatewayListener):
     _drift: DriftDetector
     _lifecycle: LifecycleController
     _locator: PodLocator
+    _reminder: Reminder
 
     def __init__(self, registry: PortRegistry, metrics: Metrics, warn_operators: Callable[[str, str], None]) -> None:
         self._registry = registry
@@ -65,6 +66,7 @@ class _Events(ControllersListener, GatewayListener):
         drift: DriftDetector,
         lifecycle: LifecycleController,
         locator: PodLocator,
+        reminder: Reminder,
     ) -> None:
         """Name the parts that handle events."""
         self._claims = claims
@@ -72,15 +74,18 @@ class _Events(ControllersListener, GatewayListener):
         self._drift = drift
         self._lifecycle = lifecycle
         self._locator = locator
+        self._reminder = reminder
 
     # Of the API server
 
     def poddnat_seen(self, before: Manifest | None, poddnat: Manifest) -> None:
         """Take over a PodDNAT that is new, or differs from before."""
+        self._drift.seen(before, poddnat)  # First: what a pod has lost is reserved for it before others may have it.
         self._reconciler.seen(poddnat)
-        self._drift.seen(before, poddnat)
         if is_terminating(poddnat):
             self._lifecycle.poddnat_leaving(poddnat)
+        if before is None or _asks_for_something_else(before, poddnat):
+            self._reminder.changed()
 
     def poddnat_gone(self, poddnat: Manifest) -> None:
         """Forget a PodDNAT that is no longer there."""
@@ -103,6 +108,10 @@ class _Events(ControllersListener, GatewayListener):
     def pod_misspelt(self, pod: Manifest) -> None:
         """Tell a pod for which no hook is called that its annotations have no effect."""
         self._lifecycle.pod_misspelt(pod)
+
+    def pod_heard(self) -> None:
+        """Expect a call of a hook, as Metacontroller hears of the same change of a pod."""
+        self._reminder.changed()
 
     # Of the gateways
 
@@ -178,6 +187,7 @@ class Service:
             on_opt_out=events.pod_opted_out,
             on_update=events.pod_seen,
             on_misspelt=events.pod_misspelt,
+            on_heard=events.pod_heard,
         )
         cluster = Cluster(client, self.poddnats, self._pods)
         self.live = LiveReader(client, self.poddnats, self._pods)
@@ -222,10 +232,12 @@ class Service:
             self.poddnat_reconciler,
             may_write=may_write,
         )
-        self.drift = DriftDetector(cluster, self.fleet, events, may_write=may_write, wall_clock=wall_clock)
+        self.drift = DriftDetector(
+            cluster, self.fleet, events, reserve=assignments.reserve, may_write=may_write, wall_clock=wall_clock
+        )
         self.reminder = Reminder(cluster, may_write=may_write, clock=clock, wall_clock=wall_clock)
 
-        events.connect(self._claims, self.poddnat_reconciler, self.drift, self._lifecycle, self._locator)
+        events.connect(self._claims, self.poddnat_reconciler, self.drift, self._lifecycle, self._locator, self.reminder)
         self.metrics.expect_gateways(values.gateway_ids)
         self.metrics.watch(
             StateGauges(self, self.poddnats, self.fleet, self._registry, refusals, wall_clock=wall_clock)
@@ -286,3 +298,9 @@ class Service:
         self.poddnats.stop()
         self._locator.stop()
         self.fleet.stop()
+
+
+def _asks_for_something_else(before: Manifest, poddnat: Manifest) -> bool:
+    """Whether Metacontroller calls a hook for a change of a PodDNAT: for that of a status alone it does not."""
+    old, new = before["metadata"], poddnat["metadata"]
+    return old.get("generation") != new.get("generation") or is_terminating(before) != is_terminating(poddnat)

@@ -24,6 +24,7 @@ fixed: away for longer than it should           released
 fixed: on a pod with a random name              an event; the ports go with the pod
 the result, by the downward API                 a file in the pod
 readiness gate                                  the pod is Ready only once its entries work
+… a rolling update at the entry quota           the new pod says what helps, and that helps
 a quota refuses its PodDNAT                     an event says so, also to a fixed pod; once there is room, it is exposed
 ==============================================  ====================================================================
 
@@ -52,7 +53,7 @@ from tests.e2e import world
 from tests.e2e.conftest import runner_of
 from tests.e2e.kruise import ADVANCED
 from tests.unit.docs.pages import blocks, page
-from tests.unit.hooks.world import ADDRESSES, EXPOSE_80, PORTS, RESULT, STATUS
+from tests.unit.hooks.world import ADDRESSES, EXPOSE_80, GATEWAY, PORTS, RESULT, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,6 +251,52 @@ def test_pod_with_the_readiness_gate_is_ready_once_its_entries_work(cluster: Clu
     cluster.kubectl("annotate", "pod", "web", "--overwrite", "k8s.aliyun.com/pod-dnat-expose-port=http")
     cluster.kubectl("wait", "pod/web", "--for=condition=Ready=False", "--timeout=20s")
     assert "InvalidAnnotation" in cluster.kubectl("get", "pod", "web", "--output=yaml")
+
+
+def gated_deployment(strategy: Json) -> Json:
+    """Write a Deployment of one pod with the readiness gate, which is updated by this strategy."""
+    labels = {"app": "web"}
+    template = {
+        "metadata": {"labels": labels, "annotations": EXPOSE_80},
+        "spec": {"containers": CONTAINERS, "readinessGates": [{"conditionType": CONDITION}]},
+    }
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    spec["strategy"] = {"type": "RollingUpdate", "rollingUpdate": strategy}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+
+
+@over_the_stand_in
+@pytest.mark.parametrize("help_", ["raise the quota", "maxUnavailable"])
+def test_rolling_update_that_the_entry_quota_stops_says_what_helps_and_that_helps(cluster: Cluster, help_: str) -> None:
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(gated_deployment({"maxSurge": 1, "maxUnavailable": 0})))
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    cluster.emulator.set_quota(GATEWAY, 1)
+    try:
+        cluster.kubectl("set", "image", "deployment/web", "web=nginx:2")
+        pods = ("get", "pods", "--output=json")
+
+        def waiting() -> list[Json]:
+            items = json.loads(cluster.kubectl(*pods))["items"]
+            return [pod for pod in items if "QuotaExceeded" in pod["metadata"]["annotations"].get(STATUS, "")]
+
+        wait_until(waiting, 30, "the new pod to be told", interval=0.2)
+        name = waiting()[0]["metadata"]["name"]
+        # kubectl shows no more than the beginning of a long annotation here.
+        assert "has reached its quota of 1 forward entries" in cluster.kubectl("describe", "pod", name)
+        assert help_ in cluster.annotations(name)[STATUS]
+        wait_until(
+            lambda: help_ in cluster.kubectl("get", "pod", name, "--output=jsonpath={.status.conditions}"),
+            10,
+            "the readiness gate to say it, too",
+        )
+        if help_ == "maxUnavailable":
+            patch = {"spec": {"strategy": {"rollingUpdate": {"maxUnavailable": 1}}}}
+            cluster.kubectl("patch", "deployment", "web", "--patch", json.dumps(patch))
+        else:
+            cluster.emulator.set_quota(GATEWAY, 2)
+        cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+    finally:
+        cluster.emulator.set_quota(GATEWAY, 100)
 
 
 def test_result_can_be_read_through_the_downward_api_as_the_page_shows(installed: ControlPlane, namespace: str) -> None:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from metacontroller_standin.waiting import wait_until
+from poddnat.controllers.intervals import CALLED_AT_ONCE, CUT_OFF_TRY, REMIND_AFTER
+from tests.e2e import world
+from tests.e2e.wire import Wire
 from tests.e2e.world import EXAMPLES, Cluster
 from tests.unit.hooks import openkruisegame as plugin
 from tests.unit.hooks.world import EIP, EXPOSE_80, GATEWAY, POD_DNAT, PORTS, RESULT, STATUS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from metacontroller_standin.kubelet import Kubelet
+    from tests.e2e.controlplane import ControlPlane
+    from tests.e2e.runners import Runner
 
 Json = dict[str, Any]
 
@@ -33,6 +46,9 @@ spec:
       internalPort: "22"
 """
 
+
+BARRED = 40.0
+"""An outage that is long enough to be felt, and too short to be told from nothing to do by the silence alone."""
 
 # For what does not depend on who calls the hooks.
 over_the_stand_in = pytest.mark.parametrize("metacontroller", ["stand-in"], indirect=True)
@@ -280,3 +296,45 @@ def test_pods_replaced_during_an_outage_have_their_ports_soon_after_it(cluster: 
     assert len(cluster.entries()) == 4
     marks = [key for name in (*names, "new") for key in cluster.annotations(name) if key.endswith("/nudged-at")]
     assert marks == []
+
+
+@pytest.mark.timeout(180)
+def test_pods_replaced_while_the_way_to_the_hooks_is_barred_have_their_ports_soon_after_it(
+    installed: ControlPlane, metacontroller: Runner, namespace: str, kubelet: Kubelet, tmp_path: Path
+) -> None:
+    assert kubelet
+    wires: list[Wire] = []
+
+    @contextmanager
+    def way(url: str) -> Iterator[str]:
+        there = urlsplit(url)
+        with Wire(lambda: (str(there.hostname), there.port or 80)) as wire:
+            wires.append(wire)
+            yield f"http://127.0.0.1:{wire.port}"
+
+    with world.running(installed, metacontroller, namespace, tmp_path, way=way) as cluster:
+        names = [f"web-{number}" for number in range(4)]
+        for name in names:
+            cluster.create_pod(name, EXPOSE_80)
+        cluster.wait_all_ready(4)
+        time.sleep(CALLED_AT_ONCE + 1)
+        (wire,) = wires
+        wire.bar()
+        barred = time.monotonic()
+        for name in names:
+            cluster.kubectl("delete", "pod", name, "--timeout=15s")
+            cluster.create_pod(name, EXPOSE_80)
+        for beat in range(10):  # Each write of a pod has its hook called, which fails, and adds to the back-off.
+            for name in names:
+                cluster.kubectl("annotate", "pod", name, "--overwrite", f"example.com/beat={beat}")
+        time.sleep(max(0.0, BARRED - (time.monotonic() - barred)))
+        assert {cluster.annotations(name).get(STATUS) for name in names} == {None}
+        wire.mend()
+        back = time.monotonic()
+        wait_until(
+            lambda: [cluster.annotations(name).get(STATUS) for name in names] == ["Ready"] * 4, 90, "their ports"
+        )
+        seconds = time.monotonic() - back
+        print(f"barred for {BARRED} s: all pods had their ports {seconds:.1f} s after it")  # noqa: T201
+        assert seconds < CUT_OFF_TRY + REMIND_AFTER + 5
+        assert len(cluster.entries()) == 4

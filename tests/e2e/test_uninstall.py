@@ -38,9 +38,11 @@ THINKING = 12.0
 """How long a person looks at what a command wrote before the next one; longer than anything is repaired after."""
 
 
-def documented() -> list[list[str]]:
-    """Return the commands by which an installation from an overlay is uninstalled."""
-    return commands(section(UNINSTALL, "First, in any case"))[:1] + commands(section(UNINSTALL, "Without Helm"))
+def documented(*, by_hand: bool) -> list[list[str]]:
+    """Return the commands by which an installation from an overlay is uninstalled, with the program or without."""
+    drain = commands(section(UNINSTALL, "First, in any case"))[:1]
+    emptied = commands(section(UNINSTALL, "Without the program")) if by_hand else drain
+    return emptied + commands(section(UNINSTALL, "Without Helm"))
 
 
 def carry_out(plane: ControlPlane, command: list[str]) -> str:
@@ -127,7 +129,10 @@ def exposed(plane: ControlPlane, server: Server, emulator: Any) -> Cluster:
 
 
 @pytest.mark.parametrize("caller", ["stand-in", "metacontroller"])
-def test_uninstalling_in_the_documented_order_leaves_nothing(plane: ControlPlane, tmp_path: Path, caller: str) -> None:
+@pytest.mark.parametrize("by_hand", [False, True], ids=["with-the-program", "by-hand"])
+def test_uninstalling_in_the_documented_order_leaves_nothing(
+    plane: ControlPlane, tmp_path: Path, caller: str, *, by_hand: bool
+) -> None:
     program = shutil.which("metacontroller")
     if caller == "metacontroller" and program is None:
         pytest.skip("metacontroller is not on PATH")
@@ -145,7 +150,7 @@ def test_uninstalling_in_the_documented_order_leaves_nothing(plane: ControlPlane
         try:
             cluster = exposed(plane, server, sky.emulator)
             assert len(cluster.entries()) == 5
-            for command in documented():
+            for command in documented(by_hand=by_hand):
                 told = carry_out(plane, command)
                 if "drain" in command:
                     assert "it is safe to uninstall" in told

@@ -23,6 +23,7 @@ class Wire(Running):
         self._target = target
         self._whole = threading.Event()
         self._whole.set()
+        self._barred = False
         wire = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -52,13 +53,20 @@ class Wire(Running):
         """Let nothing through; nobody is told."""
         self._whole.clear()
 
+    def bar(self) -> None:
+        """Close connections as soon as somebody uses them, as where nothing listens."""
+        self._barred = True
+
     def mend(self) -> None:
         """Let everything through, also what was kept back."""
+        self._barred = False
         self._whole.set()
 
     def connect(self, caller: socket.socket) -> None:
         """Pass bytes both ways until either side ends."""
         self._whole.wait()
+        if self._barred:
+            return
         with socket.create_connection(self._target(), timeout=2) as replica:
             replica.settimeout(None)
             back = threading.Thread(target=self._pump, args=(replica, caller), daemon=True)
@@ -70,6 +78,8 @@ class Wire(Running):
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._whole.wait()
+                if self._barred:
+                    break
                 target.sendall(data)
         self._whole.wait()
         for one in (source, target):

@@ -9,7 +9,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from tests.unit.hooks import world as small
 from vpc_emulator import Emulator, EmulatorServer, ForwardEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.e2e.controlplane import ControlPlane
     from tests.e2e.runners import Runner
@@ -280,19 +280,24 @@ def running(
     token: str = TOKEN,
     certificate: Certificate | None = None,
     program: Sequence[str] = (sys.executable, "-c", READ_ONLY),
+    way: Callable[[str], AbstractContextManager[str]] = nullcontext,
 ) -> Iterator[Cluster]:
-    """Run the cloud, the hook server, and the shipped controllers that call it, showing this token."""
+    """Run the cloud, the hook server, and the shipped controllers that call it, showing this token.
+
+    ``way`` gets the server's address, and gives the one that is called.
+    """
     with EmulatorServer(small.cloud(settle_seconds=0.2)) as cloud:
         server = Server(controlplane, small.values(cloud.url), folder, certificate=certificate, program=program)
-        server.start()
-        try:
-            server.wait_ready()
-            ca = certificate.cert if certificate else None
-            runner.apply(controllers(controlplane, server.url, token=token, ca=ca))
-            cluster = Cluster(controlplane, namespace, cloud.emulator, server)
-            yield cluster
-            assert leaks(cluster.kubectl("get", "events,pods,poddnats", "--output=yaml")) == []
-        finally:
-            runner.stop()
-            server.stop()
+        with way(server.url) as url:
+            server.start()
+            try:
+                server.wait_ready()
+                ca = certificate.cert if certificate else None
+                runner.apply(controllers(controlplane, url, token=token, ca=ca))
+                cluster = Cluster(controlplane, namespace, cloud.emulator, server)
+                yield cluster
+                assert leaks(cluster.kubectl("get", "events,pods,poddnats", "--output=yaml")) == []
+            finally:
+                runner.stop()
+                server.stop()
         assert cloud.emulator.bugs == []

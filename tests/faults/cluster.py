@@ -114,7 +114,13 @@ class SmallCluster(KubeClient):
 
     def trigger_pod_resync(self, namespace: str, name: str, now: str) -> bool:  # noqa: ARG002
         self._ask_nothing_away()
-        return name in self.pods
+        pod = self.pods.get(name)
+        if pod is None:
+            return False
+        self.writes["Pod"] += 1
+        pod["metadata"]["annotations"]["nudged-at"] = now
+        self.put_pod(pod)
+        return True
 
     def delete_poddnat(self, namespace: str, name: str, uid: str, *, resource_version: str | None = None) -> None:  # noqa: ARG002
         self._ask_nothing_away()
@@ -309,6 +315,9 @@ class Metacontroller:
         self._due: dict[tuple[str, str], float] = {}
         self._wake = Condition(scheduler)
         self.hooks: Counter[str] = Counter()
+        self.barred = False
+        """Whether its calls don't get through; objects are then backed off as Metacontroller does."""
+        self._failures: Counter[tuple[str, str]] = Counter()
         cluster.changed = self.changed
 
     def changed(self, kind: str, name: str) -> None:
@@ -327,6 +336,10 @@ class Metacontroller:
                 self._wake.wait(None if math.isinf(at) else at - self._scheduler.clock.now)
                 continue
             del self._due[kind, name]
+            if self.barred:
+                self._failures[kind, name] += 1
+                self._again(kind, name, min(0.005 * 2 ** self._failures[kind, name], 1000.0))
+                continue
             service = self._pick()
             if service is None or not service.ready or self._cluster.away:
                 self._again(kind, name, 1.0)
@@ -349,6 +362,7 @@ class Metacontroller:
         answer = service.pod_reconciler.sync(copied(pod), copied(existing) if mine else None)
         if isinstance(answer, RequeueAfter):
             return answer.seconds
+        del self._failures["Pod", name]
         carried = pod["metadata"]["annotations"]
         for key, value in answer.annotations.items():
             assert carried.get(key) != value, "an annotation written though nothing changes"
@@ -358,7 +372,7 @@ class Metacontroller:
             else:
                 carried[key] = value
         if answer.annotations:
-            self.changed("Pod", name)
+            self._cluster.put_pod(pod)
         if not self._apply(pod, existing, answer.attachments, mine=mine):
             return 1.0
         return answer.resync_after
@@ -407,6 +421,7 @@ class Metacontroller:
         answer: PodDNATAnswer | RequeueAfter = ask(copied(dnat))
         if isinstance(answer, RequeueAfter):
             return answer.seconds
+        del self._failures["PodDNAT", name]
         dnat = self._cluster.dnats[name]
         if answer.finalized:
             self._cluster.remove(name)

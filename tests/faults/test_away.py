@@ -1,10 +1,13 @@
-"""The cloud, or the API server, is away for long: nothing is lost, nobody is kept waiting longer than that."""
+"""The cloud, the API server, or the way to the hooks is away: nothing is lost, nobody is kept waiting for longer."""
 
 from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING
 
+import pytest
+
+from poddnat.controllers.intervals import CUT_OFF_TRY
 from tests.faults.cloud import POD_IPS
 from tests.faults.steps import heal
 from tests.faults.world import REFRESH, running
@@ -75,3 +78,23 @@ def test_api_server_away_for_a_minute_changes_nothing_and_all_goes_on_when_it_is
         world.delete_pod("pod-0")
         world.add_pod("pod-3", POD_IPS[0])
         world.settles(SOON)
+
+
+@pytest.mark.parametrize("seconds", [25.0, 40.0, 79.0, 129.0, 600.0])
+def test_pods_replaced_while_the_way_to_the_hooks_was_barred_are_ready_soon_after(seconds: float) -> None:
+    with running() as world:
+        for number, ip in enumerate(POD_IPS[:3]):
+            world.add_pod(f"pod-{number}", ip)
+        world.settles(100.0)
+        world.pass_time(SOON)
+        world.metacontroller.barred = True
+        for number, ip in enumerate(POD_IPS[:3]):
+            world.pass_time(3.0)
+            world.delete_pod(f"pod-{number}")
+            world.add_pod(f"new-{number}", ip)
+        writes = world.cluster.writes.total()
+        world.pass_time(seconds)
+        assert world.cluster.writes.total() - writes <= seconds / CUT_OFF_TRY + 1
+        world.metacontroller.barred = False
+        world.settles(CUT_OFF_TRY + 10.0)
+        world.stays_quiet(2 * REFRESH)

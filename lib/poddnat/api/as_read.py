@@ -6,6 +6,7 @@ as absent: so the rest of such an object is used all the same, what is wrong is 
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -76,7 +77,7 @@ def pod_as_read(served: Any) -> Any:
 
 
 def poddnat_as_read(served: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a PodDNAT without nulls, and of it only those fields that are read and, in spec and status, have their type.
+    """Copy a PodDNAT without nulls, and of it only those fields that are read and, in spec and status, fit.
 
     Very many are kept, so equal texts are one: of all of them, or within one where others hardly have the same.
     """
@@ -152,15 +153,20 @@ def _copier(schema: Mapping[str, Any]) -> Copy:
     """Make what copies of a value, which has the schema's type, all that does too."""
     if "properties" in schema:
         fields = {
-            sys.intern(key): (_TYPES[field["type"]], _own_text if key in _ITS_OWN else _copier(field))
+            sys.intern(key): (
+                _TYPES[field["type"]],
+                field.get("maxLength", math.inf),
+                _own_text if key in _ITS_OWN else _copier(field),
+            )
             for key, field in schema["properties"].items()
         }
 
         def copy_object(value: dict[str, Any], own: _Texts) -> dict[str, Any]:
             return {
                 key: copy(value[key], own)
-                for key, (kind, copy) in fields.items()
+                for key, (kind, longest, copy) in fields.items()
                 if isinstance(value.get(key), kind) and not isinstance(value[key], bool)
+                if kind is not str or len(value[key]) <= longest
             }
 
         return copy_object

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from poddnat.api import CHECK_ASKED_AT, claimed_entries, is_terminating, key_of, made_by_another, spec_of
+from poddnat.api import CHECK_ASKED_AT, claimed_entries, controller_of, is_terminating, key_of, made_by_another, spec_of
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.listener import ControllersListener
 from poddnat.gateway import Fleet, GatewayDriver
@@ -33,10 +33,15 @@ class DriftDetector:
         fleet: Fleet,
         listener: ControllersListener,
         *,
+        reserve: Callable[[str, Manifest], object] = lambda _pod_uid, _poddnat: None,
         may_write: Callable[[], bool] = lambda: True,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``may_write`` tells whether this process is the active one; the listener is called for drifted entries."""
+        """``may_write`` tells whether this process is the active one; the listener is called for drifted entries.
+
+        ``reserve`` has what a PodDNAT names reserved for a living pod.
+        """
+        self._reserve = reserve
         self._cluster = cluster
         self._fleet = fleet
         self._listener = listener
@@ -86,11 +91,25 @@ class DriftDetector:
             gateway = self._fleet.get(str(spec_of(poddnat).get("tableId", "")))
             if gateway is not None:
                 gateway.invalidate()
-        if before is not None and _is_unheard(before, poddnat):
+        if before is not None:
             try:
-                self._trigger_resync(poddnat)
+                self._ask_former_pod(before, poddnat)
+                if _is_unheard(before, poddnat):
+                    self._trigger_resync(poddnat)
             except KubeError as error:
                 log.warning("PodDNAT %s: its owners are looked at minutes later: %s", key_of(poddnat), error)
+
+    def _ask_former_pod(self, before: Manifest, poddnat: Manifest) -> None:
+        """Have the living pod synced that a PodDNAT was taken from, as by a backup's: it gets another, alike.
+
+        Metacontroller knows whose a PodDNAT is by its owner alone.
+        """
+        metadata, owner = poddnat["metadata"], controller_of(before["metadata"])
+        taken = owner is not None and owner != controller_of(metadata) and self._cluster.pods.is_alive(owner.uid)
+        if owner is not None and taken and self._may_write():
+            self._reserve(owner.uid, before)
+            now = rfc3339(self._wall_clock())
+            self._cluster.client.trigger_pod_resync(metadata["namespace"], metadata["name"], now)
 
     def resync_misplaced(self, is_misplaced: Callable[[Manifest], bool]) -> None:
         """Have those PodDNATs synced at once that other values, or another cloud, leave in the wrong place."""

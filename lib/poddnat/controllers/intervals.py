@@ -49,6 +49,12 @@ REMIND_EVERY = 0.5
 """Between two lots of such writes, of fifty each."""
 SILENCE = POD_REFUSED_RESYNC + 10.0
 """After so long without any call of a hook, the next one may be the first after an outage: what waits asks sooner."""
+CALLED_AT_ONCE = 2.0
+"""A change that is seen so soon after a call of a hook may be what that was for."""
+CUT_OFF_AFTER = 15.0
+"""No hook is called for so long after a change: the way to them is barred. Metacontroller calls them within seconds."""
+CUT_OFF_TRY = 15.0
+"""Between two writes, while it is barred, that find out whether it still is."""
 
 PERMISSION_VALID = 30.0
 """How long a pod's permission for its PodDNAT is valid, so that one exposure doesn't cost several reads of the pod."""

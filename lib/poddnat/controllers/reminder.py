@@ -3,6 +3,9 @@
 Metacontroller backs off each object whose hook failed, up to a quarter of an hour, and goes on waiting when the hooks
 are back; only an event of the object itself has it ask at once. So what waits, and isn't asked about soon, gets one
 small write. At rest, and where hooks were never away, nothing is written.
+
+That the way to the hooks is barred, shows in silence: an object has changed, of which Metacontroller sees the same
+event, and nobody calls any hook. Then one object that waits is written to, now and then, to find out when it is over.
 """
 
 import datetime as dt
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from poddnat.api import (
+    FINALIZER,
     POD_DNAT,
     AnnotationError,
     annotations,
@@ -26,7 +30,15 @@ from poddnat.api import (
     pod_uid_of,
 )
 from poddnat.controllers.cluster import Cluster
-from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_REPORTED_AFTER, SILENCE
+from poddnat.controllers.intervals import (
+    CALLED_AT_ONCE,
+    CUT_OFF_AFTER,
+    CUT_OFF_TRY,
+    REMIND_AFTER,
+    REMIND_EVERY,
+    REMIND_REPORTED_AFTER,
+    SILENCE,
+)
 from poddnat.kube import KubeError
 from poddnat.logs import Attempts
 from poddnat.model import ExposedPort, PortMapping
@@ -78,6 +90,10 @@ class Reminder:
         self._waiting: dict[str, _Waiting] = {}
         """By uid."""
         self._last_call = clock()
+        self._unheard_since: float | None = None
+        """When an object changed, and no hook has been called since; None: none did."""
+        self._try_at = 0.0
+        self._tries = 0
 
     def start(self) -> None:
         """Start to remind."""
@@ -91,18 +107,28 @@ class Reminder:
         """Note that a hook was called for an object."""
         with self._lock:
             called_at = self._clock()
-            if called_at - self._last_call > SILENCE:
+            if called_at - self._last_call > SILENCE or self._is_cut_off(called_at):
                 self._began = None
-            self._last_call = called_at
+            self._last_call, self._unheard_since = called_at, None
             self._waiting.pop(uid, None)
+
+    def changed(self) -> None:
+        """Note that an object has changed, so that Metacontroller calls a hook at once, unless it has just done so."""
+        with self._lock:
+            seen_at = self._clock()
+            if self._unheard_since is None and seen_at - self._last_call > CALLED_AT_ONCE:
+                self._unheard_since = seen_at
 
     def poll(self) -> None:
         """Remind of what is due, of so many at most."""
         if not (self._may_write() and self._cluster.poddnats.has_synced and self._cluster.pods.has_synced):
-            self._began = None
+            self._began = self._unheard_since = None
             return
         if self._began is None:
             self._begin()
+        if self._is_cut_off(self._clock()):
+            self._try_one()
+            return
         for uid, waiting in self._due():
             if not self._remind(waiting):
                 return
@@ -120,17 +146,34 @@ class Reminder:
 
     def _begin(self) -> None:
         began = self._clock()
+        waiting = self._find(began)
+        with self._lock:
+            self._began, self._waiting = began, waiting
+
+    def _find(self, began: float) -> dict[str, _Waiting]:
+        """Find what waits, by uid."""
         kinds = (
             (self._cluster.client.trigger_resync, self._waiting_poddnats()),
             (self._cluster.client.trigger_pod_resync, self._waiting_pods()),
         )
-        waiting = {
+        return {
             metadata["uid"]: _Waiting(metadata["namespace"], metadata["name"], trigger, began + after)
             for trigger, found in kinds
             for metadata, after in found
         }
-        with self._lock:
-            self._began, self._waiting = began, waiting
+
+    def _is_cut_off(self, at: float) -> bool:
+        return self._unheard_since is not None and at - self._unheard_since >= CUT_OFF_AFTER
+
+    def _try_one(self) -> None:
+        """Write to one object that waits, each time another: if its hook is called, the way is free again."""
+        present = self._clock()
+        if present < self._try_at:
+            return
+        self._try_at = present + CUT_OFF_TRY
+        if waiting := list(self._find(present).values()):
+            self._remind(waiting[self._tries % len(waiting)])
+            self._tries += 1
 
     def _due(self) -> list[tuple[str, _Waiting]]:
         present = self._clock()
@@ -143,7 +186,8 @@ class Reminder:
         for poddnat in self._cluster.poddnats.all():
             condition = observed_condition(poddnat.get("status") or {})
             if is_terminating(poddnat):
-                yield poddnat["metadata"], REMIND_AFTER
+                if FINALIZER in poddnat["metadata"].get("finalizers") or ():  # No hook is called for it otherwise.
+                    yield poddnat["metadata"], REMIND_AFTER
             elif not is_ready(poddnat) and (condition is None or condition.reason not in _POD_AWAITED):
                 reported = condition is not None and is_current(poddnat)
                 yield poddnat["metadata"], REMIND_REPORTED_AFTER if reported else REMIND_AFTER

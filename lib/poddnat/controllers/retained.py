@@ -33,6 +33,7 @@ from poddnat.api import (
     fixed,
     has_replica,
     key_of,
+    observed_condition,
     ordinal_of,
     pod_facts,
     releasing_status,
@@ -261,10 +262,15 @@ class RetainedPodDNATs:
             return ReleaseDue(f"pod {name} no longer asks for public ports")
         if record.release_strategy.seconds is not None and record.absent_since:
             self._cluster.client.patch_poddnat(pod["metadata"]["namespace"], name, absence_patch(poddnat, ""))
-        if pod_facts.address_of(pod) and pod_facts.annotations_of(pod).get(annotations.STATUS) == annotations.READY:
-            # Its hook has not been called since its PodDNAT was suspended, or had not heard of that.
+        message = f"Pod {name} is there but can't have its ports yet; they are kept for it."
+        told = pod_facts.annotations_of(pod).get(annotations.STATUS)
+        condition = observed_condition(poddnat.get("status") or {})
+        silent = told is None and condition is not None and condition.message == message  # For this whole pause.
+        if pod_facts.address_of(pod) and (told == annotations.READY or silent):
+            # Its hook has not been called since its PodDNAT was suspended, or had not heard of that; or Metacontroller
+            # was about to make the PodDNAT when somebody restored this one, and doesn't ask again.
             self._cluster.client.trigger_pod_resync(pod["metadata"]["namespace"], name, self._now())
-        return Retained(f"Pod {name} is there but can't have its ports yet; they are kept for it.", SUCCESSOR_RESYNC)
+        return Retained(message, SUCCESSOR_RESYNC)
 
     def _check_duration(self, poddnat: Manifest, record: Fixed, seconds: float) -> Retained | ReleaseDue:
         namespace, name = poddnat["metadata"]["namespace"], poddnat["metadata"]["name"]

@@ -36,7 +36,8 @@ def quota_exceeded(gateway_id: str, quota: int | None, pods: int, entries: int) 
     needed = "1 more entry" if entries == 1 else f"{_about(entries)} more entries"
     return Problem(
         QUOTA,
-        f"{text}; an operator has to raise the quota or add a gateway.",
+        f"{text}; an operator has to raise the quota or add a gateway, or the user to set a rolling update's"
+        " maxUnavailable to 1 or more.",
         retry_after=QUOTA_RETRY_AFTER,
         details=f"{pods_wait} for {needed} there.",
     )

@@ -257,6 +257,7 @@ class PodInformer(Informer):
         on_opt_out: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
         on_update: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
         on_misspelt: Callable[[Manifest], None] = lambda _pod: None,
+        on_heard: Callable[[], None] = lambda: None,
     ) -> None:
         """``on_delete`` gets namespace, name and uid of every such pod that is no longer there.
 
@@ -264,12 +265,14 @@ class PodInformer(Informer):
         ``on_update`` gets those of each that is new, or whose annotations of ours have changed.
         ``on_misspelt`` gets the metadata, as a manifest, of each that asks for nothing and has an annotation that may
         be meant to: no hook is called for it.
+        ``on_heard`` is called for each change after which Metacontroller calls a hook, whatever has changed.
         """
         super().__init__("pods", kube.list_pods, kube.watch_pods)
         self._on_update = on_update
         self._on_delete = on_delete
         self._on_opt_out = on_opt_out
         self._on_misspelt = on_misspelt
+        self._on_heard = on_heard
         self._store: dict[str, Manifest] = {}
         """What is kept of each one's metadata, by its uid."""
 
@@ -316,6 +319,8 @@ class PodInformer(Informer):
             self._attempt(lambda: self._on_misspelt(item), metadata["namespace"], metadata["name"])
         if not is_ours:
             return
+        if (kind == "MODIFIED" or before is None) and _is_heard(kept):
+            self._on_heard()
         if before is None or before["annotations"] != kept["annotations"]:
             self._tell(self._on_update, metadata["namespace"], metadata["name"], uid)
         has_opted_out = before is not None and _asks(before) and not _asks(kept)
@@ -341,3 +346,9 @@ class PodInformer(Informer):
 
 def _asks(kept: Manifest) -> bool:
     return POD_DNAT in kept["annotations"]
+
+
+def _is_heard(kept: Manifest) -> bool:
+    """Whether Metacontroller calls a hook when such a pod changes."""
+    asks_or_shows = _asks(kept) or annotations.STATUS in kept["annotations"]
+    return asks_or_shows and "deletionTimestamp" not in kept

@@ -30,6 +30,7 @@ from tests.unit.hooks.world import (
     PORTS,
     STATUS,
     World,
+    answer,
     cluster,
     running,
 )
@@ -145,6 +146,21 @@ def test_readiness_gate_that_is_not_open_is_a_warning(exposed: Explainer) -> Non
     pod = world.make_pod(EXPOSE_80, name="gated", ip="172.16.1.8", readinessGates=gates)
     world.expose(pod)
     assert exposed.links("default/gated")["readiness gate"][0] == "warning"
+
+
+def test_rolling_update_that_can_not_move_at_the_entry_quota_is_explained(exposed: Explainer) -> None:
+    world = exposed.world
+    world.emulator.set_quota(GATEWAY, 1)
+    gates = [{"conditionType": "poddnat.alibabacloud.com/ready"}]
+    pod = world.make_pod(EXPOSE_80, name="new", ip="172.16.1.8", readinessGates=gates)
+    made = world.make_poddnat(world.attachment(pod)["spec"], owner=pod, name="new")
+    reported = answer(lambda: world.sync_poddnat(made))
+    poddnat = world.set_status(made, reported["status"])
+    pod = world.annotate(pod, answer(lambda: world.sync_pod(pod, poddnat))["annotations"])
+    name, text = exposed.broken("default/new")
+    assert name == "forward entry"
+    for said in ("QuotaExceeded", "quota of 1 forward entries", "raise the quota", "maxUnavailable"):
+        assert said in text
 
 
 def test_range_and_both_protocols_are_named_for_the_security_group(exposed: Explainer) -> None:

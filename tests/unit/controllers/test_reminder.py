@@ -7,8 +7,17 @@ from typing import Any, cast
 
 from kubernetes.client.exceptions import ApiException
 
+from poddnat.api import FINALIZER
 from poddnat.controllers import Cluster, Reminder
-from poddnat.controllers.intervals import REMIND_AFTER, REMIND_EVERY, REMIND_REPORTED_AFTER, SILENCE
+from poddnat.controllers.intervals import (
+    CALLED_AT_ONCE,
+    CUT_OFF_AFTER,
+    CUT_OFF_TRY,
+    REMIND_AFTER,
+    REMIND_EVERY,
+    REMIND_REPORTED_AFTER,
+    SILENCE,
+)
 from poddnat.kube import KubeError
 from vpc_emulator.clock import ManualClock
 
@@ -30,10 +39,12 @@ def pod(name: str, status: str | None = None, **annotations: str) -> Json:
     return {"metadata": {"namespace": "default", "name": name, "uid": f"pod-{name}", "annotations": asked | shown}}
 
 
-def poddnat(name: str, reason: str | None = "Ready", *, leaving: bool = False) -> Json:
+def poddnat(name: str, reason: str | None = "Ready", *, leaving: bool = False, finalizer: str = FINALIZER) -> Json:
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": f"pod-{name}", "controller": True}
     metadata: Json = {"namespace": "default", "name": name, "uid": f"dnat-{name}", "ownerReferences": [owner]}
-    metadata |= {"generation": 1} | ({"deletionTimestamp": "2026-11-01T00:00:00Z"} if leaving else {})
+    metadata |= {"generation": 1, "finalizers": [finalizer]} | (
+        {"deletionTimestamp": "2026-11-01T00:00:00Z"} if leaving else {}
+    )
     condition = {"type": "Ready", "status": str(reason == "Ready"), "reason": reason, "message": "."}
     condition["lastTransitionTime"] = "2026-11-01T00:00:00Z"
     status = {"observedGeneration": 1, "conditions": [condition]} if reason else {}
@@ -169,3 +180,68 @@ def test_what_waits_is_tried_again_after_the_api_server_was_away() -> None:
     assert around.look_after(REMIND_AFTER) == []
     around.away = False
     assert around.look_after(0) == ["pod-web-1"]
+
+
+def test_poddnat_that_another_finalizer_holds_is_not_reminded_of() -> None:
+    around = Around(poddnats=(poddnat("web-1", leaving=True, finalizer="example.com/other"),))
+    assert around.look_after(REMIND_AFTER) == []
+
+
+def cut_off(*names: str) -> Around:
+    """Begin at rest, and let pods be made of which no hook is told."""
+    around = Around()
+    around.look_after(CALLED_AT_ONCE + 1)
+    around.pods += [pod(name) for name in names]
+    around.reminder.changed()
+    return around
+
+
+def test_change_that_no_call_follows_has_one_object_tried_at_a_time_until_a_hook_is_called() -> None:
+    around = cut_off("web-1", "web-2", "web-3")
+    assert around.look_after(CUT_OFF_AFTER - 0.1) == []
+    assert around.look_after(0.1) == ["pod-web-1"]
+    assert around.look_after(CUT_OFF_TRY - 0.1) == []
+    assert around.look_after(0.1) == ["pod-web-2"]
+    around.reminder.called("pod-web-2")
+    around.reminder.poll()
+    assert around.look_after(REMIND_AFTER) == ["pod-web-1", "pod-web-2", "pod-web-3"]
+    assert around.look_after(1000) == []
+
+
+def test_first_call_after_the_way_was_barred_for_a_moment_has_what_waits_reminded_of() -> None:
+    around = cut_off("web-1")
+    around.clock.advance(CUT_OFF_AFTER)
+    around.reminder.called("other")
+    around.reminder.poll()
+    assert around.look_after(REMIND_AFTER) == ["pod-web-1"]
+
+
+def test_while_hooks_are_called_nothing_is_written_however_long_a_pod_waits() -> None:
+    around = cut_off("web-1")
+    for _ in range(100):
+        around.reminder.called("other")
+        around.reminder.changed()
+        assert around.look_after(CUT_OFF_AFTER - 1) == []
+
+
+def test_change_that_is_seen_just_after_its_call_is_not_waited_for() -> None:
+    around = cut_off("web-1")
+    around.reminder.called("pod-web-1")
+    around.clock.advance(CALLED_AT_ONCE)
+    around.reminder.changed()
+    assert around.look_after(SILENCE) == []
+
+
+def test_silence_in_which_nothing_waits_has_nothing_written() -> None:
+    around = cut_off()
+    assert around.look_after(1000) == []
+
+
+def test_silence_before_this_replica_was_active_counts_for_nothing() -> None:
+    around = cut_off("web-1")
+    around.active = False
+    assert around.look_after(1000) == []
+    around.active = True
+    around.reminder.poll()
+    around.reminder.called("pod-web-1")
+    assert around.look_after(1000) == []

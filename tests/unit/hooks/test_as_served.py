@@ -159,3 +159,11 @@ def test_poddnat_with_unused_fields_of_another_definition_is_what_its_pod_asks_f
         assert answer(lambda: world.sync_pod(pod, poddnat))["annotations"][STATUS] == "Ready"
         assert [entry.internal_ip for entry in world.entries()] == [POD_IP]
         assert poddnat["spec"]["tableId"] == GATEWAY
+
+
+@pytest.mark.parametrize("field", ["zoneID", "vswitch", "eni"])
+def test_poddnat_with_a_longer_text_than_the_crd_takes_serves_its_pod(shared: World, field: str) -> None:
+    pod = shared.make_pod(EXPOSE_80, name=f"long-{next(NUMBERS)}", ip=POD_IP)
+    spec = {**shared.attachment(pod)["spec"], field: "x" * 300}
+    poddnat = shared.make_poddnat(spec, owner=pod, name=pod["metadata"]["name"])
+    assert len(shared.attachment(pod, poddnat)["spec"].get(field, "")) <= 64

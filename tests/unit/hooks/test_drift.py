@@ -150,3 +150,17 @@ def test_api_server_that_is_away_is_asked_once_what_other_values_mean(world: Wor
 
     world.service.drift.resync_misplaced(is_misplaced)
     assert len(asked) == 1
+
+
+def test_living_pod_whose_poddnat_is_made_another_pods_has_the_same_port_by_another_poddnat(world: World) -> None:
+    with cluster(world):
+        exposed(world)
+        (before,) = world.entries()
+        taken = world.poddnat() or {}
+        (owner,) = taken["metadata"]["ownerReferences"]
+        metadata = {"ownerReferences": [{**owner, "uid": "of-a-backup"}]}
+        mappings = [{"externalPort": "600", "internalPort": "80"}]
+        world.api.patch(world.poddnats, "web-1", {"metadata": metadata, "spec": {"portMapping": mappings}}, "default")
+        world.api.delete(world.poddnats, "web-1", "default")  # As the garbage collector does.
+        wait_until(lambda: works(world, but=before.id), 20, "the pod's own PodDNAT to work")
+    assert [entry.external_port for entry in world.entries()] == [before.external_port]

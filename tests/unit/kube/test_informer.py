@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.waiting import wait_until
 from poddnat.api import POD_DNAT
+from poddnat.api.annotations import STATUS
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
 
 if TYPE_CHECKING:
@@ -191,3 +192,24 @@ def test_pod_is_told_of_when_it_is_new_or_its_annotations_of_ours_change() -> No
     informer._apply("MODIFIED", pod("web-0", **{POD_DNAT: "false"}))
     assert told == ["web-0", "web-0"]
     assert (informer.get("uid-web-0"), informer.get("uid-db-0")) == (pod("web-0", **{POD_DNAT: "false"}), None)
+
+
+def test_every_change_of_a_pod_after_which_a_hook_is_called_is_told() -> None:
+    told: list[None] = []
+    informer = PodInformer(FakeKube(), lambda _namespace, _name, _uid: None, on_heard=lambda: told.append(None))
+
+    def tells(kind: str, item: Json) -> bool:
+        before = len(told)
+        informer._apply(kind, item)
+        return len(told) > before
+
+    asking, showing = pod("web-0", **{POD_DNAT: "true"}), pod("web-0", **{STATUS: "Ready"})
+    assert tells("ADDED", asking)
+    assert tells("MODIFIED", asking)
+    assert not tells("ADDED", asking), "listed anew"
+    assert tells("MODIFIED", showing)
+    assert not tells("MODIFIED", pod("web-0"))
+    assert not tells("ADDED", pod("db-0"))
+    leaving = pod("web-0", **{POD_DNAT: "true"})
+    leaving["metadata"]["deletionTimestamp"] = "2026-11-01T00:00:00Z"
+    assert not tells("MODIFIED", leaving)

@@ -75,7 +75,8 @@ def _judge(facts: Facts) -> Iterator[Link]:
 
 def _by_server(facts: Facts, name: str, finding: Finding) -> Finding:
     told = facts.told
-    if finding.state is State.UNKNOWN and told is not None and _TOLD_OF.get(told.reason) == name:
+    open_ = finding.state is State.UNKNOWN or finding.passes
+    if open_ and told is not None and _TOLD_OF.get(told.reason) == name:
         return wrong(f"{told.reason}: {told.message}")
     return finding
 

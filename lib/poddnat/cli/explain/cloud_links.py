@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from poddnat.api import ProblemError, claimed_entries, entry_ids, key_of, pod_facts
 from poddnat.cli.explain.facts import Facts, Unread
-from poddnat.cli.explain.links import Finding, ok, unknown, warning, wrong
+from poddnat.cli.explain.links import Finding, ok, passing, unknown, warning, wrong
 from poddnat.cli.explain.probe import Outcome, Probe
 from poddnat.config import Values
 from poddnat.controllers import no_free_ports, outside_pool
@@ -160,10 +160,10 @@ def entries(facts: Facts) -> Finding:
         act = "nobody has to act, the server notices within five minutes; at once: poddnat audit --fix"
         return wrong(f"{text}; {act}.")
     if plan.creates:
-        return wrong(f"There is no entry for {plan.creates[0]} yet; nobody has to act while that passes.")
+        return passing(f"There is no entry for {plan.creates[0]} yet")
     if plan.settling or plan.deletes:
         busy = (*plan.settling, *plan.deletes)[0]
-        return wrong(f"Entry {busy.entry_id} ({busy.rule}) is {busy.status}; nobody has to act while that passes.")
+        return passing(f"Entry {busy.entry_id} ({busy.rule}) is {busy.status}")
     return ok(_some([f"{entry.entry_id} is {entry.status}" for entry in plan.working]))
 
 

@@ -25,6 +25,8 @@ class Finding:
 
     state: State
     text: str
+    passes: bool = False
+    """Whether that usually passes by itself; when the server says why it does not, that says more."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ def warning(text: str) -> Finding:
 def wrong(text: str) -> Finding:
     """Say what is wrong, and what to do."""
     return Finding(State.WRONG, text)
+
+
+def passing(text: str) -> Finding:
+    """Say what is not right yet."""
+    return Finding(State.WRONG, f"{text}; nobody has to act while that passes.", passes=True)
 
 
 def unknown(why: Unread | str) -> Finding:

@@ -54,7 +54,7 @@ _SHARE_IF_SERIAL = 0.41
 With evenly spread times that is about two reads a write, and a tenth of the spread lost.
 """
 _SHARES = {Kind.CREATE: 0.6, Kind.DELETE: 0.85}
-"""The same where nobody waits but to be told: who creates wants to know, who deletes has time."""
+"""The same where nobody waits but to be told: who creates wants to know, who deletes has time, unless to create."""
 
 
 @dataclass
@@ -189,10 +189,11 @@ class ConcurrencyLimiter:
             self._settled(entry_id, now)
             self._retry_at = -math.inf
 
-    def expected_at(self, entry_id: str, *, more_to_write: bool) -> float:
+    def expected_at(self, entry_id: str, *, more_to_write: bool, in_the_way: bool = False) -> float:
         """Give the time at which asking for an unsettled entry is worth a read; -inf: nothing is known of it.
 
-        Where several settle at once, they are asked for together: one page may show them all.
+        ``in_the_way``: until it has gone, another entry of its PodDNAT can't be made. Where several settle at once,
+        they are asked for together: one page may show them all.
         """
         write = self._unsettled.get(entry_id)
         if write is None:
@@ -201,7 +202,10 @@ class ConcurrencyLimiter:
         if settle_time is None:
             apart = max(POLL_FIRST, age / _LOOKS_AT_ONE) * min(self.unsettled, _LOOKS_SHARED)
             return write.pending_until + min(apart, POLL_LONGEST)
-        share = _SHARE_IF_SERIAL if self.limit == 1 and more_to_write else _SHARES[write.kind]
+        if self.limit == 1 and more_to_write:
+            share = _SHARE_IF_SERIAL
+        else:
+            share = _SHARES[Kind.CREATE if in_the_way else write.kind]
         at = write.accepted_at + settle_time.likely_by(share, pending_at=age)
         together = min(POLL_TOGETHER, settle_time.mean * _TOGETHER)
         return math.ceil(at / together) * together if self.limit > 1 else at

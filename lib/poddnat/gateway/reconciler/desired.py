@@ -14,6 +14,11 @@ from poddnat.gateway.reconciler.plan import OwnEntries, Plan
 from poddnat.gateway.reconciler.states import STEPS, EntryState, Evidence
 from poddnat.model import EntryStatus, ForwardEntry, ForwardRule
 
+_OF_A_RULE = frozenset(
+    {EntryState.ABSENT, EntryState.CREATING, EntryState.UNVERIFIED, EntryState.PENDING, EntryState.WORKING}
+)
+"""The states of entries that are wanted, with nothing in the way."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -112,6 +117,11 @@ class DesiredState:
     def missing(self) -> int:
         """How many entries it has to have created yet."""
         return sum(isinstance(key, ForwardRule) for key in self._states)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether one of its rules can't be tried before something has gone that is in the way."""
+        return sum(state in _OF_A_RULE for state in self._states.values()) < len(self.rules)
 
     def token(self, key: Key) -> str:
         """Give the ClientToken of an intent (to create a rule, to delete an entry's id), the same over all tries."""

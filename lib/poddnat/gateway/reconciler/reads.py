@@ -153,7 +153,7 @@ class Reads:
         for one in asked:
             desired = self._state.desired.get(one.uid)
             if desired is not None and desired.polls.get(one.key) is one.poll:
-                one.poll.again(now, not_before=self._state.expected_at(one.key, one.poll.state))
+                one.poll.again(now, not_before=self._state.expected_at(desired, one.key, one.poll.state))
                 self._state.poller.schedule(one.uid, desired.next_poll())
 
     def _prove(self, desired: DesiredState, asked: Asked, started_at: float) -> None:

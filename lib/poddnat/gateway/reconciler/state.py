@@ -94,7 +94,7 @@ class GatewayState:
         for item in items:
             if not STEPS[item.state].evidence or item.key in desired.in_flight:
                 continue
-            expected_at = self.expected_at(item.key, item.state)
+            expected_at = self.expected_at(desired, item.key, item.state)
             poll = desired.polls.get(item.key)
             if poll is None or poll.state is not item.state:
                 poll = desired.first_poll(item, now, expected_at)
@@ -104,11 +104,12 @@ class GatewayState:
         desired.polls = polls
         self.poller.schedule(desired.own.uid, desired.next_poll())
 
-    def expected_at(self, key: Key, state: EntryState) -> float:
+    def expected_at(self, desired: DesiredState, key: Key, state: EntryState) -> float:
         """Give the time at which asking for an entry is worth a read; -inf: nobody knows."""
         if state not in MOVING:
             return -math.inf
-        return self.concurrency.expected_at(str(key), more_to_write=len(self.queue) > 0)
+        more_to_write = len(self.queue) > 0
+        return self.concurrency.expected_at(str(key), more_to_write=more_to_write, in_the_way=desired.held_up)
 
     def changed(self, entry_ids: Collection[str], now: float) -> None:
         """See what entries that have changed mean for those who wait for them."""
