@@ -39,6 +39,8 @@ class GarbageCollector:
         self.guard = OrphanGuard(liveness.is_alive)
         """Who tells what is left to an operator."""
         self._told_held: frozenset[str] = frozenset()
+        self._of_others = frozenset[str]()
+        """PodDNATs of other installations that have entries under this one's clusterID."""
         self._gone: dict[str, OwnEntries] = {}
         # PodDNATs that went and left something behind, until it is known how many they are.
         self.due_at = math.inf
@@ -62,13 +64,20 @@ class GarbageCollector:
     def is_ours(self, entry: ForwardEntry) -> bool:
         """Whether an entry is this cluster's; what is left to an operator may be another's, and has its port."""
         owner = self._ownership.owner_in(entry.name)
-        return owner is not None and owner not in self.guard.held
+        return owner is not None and owner not in self.guard.held and not self._liveness.is_of_another(owner)
 
     def listed(self, now: float) -> list[OwnEntries]:
         """Take over that the whole table was listed, and tell what may be deleted of what nobody claims."""
         with self._lock:
-            unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in self._reconciler.unclaimed()}
+            left = self._reconciler.unclaimed()
+            others = frozenset(filter(self._liveness.is_of_another, left))
+            unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in left if uid not in others}
+            news, self._of_others = bool(others - self._of_others) and self._may_write(), others
             self.guard.seen(self._reconciler.owners())
+        if news:
+            log.warning("gateway %s: another installation has entries under this one's clusterID", self._gateway_id)
+            self._listener.cluster_id_shared(self._gateway_id, len(others))
+        with self._lock:
             if not self._liveness.has_synced:
                 for own in unclaimed.values():
                     self.gone(own, now)

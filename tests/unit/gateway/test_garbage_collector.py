@@ -29,6 +29,9 @@ class PodDNATs:
         self.alive: set[str] = set()
         self.asked: list[set[str]] = []
 
+    def is_of_another(self, _uid: str) -> bool:
+        return False
+
     def is_alive(self, uid: str) -> bool:
         return self.has_synced and uid in self.alive
 
