@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from metacontroller_standin.kubeconfig import kubeconfig
-from poddnat.api import ATTACHED_BY
+from poddnat.api import UNNAMED
 from poddnat.cli.commands import app
 from poddnat.cli.draining import Drain, why_left
 from poddnat.cli.intervals import DRAIN_SURE_AFTER
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-OURS = {"annotations": dict([ATTACHED_BY])}
+OURS = {"annotations": dict([UNNAMED.attached_by])}
 
 
 def poddnat(name: str, **metadata: Any) -> Json:
@@ -47,7 +47,7 @@ class FakeCluster:
     def poddnats(self) -> tuple[list[Json], str]:
         return list(self.there), "1"
 
-    def stop_giving_ports(self) -> bool:
+    def stop_giving_ports(self, _installation: Any) -> bool:
         self.stopped += 1
         return True
 
