@@ -10,13 +10,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import POD_DNAT
+from poddnat.api import POD_DNAT, Installation
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 Json = dict[str, Any]
+
+EU = Installation("eu")
 
 
 def poddnat(name: str, uid: str) -> Json:
@@ -191,3 +193,41 @@ def test_pod_is_told_of_when_it_is_new_or_its_annotations_of_ours_change() -> No
     informer._apply("MODIFIED", pod("web-0", **{POD_DNAT: "false"}))
     assert told == ["web-0", "web-0"]
     assert (informer.get("uid-web-0"), informer.get("uid-db-0")) == (pod("web-0", **{POD_DNAT: "false"}), None)
+
+
+def test_of_other_installations_poddnats_only_the_metadata_is_kept_and_nothing_is_told() -> None:
+    kube, told = FakeKube(), list[str]()
+    ours, others = poddnat("web", "u1"), poddnat("web-eu", "u2")
+    others = {"metadata": {**others["metadata"], "labels": EU.labels}, "status": {"ports": "512->80/tcp"}}
+    kube.items, kube.end_of_watch = [ours, others], kube.hang
+    informer = PodDNATInformer(
+        kube,
+        on_update=lambda _before, item: told.append(item["metadata"]["name"]),
+        on_delete=lambda item: told.append(f"{item['metadata']['name']} gone"),
+    )
+    with started(informer, kube):
+        assert (informer.all(), told) == ([ours], ["web"])
+        assert informer.get("default", "web-eu") is None
+        assert informer.of_another("default", "web-eu") == {"metadata": others["metadata"]}
+        assert [informer.is_alive(uid) for uid in ("u1", "u2")] == [True, True]
+        assert [informer.is_of_another(uid) for uid in ("u1", "u2")] == [False, True]
+        kube.items = [ours]
+        informer.start()
+        wait_until(lambda: not informer.is_alive("u2"), 5, "it to be gone")
+        assert informer.of_another("default", "web-eu") is None
+        assert told.count("web-eu gone") == 0
+
+
+def test_pod_of_another_installation_asks_for_nothing() -> None:
+    kube, told = FakeKube(), list[str]()
+    informer = PodInformer(kube, on_delete=lambda *_: None, on_opt_out=lambda _namespace, name, _uid: told.append(name))
+    kube.pods = [pod("mine", **{POD_DNAT: "true"}), pod("theirs", **{POD_DNAT: "true"})]
+    kube.pods[1]["metadata"]["labels"] = EU.labels
+    with started(informer, kube):
+        wait_until(lambda: informer.has_synced, 5, "the pods to be listed")
+        assert [one["metadata"]["name"] for one in informer.all()] == ["mine"]
+        kube.pods[0] = {"metadata": {**kube.pods[0]["metadata"], "labels": EU.labels}}
+        informer.start()
+        wait_until(lambda: informer.has_synced, 5, "the pods to be listed")
+        assert told == ["mine"]
+        assert informer.has_opted_out(kube.pods[0]["metadata"]["uid"])
