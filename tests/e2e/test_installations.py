@@ -26,6 +26,7 @@ from tests.e2e.controlplane import ControlPlane
 from tests.e2e.runners import MetacontrollerRunner
 from tests.e2e.test_uninstall import FollowingStandIn
 from tests.e2e.world import MANIFESTS, SYSTEM, Server
+from tests.unit.docs.pages import blocks, commands, page, section
 from tests.unit.hooks import world as small
 from tests.unit.hooks.world import EXPOSE_80, STATUS
 from vpc_emulator import Emulator, EmulatorServer
@@ -447,6 +448,30 @@ def test_commands_regard_one_installation(two: Two, tmp_path: Path) -> None:
         assert two.poddnat("explain", mine, f"--values={file}").returncode == 0
         told = two.poddnat("explain", others, f"--values={file}", "-o", "json")
         assert json.loads(told.stdout)["brokenLink"] == "annotations"
+
+
+def test_pods_of_a_namespace_are_labelled_by_the_policy_of_the_page(two: Two) -> None:
+    page_of_it = section(page("operators/installations"), "By namespace")
+    (policy,) = blocks(page_of_it, "yaml")
+    (labelling,) = commands(page_of_it)
+    two.kubectl("create", "namespace", "games")
+    assert labelling[:4] == ["kubectl", "label", "namespace", "games"]
+    two.kubectl(*labelling[1:])
+    two.plane.kubectl("apply", "-f", "-", stdin=policy)
+    pods = two.api.resource("v1", "pods")
+    spec = {"containers": [{"name": "web", "image": "nginx"}]}
+
+    def label_of(namespace: str) -> str | None:
+        made = two.api.create(pods, {"metadata": {"generateName": "try-", "namespace": namespace}, "spec": spec})
+        two.api.delete(pods, name_of(made), namespace, grace_period=0)
+        return (made["metadata"].get("labels") or {}).get(INSTALLATION)
+
+    try:
+        wait_until(lambda: label_of("games") == "eu", 30, "the policy to be in force")
+        assert label_of("default") is None
+    finally:
+        two.plane.kubectl("delete", "-f", "-", stdin=policy)
+        two.kubectl("delete", "namespace", "games", "--wait=false")
 
 
 def small_url(two: Two) -> str:
