@@ -212,10 +212,11 @@ def _after_a_day(world: World, faults: list[Fault], what: str) -> tuple[float, f
     world.delete_pod("old-0")
     for number in range(3, 5):
         world.add_pod(f"new-{number}", _ip(0, number))
-    scheduler.run(lambda: False, HOUR)
-    megabytes = _resident(world)
-    scheduler.run(lambda: False, 23 * HOUR)
-    megabytes = _resident(world) - megabytes
+    by_hour = []
+    for _ in range(24):
+        scheduler.run(lambda: False, HOUR)
+        by_hour.append(_resident(world))  # Cleared each hour: a day of the emulator's own calls would take the most.
+    megabytes = by_hour[-1] - by_hour[0]
     emulator.clear_faults()
     names = {"old-1", "old-2", "new-3", "new-4"}
     seconds = _wait(

@@ -26,7 +26,8 @@ from poddnat.api import (
 from poddnat.controllers.authorization import unasked_item
 from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.problems import claimed_earlier
-from poddnat.model import ForwardEntry
+from poddnat.model import ForwardEntry, ForwardRule
+from poddnat.placement import AddressKey
 from poddnat.ports import PortRegistry
 
 Manifest = dict[str, Any]
@@ -101,6 +102,12 @@ class PortClaims:
         if entries and (desired := desired_by(poddnat)) is not None:
             pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
             self._registry.entries_seen(metadata["uid"], pod_uid, desired, gateway_id, entries, namespace=namespace)
+
+    def taken(self, gateway_id: str, rules: Sequence[ForwardRule]) -> None:
+        """Have no pod be given the external ports of these rules: somebody else has them."""
+        for rule in rules:
+            key, slot = AddressKey(gateway_id, rule.external_ip), (rule.external_ports, rule.protocol)
+            self._registry.taken(key, [slot])
 
     def exceeded_limit(self, poddnat: Manifest) -> Problem | None:
         """Tell which limit of the values a PodDNAT exceeds; None: none."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from poddnat.api import Problem
-from poddnat.model import ForwardEntry
+from poddnat.model import ForwardEntry, ForwardRule
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Blocked:
 
     problem: Problem
     entries: tuple[ForwardEntry, ...] = ()
+    taken: tuple[ForwardRule, ...] = ()
+    """The rules that can't be had, because somebody else has their external ports."""
 
 
 Progress = Done | Waiting | Blocked

@@ -3,6 +3,9 @@
 RESERVATION_TTL = 600.0
 """How long ports are reserved for a pod whose PodDNAT does not show them: creating one, or mending an annotation."""
 
+TAKEN_TTL = 600.0
+"""How long a port is given to nobody that the cloud refused because somebody else has it."""
+
 WAITING_TTL = 90.0
 """How long a pod in the queue may be silent: it asks at least every 30 s, so one that misses three times is gone."""
 

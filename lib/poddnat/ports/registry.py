@@ -5,7 +5,7 @@ reserved by the pod's uid until the PodDNAT shows it, or for a while. Everything
 """
 
 import threading
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from poddnat.api import PodDNAT, Problem
@@ -15,9 +15,9 @@ from poddnat.placement import AddressKey
 from poddnat.ports import limits
 from poddnat.ports.addresses import Addresses
 from poddnat.ports.allocation import Allocation, Observed, PortRequest, reusable_mappings
-from poddnat.ports.allocator import Shape
+from poddnat.ports.allocator import Shape, Slot
 from poddnat.ports.claims import Claims
-from poddnat.ports.intervals import RESERVATION_TTL, WAITING_TTL
+from poddnat.ports.intervals import RESERVATION_TTL, TAKEN_TTL, WAITING_TTL
 from poddnat.ports.limits import LimitError
 from poddnat.ports.queue import Tiers, WaitingQueue
 from poddnat.ports.reservations import Reservation, Reservations, claimant
@@ -43,6 +43,7 @@ class PortRegistry:
     PodDNAT       ``poddnat_allowed``  To claim again, once it may.
     PodDNAT       ``entries_seen``     To claim the ports where it has entries, and come before others there.
     PodDNAT       ``poddnat_gone``     To release its ports.
+    cloud         ``taken``            To have ports given to nobody for a while that it calls taken.
     foreign entry ``foreign_seen``     To take its ports while its gateway lists it. It can't reserve or wait for any.
     ============= ==================== ================================================================================
 
@@ -66,6 +67,8 @@ class PortRegistry:
         """The uids of PodDNATs that were found to be allowed what they name."""
         self._foreign: dict[str, dict[str, AddressKey]] = {}
         """By the gateway's id and the entry's."""
+        self._taken: dict[tuple[AddressKey, Slot], float] = {}
+        """What the cloud refused because somebody else has it, and until when that is believed."""
 
     # Pods
 
@@ -87,7 +90,7 @@ class PortRegistry:
             LimitError: it would have more ports than the values let it, or its namespace, have.
         """
         with self._lock:
-            self._reservations.drop_expired(self._clock())
+            self._drop_expired()
             self._check_limits(request)
             found = self._addresses.extend(stay_at, request, reuse) if stay_at is not None else None
             found = found or self._find_in_turn(request, tiers)
@@ -131,7 +134,7 @@ class PortRegistry:
     def reserved(self, pod_uid: str, items: Sequence[ExposedPort]) -> Allocation | None:
         """Give what is reserved for a pod and these items; None: nothing."""
         with self._lock:
-            self._reservations.drop_expired(self._clock())
+            self._drop_expired()
             reservation = self._reservations.by_pod.get(pod_uid)
             if reservation is None or reservation.allocation.items != tuple(items):
                 return None
@@ -143,7 +146,7 @@ class PortRegistry:
         False: it lies outside the pool, or others have it by now.
         """
         with self._lock:
-            self._reservations.drop_expired(self._clock())
+            self._drop_expired()
             allocation, seen = Allocation.of(poddnat), self._observed.get(outlives)
             own = (_poddnat(outlives), claimant(pod_uid))
             if not self._is_given_out(allocation):
@@ -160,7 +163,7 @@ class PortRegistry:
     def renew(self, pod_uid: str) -> bool:
         """Go on reserving what is reserved for a pod that lives; False: nothing is."""
         with self._lock:
-            self._reservations.drop_expired(self._clock())
+            self._drop_expired()
             if (before := self._reservations.by_pod.get(pod_uid)) is None:
                 return False
             self._reserve(pod_uid, before.allocation, before.namespace, before.outlives)
@@ -304,6 +307,16 @@ class PortRegistry:
 
     # Foreign entries, and the values file
 
+    def taken(self, key: AddressKey, slots: Iterable[Slot]) -> None:
+        """Note that somebody else has these: the table may not show by whom, or only when it is listed the next time.
+
+        Without this, a pod that has to leave such a port would be given the same one again.
+        """
+        with self._lock:
+            for slot in slots:
+                self._taken[key, slot] = self._clock() + TAKEN_TTL
+                self._addresses[key].claim(_taken(slot), [slot])
+
     def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
         """Note all entries on a gateway that are not ours: their ports are never allocated."""
         with self._lock:
@@ -333,11 +346,19 @@ class PortRegistry:
     def count_ports(self, gateway_id: str, external_ip: str, protocol: Protocol) -> tuple[int, int]:
         """Count the free ports of an address for a protocol, and all that the pool offers there."""
         with self._lock:
-            self._reservations.drop_expired(self._clock())
+            self._drop_expired()
             allocator = self._addresses[AddressKey(gateway_id, external_ip)]
             return allocator.free_ports(protocol), sum(ports.size for ports in allocator.offered)
 
     # What they share
+
+    def _drop_expired(self) -> None:
+        """Drop reservations whose time is over, and what was taken for taken."""
+        now = self._clock()
+        self._reservations.drop_expired(now)
+        for key, slot in [taken for taken, until in self._taken.items() if until <= now]:
+            del self._taken[key, slot]
+            self._addresses[key].release(_taken(slot))
 
     def _is_given_out(self, allocation: Allocation) -> bool:
         """Whether a pod may be given this: it lies in the pool, and not where pods have to leave."""
@@ -362,3 +383,7 @@ def _poddnat(uid: str) -> Hashable:
 
 def _entry(entry_id: str) -> Hashable:
     return "entry", entry_id
+
+
+def _taken(slot: Slot) -> Hashable:
+    return "taken", slot

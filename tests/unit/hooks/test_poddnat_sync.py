@@ -21,6 +21,7 @@ from tests.unit.hooks.world import (
     condition,
     running,
 )
+from vpc_emulator import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,9 +130,33 @@ def test_holder_of_ports_that_only_overlap_is_found(
     foreign = world.emulator.add_entry(
         GATEWAY, external_ip=EIP, external_port=external, internal_ip=ip, internal_port=internal
     )
-    _, reported, message = condition(answer(lambda: world.sync_poddnat(poddnat)))
-    assert reported == reason
-    assert foreign.id in message
+    wait_until(lambda: foreign.id in condition(answer(lambda: world.sync_poddnat(poddnat)))[2], 20, "the holder")
+    assert condition(answer(lambda: world.sync_poddnat(poddnat)))[1] == reason
+
+
+def other_port(world: World, pod: Json, poddnat: Json) -> str:
+    """Let a PodDNAT report that somebody has its port, and tell which port the pod's next call gives."""
+    reported = answer(lambda: world.sync_poddnat(poddnat))
+    assert condition(reported)[1] == "ExternalPortTaken"
+    poddnat = world.set_status(poddnat, reported["status"])
+    return str(world.attachment(pod, poddnat)["spec"]["portMapping"][0]["externalPort"])
+
+
+def test_pod_gets_another_port_at_once_though_the_table_was_not_listed_since_somebody_took_its_own(
+    world: World,
+) -> None:
+    fill_pages(world)
+    pod = world.make_pod(EXPOSE_80)
+    poddnat = exposed(world, pod)
+    world.emulator.add_entry(GATEWAY, external_ip=EIP, external_port=512, internal_ip="172.16.1.10", internal_port=22)
+    assert other_port(world, pod, poddnat) == "513"
+
+
+def test_pod_gets_another_port_where_the_cloud_shows_nobody_who_has_its_own(world: World) -> None:
+    taken = "InvalidParameter.ForwardEntry.Duplicated"
+    world.emulator.add_fault(Fault("error", action="CreateForwardEntry", code=taken, times=None))
+    pod = world.make_pod(EXPOSE_80)
+    assert other_port(world, pod, exposed(world, pod)) == "513"
 
 
 def test_poddnat_for_less_than_its_pod_asks_for_now_goes_on_working(world: World) -> None:

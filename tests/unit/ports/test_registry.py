@@ -164,6 +164,23 @@ def test_port_of_a_foreign_entry_that_has_gone_is_offered_again(registry: PortRe
     assert left(registry) == [512, 513, 514]
 
 
+def test_port_that_the_cloud_calls_taken_is_given_to_nobody_for_a_while(
+    registry: PortRegistry, clock: ManualClock
+) -> None:
+    registry.taken(AT_A_1, allocation(AT_A_1, "513->80").slots)
+    registry.foreign_seen(A, [])
+    assert left(registry) == [512, 514]
+    clock.now += RESERVED_FOR
+    assert left(registry) == [512, 513, 514]
+
+
+def test_pod_leaves_a_port_that_the_cloud_calls_taken_though_no_entry_is_seen_there(registry: PortRegistry) -> None:
+    both = allocation(AT_A_1, "512->80", "513->443")
+    show(registry, "pod-1", both)
+    registry.taken(AT_A_1, allocation(AT_A_1, "512->80").slots)
+    assert reuses(registry, both, taken_away=True) == [None, "513->443/tcp"]
+
+
 def test_foreign_entries_of_one_gateway_say_nothing_about_another(registry: PortRegistry) -> None:
     registry.foreign_seen(A, [foreign("513")])
     registry.foreign_seen(B, [])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from poddnat.config import Policy
-from poddnat.model import ExposedPort, PortMapping, Protocol
+from poddnat.model import ExposedPort, PortMapping, Ports, Protocol
 from poddnat.placement import AddressKey, Place
 from poddnat.ports import Allocation, PortRegistry, PortRequest
 from tests.unit.ports.samples import (
@@ -81,6 +81,7 @@ class Pods(RuleBasedStateMachine):
         self.shown: dict[str, Allocation] = {}
         self.waiting: dict[str, tuple[ExposedPort, ...]] = {}
         self.foreign: Taken = frozenset()
+        self.refused: dict[tuple[AddressKey, int, Protocol], float] = {}
 
     def of_other_pods(self, pod_uid: str) -> Taken:
         found: Taken = frozenset()
@@ -116,6 +117,7 @@ class Pods(RuleBasedStateMachine):
         assert len(ports) == sum(item.ports.size * len(item.transport.protocols) for item in asked)
         assert not ports & self.of_other_pods(pod_uid)
         assert not (ports - reused) & self.foreign
+        assert all(self.refused.get(port, 0.0) <= self.clock.now for port in ports - reused)
         assert all(TWO_GATEWAYS.allows(*allocated.key, each.external) for each in allocated.mappings)
         self.reservations[pod_uid] = Reservation(allocated, self.clock.now + RESERVED_FOR)
 
@@ -180,6 +182,7 @@ class Pods(RuleBasedStateMachine):
         self.reservations.clear()
         self.waiting.clear()
         self.foreign = frozenset()
+        self.refused.clear()
         for pod_uid, shown in self.shown.items():
             if pod_uid in by_entries:
                 show_entries(self.registry, pod_uid, shown, *(str(each.external) for each in shown.mappings))
@@ -195,6 +198,11 @@ class Pods(RuleBasedStateMachine):
         entries = [foreign(str(port), f"fwd-{ip}-{port}", external_ip=ip) for ip, port in there]
         self.registry.foreign_seen(A, entries)
         self.foreign = frozenset((AddressKey(A, ip), port, Protocol.TCP) for ip, port in there)
+
+    @rule(port=st.integers(512, 514), protocol=st.sampled_from([Protocol.TCP, Protocol.UDP]))
+    def refuse(self, port: int, protocol: Protocol) -> None:
+        self.registry.taken(AT_A_1, [(Ports.of(port, port), protocol)])
+        self.refused[AT_A_1, port, protocol] = self.clock.now + RESERVED_FOR
 
 
 def test_pod_asks_to_stay_on_a_port_on_which_a_foreign_entry_has_appeared() -> None:

@@ -7,7 +7,7 @@ process reads the table and is told by the hooks what is desired. ``states`` has
 
 from collections.abc import Callable
 
-from poddnat.api import Problem
+from poddnat.api import PORT_TAKEN, Problem
 from poddnat.cloud import problem_of
 from poddnat.gateway.intervals import REQUEUE_LONGEST, STUCK_AFTER
 from poddnat.gateway.problems import entry_stuck, quota_exceeded
@@ -16,7 +16,7 @@ from poddnat.gateway.reconciler.calls import Call, Kind
 from poddnat.gateway.reconciler.conflicts import conflict_problem
 from poddnat.gateway.reconciler.desired import DesiredState, Unverified
 from poddnat.gateway.reconciler.ownership import Ownership
-from poddnat.gateway.reconciler.plan import OwnEntries, Plan, make_plan
+from poddnat.gateway.reconciler.plan import OwnEntries, Plan, Side, make_plan
 from poddnat.gateway.reconciler.reads import Reads
 from poddnat.gateway.reconciler.state import MOVING, GatewayState
 from poddnat.gateway.reconciler.states import Evidence
@@ -127,7 +127,8 @@ class Reconciler:
     def _progress(self, desired: DesiredState, plan: Plan, now: float) -> Progress:
         working = plan.deletes if desired.release else plan.working  # What is to go works until then.
         if (problem := self._problem(desired, plan, now)) is not None:
-            return Blocked(problem, working)
+            outside = (conflict.rule for conflict in plan.conflicts if conflict.side is Side.EXTERNAL)
+            return Blocked(problem, working, (*outside, *desired.taken) if problem.reason == PORT_TAKEN else ())
         # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
         seconds = self._state.queue.ahead(desired.own.uid) * self._state.concurrency.seconds_per_write() / 2
         return Waiting(min(seconds, REQUEUE_LONGEST), working)
