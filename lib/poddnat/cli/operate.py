@@ -183,7 +183,9 @@ def drain(
     if output is not Output.TABLE:
         write({"safe": not why, "why": why, "left": [key_of(one) for one in left], "podsCleared": cleared}, output)
     elif not why:
-        console().print(f"No PodDNAT is left, and {cleared} pods no longer show an address: it is safe to uninstall.")
+        console().print(
+            f"No PodDNAT{whose} is left, and {cleared} pods no longer show an address: it is safe to uninstall."
+        )
     elif agreed:
         typer.echo(f"It is not safe to uninstall: {why}.", err=True)
     if why:
