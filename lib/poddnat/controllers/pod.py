@@ -265,7 +265,12 @@ class PodReconciler:
             raise self._behind(others, metadata["uid"])
 
     def _behind(self, others: Manifest, pod_uid: str) -> Exception:
-        """Say what becomes of a pod in whose way another installation's PodDNAT is: that one has to delete it."""
+        """Say what becomes of a pod in whose way another installation's PodDNAT is: that one has to delete it.
+
+        Those of ACK's controller have no label, so all but the installation without a name take them for such.
+        """
+        if made_by_another(others["metadata"]):
+            return ProblemError(not_adopted(others["metadata"]["name"]))
         present = self._wall_clock()
         since = self._behind_others.setdefault(pod_uid, present)
         if (present - since).total_seconds() < OTHERS_NAME_GRACE:

@@ -111,6 +111,16 @@ def test_pod_waits_until_the_other_has_deleted_its_poddnat_and_tells_if_that_sta
         assert eu.attachment(pod)["metadata"]["labels"] == EU.labels
 
 
+def test_poddnat_of_acks_controller_has_to_be_adopted_by_the_one_whose_the_pod_is(world: World) -> None:
+    metadata = {"name": "web-1", "namespace": "default"}
+    acks = {"apiVersion": "alibabacloud.com/v1", "kind": "PodDNAT", "metadata": metadata, "spec": {}}
+    world.api.create(world.poddnats, acks)
+    with with_eu(world) as eu:
+        pod = label(world, world.make_pod(EXPOSE_80), "eu")
+        wait_until(lambda: eu.service.poddnats.of_another("default", "web-1") is not None, 5, "eu to know it")
+        assert eu.refusal(pod).startswith("NotAdopted: ")
+
+
 def test_pod_that_goes_over_shows_nothing_and_leaves_nothing(world: World) -> None:
     pod = world.make_pod(EXPOSE_80)
     world.expose(pod)
