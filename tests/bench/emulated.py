@@ -62,6 +62,11 @@ class EmulatedCloud:
         """Count the entries of all tables."""
         return sum(len(gateway["entries"]) for gateway in self._ask("GET", "state")["gateways"].values())
 
+    def entry_ids(self) -> dict[str, str]:
+        """Give the id of each entry by its name."""
+        entries = [row for gateway in self._ask("GET", "state")["gateways"].values() for row in gateway["entries"]]
+        return {row["ForwardEntryName"]: row["ForwardEntryId"] for row in entries}
+
     def reset_calls(self) -> None:
         self._ask("POST", "reset-calls")
 

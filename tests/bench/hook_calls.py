@@ -55,8 +55,9 @@ def measure(poddnats: int, *, gateways: int = 1, at_once: int = 5) -> HookFigure
     """Run ``poddnat serve`` with so many PodDNATs, all settled, and call its hooks as Metacontroller would."""
     with MemoryApi() as memory:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
-        objects = [create(memory, number, gateways) for number in range(poddnats)]
+        objects = [settled(number, gateways) for number in range(poddnats)]
         with emulated_cloud(gateways=gateways, settle=0.1, entries=entries_of(objects)) as emulated:
+            put(memory, objects, emulated)
             started_at = time.monotonic()
             with server(memory.url, emulated) as (url, pid):
                 settle(url, objects[-1][1])
@@ -86,13 +87,13 @@ def percentile(times: list[float], share: int) -> float:
     return statistics.quantiles(times, n=100)[share - 1]
 
 
-def create(memory: MemoryApi, number: int, gateways: int = 1) -> tuple[Json, Json]:
-    """Put a pod and its settled PodDNAT in place, on one gateway after the other."""
+def settled(number: int, gateways: int = 1) -> tuple[Json, Json]:
+    """Describe a pod and its PodDNAT, on one gateway after the other; ``put`` fills in the id of its entry."""
     stub = EmulatedCloud("", gateway_ids(gateways))
     gateway = number % gateways
     rule = stub.rule(gateway, number // gateways)
     mapping = PortMapping(rule.external_ports, rule.internal_ports, Transport.TCP)
-    working = [WorkingPort(rule.external_ip, rule.internal_ip, mapping, (f"fwd-{number}",))]
+    working = [WorkingPort(rule.external_ip, rule.internal_ip, mapping, ())]
     name = f"pod-{number}"
     pod = recorded_pod()
     made_at = f"2026-11-23T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z"
@@ -103,12 +104,12 @@ def create(memory: MemoryApi, number: int, gateways: int = 1) -> tuple[Json, Jso
         "annotations": {POD_DNAT: "", EXPOSE_PORT: "80", STATUS: READY, RESULT: format_result(working)},
     }
     pod["status"] = {"phase": "Running", "podIP": rule.internal_ip}
-    memory.add("v1", "pods", pod)
     where = (f"eni-{gateway}", f"vsw-{gateway}", ZONE)
     asked = PodDNAT(stub.gateway_ids[gateway], rule.external_ip, rule.internal_ip, (mapping,), *where)
     poddnat = manifest("default", name, asked)
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
     poddnat["metadata"] |= {
+        "uid": str(uuid.uuid4()),
         "annotations": dict([UNNAMED.attached_by]) | {_LAST_APPLIED: json.dumps(poddnat)},
         "creationTimestamp": pod["metadata"]["creationTimestamp"],
         "finalizers": ["metacontroller.io/compositecontroller-poddnat"],
@@ -116,9 +117,21 @@ def create(memory: MemoryApi, number: int, gateways: int = 1) -> tuple[Json, Jso
         "managedFields": pod["metadata"]["managedFields"],
         "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
     }
-    ready = Condition(ready=True, reason="Ready", message=f"1 forward entry works on {rule.external_ip}.")
-    poddnat["status"] = status({}, working, ready, made_at) | {"observedGeneration": 1}
-    return pod, memory.add("alibabacloud.com/v1", "poddnats", poddnat)
+    return pod, poddnat
+
+
+def put(memory: MemoryApi, objects: Iterable[tuple[Json, Json]], emulated: EmulatedCloud) -> None:
+    """Put pods and PodDNATs in place whose entries are there: their statuses tell the ids that the cloud gave these."""
+    ids, ownership = emulated.entry_ids(), Ownership(CLUSTER)
+    for pod, poddnat in objects:
+        metadata, desired = poddnat["metadata"], desired_by(poddnat)
+        assert desired is not None
+        (mapping,), entry_id = desired.mappings, ids[ownership.name_of(metadata["uid"])]
+        working = [WorkingPort(desired.external_ip, desired.internal_ip, mapping, (entry_id,))]
+        ready = Condition(ready=True, reason="Ready", message=f"1 forward entry works on {desired.external_ip}.")
+        poddnat["status"] = status({}, working, ready, metadata["creationTimestamp"]) | {"observedGeneration": 1}
+        memory.add("v1", "pods", pod)
+        memory.add("alibabacloud.com/v1", "poddnats", poddnat)
 
 
 def entries_of(objects: Iterable[tuple[Json, Json]]) -> list[tuple[ForwardRule, str]]:

@@ -39,13 +39,14 @@ def measure(pods: int = PODS, asking: int = ASKING, fixed: int = FIXED) -> dict[
     """Run it with so many pods, of which so many ask for ports, and so many of these are fixed."""
     with MemoryApi() as memory, ExitStack() as stack:
         memory.register_crd(yaml.safe_load((MANIFESTS / "crd.yaml").read_text(encoding="utf-8")))
-        objects = [hook_calls.create(memory, number) for number in range(asking)]
+        objects = [hook_calls.settled(number) for number in range(asking)]
         for pod, poddnat in itertools.islice(objects, fixed):
             _fix(pod, poddnat)
         for number in range(pods - asking):
             memory.add("v1", "pods", _other_pod(number))
         entries = hook_calls.entries_of(objects)
         emulated = stack.enter_context(emulated_cloud(settle=0.1, entries=entries))
+        hook_calls.put(memory, objects, emulated)
         lease = ("--lease", "default/poddnat", "--lease-seconds", "15")
         with ExitStack() as life:
             url, _ = life.enter_context(hook_calls.server(memory.url, emulated, *lease))
