@@ -114,6 +114,18 @@ class _Request(HTTPRequest):
             return False
         return True
 
+    def send_headers(self) -> None:
+        """Keep the head until the body comes, so that both leave together: a packet of its own costs as much again."""
+        self.conn.wfile.holding = True
+        try:
+            super().send_headers()
+        finally:
+            self.conn.wfile.holding = False
+
+    def respond(self) -> None:
+        super().respond()
+        self.conn.wfile.flush()  # There may be no body.
+
 
 class _Socket(socket.SocketIO):
     """Reads from a socket until a deadline."""
@@ -143,8 +155,18 @@ class _Reader(StreamReader):
         self.bytes_read = 0
 
 
+class _Writer(StreamWriter):
+    """Writes responses; what is written while it is ``holding`` is sent with what follows."""
+
+    holding = False
+
+    def _flush_unlocked(self) -> None:
+        if not self.holding:
+            super()._flush_unlocked()  # type: ignore[misc]
+
+
 def _make_file(sock: socket.socket, mode: str, bufsize: int) -> Any:
-    return _Reader(sock, bufsize) if "r" in mode else StreamWriter(sock, mode, bufsize)
+    return _Reader(sock, bufsize) if "r" in mode else _Writer(sock, mode, bufsize)
 
 
 class _Connection(HTTPConnection):

@@ -113,8 +113,10 @@ class GatewayDriver:
     def set_desired(self, own: OwnEntries, rules: tuple[ForwardRule, ...]) -> Progress:
         """Let a PodDNAT have exactly these rules, and tell how far it is."""
         with self._wake:
-            self._wake.notify()
-            return self._reconciler.set_desired(own, rules, self._clock())
+            progress = self._reconciler.set_desired(own, rules, self._clock())
+            if not isinstance(progress, Done):  # Most often it has what it desires, and nothing is to be done.
+                self._wake.notify()
+            return progress
 
     def release(self, own: OwnEntries) -> Progress:
         """Let none of a PodDNAT's entries be left, and tell how far it is."""

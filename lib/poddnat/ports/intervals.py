@@ -6,6 +6,9 @@ RESERVATION_TTL = 600.0
 TAKEN_TTL = 600.0
 """How long a port is given to nobody that the cloud refused because somebody else has it."""
 
+MOST_CALLED_TAKEN = 8
+"""Of how many ports of an address that is believed where the cloud shows nobody who has them."""
+
 WAITING_TTL = 90.0
 """How long a pod in the queue may be silent: it asks at least every 30 s, so one that misses three times is gone."""
 

@@ -5,7 +5,7 @@ reserved by the pod's uid until the PodDNAT shows it, or for a while. Everything
 """
 
 import threading
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 
 from poddnat.api import PodDNAT, Problem
@@ -17,7 +17,7 @@ from poddnat.ports.addresses import Addresses
 from poddnat.ports.allocation import Allocation, Observed, PortRequest, reusable_mappings
 from poddnat.ports.allocator import Shape, Slot
 from poddnat.ports.claims import Claims
-from poddnat.ports.intervals import RESERVATION_TTL, TAKEN_TTL, WAITING_TTL
+from poddnat.ports.intervals import MOST_CALLED_TAKEN, RESERVATION_TTL, TAKEN_TTL, WAITING_TTL
 from poddnat.ports.limits import LimitError
 from poddnat.ports.queue import Tiers, WaitingQueue
 from poddnat.ports.reservations import Reservation, Reservations, claimant
@@ -307,13 +307,16 @@ class PortRegistry:
 
     # Foreign entries, and the values file
 
-    def taken(self, key: AddressKey, slots: Iterable[Slot]) -> None:
-        """Note that somebody else has these: the table may not show by whom, or only when it is listed the next time.
+    def taken(self, key: AddressKey, slot: Slot, *, seen: bool) -> None:
+        """Note that somebody else has this, which ``foreign_seen`` tells minutes later, or never.
 
-        Without this, a pod that has to leave such a port would be given the same one again.
+        Without this, a pod that has to leave such a port would be given the same one again. ``seen``: there is an
+        entry. Where only the cloud says so, a few ports of an address are believed: if it says so of more, another
+        port is no help, and pods stay where they are.
         """
         with self._lock:
-            for slot in slots:
+            self._drop_expired()
+            if seen or sum(taken == key for taken, _ in self._taken) < MOST_CALLED_TAKEN:
                 self._taken[key, slot] = self._clock() + TAKEN_TTL
                 self._addresses[key].claim(_taken(slot), [slot])
 

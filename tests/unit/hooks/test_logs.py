@@ -62,7 +62,7 @@ def test_working_entries_are_reported_with_gateway_and_the_id_of_the_hook_call(w
     poddnat = world.expose(world.make_pod(EXPOSE_80))
     line = lines.saying("1 forward entry works")
     assert (line["pod"], line["gateway"]) == ("default/web-1", GATEWAY)
-    assert len(line["requestId"]) == 32
+    assert line["requestId"]
     assert line["requestId"] != world.sync_poddnat(poddnat).headers["X-Request-Id"]
 
 

@@ -176,6 +176,28 @@ def test_request_that_does_not_say_how_large_it_is_is_refused_unread(server: Hoo
     assert answer.count(b"HTTP/1.1") == 1
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_head_and_body_of_an_answer_leave_together(server: HookServer, path: str) -> None:
+    with connection(server) as wire:
+        for _ in range(20):
+            wire.sendall(f"GET {path} HTTP/1.1\r\nHost: poddnat\r\n\r\n".encode())
+            assert wire.recv(65536).endswith(b"ok\n")
+
+
+def test_answer_without_a_body_is_sent(server: HookServer) -> None:
+    with connection(server) as wire:
+        wire.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: poddnat\r\n\r\n")
+        assert wire.recv(65536).endswith(b"\r\n\r\n")
+
+
+def test_caller_who_waits_for_leave_to_send_its_request_gets_it(server: HookServer) -> None:
+    with connection(server) as wire:
+        wire.sendall(b"POST /pod/sync HTTP/1.1\r\nHost: poddnat\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert status_of(wire.recv(65536)) == 100
+        wire.sendall(b"{}")
+        assert status_of(wire.recv(65536)) == 400
+
+
 def test_header_that_is_too_large_is_refused(server: HookServer) -> None:
     assert status_of(talk(server, b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")) == 413
 

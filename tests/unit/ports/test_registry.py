@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from poddnat.config import Policy
-from poddnat.model import ALL_PORTS, ForwardRule, Protocol
+from poddnat.model import ALL_PORTS, ForwardRule, Ports, Protocol
 from poddnat.ports import PortRegistry, PortRequest
 from tests.unit.ports.samples import (
     AT_A_1,
@@ -167,7 +167,7 @@ def test_port_of_a_foreign_entry_that_has_gone_is_offered_again(registry: PortRe
 def test_port_that_the_cloud_calls_taken_is_given_to_nobody_for_a_while(
     registry: PortRegistry, clock: ManualClock
 ) -> None:
-    registry.taken(AT_A_1, allocation(AT_A_1, "513->80").slots)
+    registry.taken(AT_A_1, (Ports.of(513), Protocol.TCP), seen=True)
     registry.foreign_seen(A, [])
     assert left(registry) == [512, 514]
     clock.now += RESERVED_FOR
@@ -177,8 +177,23 @@ def test_port_that_the_cloud_calls_taken_is_given_to_nobody_for_a_while(
 def test_pod_leaves_a_port_that_the_cloud_calls_taken_though_no_entry_is_seen_there(registry: PortRegistry) -> None:
     both = allocation(AT_A_1, "512->80", "513->443")
     show(registry, "pod-1", both)
-    registry.taken(AT_A_1, allocation(AT_A_1, "512->80").slots)
+    registry.taken(AT_A_1, (Ports.of(512), Protocol.TCP), seen=False)
     assert reuses(registry, both, taken_away=True) == [None, "513->443/tcp"]
+
+
+def test_pod_keeps_its_port_where_the_cloud_calls_one_after_the_other_taken_and_shows_nobody(
+    clock: ManualClock,
+) -> None:
+    registry = PortRegistry(pool(offer(A, "512/600")), clock)
+    slots = [(Ports.of(port), Protocol.TCP) for port in range(512, 520)]
+    for slot in slots:
+        registry.taken(AT_A_1, slot, seen=False)
+    current = allocation(AT_A_1, "520->80")
+    show(registry, "pod-1", current)
+    registry.taken(AT_A_1, (Ports.of(520), Protocol.TCP), seen=False)
+    assert reuses(registry, current, taken_away=True) == ["520->80/tcp"]
+    registry.taken(AT_A_1, (Ports.of(520), Protocol.TCP), seen=True)
+    assert reuses(registry, current, taken_away=True) == [None]
 
 
 def test_foreign_entries_of_one_gateway_say_nothing_about_another(registry: PortRegistry) -> None:

@@ -86,7 +86,7 @@ class DesiredState:
     """Entries that weren't there by the answer to a delete: one that is listed all the same is not tried at once."""
     polls: dict[Key, Poll] = field(default_factory=dict)
     problem: Problem | None = None
-    taken: tuple[ForwardRule, ...] = ()
+    called_taken: tuple[ForwardRule, ...] = ()
     """Rules whose external ports the cloud calls taken, though it shows nobody who has them."""
     retry_at: float = -math.inf
     backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_FIRST, RETRY_LONGEST))
@@ -151,7 +151,7 @@ class DesiredState:
     def reset_backoff(self) -> None:
         """Forget past failures: something has changed that may have caused them."""
         self.problem = self.last_error = None
-        self.taken = ()
+        self.called_taken = ()
         self.failing_since = math.inf
         self.refused = 0
         self.retry_at = -math.inf

@@ -127,8 +127,10 @@ class Reconciler:
     def _progress(self, desired: DesiredState, plan: Plan, now: float) -> Progress:
         working = plan.deletes if desired.release else plan.working  # What is to go works until then.
         if (problem := self._problem(desired, plan, now)) is not None:
-            outside = (conflict.rule for conflict in plan.conflicts if conflict.side is Side.EXTERNAL)
-            return Blocked(problem, working, (*outside, *desired.taken) if problem.reason == PORT_TAKEN else ())
+            if problem.reason != PORT_TAKEN:
+                return Blocked(problem, working)
+            outside = tuple(conflict.rule for conflict in plan.conflicts if conflict.side is Side.EXTERNAL)
+            return Blocked(problem, working, outside, desired.called_taken)
         # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
         seconds = self._state.queue.ahead(desired.own.uid) * self._state.concurrency.seconds_per_write() / 2
         return Waiting(min(seconds, REQUEUE_LONGEST), working)
