@@ -2,14 +2,18 @@
 
 from hooks.validation import Json
 from poddnat import logs
-from poddnat.api import spec_of
+from poddnat.api import preserved_status, spec_of
 from poddnat.controllers import PodDNATReconciler, RequeueAfter
-from poddnat.kube import LiveReader
+from poddnat.kube import AnothersError, LiveReader
 
 
 def poddnat_finalize(reconciler: PodDNATReconciler, live: LiveReader, body: Json) -> Json | RequeueAfter:
-    """Delete the PodDNAT's forward entries."""
-    parent = live.terminating_poddnat(body["parent"])
+    """Delete the PodDNAT's forward entries; one of another installation, which bore our label once, is let go."""
+    try:
+        parent = live.terminating_poddnat(body["parent"])
+    except AnothersError:
+        status = preserved_status(body["parent"].get("status") or {})
+        return {"status": status, "children": [], "finalized": True, "resyncAfterSeconds": 0}
     logs.add(gateway=str(spec_of(parent).get("tableId", "")))
     answer = reconciler.finalize(parent)
     if isinstance(answer, RequeueAfter):

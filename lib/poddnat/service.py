@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from poddnat.api import is_terminating
+from poddnat.api import Installation, is_terminating
 from poddnat.cloud import CloudClient
 from poddnat.config import Values, ValuesFile
 from poddnat.controllers import (
@@ -28,6 +28,7 @@ from poddnat.controllers import (
     Reminder,
     RetainedPodDNATs,
     StatusReporter,
+    cluster_id_shared,
     orphans_left,
 )
 from poddnat.gateway import Fleet, GatewayListener, Ownership
@@ -54,7 +55,14 @@ class _Events(ControllersListener, GatewayListener):
     _locator: PodLocator
     _reminder: Reminder
 
-    def __init__(self, registry: PortRegistry, metrics: Metrics, warn_operators: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        registry: PortRegistry,
+        metrics: Metrics,
+        warn_operators: Callable[[str, str], None],
+    ) -> None:
+        self._installation = installation
         self._registry = registry
         self._metrics = metrics
         self._warn_operators = warn_operators
@@ -86,6 +94,8 @@ class _Events(ControllersListener, GatewayListener):
             self._lifecycle.poddnat_leaving(poddnat)
         if before is None or _asks_for_something_else(before, poddnat):
             self._reminder.changed()
+        if not self._installation.is_labelled(poddnat["metadata"]):
+            self._lifecycle.resync()
 
     def poddnat_gone(self, poddnat: Manifest) -> None:
         """Forget a PodDNAT that is no longer there."""
@@ -134,6 +144,11 @@ class _Events(ControllersListener, GatewayListener):
             problem = orphans_left(gateway_id, count, shared=shared)
             self._warn_operators(problem.reason, problem.message)
 
+    def cluster_id_shared(self, gateway_id: str, count: int) -> None:
+        """Warn operators that another installation of this cluster names its entries as this one does."""
+        problem = cluster_id_shared(gateway_id, count)
+        self._warn_operators(problem.reason, problem.message)
+
     def places_left(self) -> None:
         """Have PodDNATs synced that are on a gateway or an address that has gone."""
         self._drift.resync_misplaced(self._reconciler.is_misplaced)
@@ -177,10 +192,13 @@ class Service:
         self.metrics = Metrics()
         cloud.observe(self.metrics.cloud_called)
         self._registry = PortRegistry(values, clock=clock)
-        events = _Events(self._registry, self.metrics, warn_operators)
+        installation = values.installation
+        events = _Events(installation, self._registry, self.metrics, warn_operators)
 
         # The cluster, and where in the VPC its pods are
-        self.poddnats = PodDNATInformer(client, on_update=events.poddnat_seen, on_delete=events.poddnat_gone)
+        self.poddnats = PodDNATInformer(
+            client, on_update=events.poddnat_seen, on_delete=events.poddnat_gone, installation=installation
+        )
         self._pods = PodInformer(
             client,
             on_delete=events.pod_gone,
@@ -188,9 +206,10 @@ class Service:
             on_update=events.pod_seen,
             on_misspelt=events.pod_misspelt,
             on_heard=events.pod_heard,
+            installation=installation,
         )
-        cluster = Cluster(client, self.poddnats, self._pods)
-        self.live = LiveReader(client, self.poddnats, self._pods)
+        cluster = Cluster(client, self.poddnats, self._pods, installation)
+        self.live = LiveReader(client, self.poddnats, self._pods, installation)
         self._namespaces = Namespaces(values, client, clock=clock)
         nodes = Nodes(client, clock=clock)
         self._locator = PodLocator(cloud, nodes.instance_of, clock=clock)
@@ -259,7 +278,7 @@ class Service:
         return self._values_file is None or self._values_file.valid
 
     def apply(self, values: Values) -> None:
-        """Go by other values from now on; clusterID, regionID and vpcID have to be the same."""
+        """Go by other values from now on; clusterID, regionID, vpcID and installation have to be the same."""
         self.metrics.expect_gateways(values.gateway_ids)
         self._cloud.update(values)
         self._registry.update(values)

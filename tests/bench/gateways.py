@@ -49,6 +49,9 @@ class Everybody:
 
     has_synced = True
 
+    def is_of_another(self, _uid: str) -> bool:
+        return False
+
     def is_alive(self, _uid: str) -> bool:
         return True
 

@@ -22,7 +22,7 @@ import yaml
 
 from metacontroller_standin.kubeconfig import kubeconfig
 from metacontroller_standin.memory_api import MemoryApi
-from poddnat.api import ATTACHED_BY, POD_DNAT, Condition, PodDNAT, desired_by, manifest, status
+from poddnat.api import POD_DNAT, UNNAMED, Condition, PodDNAT, desired_by, manifest, status
 from poddnat.api.annotations import EXPOSE_PORT, READY, RESULT, STATUS, format_result
 from poddnat.files import MANIFESTS, ROOT
 from poddnat.gateway import Ownership
@@ -110,7 +110,7 @@ def settled(number: int, gateways: int = 1) -> tuple[Json, Json]:
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": pod["metadata"]["uid"]}
     poddnat["metadata"] |= {
         "uid": str(uuid.uuid4()),
-        "annotations": dict([ATTACHED_BY]) | {_LAST_APPLIED: json.dumps(poddnat)},
+        "annotations": dict([UNNAMED.attached_by]) | {_LAST_APPLIED: json.dumps(poddnat)},
         "creationTimestamp": pod["metadata"]["creationTimestamp"],
         "finalizers": ["metacontroller.io/compositecontroller-poddnat"],
         "generation": 1,

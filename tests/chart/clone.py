@@ -43,6 +43,18 @@ def overlay(folder: Path, namespace: str, components: list[str]) -> Path:
     return folder / "sites" / "a"
 
 
+def named(folder: Path, site: Path, name: str) -> Path:
+    """Give the installation of an overlay a name, as examples/installation does."""
+    content = yaml.safe_load((site / "kustomization.yaml").read_text(encoding="utf-8"))
+    content["components"].append("../../metacontroller/installation")
+    (site / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    shown = folder / "metacontroller" / "examples" / "installation" / "own" / "kustomization.yaml"
+    own = yaml.safe_load((site / "own" / "kustomization.yaml").read_text(encoding="utf-8"))
+    own["patches"] = yaml.safe_load(shown.read_text(encoding="utf-8").replace("value: eu", f"value: {name}"))["patches"]
+    (site / "own" / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    return site
+
+
 def example(folder: Path) -> Path:
     """Do what the example says."""
     tree(folder)

@@ -39,8 +39,8 @@ Json = dict[str, Any]
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(300)]
 
-INSTALLING, SECURITY, SIZE, UNINSTALL, UPGRADING = (
-    page(f"operators/{name}") for name in ("install", "security", "size", "uninstall", "upgrade")
+INSTALLATIONS, INSTALLING, SECURITY, SIZE, UNINSTALL, UPGRADING = (
+    page(f"operators/{name}") for name in ("installations", "install", "security", "size", "uninstall", "upgrade")
 )
 INSTALL = ["install", "poddnat", str(CHART), f"--namespace={SYSTEM}", "--create-namespace"]
 UPGRADE = ["upgrade", "poddnat", str(CHART), f"--namespace={SYSTEM}"]
@@ -262,6 +262,44 @@ def test_clusters_that_lack_something_or_have_it_already(plane: ControlPlane, he
     # There is one poddnat in a cluster.
     elsewhere = ["install", "other", str(CHART), "--namespace=other", "--create-namespace", *from_file]
     assert "cannot be imported" in helm.refusal(*elsewhere)
+
+
+def test_second_installation_comes_and_goes_as_the_pages_say(plane: ControlPlane, helm: Helm, tmp_path: Path) -> None:
+    plane.install_crds(*read(CRDS))
+    helm(*INSTALL, f"--values={sources.ACK_VALUES}")
+    kinds = (
+        f"clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,{CONTROLLERS}"
+    )
+
+    def ours() -> dict[str, str]:
+        found = json.loads(plane.kubectl("get", f"{kinds},customresourcedefinitions", "--output=json"))["items"]
+        versions = {f"{one['kind']}/{name_of(one)}": one["metadata"]["resourceVersion"] for one in found}
+        # The CRD's status is written a moment after it is made.
+        return {name: version for name, version in versions.items() if "dnat" in name and "Definition" not in name}
+
+    wait_until(lambda: ours() == ours(), 20, "nothing to change any more", interval=1)
+    before = ours()
+    (named,) = (one for one in blocks(INSTALLATIONS, "yaml") if one.startswith("installation:"))
+    given = {**yaml.safe_load(sources.ACK_VALUES.read_text(encoding="utf-8")), **yaml.safe_load(named)}
+    file = clone(tmp_path) / "eu-values.yaml"
+    file.write_text(yaml.safe_dump(given))
+    (install, overlay) = blocks(section(INSTALLATIONS, "Add one"), "sh")
+    assert overlay.endswith("kubectl apply -k sites/eu\n")  # tests/e2e/test_installations.py does that.
+    said = helm.refusal(*INSTALL[:1], "poddnat-eu", *INSTALL[2:3], "--namespace=poddnat-eu", f"--values={file}")
+    assert NAME_OF_CRD in said
+    notes = shell(plane, helm, tmp_path, f"```sh\n{install}```")
+    assert "Only pods with the label poddnat.alibabacloud.com/installation=eu are served." in notes
+    assert {name: version for name, version in ours().items() if not name.endswith("-eu")} == before
+    assert {name.removesuffix("-eu") for name in ours() if name.endswith("-eu")} == set(before)
+    again = ["install", "other", str(CHART), "--namespace=other", f"--values={file}", "--set=crds.install=false"]
+    assert "cannot be imported" in helm.refusal(*again, "--create-namespace")
+
+    (leave,) = blocks(section(UNINSTALL, "One of several"), "sh")
+    drain, *rest = leave.splitlines(keepends=True)
+    assert drain == ".venv/bin/poddnat drain --installation eu\n"  # Done there, too.
+    shell(plane, helm, tmp_path, f"```sh\n{''.join(rest)}```")
+    assert ours() == before
+    assert NAME_OF_CRD in plane.kubectl("get", "customresourcedefinitions", "--output=name")
 
 
 def test_token_and_tls_come_and_go_with_an_upgrade(plane: ControlPlane, helm: Helm, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from poddnat.api import INSTALLATION, Installation
 from tests.chart import sources
-from tests.chart.clone import ACK, example, overlay, tree
+from tests.chart.clone import ACK, example, named, overlay, tree
 from tests.chart.helm import Objects, comparable, kustomize, values_in
 from tests.chart.sources import ACK_VALUES, BASE, CHART, FOR, ROOT
 from tests.unit.docs.pages import blocks, page, tables
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 DEFAULTS: Json = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+EU = Installation("eu")
 SECRET = ("Secret", "poddnat-system", "poddnat-values")
 BY_NAME: Json = {
     "token": {"existingSecret": "poddnat-token"},
@@ -125,6 +127,58 @@ def test_namespace_that_is_named_too_late_is_refused(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         kustomize(folder)
     assert "nonexistent key: namespace" in caught.value.stderr
+
+
+# Installations with a name
+
+
+@real
+@pytest.mark.parametrize(("more", "components"), [({}, []), (BY_NAME, COMPONENTS)], ids=["base", "components"])
+def test_installation_with_a_name_is_the_same_from_chart_and_kustomize(
+    helm: Helm, tmp_path: Path, more: Json, components: list[str]
+) -> None:
+    values = {**ACK, **more, "crds": {"install": False}, "installation": "eu"}
+    rendered = helm.template(values, namespace="poddnat-eu")
+    built = kustomize(named(tree(tmp_path), overlay(tmp_path, "poddnat-eu", components), "eu"))
+    for objects in (rendered, built):
+        assert objects.pop(("Secret", "poddnat-eu", "poddnat-values"))["data"]
+    assert comparable(rendered) == comparable(built)
+
+
+@real
+def test_installations_have_no_object_in_common_and_select_apart(helm: Helm) -> None:
+    unnamed = helm.template(ACK)
+    values = {**ACK, "crds": {"install": False}}
+    one, other = (
+        helm.template({**values, "installation": name}, namespace=f"poddnat-{name}") for name in ("eu", "a-very-long-1")
+    )
+    assert set(one) & set(unnamed) == set(one) & set(other) == set()
+    assert values_in(one["Secret", "poddnat-eu", "poddnat-values"])["installation"] == "eu"
+    label = {"matchLabels": {INSTALLATION: "eu"}}
+    controllers = {name: item for (kind, _, name), item in one.items() if kind.endswith("Controller")}
+    assert set(controllers) == {EU.named(name) for name in ("pod-dnat", "pod-dnat-opt-out", "poddnat")}
+    for item in controllers.values():
+        spec = item["spec"]
+        rules = [spec["parentResource"]] if "parentResource" in spec else spec["resources"]
+        assert [rule["labelSelector"] for rule in rules] == [label]
+    policy = one["ValidatingAdmissionPolicy", "", "poddnat-fixed-eu"]["spec"]
+    assert [one["expression"].partition(" == ")[2] for one in policy["matchConditions"]] == ["'eu'"]
+    assert one["ValidatingAdmissionPolicyBinding", "", "poddnat-fixed-eu"]["spec"]["policyName"] == "poddnat-fixed-eu"
+    assert one["ClusterRoleBinding", "", "poddnat-eu"]["roleRef"]["name"] == "poddnat-eu"
+
+
+@real
+def test_secret_that_is_made_elsewhere_goes_with_the_name_of_an_installation(helm: Helm) -> None:
+    rendered = helm.template({"existingSecret": "mine", "installation": "eu"})
+    assert ("ClusterRole", "", "poddnat-eu") in rendered
+    assert not [key for key in rendered if key[0] == "Secret"]
+
+
+@real
+@pytest.mark.parametrize("name", ["", "view", "opt-out", "opt-out-eu", "EU", "-eu", "e" * 41])
+def test_name_that_an_installation_can_not_have_is_refused(helm: Helm, name: str) -> None:
+    arguments = ["template", "poddnat", str(CHART), "--values", "-", FOR]
+    assert "installation" in helm.refusal(*arguments, stdin=json.dumps({**ACK, "installation": name}))
 
 
 # The example overlay

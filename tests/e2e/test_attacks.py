@@ -18,7 +18,7 @@ from metacontroller_standin.api import Api, ApiError
 from metacontroller_standin.apply import owner_reference
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import ATTACHED_BY, FIXED, OWN_ENTRIES
+from poddnat.api import FIXED, OWN_ENTRIES, UNNAMED
 from poddnat.api.annotations import RELEASE_STRATEGY
 from poddnat.api.fixed import OWNER, STRATEGY
 from tests.e2e import world
@@ -78,7 +78,7 @@ class Arena:
         """Have Mallory create a PodDNAT."""
         mapping = {"externalPort": port, "internalPort": "80"}
         wanted = {"tableId": GATEWAY, "externalIP": EIP, "internalIP": "172.16.1.99", "portMapping": [mapping], **spec}
-        metadata: Json = {"name": name, "namespace": MALLORYS, "annotations": dict([ATTACHED_BY])}
+        metadata: Json = {"name": name, "namespace": MALLORYS, "annotations": dict([UNNAMED.attached_by])}
         if owner is not None:
             metadata["ownerReferences"] = [owner_reference(owner)]
         poddnat = {"apiVersion": "alibabacloud.com/v1", "kind": "PodDNAT", "metadata": metadata, "spec": wanted}

@@ -65,7 +65,14 @@ def install(controlplane: ControlPlane) -> str:
     return printed
 
 
-def controllers(controlplane: ControlPlane, url: str, *, token: str = TOKEN, ca: Path | None = None) -> list[Json]:
+def controllers(
+    controlplane: ControlPlane,
+    url: str,
+    *,
+    token: str = TOKEN,
+    ca: Path | None = None,
+    shipped: Sequence[Json] = CONTROLLERS,
+) -> list[Json]:
     """Give the shipped controllers, for a server at this address, with a token and an authority to show and check.
 
     They are as `metacontroller/token` and `metacontroller/tls` make them.
@@ -74,7 +81,7 @@ def controllers(controlplane: ControlPlane, url: str, *, token: str = TOKEN, ca:
     name = f"hooks-{hashlib.sha256(repr(kept).encode()).hexdigest()[:8]}"
     metadata = {"name": name, "namespace": SYSTEM}
     controlplane.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": kept})
-    manifests = point_at(CONTROLLERS, url)
+    manifests = point_at(shipped, url)
     for webhook in (hook["webhook"] for item in manifests for hook in item["spec"]["hooks"].values()):
         webhook["authorization"] = {"type": "Bearer", "secretRef": {**metadata, "key": "token"}}
         if ca:
@@ -111,9 +118,11 @@ class Server:
         certificate: Certificate | None = None,
         lease: str = "",
         program: Sequence[str] = (sys.executable, "-c", READ_ONLY),
+        namespace: str = SYSTEM,
     ) -> None:
         """Write its files; `start` starts it. With a lease (NAMESPACE/NAME) it is one of several replicas."""
-        token = controlplane.service_account_token(SYSTEM, "poddnat")
+        self._name = "poddnat" if namespace == SYSTEM else namespace
+        token = controlplane.service_account_token(namespace, "poddnat")
         controlplane.wait_allowed(token, "list", controlplane.api.resource("alibabacloud.com/v1", "poddnats"))
         kubeconfig = controlplane.kubeconfig_for(token, folder / "kubeconfig")
         file = folder / "values.yaml"
@@ -138,8 +147,8 @@ class Server:
 
     def start(self, **environment: str) -> None:
         """Start it; `wait_ready` waits until it answers."""
-        self._program = Program.start("poddnat", self._command, self._log, env={**os.environ, **environment})
-        self._controlplane.programs["poddnat"] = self._program
+        self._program = Program.start(self._name, self._command, self._log, env={**os.environ, **environment})
+        self._controlplane.programs[self._name] = self._program
 
     def wait_ready(self) -> None:
         """Wait until it answers hooks."""
@@ -159,7 +168,7 @@ class Server:
 
     def stop(self) -> None:
         """See that it has ended, and has told no secret."""
-        if self._controlplane.programs.pop("poddnat", None) is not None:
+        if self._controlplane.programs.pop(self._name, None) is not None:
             self.kill()
         assert leaks(self.log()) == []
 

@@ -11,7 +11,7 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from poddnat.api import ATTACHED_BY, Fixed, controller_of, entry_ids
+from poddnat.api import UNNAMED, Fixed, controller_of, entry_ids
 from poddnat.controllers import RequeueAfter
 from poddnat.kube import KubeClient, KubeError
 from tests.faults.virtual import Condition, Scheduler
@@ -455,7 +455,7 @@ def copied(item: _T) -> _T:
 
 
 def _annotations(attachment: Json) -> dict[str, str]:
-    return {**(attachment["metadata"].get("annotations") or {}), **dict([ATTACHED_BY])}
+    return {**(attachment["metadata"].get("annotations") or {}), **dict([UNNAMED.attached_by])}
 
 
 def _belongs_to(dnat: Json, pod: Json) -> bool:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hooks.app import create_app
-from poddnat.api import API_VERSION, KIND, PLURAL
+from poddnat.api import API_VERSION, INSTALLATION, KIND, PLURAL
 from poddnat.config import ValuesError, load
 from poddnat.kube.active_endpoint import PORT_NAME
 from tests.unit.docs.pages import page, section, tables
@@ -223,11 +223,18 @@ def test_no_decorator_has_a_finalize_hook() -> None:
         assert list(decorator["spec"]["hooks"]) == ["sync"]
 
 
-def test_composite_needs_no_selector_of_its_parents() -> None:
+def test_what_is_labelled_for_an_installation_with_a_name_is_left_to_it() -> None:
+    unlabelled = {"matchExpressions": [{"key": INSTALLATION, "operator": "DoesNotExist"}]}
+    rules = [rule for decorator in all_of("DecoratorController") for rule in decorator["spec"]["resources"]]
+    rules.append(the("CompositeController")["spec"]["parentResource"])
+    assert [rule["labelSelector"] for rule in rules] == [unlabelled] * 3
+
+
+def test_composite_watches_poddnats_and_needs_no_selector_of_children() -> None:
     spec = the("CompositeController")["spec"]
     assert spec["generateSelector"] is True
-    resource = {"apiVersion": API_VERSION, "resource": PLURAL, "ignoreStatusChanges": True}
-    assert spec["parentResource"] == resource
+    rule = {key: value for key, value in spec["parentResource"].items() if key != "labelSelector"}
+    assert rule == {"apiVersion": API_VERSION, "resource": PLURAL, "ignoreStatusChanges": True}
     assert list(spec["hooks"]) == ["sync", "finalize"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from poddnat.api import FINALIZER, Condition, left_alone_status, releasing_status
+from poddnat.api import UNNAMED, Condition, left_alone_status, releasing_status
 from poddnat.files import SCHEMAS, schema_validator
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ CONDITION = {
 ATTACHMENT = {
     "apiVersion": "alibabacloud.com/v1",
     "kind": "PodDNAT",
-    "metadata": {"namespace": "default", "name": "example", "finalizers": [FINALIZER]},
+    "metadata": {"namespace": "default", "name": "example", "finalizers": [UNNAMED.finalizer]},
     "spec": SPEC,
 }
 ANSWERS: dict[str, Json] = {

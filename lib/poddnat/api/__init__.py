@@ -4,7 +4,7 @@ One place for each form, so that hooks, commands and controllers read and write 
 manifests only: it does no I/O and knows no clock.
 """
 
-from poddnat.api import annotations, fixed, pod_facts, port_list, readiness
+from poddnat.api import annotations, fixed, installation, pod_facts, port_list, readiness
 from poddnat.api.annotations import FIXED, POD_DNAT, STATUS, AnnotationError
 from poddnat.api.as_read import pod_as_read, poddnat_as_read, preserved_status, without_nulls
 from poddnat.api.fixed import (
@@ -16,13 +16,12 @@ from poddnat.api.fixed import (
     stable_owner_of,
     suspension_patch,
 )
+from poddnat.api.installation import INSTALLATION, UNNAMED, Installation
 from poddnat.api.pod_facts import Owner, annotations_of, controller_of, is_terminating
 from poddnat.api.pod_status import is_exposed, reported, status_annotations
 from poddnat.api.poddnat import (
     API_VERSION,
-    ATTACHED_BY,
     CHECK_ASKED_AT,
-    FINALIZER,
     GROUP,
     KIND,
     OWN_ENTRIES,
@@ -67,14 +66,13 @@ from poddnat.api.release_strategy import ReleaseStrategy, has_replica, ordinal_o
 __all__ = [
     "ADDRESS",
     "API_VERSION",
-    "ATTACHED_BY",
     "CHECK_ASKED_AT",
     "CLOUD",
     "DENIED",
-    "FINALIZER",
     "FIXED",
     "GATEWAY",
     "GROUP",
+    "INSTALLATION",
     "INTERNAL_TAKEN",
     "KIND",
     "MOVE_AWAY",
@@ -86,9 +84,11 @@ __all__ = [
     "REJECTED",
     "RESYNC_TRIGGERED_AT",
     "STATUS",
+    "UNNAMED",
     "AnnotationError",
     "Condition",
     "Fixed",
+    "Installation",
     "Owner",
     "PodDNAT",
     "Problem",
@@ -104,6 +104,7 @@ __all__ = [
     "entry_ids",
     "fixed",
     "has_replica",
+    "installation",
     "is_current",
     "is_exposed",
     "is_ready",

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from poddnat.api.installation import UNNAMED, Installation, marked_by
 from poddnat.api.pod_facts import Owner, controller_of
-from poddnat.api.poddnat import ATTACHED_BY, PodDNAT, SpecError, manifest, parse_spec, spec_of
+from poddnat.api.poddnat import PodDNAT, SpecError, manifest, parse_spec, spec_of
 from poddnat.api.release_strategy import FOLLOW, ReleaseStrategy, ordinal_of, parse
 
 OWNER = "poddnat.alibabacloud.com/owner"
@@ -83,10 +84,10 @@ def stable_owner_of(pod: Mapping[str, Any]) -> Owner | None:
 def made_by_another(metadata: Mapping[str, Any]) -> bool:
     """Whether a PodDNAT was made by somebody else, such as ACK's own controller: our mark is absent.
 
-    Such a one is left alone until it is adopted; what finalizers it has tells nothing.
+    Those of absent fixed pods may have their record alone. Such a one as has neither is left alone until it is adopted;
+    what finalizers it has tells nothing.
     """
-    key, value = ATTACHED_BY
-    return (metadata.get("annotations") or {}).get(key) != value and Fixed.read(metadata) is None
+    return marked_by(metadata) is None and Fixed.read(metadata) is None
 
 
 def pod_uid_of(metadata: Mapping[str, Any]) -> str:
@@ -113,9 +114,8 @@ def belongs_to(poddnat: Mapping[str, Any], pod_uid: str) -> bool:
 
 def is_attached(poddnat: Mapping[str, Any], pod_uid: str) -> bool:
     """Whether Metacontroller takes a PodDNAT for the attachment of this pod."""
-    key, value = ATTACHED_BY
-    owner, annotations = controller_of(poddnat["metadata"]), poddnat["metadata"].get("annotations") or {}
-    return owner is not None and owner.uid == pod_uid and annotations.get(key) == value
+    owner = controller_of(poddnat["metadata"])
+    return owner is not None and owner.uid == pod_uid and marked_by(poddnat["metadata"]) is not None
 
 
 def outlives_its_pod(poddnat: Mapping[str, Any]) -> bool:
@@ -130,22 +130,31 @@ def namespace_reference(namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def attachment(
-    namespace: str, name: str, poddnat: PodDNAT, fixed: Fixed | None, observed: Mapping[str, Any] | None = None
+    namespace: str,
+    name: str,
+    poddnat: PodDNAT,
+    fixed: Fixed | None,
+    observed: Mapping[str, Any] | None = None,
+    installation: Installation = UNNAMED,
 ) -> dict[str, Any]:
     """Write the object that a pod should have, with the record of a fixed one; ``observed`` is what it has."""
-    made = manifest(namespace, name, poddnat, observed)
+    made = manifest(namespace, name, poddnat, observed, installation)
     if fixed is not None:
         made["metadata"]["annotations"] = {key: value for key, value in fixed.annotations.items() if value is not None}
     return made
 
 
 def handover_patch(
-    observed: Mapping[str, Any], fixed: Fixed, poddnat: PodDNAT, namespace: Mapping[str, Any]
+    observed: Mapping[str, Any],
+    fixed: Fixed,
+    poddnat: PodDNAT,
+    namespace: Mapping[str, Any],
+    installation: Installation = UNNAMED,
 ) -> dict[str, Any]:
     """Write the patch that makes of a retained PodDNAT the attachment of a pod, as Metacontroller knows its own."""
     pod = {"apiVersion": "v1", "kind": "Pod", "name": fixed.pod_name, "uid": fixed.pod_uid, "controller": True}
     metadata = {
-        "annotations": {**fixed.annotations, **dict([ATTACHED_BY])},
+        "annotations": {**fixed.annotations, **dict([installation.attached_by])},
         "ownerReferences": [pod, namespace_reference(namespace)],
         "resourceVersion": observed["metadata"]["resourceVersion"],
     }

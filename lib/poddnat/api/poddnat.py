@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from poddnat.api.installation import UNNAMED, Installation
 from poddnat.model import MOST_ITEMS, ForwardEntry, ForwardRule, PortMapping, Ports, Protocol, Transport, WorkingPort
 
 GROUP = "alibabacloud.com"
@@ -20,23 +21,11 @@ PLURAL = "poddnats"
 
 READY = "Ready"
 
-ATTACHED_BY = ("metacontroller.k8s.io/decorator-controller", "pod-dnat")
-"""The annotation that Metacontroller puts on the PodDNATs that it makes for us: our mark.
-
-Those of absent fixed pods may have their record alone (``poddnat.api.fixed``). What has neither was made by others.
-"""
-
 _LONGEST_ID = 128
 """No forward entry's id is as long: what is, somebody else has written."""
 
 _MOST_CONDITIONS, _MOST_RELEASING = 16, 4000
 """As the CRD has it."""
-
-FINALIZER = "metacontroller.io/compositecontroller-poddnat"
-"""What keeps a PodDNAT until its finalize hook lets it go.
-
-A PodDNAT has it from the first moment: Metacontroller would put it on by two requests more, and sync all anew for that.
-"""
 
 CHECK_ASKED_AT = f"poddnat.{GROUP}/check-asked-at"
 """Annotation of a PodDNAT: when somebody asked for the gateway's table to be read again."""
@@ -186,20 +175,24 @@ def key_of(manifest: Mapping[str, Any]) -> str:
     return f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
 
 
-def manifest(namespace: str, name: str, poddnat: PodDNAT, observed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def manifest(
+    namespace: str,
+    name: str,
+    poddnat: PodDNAT,
+    observed: Mapping[str, Any] | None = None,
+    installation: Installation = UNNAMED,
+) -> dict[str, Any]:
     """Write the object that a pod should have; its owner reference is Metacontroller's to set.
 
     ``observed`` is what it has: Metacontroller replaces the list of finalizers as a whole, and others' stay.
     """
     finalizers = list(observed["metadata"].get("finalizers") or []) if observed is not None else []
-    if FINALIZER not in finalizers:
-        finalizers.append(FINALIZER)
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {"namespace": namespace, "name": name, "finalizers": finalizers},
-        "spec": poddnat.spec(),
-    }
+    if installation.finalizer not in finalizers:
+        finalizers.append(installation.finalizer)
+    metadata: dict[str, Any] = {"namespace": namespace, "name": name, "finalizers": finalizers}
+    if installation.labels:
+        metadata["labels"] = installation.labels
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": poddnat.spec()}
 
 
 @dataclass(frozen=True)

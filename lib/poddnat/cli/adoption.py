@@ -8,12 +8,14 @@ names when the pod is replaced.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from poddnat.api import (
-    ATTACHED_BY,
+    INSTALLATION,
     AnnotationError,
     Fixed,
+    Installation,
     PodDNAT,
     ReleaseStrategy,
     SpecError,
@@ -86,14 +88,29 @@ class Move:
 def moves(
     snapshot: Snapshot, values: Values, pod_of: Callable[[str, str], Manifest | None], *, release: bool = False
 ) -> list[Move]:
-    """Decide about every PodDNAT of ACK's controller; ``pod_of`` finds a pod by namespace and name.
+    """Decide about every PodDNAT of ACK's controller whose pod is this installation's.
+
+    ``pod_of`` finds a pod by namespace and name.
 
     Raises:
         KubeError: what ``pod_of`` raises.
     """
-    decision = _Decision(snapshot, values, pod_of, release=release)
-    found = [decision.move(poddnat) for poddnat in snapshot.poddnats if made_by_another(poddnat["metadata"])]
+    known_pod = cache(pod_of)
+    decision = _Decision(snapshot, values, known_pod, release=release)
+    found = [
+        decision.move(poddnat)
+        for poddnat in (*snapshot.poddnats, *snapshot.of_others)
+        if made_by_another(poddnat["metadata"]) and _is_for(values.installation, poddnat["metadata"], known_pod)
+    ]
     return sorted(found, key=lambda move: (move.poddnat["metadata"]["namespace"], move.poddnat["metadata"]["name"]))
+
+
+def _is_for(
+    installation: Installation, metadata: Mapping[str, Any], pod_of: Callable[[str, str], Manifest | None]
+) -> bool:
+    """Whether it is for this installation to adopt a PodDNAT: its pod tells, or, where there is none, its own label."""
+    pod = pod_of(metadata["namespace"], metadata["name"])
+    return installation.serves((pod or {}).get("metadata") or metadata)
 
 
 class _ForeignEntryError(Exception):
@@ -232,7 +249,8 @@ class Adoption:
         is_fixed = move.pod is not None and _fixed(move.pod) is not None
         namespace = self._kube.namespace(metadata["namespace"]) if is_fixed else None
         for _ in range(CONFLICT_TRIES):
-            if self._kube.patch_poddnat(metadata["namespace"], metadata["name"], _adoption_patch(move, namespace)):
+            patch = _adoption_patch(move, namespace, self._site.values.installation)
+            if self._kube.patch_poddnat(metadata["namespace"], metadata["name"], patch):
                 return True
             present = self._kube.poddnat(metadata["namespace"], metadata["name"])
             if present is None or _decided_by(present) != _decided_by(move.poddnat):
@@ -271,16 +289,23 @@ class _AllAlive:
     def is_alive(self, uid: str) -> bool:  # noqa: ARG002
         return True
 
+    def is_of_another(self, uid: str) -> bool:  # noqa: ARG002
+        return False
+
     def gone_of(self, uids: Collection[str]) -> set[str]:  # noqa: ARG002
         return set()
 
 
-def _adoption_patch(move: Move, namespace: Manifest | None) -> Manifest:
-    """Write the patch that makes a PodDNAT ours, unless somebody changes it first; ``namespace``: a fixed pod's."""
+def _adoption_patch(move: Move, namespace: Manifest | None, installation: Installation) -> Manifest:
+    """Write the patch that makes a PodDNAT an installation's, unless somebody changes it first.
+
+    ``namespace``: a fixed pod's.
+    """
     metadata = move.poddnat["metadata"]
     suspended = fixed.suspension_patch(move.poddnat, move.fixed, rfc3339(now())) if move.fixed is not None else {}
     patch = {
-        **(suspended.get("metadata") or _owned_metadata(move.pod or {}, namespace)),
+        **(suspended.get("metadata") or _owned_metadata(move.pod or {}, namespace, installation)),
+        "labels": {INSTALLATION: installation.label},
         "uid": metadata["uid"],
         "resourceVersion": metadata["resourceVersion"],
         "finalizers": _kept_finalizers(metadata),
@@ -300,7 +325,7 @@ def _kept_finalizers(metadata: Mapping[str, Any]) -> list[str]:
     return [one for one in metadata.get("finalizers") or [] if one.startswith(_KEPT_FINALIZERS)]
 
 
-def _owned_metadata(pod: Manifest, namespace: Manifest | None) -> Manifest:
+def _owned_metadata(pod: Manifest, namespace: Manifest | None, installation: Installation) -> Manifest:
     """Write the metadata to merge by which a PodDNAT is that of a pod: its owners and annotations.
 
     A fixed pod's PodDNAT works already, so it must outlive the pod from now on.
@@ -312,7 +337,7 @@ def _owned_metadata(pod: Manifest, namespace: Manifest | None) -> Manifest:
     owners = [{**owner, "controller": True, "blockOwnerDeletion": True}]
     if namespace is not None:
         owners.append(fixed.namespace_reference(namespace))
-    return {"ownerReferences": owners, "annotations": {**recorded, **dict([ATTACHED_BY])}}
+    return {"ownerReferences": owners, "annotations": {**recorded, **dict([installation.attached_by])}}
 
 
 def _fixed(pod: Manifest) -> Fixed | None:

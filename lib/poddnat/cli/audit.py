@@ -120,10 +120,12 @@ def _of_poddnat(
 
 def _of_tables(snapshot: Snapshot, values: Values, ownership: Ownership) -> Iterator[Finding]:
     alive = {poddnat["metadata"]["uid"] for poddnat in snapshot.poddnats}
+    others = {poddnat["metadata"]["uid"]: poddnat for poddnat in snapshot.of_others}
     claims = snapshot.claims()
     for gateway_id, table in snapshot.tables.items():
         owners = {owner for entry in table if (owner := ownership.owner_in(entry.name)) is not None}
-        many = len(owners - alive) if is_mass(len(owners - alive), len(owners)) else 0
+        gone_owners = owners - alive - others.keys()
+        many = len(gone_owners) if is_mass(len(gone_owners), len(owners)) else 0
         kept = f" with {many - 1} others, too many for the server to delete by itself" if many else ""
         for entry in table:
             owner = ownership.owner_in(entry.name)
@@ -131,6 +133,9 @@ def _of_tables(snapshot: Snapshot, values: Values, ownership: Ownership) -> Iter
                 continue
             if owner is None:
                 named = f"named {entry.name}" if entry.name else _unnamed(gateway_id, entry.rule, values)
+                yield Finding(Kind.FOREIGN, gateway_id, entry.entry_id, str(entry.rule), "", "", named)
+            elif owner in others:
+                named = f"named {entry.name}, of PodDNAT {key_of(others[owner])} of another installation"
                 yield Finding(Kind.FOREIGN, gateway_id, entry.entry_id, str(entry.rule), "", "", named)
             else:
                 gone = f"PodDNAT {owner} is gone{kept}"
@@ -220,6 +225,10 @@ class _ListedPodDNATs:
     def is_alive(self, uid: str) -> bool:
         """Whether a PodDNAT existed when all were listed last."""
         return uid in self._alive
+
+    def is_of_another(self, uid: str) -> bool:  # noqa: ARG002
+        """Tell nothing of others: nobody is given ports here."""
+        return False
 
     def gone_of(self, uids: Collection[str]) -> set[str]:
         """Tell which of these PodDNATs surely don't exist."""

@@ -9,7 +9,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from poddnat.api import annotations_of, is_terminating, key_of, made_by_another, observed_condition
+from poddnat.api import (
+    UNNAMED,
+    Installation,
+    annotations_of,
+    is_terminating,
+    key_of,
+    made_by_another,
+    observed_condition,
+)
 from poddnat.cli.intervals import DRAIN_LOOK, DRAIN_SURE_AFTER
 from poddnat.kube import SHOWN, Uninstaller
 
@@ -17,17 +25,19 @@ Manifest = dict[str, Any]
 
 
 class Drain:
-    """Takes all PodDNATs out of a cluster but those of ACK's own controller."""
+    """Takes all PodDNATs of an installation out of a cluster; those of others, and of ACK's controller, stay."""
 
     def __init__(
         self,
         cluster: Uninstaller,
+        installation: Installation = UNNAMED,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """``clock`` and ``sleep`` count seconds."""
         self._cluster = cluster
+        self._installation = installation
         self._clock = clock
         self._sleep = sleep
 
@@ -37,7 +47,8 @@ class Drain:
         Raises:
             KubeError: the API server did not tell.
         """
-        return [poddnat for poddnat in self._cluster.poddnats()[0] if not made_by_another(poddnat["metadata"])]
+        found = [one for one in self._cluster.poddnats()[0] if self._installation.has(one["metadata"])]
+        return [poddnat for poddnat in found if not made_by_another(poddnat["metadata"])]
 
     def run(self, timeout: float, show: Callable[[list[Manifest]], None]) -> list[Manifest]:
         """Drain, and show what is left at each look; return what is left after so many seconds: nothing, if all went.
@@ -48,7 +59,9 @@ class Drain:
         deadline = self._clock() + timeout
         empty_since: float | None = None
         while True:
-            self._cluster.stop_giving_ports()  # Each time: what keeps a cluster as a repository says brings it back.
+            self._cluster.stop_giving_ports(
+                self._installation
+            )  # Each time: what keeps a cluster as a repository says brings it back.
             left = self.found()
             show(left)
             for poddnat in left:
@@ -64,7 +77,7 @@ class Drain:
             self._sleep(DRAIN_LOOK)
 
     def clear_pods(self) -> int:
-        """Take from all pods what they show of their ports; return of how many.
+        """Take from all pods of the installation what they show of their ports; return of how many.
 
         Raises:
             KubeError: the API server did not do it.
@@ -72,7 +85,7 @@ class Drain:
         pods: list[Manifest] = []
 
         def keep_ours(pod: Manifest) -> None:
-            if set(SHOWN) & set(annotations_of(pod)):
+            if self._installation.serves(pod["metadata"]) and set(SHOWN) & set(annotations_of(pod)):
                 pods.append(pod)
 
         self._cluster.list_pods(keep_ours)

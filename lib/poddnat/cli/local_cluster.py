@@ -4,6 +4,7 @@ The hooks run in their production server; the cloud is the emulator; the cluster
 stand-in for Metacontroller running the shipped manifests, and a kubelet that gives pods their addresses.
 """
 
+import copy
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from metacontroller_standin.memory_api import MemoryApi
 from metacontroller_standin.standin import StandIn
 from metacontroller_standin.workload_controller import WorkloadController
 from metacontroller_standin.workloads import DEFAULT_NODE
-from poddnat.api import without_nulls
+from poddnat.api import Installation, without_nulls
 from poddnat.cli.intervals import POD_STOPS
 from poddnat.cli.manifest_problems import problems_of
 from poddnat.cloud import CloudClient
@@ -33,6 +34,18 @@ from poddnat.service import Service
 from vpc_emulator import Emulator, EmulatorServer, World
 
 Manifest = dict[str, Any]
+
+
+def controller_of_installation(shipped: Manifest, installation: Installation) -> Manifest:
+    """Write a controller's manifest as it is for an installation; as shipped, it is for the one without a name."""
+    if not installation.name:
+        return shipped
+    written = copy.deepcopy(shipped)
+    written["metadata"]["name"] = installation.named(shipped["metadata"]["name"])
+    spec = written["spec"]
+    for rule in [spec["parentResource"]] if "parentResource" in spec else spec["resources"]:
+        rule["labelSelector"] = {"matchLabels": installation.labels}
+    return written
 
 
 class LocalCluster:
@@ -133,6 +146,7 @@ class LocalCluster:
     def _controllers(self) -> list[Manifest]:
         shipped = yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8"))
         controllers = [one for one in point_at(list(shipped), self.hooks_url) if is_controller(one)]
+        controllers = [controller_of_installation(one, self._values.installation) for one in controllers]
         for controller in controllers:
             self.api.create(self.api.resource_of(controller), controller)
         return controllers

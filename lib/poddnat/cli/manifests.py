@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from poddnat.api import annotations, without_nulls
+from poddnat.api import INSTALLATION, Installation, annotations, installation, without_nulls
 from poddnat.cli.manifest_problems import problems_of, shown, template_of
 from poddnat.config import Oddity, YamlError, load_documents
 
@@ -70,6 +70,15 @@ def read_manifests(paths: Iterable[Path]) -> Manifests:
     if not found.workloads and not found.passed_over:
         raise ManifestsError(f"there is no {', '.join(WORKLOADS)} in the manifests")
     return found
+
+
+def unserved(found: Manifests, served_by: Installation) -> Iterator[str]:
+    """Say in a sentence of each workload that its pods are another installation's, though they ask for ports."""
+    for workload in found.workloads:
+        metadata = template_of(workload).get("metadata") or {}
+        if annotations.POD_DNAT in (metadata.get("annotations") or {}) and not served_by.serves(metadata):
+            whose = f"{installation.of_pod(metadata)}, by the label {INSTALLATION} of its pods or for want of it"
+            yield f"{_name(workload)} is left alone: it is for {whose}, and these values are of {served_by}."
 
 
 def count_pods(workload: Manifest) -> int:

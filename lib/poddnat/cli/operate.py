@@ -146,6 +146,9 @@ def drain(
     context: ContextOption = None,
     output: OutputOption = Output.TABLE,
     *,
+    installation: Annotated[
+        str, typer.Option(help="The installation's name, where it has one.", show_default=False)
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Give up after so many seconds.")] = DRAIN_TIMEOUT,
 ) -> None:
@@ -153,20 +156,22 @@ def drain(
 
     Deletes the DecoratorController pod-dnat, so that no pod is given ports any more, and all PodDNATs but those of
     ACK's own controller; waits until the running server has removed their entries; then takes our annotations off pods.
-    May be interrupted and run again. Ends with 0 when it is safe to uninstall, 1 when something is left, 2 when the API
-    server doesn't answer or refuses.
+    Where several installations serve the cluster, all that of one alone: the one without a name, or with --installation
+    the one of that name. May be interrupted and run again. Ends with 0 when it is safe to uninstall, 1 when something
+    is left, 2 when the API server doesn't answer or refuses.
     """
-    from poddnat.api import key_of
+    from poddnat.api import Installation, key_of
     from poddnat.cli.draining import Drain, why_left
     from poddnat.kube import KubeError, Uninstaller, connect_as_user
 
     quieten()
     with _connecting():
-        draining = Drain(Uninstaller(connect_as_user(kubeconfig, context)))
+        draining = Drain(Uninstaller(connect_as_user(kubeconfig, context)), Installation(installation))
     try:
         left, cleared, why = draining.found(), 0, "nothing was changed"
         found = len(left)
-        typer.echo(f"All {found} PodDNATs go, and the pods' public ports with them.", err=True)
+        whose = f" of {Installation(installation)}" if installation else ""
+        typer.echo(f"All {found} PodDNATs{whose} go, and the pods' public ports with them.", err=True)
         agreed = yes or _agreed("Do it?")
         if agreed:
             with progress_console().status("Draining …") as status:
@@ -178,7 +183,9 @@ def drain(
     if output is not Output.TABLE:
         write({"safe": not why, "why": why, "left": [key_of(one) for one in left], "podsCleared": cleared}, output)
     elif not why:
-        console().print(f"No PodDNAT is left, and {cleared} pods no longer show an address: it is safe to uninstall.")
+        console().print(
+            f"No PodDNAT{whose} is left, and {cleared} pods no longer show an address: it is safe to uninstall."
+        )
     elif agreed:
         typer.echo(f"It is not safe to uninstall: {why}.", err=True)
     if why:

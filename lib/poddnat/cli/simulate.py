@@ -216,7 +216,8 @@ class Simulation:
     def pods(self) -> list[Exposed]:
         """Show the annotated pods as they are now."""
         poddnats = {_name(item): item for item in self._list("alibabacloud.com/v1", "poddnats")}
-        asking = [pod for pod in self._list("v1", "pods") if _asks(pod)]
+        served = self._values.installation.serves
+        asking = [pod for pod in self._list("v1", "pods") if _asks(pod) and served(pod["metadata"])]
         return [
             Exposed(
                 *_name(pod),

@@ -36,7 +36,7 @@ def simulate(
     Ends with 0 when every pod that asks gets its ports, 1 when one is refused, something is passed over or left behind,
     2 when the manifests or the values file can't be used.
     """
-    from poddnat.cli.manifests import ManifestsError, read_manifests
+    from poddnat.cli.manifests import ManifestsError, read_manifests, unserved
     from poddnat.cli.simulate import Simulation
 
     read = read_values(values)
@@ -48,6 +48,7 @@ def simulate(
         for text in found.passed_over:
             show(views.note(text))
         raise typer.Exit(code=1)
+    found.passed_over += unserved(found, read.installation)
     notes = [*(f"{values}: {text}." for text in read.warnings), *found.notes]
     logging.basicConfig(level=logging.CRITICAL)
     with simulation:

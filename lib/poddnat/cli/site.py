@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from poddnat.api import desired_by, entry_ids, pod_uid_of, spec_of
+from poddnat.api import desired_by, entry_ids, made_by_another, pod_uid_of, spec_of
 from poddnat.backoff import Backoff
 from poddnat.cli.intervals import (
     TASK_POLL,
@@ -52,12 +52,15 @@ def _show_nothing(what: str, done: int = 0, of: int | None = None, /) -> None:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All PodDNATs, and the tables of the pool's gateways and of those that PodDNATs name."""
+    """All PodDNATs, and the tables of the pool's gateways and of those that the installation's PodDNATs name."""
 
     poddnats: tuple[Manifest, ...]
+    """Those of the installation."""
     gateways: Mapping[str, GatewayInfo]
     tables: Mapping[str, tuple[ForwardEntry, ...]]
     """By gateway id; a gateway that the cloud doesn't know has an empty one."""
+    of_others: tuple[Manifest, ...] = ()
+    """Those of other installations; to one with a name, those of ACK's controller are among them."""
 
     def claims(self) -> dict[str, str]:
         """Tell which entries PodDNATs name as their own, whatever the entries' names: entry id to PodDNAT's uid."""
@@ -70,8 +73,9 @@ class Snapshot:
     def foreign(self, values: Values) -> dict[str, list[ForwardEntry]]:
         """List the entries of each gateway that are no PodDNAT's, neither by their names nor by what PodDNATs claim."""
         ownership, claims = Ownership(values.cluster_id), self.claims()
+        others = {None, *(poddnat["metadata"]["uid"] for poddnat in self.of_others)}
         return {
-            gateway_id: [e for e in table if ownership.owner_in(e.name) is None and e.entry_id not in claims]
+            gateway_id: [e for e in table if ownership.owner_in(e.name) in others and e.entry_id not in claims]
             for gateway_id, table in self.tables.items()
         }
 
@@ -92,18 +96,20 @@ class Site:
             KubeError: the API server could not be read.
         """
         show("reading the PodDNATs")
-        poddnats, _ = self.kube.poddnats()
+        listed, _ = self.kube.poddnats()
+        poddnats = [one for one in listed if self.values.installation.has(one["metadata"])]
+        of_others = [one for one in listed if not self.values.installation.has(one["metadata"])]
         show("reading the NAT gateways")
         infos = {info.gateway_id: info for info in retry_throttled(self.cloud.describe_nat_gateways)}
         claiming: dict[str, list[Manifest]] = {gateway_id: [] for gateway_id in self.values.gateway_ids}
-        for poddnat in poddnats:
+        for poddnat in [*poddnats, *(one for one in of_others if made_by_another(one["metadata"]))]:
             if gateway_id := str(spec_of(poddnat).get("tableId") or ""):
                 claiming.setdefault(gateway_id, []).append(poddnat)
         tables = {
             gateway_id: read_table(self.cloud, gateway_id, claimants, show) if gateway_id in infos else ()
             for gateway_id, claimants in claiming.items()
         }
-        return Snapshot(tuple(poddnats), infos, tables)
+        return Snapshot(tuple(poddnats), infos, tables, tuple(of_others))
 
     @property
     def ownership(self) -> Ownership:

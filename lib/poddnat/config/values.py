@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from poddnat.api import UNNAMED, Installation
 from poddnat.config.label_selector import LabelSelector, Operator, Requirement
 from poddnat.config.pool import NO_LIMITS, AllowedNamespaces, Limits, PoolEntry
 from poddnat.config.validation import is_relevant, problems_of, warnings_of
@@ -57,6 +58,8 @@ class Values:
     namespaces: AllowedNamespaces | None = None
     """None: all."""
     limits: Limits = NO_LIMITS
+    installation: Installation = UNNAMED
+    """Whose pods these are for, where several installations serve one cluster."""
     warnings: tuple[str, ...] = field(default=(), compare=False)
     """What is odd about the file and yet no fault, each in one sentence."""
 
@@ -158,6 +161,7 @@ def _build(content: dict[str, Any]) -> Values:
         move_from_blocked=network.get("moveFromBlockedEips", False),
         namespaces=_namespaces(network.get("allowedNamespaces")),
         limits=Limits(limits.get("portsPerPod"), limits.get("portsPerNamespace")),
+        installation=Installation(content.get("installation", "")),
     )
 
 

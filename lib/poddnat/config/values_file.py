@@ -104,6 +104,7 @@ def _check_change(path: Path, before: Values, now: Values) -> None:
         "clusterID": (before.cluster_id, now.cluster_id),
         "regionID": (before.region_id, now.region_id),
         "vpcID": (before.vpc_id, now.vpc_id),
+        "installation": (before.installation.name or "not set", now.installation.name or "not set"),
     }
     problems = [
         f"{key}: it was {old} and is now {new}, which needs a restart of the server; restart it, or put it back"

@@ -17,7 +17,15 @@ from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.poddnat import PodDNATReconciler
 from poddnat.controllers.poddnat_status import PodDNATAnswer, StatusReporter
 from poddnat.controllers.port_claims import PortClaims
-from poddnat.controllers.problems import not_adopted, on_node_network, on_virtual_node, orphans_left, without_ipv4
+from poddnat.controllers.problems import (
+    cluster_id_shared,
+    name_taken_by_others,
+    not_adopted,
+    on_node_network,
+    on_virtual_node,
+    orphans_left,
+    without_ipv4,
+)
 from poddnat.controllers.refusals import Refusals
 from poddnat.controllers.reminder import Reminder
 from poddnat.controllers.requeue import RequeueAfter
@@ -44,6 +52,8 @@ __all__ = [
     "StatusReporter",
     "Verdict",
     "check_pod",
+    "cluster_id_shared",
+    "name_taken_by_others",
     "no_free_ports",
     "not_adopted",
     "on_node_network",

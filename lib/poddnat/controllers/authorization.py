@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from poddnat.api import AnnotationError, Fixed, Owner, PodDNAT, Problem, annotations, controller_of, pod_facts
+from poddnat.api import (
+    UNNAMED,
+    AnnotationError,
+    Fixed,
+    Installation,
+    Owner,
+    PodDNAT,
+    Problem,
+    annotations,
+    controller_of,
+    pod_facts,
+)
 from poddnat.config import Values
 from poddnat.controllers.intervals import PERMISSION_RETRY, PERMISSION_VALID
 from poddnat.kube import KubeClient
@@ -28,7 +39,7 @@ class Verdict(Enum):
     LEAVING = "leaving"
     """The pod is terminating: what is there stays, nothing new is made."""
     OPTED_OUT = "opted out"
-    """The pod no longer asks for anything: the PodDNAT should go."""
+    """The pod no longer asks this installation for anything: the PodDNAT should go."""
     AWAY = "away"
     """The fixed pod is gone, or has no address: its external side is retained, but nothing is exposed."""
 
@@ -120,14 +131,14 @@ class Authorizer:
         pod = self._client.pod(metadata["namespace"], owner.name)
         if pod is None or pod["metadata"]["uid"] != owner.uid:
             return _refusal(f"its pod {owner.name} (uid {owner.uid}) is gone")
-        return check_pod(pod, desired)
+        return check_pod(pod, desired, self._values.installation)
 
     def _ask_fixed(self, metadata: Mapping[str, Any], fixed: Fixed, desired: PodDNAT) -> Verdict | Problem:
         name = metadata["name"]
         pod = self._client.pod(metadata["namespace"], name)
         if pod is None or pod["metadata"]["uid"] != fixed.pod_uid or pod_facts.address_of(pod) is None:
             return Verdict.AWAY
-        return check_pod(pod, desired)
+        return check_pod(pod, desired, self._values.installation)
 
 
 def outside_pool(values: Values, desired: PodDNAT) -> Problem | None:
@@ -141,9 +152,11 @@ def outside_pool(values: Values, desired: PodDNAT) -> Problem | None:
     return None
 
 
-def check_pod(pod: Mapping[str, Any], desired: PodDNAT) -> Verdict | Problem:
-    """Tell whether a pod, as the API server has it, lets its PodDNAT have what that asks for."""
+def check_pod(pod: Mapping[str, Any], desired: PodDNAT, installation: Installation = UNNAMED) -> Verdict | Problem:
+    """Tell whether a pod, as the API server has it, lets its PodDNAT, an installation's, have what that asks for."""
     name = pod["metadata"]["name"]
+    if not installation.serves(pod["metadata"]):
+        return Verdict.OPTED_OUT
     if pod_facts.shares_node_network(pod):
         return _refusal(f"pod {name} uses its node's network")
     if desired.internal_ip and pod_facts.address_of(pod) != desired.internal_ip:

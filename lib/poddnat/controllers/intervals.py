@@ -29,6 +29,9 @@ NAME_TAKEN_RETRY = 10.0
 NAME_TAKEN_GRACE = 30.0
 """How long a PodDNAT may take to go before the next pod of its name has reported what the matter is."""
 
+OTHERS_NAME_GRACE = 60.0
+"""The same for that of another installation, which may look after those of absent pods each half a minute only."""
+
 ABSENCE_RESYNC = 30.0
 """Until the absence of a fixed pod is checked again: its owner may have been scaled down meanwhile."""
 SUCCESSOR_RESYNC = 10.0
@@ -62,6 +65,8 @@ PERMISSION_RETRY = 60.0
 """Until a refused PodDNAT is synced again; a change of it, or of its pod, comes sooner."""
 NOT_ADOPTED_RETRY = 60.0
 """Until a PodDNAT of ACK's own controller is synced again; adopting it is a change, and comes sooner."""
+NOT_SERVED_RETRY = 30.0
+"""Until a pod is asked about again that is another installation's, though the hooks of this one were called for it."""
 CLAIMED_EARLIER_RETRY = 30.0
 """Until a PodDNAT is synced again whose ports another one had asked for first."""
 

@@ -4,6 +4,7 @@
   IP may soon be another's.
 - A fixed pod's PodDNAT shows no entries from the moment at which the pod is gone, and is suspended then.
 - What a pod has that took all of our annotations off itself is taken back.
+- A PodDNAT whose label somebody has changed by hand gets it back.
 - A pod that asks for nothing is told when its annotations look as if they were to ask.
 
 That a pod is gone is learned from a watch, and found out by asking where the watch may have missed it.
@@ -19,6 +20,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from poddnat.api import (
+    INSTALLATION,
     POD_DNAT,
     Fixed,
     annotations,
@@ -38,6 +40,7 @@ from poddnat.controllers.intervals import (
 )
 from poddnat.controllers.pod import PodReconciler
 from poddnat.controllers.poddnat import PodDNATReconciler
+from poddnat.controllers.problems import label_restored
 from poddnat.controllers.retained import RetainedPodDNATs
 from poddnat.kube import KubeError
 
@@ -108,17 +111,20 @@ class LifecycleController:
             self.resync()
 
     def pod_opted_out(self, namespace: str, name: str, uid: str) -> None:
-        """Take back what a pod has that lost all annotations of ours and its request."""
+        """Take back what a pod has that lost all annotations of ours and its request, or is another installation's."""
         poddnat = self._cluster.poddnats.get(namespace, name)
         if poddnat is None or pod_uid_of(poddnat["metadata"]) != uid or not self._may_write():
             return
         try:
             pod = self._cluster.client.pod(namespace, name)
-            if pod is not None and pod["metadata"]["uid"] == uid and POD_DNAT not in annotations_of(pod):
+            if pod is not None and pod["metadata"]["uid"] == uid and self._has_opted_out(pod):
                 self._poddnats.withdraw(poddnat)
                 self._pods.opt_out(pod)
         except KubeError as error:
             log.warning("pod %s/%s has opted out; its PodDNAT's next sync sees to that: %s", namespace, name, error)
+
+    def _has_opted_out(self, pod: Manifest) -> bool:
+        return POD_DNAT not in annotations_of(pod) or not self._cluster.installation.serves(pod["metadata"])
 
     def pod_misspelt(self, pod: Manifest) -> None:
         """Have a pod told, by its metadata, that its annotations have no effect."""
@@ -147,11 +153,28 @@ class LifecycleController:
         """Look after all of them once, and give the seconds until the next time."""
         if not (self._may_write() and self._cluster.pods.has_synced and self._cluster.poddnats.has_synced):
             return LIFECYCLE_NOT_SYNCED_RETRY
-        if not self._release_leaving() & self._suspend_gone():
+        if not self._label_astray() & self._release_leaving() & self._suspend_gone():
             return backoff.failed()
         self._tell_misspelt()
         backoff.reset()
         return LIFECYCLE_CHECK
+
+    def _label_astray(self) -> bool:
+        """Put the labels of PodDNATs right: without them, Metacontroller would bring them to hooks of others."""
+        installation = self._cluster.installation
+        astray = [one for one in self._cluster.poddnats.all() if not installation.is_labelled(one["metadata"])]
+        return self._attempt_each("labelling", astray, self._label)
+
+    def _label(self, poddnat: Manifest) -> None:
+        metadata, installation = poddnat["metadata"], self._cluster.installation
+        patch = {"metadata": {"uid": metadata["uid"], "labels": {INSTALLATION: installation.label}}}
+        if made_by_another(metadata) or not self._cluster.client.patch_poddnat(
+            metadata["namespace"], metadata["name"], patch
+        ):
+            return
+        problem = label_restored(installation)
+        log.warning("PodDNAT %s: %s", key_of(poddnat), problem.message)
+        self._cluster.client.warn(poddnat, problem.reason, problem.message)
 
     def _release_leaving(self) -> bool:
         """Release those that were being deleted before this process became the active one, or could not be then."""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from cachetools import LRUCache
+
 from poddnat.api import (
     AnnotationError,
     Problem,
@@ -35,6 +37,7 @@ from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.intervals import (
     NAME_TAKEN_GRACE,
     NAME_TAKEN_RETRY,
+    OTHERS_NAME_GRACE,
     POD_LEAVE_RETRY,
     POD_REFUSED_RESYNC,
     POD_WITHOUT_IP_RESYNC,
@@ -44,7 +47,10 @@ from poddnat.controllers.intervals import (
 from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.poddnat_status import LEAVING
 from poddnat.controllers.problems import (
+    given_over,
+    name_taken_by_others,
     not_adopted,
+    not_served,
     on_node_network,
     on_virtual_node,
     refused_by_api_server,
@@ -61,6 +67,8 @@ from poddnat.timestamps import now, rfc3339
 log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
+
+_MOST_BEHIND_OTHERS = 10_000
 
 
 class PodReconciler:
@@ -85,6 +93,9 @@ class PodReconciler:
         self._namespaces = namespaces
         self._refusals = refusals
         self._wall_clock = wall_clock
+        self._installation = cluster.installation
+        self._behind_others: LRUCache[str, dt.datetime] = LRUCache(_MOST_BEHIND_OTHERS)
+        """By uid, pods in whose way another installation's PodDNAT is, and since when."""
 
     def sync(self, pod: Manifest, observed: Manifest | None = None) -> PodAnswer | RequeueAfter:
         """Tell what a pod should have; ``observed`` is the PodDNAT that it owns.
@@ -95,7 +106,11 @@ class PodReconciler:
         if pod_facts.is_terminating(pod):
             # Its entries stay until it is gone: the PodDNAT goes with it. Metacontroller changes nothing by now.
             self._refusals.answered(pod["metadata"]["uid"], "")
-            return PodAnswer(_as_it_is(observed))
+            return PodAnswer(self._as_it_is(observed))
+        if not self._installation.serves(pod["metadata"]):
+            problem = not_served(pod["metadata"], self._installation)
+            self._cluster.client.warn(pod, problem.reason, problem.message)
+            return RequeueAfter(problem.retry_after)
         for oddity in annotations.oddities(pod_facts.annotations_of(pod)):
             self._cluster.client.warn(pod, "AnnotationIgnored", oddity)
         try:
@@ -104,7 +119,7 @@ class PodReconciler:
             if not error.refused:
                 raise
             # What it has is not what was refused.
-            had = _as_it_is(observed)
+            had = self._as_it_is(observed)
             if observed is not None and not had:
                 return RequeueAfter(REQUEUE_SOON)  # Left out of an answer, it would be deleted.
             answer = replace(self._refused(pod, refused_by_api_server(str(error))), attachments=had)
@@ -134,7 +149,7 @@ class PodReconciler:
         if not self._withhold(pod, observed, retained):
             return PodAnswer(annotations=annotations_due)
         # What is reserved here doesn't outlast this process; the PodDNAT does.
-        return PodAnswer(_as_it_is(observed, without_ip=True), annotations_due, POD_WITHOUT_IP_RESYNC)
+        return PodAnswer(self._as_it_is(observed, without_ip=True), annotations_due, POD_WITHOUT_IP_RESYNC)
 
     def _withhold(self, pod: Manifest, observed: Manifest | None, retained: Manifest | None) -> bool:
         """Give a pod nothing for now, but reserve what it has, or had a moment ago; False: that is nothing."""
@@ -173,6 +188,11 @@ class PodReconciler:
         answer = PodAnswer(annotations=status_annotations(pod, None, None), opted_out=True)
         # First of all: without its annotations, or its PodDNAT, nobody asks about this pod any more.
         has_closed = self._set_readiness(pod, answer)
+        if not self._installation.serves(metadata):
+            # Before its PodDNAT goes: after that, it is the other installation that tells what the pod has.
+            self._cluster.client.show_nothing(pod)
+            problem = given_over(metadata)
+            self._cluster.client.warn(pod, problem.reason, problem.message)
         known = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         if known is not None and (_belongs_to(known, metadata["uid"]) or fixed.belongs_to(known, metadata["uid"])):
             self._assignments.reserve_for_now(metadata["uid"], known)
@@ -223,7 +243,9 @@ class PodReconciler:
         if record is not None and retained is not None and not attached:
             self._retained.hand_over(retained, record, assigned.poddnat)
             raise RequeueError
-        attachment = fixed.attachment(metadata["namespace"], metadata["name"], assigned.poddnat, record, had)
+        attachment = fixed.attachment(
+            metadata["namespace"], metadata["name"], assigned.poddnat, record, had, self._installation
+        )
         if assigned.problem is not None:
             return replace(self._refused(pod, assigned.problem), attachments=[attachment])
         # Where there is nowhere better to go yet, nothing in the cluster will tell that there is.
@@ -236,6 +258,24 @@ class PodReconciler:
         namesake = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         if namesake is not None and not _belongs_to(namesake, metadata["uid"]):
             raise self._in_the_way(namesake)
+        others = self._cluster.poddnats.of_another(metadata["namespace"], metadata["name"])
+        if others is None:
+            self._behind_others.pop(metadata["uid"], None)
+        else:
+            raise self._behind(others, metadata["uid"])
+
+    def _behind(self, others: Manifest, pod_uid: str) -> Exception:
+        """Say what becomes of a pod in whose way another installation's PodDNAT is: that one has to delete it.
+
+        Those of ACK's controller have no label, so all but the installation without a name take them for such.
+        """
+        if made_by_another(others["metadata"]):
+            return ProblemError(not_adopted(others["metadata"]["name"]))
+        present = self._wall_clock()
+        since = self._behind_others.setdefault(pod_uid, present)
+        if (present - since).total_seconds() < OTHERS_NAME_GRACE:
+            return RequeueError()
+        return ProblemError(name_taken_by_others(others["metadata"]))
 
     def _assign(self, pod: Manifest, ip: str, exposure: Exposure, observed: Manifest | None) -> Assignment:
         """Assign ports, and tell when they are others than the pod would rather have."""
@@ -297,19 +337,19 @@ class PodReconciler:
             annotations=changes, resync_after=problem.retry_after or POD_REFUSED_RESYNC, refused=problem.reason
         )
 
-
-def _as_it_is(observed: Manifest | None, *, without_ip: bool = False) -> list[Manifest]:
-    """Give what a pod has as what it should have; ``without_ip``: the external side of it."""
-    if observed is None or (desired := desired_by(observed)) is None:
-        return []
-    if without_ip:
-        desired = replace(desired, internal_ip="", eni="", vswitch="", zone="")
-    metadata = observed["metadata"]
-    record, owner = fixed.Fixed.read(metadata), controller_of(metadata)
-    if record is not None and owner is not None:
-        # An attachment serves the pod that owns it, whatever somebody has written there.
-        record = replace(record, pod_uid=owner.uid, absent_since="")
-    return [fixed.attachment(metadata["namespace"], metadata["name"], desired, record, observed)]
+    def _as_it_is(self, observed: Manifest | None, *, without_ip: bool = False) -> list[Manifest]:
+        """Give what a pod has as what it should have; ``without_ip``: the external side of it."""
+        if observed is None or (desired := desired_by(observed)) is None:
+            return []
+        if without_ip:
+            desired = replace(desired, internal_ip="", eni="", vswitch="", zone="")
+        metadata = observed["metadata"]
+        record, owner = fixed.Fixed.read(metadata), controller_of(metadata)
+        if record is not None and owner is not None:
+            # An attachment serves the pod that owns it, whatever somebody has written there.
+            record = replace(record, pod_uid=owner.uid, absent_since="")
+        namespace, name = metadata["namespace"], metadata["name"]
+        return [fixed.attachment(namespace, name, desired, record, observed, self._installation)]
 
 
 def _belongs_to(poddnat: Manifest, pod_uid: str) -> bool:

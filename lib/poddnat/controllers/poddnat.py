@@ -231,10 +231,13 @@ class PodDNATReconciler:
             return None
         metadata = sync.metadata
         pod = self._cluster.client.pod(metadata["namespace"], metadata["name"])
-        if pod is not None and check_pod(pod, sync.desired) is not Verdict.OPTED_OUT:
+        installation = self._cluster.installation
+        if pod is not None and check_pod(pod, sync.desired, installation) is not Verdict.OPTED_OUT:
             self._authorizer.forget(metadata["uid"])  # It asks again since.
             return RequeueAfter(REQUEUE_SOON)
         text = f"This PodDNAT is deleted, because its pod {metadata['name']} asks for no public ports"
+        if pod is not None and not installation.serves(pod["metadata"]):
+            text = f"{text} of {installation} any more"
         self._cluster.client.warn(sync.poddnat, "NotAllowed", f"{text}; the user has to annotate the pod to get some.")
         if pod is not None and pod["metadata"]["uid"] == pod_uid_of(metadata):
             self._opt_out(pod)  # No hook is called for one that has lost all annotations of ours.

@@ -3,8 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from poddnat.api import PORT_TAKEN, Problem, pod_facts
-from poddnat.controllers.intervals import API_SERVER_REFUSED_RETRY, CLAIMED_EARLIER_RETRY, NOT_ADOPTED_RETRY
+from poddnat.api import INSTALLATION, PORT_TAKEN, Installation, Problem, installation, pod_facts
+from poddnat.controllers.intervals import (
+    API_SERVER_REFUSED_RETRY,
+    CLAIMED_EARLIER_RETRY,
+    NAME_TAKEN_RETRY,
+    NOT_ADOPTED_RETRY,
+    NOT_SERVED_RETRY,
+)
 from poddnat.model import ForwardEntry
 
 
@@ -34,6 +40,41 @@ def not_adopted(name: str) -> Problem:
     """Tell that a PodDNAT was made by somebody else, such as ACK's own controller."""
     text = f"PodDNAT {name} was not made by poddnat but by ACK's natgw controller or by hand, and is left alone"
     return Problem("NotAdopted", f'{text}; an operator has to run "poddnat adopt".', NOT_ADOPTED_RETRY)
+
+
+def not_served(pod_metadata: Mapping[str, Any], served_by: Installation) -> Problem:
+    """Tell that the hooks of an installation were called for a pod that is another's."""
+    whose = installation.of_pod(pod_metadata)
+    text = f"The pod is for {whose} by its labels, and the hooks of {served_by} were called for it"
+    act = "an operator has to see that the key installation of the values file is what the controllers are named after"
+    return Problem("WrongInstallation", f"{text}; {act}.", NOT_SERVED_RETRY)
+
+
+def given_over(pod_metadata: Mapping[str, Any]) -> Problem:
+    """Tell that a pod's label has changed, so that another installation is to serve it."""
+    text = f"By its label {INSTALLATION} the pod is for {installation.of_pod(pod_metadata)} now"
+    rest = "the public ports that it had are given back, and it gets others from that one"
+    return Problem("InstallationChanged", f"{text}: {rest}; nobody has to act if there is such a one.", 0.0)
+
+
+def name_taken_by_others(poddnat_metadata: Mapping[str, Any]) -> Problem:
+    """Tell that a PodDNAT of another installation is in a pod's way, and stays there."""
+    whose = installation.of_poddnat(poddnat_metadata)
+    text = f"PodDNAT {poddnat_metadata['name']} is still there, of {whose}, which has not deleted it"
+    return Problem("NameTaken", f"{text}; an operator has to see that the server of that one runs.", NAME_TAKEN_RETRY)
+
+
+def label_restored(of: Installation) -> Problem:
+    """Tell that a PodDNAT's label was changed by hand, and is what it was again."""
+    text = f"Somebody has changed this PodDNAT's label {INSTALLATION}, and it was put right: it is that of {of}"
+    return Problem("LabelRestored", f"{text}; the user has to label the pod, to have another one serve it.", 0.0)
+
+
+def cluster_id_shared(gateway_id: str, count: int) -> Problem:
+    """Tell that another installation of this cluster names its entries as this one does."""
+    text = f"Another installation in this cluster has forward entries of {count} PodDNATs on {gateway_id} under this"
+    text = f"{text} one's clusterID, which are left alone"
+    return Problem("ClusterIdShared", f"{text}; an operator has to give each a clusterID of its own in its values.")
 
 
 def entry_left(gateway_id: str, entry: ForwardEntry) -> Problem:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from poddnat.api import (
-    FINALIZER,
     POD_DNAT,
     AnnotationError,
     annotations,
@@ -186,7 +185,9 @@ class Reminder:
         for poddnat in self._cluster.poddnats.all():
             condition = observed_condition(poddnat.get("status") or {})
             if is_terminating(poddnat):
-                if FINALIZER in poddnat["metadata"].get("finalizers") or ():  # No hook is called for it otherwise.
+                if (
+                    self._cluster.installation.finalizer in poddnat["metadata"].get("finalizers") or ()
+                ):  # No hook is called for it otherwise.
                     yield poddnat["metadata"], REMIND_AFTER
             elif not is_ready(poddnat) and (condition is None or condition.reason not in _POD_AWAITED):
                 reported = condition is not None and is_current(poddnat)

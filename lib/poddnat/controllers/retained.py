@@ -32,6 +32,7 @@ from poddnat.api import (
     controller_of,
     fixed,
     has_replica,
+    installation,
     key_of,
     observed_condition,
     ordinal_of,
@@ -203,7 +204,7 @@ class RetainedPodDNATs:
         """
         metadata, client = retained["metadata"], self._cluster.client
         if (namespace := client.namespace(metadata["namespace"])) is not None:
-            patch = fixed.handover_patch(retained, record, desired, namespace)
+            patch = fixed.handover_patch(retained, record, desired, namespace, self._cluster.installation)
             client.patch_poddnat(metadata["namespace"], metadata["name"], patch)
 
     def let_outlive(self, poddnat: Manifest) -> bool:
@@ -258,6 +259,8 @@ class RetainedPodDNATs:
 
     def _check_successor(self, poddnat: Manifest, record: Fixed, pod: Manifest) -> Retained | ReleaseDue:
         name = pod["metadata"]["name"]
+        if not self._cluster.installation.serves(pod["metadata"]):
+            return ReleaseDue(f"pod {name} is for {installation.of_pod(pod['metadata'])} by its labels")
         if not _asks_for_fixed_ports(pod):
             return ReleaseDue(f"pod {name} no longer asks for public ports")
         if record.release_strategy.seconds is not None and record.absent_since:

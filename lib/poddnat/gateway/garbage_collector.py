@@ -39,6 +39,7 @@ class GarbageCollector:
         self.guard = OrphanGuard(liveness.is_alive)
         """Who tells what is left to an operator."""
         self._told_held: frozenset[str] = frozenset()
+        self._told_shared = False
         self._gone: dict[str, OwnEntries] = {}
         # PodDNATs that went and left something behind, until it is known how many they are.
         self.due_at = math.inf
@@ -62,19 +63,30 @@ class GarbageCollector:
     def is_ours(self, entry: ForwardEntry) -> bool:
         """Whether an entry is this cluster's; what is left to an operator may be another's, and has its port."""
         owner = self._ownership.owner_in(entry.name)
-        return owner is not None and owner not in self.guard.held
+        return owner is not None and owner not in self.guard.held and not self._liveness.is_of_another(owner)
 
     def listed(self, now: float) -> list[OwnEntries]:
         """Take over that the whole table was listed, and tell what may be deleted of what nobody claims."""
         with self._lock:
             unclaimed = {uid: OwnEntries(uid, self._ownership.name_of(uid)) for uid in self._reconciler.unclaimed()}
-            self.guard.seen(self._reconciler.owners())
+            owners = self._reconciler.owners()
+            self.guard.seen(owners)
             if not self._liveness.has_synced:
                 for own in unclaimed.values():
                     self.gone(own, now)
                 self._lock.notify()
                 return []
+        self._tell_shared(sum(map(self._liveness.is_of_another, owners)))
         return self.collect(unclaimed)
+
+    def _tell_shared(self, count: int) -> None:
+        """Tell once that PodDNATs of other installations have entries under this one's clusterID."""
+        if not self._may_write():
+            return
+        if count and not self._told_shared:
+            log.warning("gateway %s: another installation has entries under this one's clusterID", self._gateway_id)
+            self._listener.cluster_id_shared(self._gateway_id, count)
+        self._told_shared = bool(count)
 
     def collect(self, left: Mapping[str, OwnEntries]) -> list[OwnEntries]:
         """Tell which of these may be deleted: they are gone, and not too many to be believed.

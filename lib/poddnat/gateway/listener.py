@@ -16,6 +16,9 @@ class Liveness(Protocol):
     def is_alive(self, uid: str) -> bool:
         """Whether a PodDNAT exists, as far as is known; answers at once."""
 
+    def is_of_another(self, uid: str) -> bool:
+        """Whether a PodDNAT exists that is another installation's; answers at once."""
+
     def gone_of(self, uids: Collection[str]) -> set[str]:
         """Tell which of these PodDNATs surely don't exist; may ask the API server, once for all."""
 
@@ -40,6 +43,9 @@ class GatewayListener:
 
         ``shared``: another cluster makes entries under this one's clusterID.
         """
+
+    def cluster_id_shared(self, gateway_id: str, count: int) -> None:
+        """Take notice that another installation has entries of so many PodDNATs under this one's clusterID."""
 
     def places_left(self) -> None:
         """Take notice that a gateway, or an address of one, is gone."""

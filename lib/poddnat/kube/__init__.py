@@ -11,12 +11,13 @@ from poddnat.kube.errors import KubeError, NotServedError
 from poddnat.kube.informer import PodDNATInformer, PodInformer
 from poddnat.kube.inspector import Held, Inspector, namespace_of_server
 from poddnat.kube.leader_election import LeaderElector, request_timeout
-from poddnat.kube.live_read import LiveReader, NoSuchObjectError
+from poddnat.kube.live_read import AnothersError, LiveReader, NoSuchObjectError
 from poddnat.kube.uninstaller import SHOWN, Uninstaller
 
 __all__ = [
     "SHOWN",
     "ActiveEndpoint",
+    "AnothersError",
     "Held",
     "Inspector",
     "KubeClient",

@@ -16,7 +16,16 @@ from cachetools import TTLCache
 from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.api import GROUP, PLURAL, RESYNC_TRIGGERED_AT, key_of, pod_as_read, poddnat_as_read, without_nulls
+from poddnat.api import (
+    GROUP,
+    PLURAL,
+    RESYNC_TRIGGERED_AT,
+    annotations,
+    key_of,
+    pod_as_read,
+    poddnat_as_read,
+    without_nulls,
+)
 from poddnat.error_texts import why_no_answer
 from poddnat.kube.core_api import CoreApi
 from poddnat.kube.errors import KubeError, NotServedError, error_of
@@ -237,12 +246,25 @@ class KubeClient:
         Raises:
             KubeError: the API server did not do it.
         """
+        return self._annotate_pod(namespace, name, {"annotations": {RESYNC_TRIGGERED_AT: now}})
+
+    def show_nothing(self, pod: Mapping[str, Any]) -> None:
+        """Take off this very pod what it shows of its ports: for one that no hook of ours is called for any more.
+
+        Raises:
+            KubeError: the API server did not do it.
+        """
+        metadata = pod["metadata"]
+        shown = dict.fromkeys((annotations.STATUS, annotations.RESULT))
+        self._annotate_pod(metadata["namespace"], metadata["name"], {"uid": metadata["uid"], "annotations": shown})
+
+    def _annotate_pod(self, namespace: str, name: str, metadata: Mapping[str, Any]) -> bool:
         return self._call_unless(
-            (_NOT_FOUND,),
+            (_NOT_FOUND, _CONFLICT),
             self._core.patch_namespaced_pod_status,
             name,
             namespace,
-            {"metadata": {"annotations": {RESYNC_TRIGGERED_AT: now}}},
+            {"metadata": metadata},
             _content_type="application/merge-patch+json",
         )
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from poddnat.api import FIXED, POD_DNAT, annotations, is_current
+from poddnat.api import FIXED, POD_DNAT, UNNAMED, Installation, annotations, is_current
 from poddnat.backoff import Backoff
 from poddnat.kube.client import KubeClient
 from poddnat.kube.errors import KubeError
@@ -175,26 +175,39 @@ def _kept_from_the_collector() -> Iterator[None]:
 
 
 class PodDNATInformer(Informer):
-    """All PodDNATs, as last seen. Safe to use from several threads."""
+    """All PodDNATs of an installation, as last seen. Safe to use from several threads.
+
+    Of those of other installations, only the metadata is kept: they have names that pods of this one may want, and
+    entries that must not be taken for left behind.
+    """
 
     def __init__(
         self,
         kube: KubeClient,
         on_update: Callable[[Manifest | None, Manifest], None],
         on_delete: Callable[[Manifest], None],
+        installation: Installation = UNNAMED,
     ) -> None:
         """``on_update`` gets every PodDNAT that is new (None) or changed, ``on_delete`` those that no longer exist."""
         super().__init__("PodDNATs", partial(_oldest_claims_first, kube, self._known), kube.watch_poddnats)
         self._kube = kube
         self._on_update = on_update
         self._on_delete = on_delete
+        self._installation = installation
         self._store: dict[str, Manifest] = {}
+        self._others: dict[str, Manifest] = {}
+        """By uid, the metadata of those of other installations, as manifests."""
         self._uids: dict[tuple[str, str], str] = {}
 
     def is_alive(self, uid: str) -> bool:
-        """Whether a PodDNAT exists, as far as is known."""
+        """Whether a PodDNAT exists, of whatever installation, as far as is known."""
         with self._lock:
-            return uid in self._store
+            return uid in self._store or uid in self._others
+
+    def is_of_another(self, uid: str) -> bool:
+        """Whether a PodDNAT exists that is another installation's."""
+        with self._lock:
+            return uid in self._others
 
     def gone_of(self, uids: Collection[str]) -> set[str]:
         """Find which of these PodDNATs surely don't exist: the API server is asked."""
@@ -210,36 +223,46 @@ class PodDNATInformer(Informer):
             uid = self._uids.get((namespace, name))
             return None if uid is None else self._store.get(uid)
 
+    def of_another(self, namespace: str, name: str) -> Manifest | None:
+        """Find another installation's PodDNAT by its name, as last seen: its metadata, as a manifest."""
+        with self._lock:
+            uid = self._uids.get((namespace, name))
+            return None if uid is None else self._others.get(uid)
+
     def all(self) -> list[Manifest]:
-        """List all PodDNATs, as last seen."""
+        """List all PodDNATs of this installation, as last seen."""
         with self._lock:
             return list(self._store.values())
 
     def _known(self) -> dict[str, Manifest]:
         with self._lock:
-            return dict(self._store)
+            return self._store | self._others
 
     def _stored(self) -> list[Manifest]:
-        return self.all()
+        return list(self._known().values())
 
     def _apply(self, kind: str, item: Manifest) -> None:
         metadata = item["metadata"]
-        name = (metadata["namespace"], metadata["name"])
+        uid, name = metadata["uid"], (metadata["namespace"], metadata["name"])
+        is_ours = self._installation.has(metadata)
         with self._lock:
-            before = self._store.get(metadata["uid"])
-            if kind == "DELETED":
-                self._store.pop(metadata["uid"], None)
-                self._deleted[metadata["uid"]] = None
-                if self._uids.get(name) == metadata["uid"]:
+            before = self._store.get(uid)
+            for store, belongs in ((self._store, is_ours), (self._others, not is_ours)):
+                if kind == "DELETED" or not belongs:
+                    store.pop(uid, None)
+                else:
+                    store[uid] = item if is_ours else {"metadata": metadata}
+            if kind != "DELETED":
+                self._uids[name] = uid
+            else:
+                self._deleted[uid] = None
+                if self._uids.get(name) == uid:
                     del self._uids[name]
-            else:
-                self._store[metadata["uid"]] = item
-                self._uids[name] = metadata["uid"]
         try:
-            if kind == "DELETED":
-                self._on_delete(item)
-            else:
+            if is_ours and kind != "DELETED":
                 self._on_update(before, item)
+            elif is_ours or before is not None:
+                self._on_delete(item)
         except Exception:  # one odd object must not end the watch, or ports would be given out from a stale picture
             log.exception("PodDNAT %s/%s could not be handled", *name)
 
@@ -258,8 +281,11 @@ class PodInformer(Informer):
         on_update: Callable[[str, str, str], None] = lambda _namespace, _name, _uid: None,
         on_misspelt: Callable[[Manifest], None] = lambda _pod: None,
         on_heard: Callable[[], None] = lambda: None,
+        installation: Installation = UNNAMED,
     ) -> None:
-        """``on_delete`` gets namespace, name and uid of every such pod that is no longer there.
+        """To an installation, pods of another ask for nothing, and show nothing.
+
+        ``on_delete`` gets namespace, name and uid of every such pod that is no longer there.
 
         ``on_opt_out`` gets those of each that has lost the request and shows nothing of ours: no hook is called for it.
         ``on_update`` gets those of each that is new, or whose annotations of ours have changed.
@@ -273,6 +299,7 @@ class PodInformer(Informer):
         self._on_opt_out = on_opt_out
         self._on_misspelt = on_misspelt
         self._on_heard = on_heard
+        self._installation = installation
         self._store: dict[str, Manifest] = {}
         """What is kept of each one's metadata, by its uid."""
 
@@ -308,7 +335,7 @@ class PodInformer(Informer):
             self._forget(uid, metadata["namespace"], metadata["name"])
             return
         kept: Manifest = {key: metadata[key] for key in _KEPT if metadata.get(key)}
-        observed = metadata.get("annotations") or {}
+        observed = (metadata.get("annotations") or {}) if self._installation.serves(metadata) else {}
         kept["annotations"] = {key: sys.intern(observed[key]) for key in _TELLING if key in observed}
         with self._lock:
             before = self._store.get(uid)

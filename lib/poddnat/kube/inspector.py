@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from poddnat.api import Installation
 from poddnat.kube.client import KubeClient
 
 _METACONTROLLER = ("metacontroller.k8s.io", "v1alpha1")
@@ -28,15 +29,16 @@ class Held(NamedTuple):
 class Inspector(KubeClient):
     """Reads with the rights of the person who asks."""
 
-    def controllers(self) -> dict[str, Manifest | None]:
-        """Read Metacontroller's controllers that call our hooks, by name; None: it is missing.
+    def controllers(self, installation: Installation) -> dict[str, Manifest | None]:
+        """Read Metacontroller's controllers that call an installation's hooks, by name; None: it is missing.
 
         Raises:
             NotServedError: Metacontroller is not installed.
             KubeError: the API server did not answer, or refused.
         """
         call = self._custom.get_cluster_custom_object
-        return {name: self._read(call, *_METACONTROLLER, plural, name) for name, plural in _CONTROLLERS.items()}
+        named = {installation.named(name): plural for name, plural in _CONTROLLERS.items()}
+        return {name: self._read(call, *_METACONTROLLER, plural, name) for name, plural in named.items()}
 
     def lease(self, namespace: str) -> Held | None:
         """Read who holds the server's Lease; None: there is none.

@@ -7,7 +7,7 @@ The API server is asked for it only where the informer's store doesn't have it j
 from collections.abc import Mapping
 from typing import Any
 
-from poddnat.api import POD_DNAT, annotations_of, is_terminating, key_of
+from poddnat.api import POD_DNAT, UNNAMED, Installation, annotations_of, installation, is_terminating, key_of
 from poddnat.kube.client import KubeClient
 from poddnat.kube.informer import PodDNATInformer, PodInformer
 
@@ -18,13 +18,20 @@ class NoSuchObjectError(Exception):
     """The API server has no such object, or not in the state that the caller claims."""
 
 
-class LiveReader:
-    """Gives authoritative objects. Safe to use from several threads."""
+class AnothersError(NoSuchObjectError):
+    """There is such a PodDNAT, and it is another installation's."""
 
-    def __init__(self, kube: KubeClient, poddnats: PodDNATInformer, pods: PodInformer) -> None:
+
+class LiveReader:
+    """Gives authoritative objects of an installation. Safe to use from several threads."""
+
+    def __init__(
+        self, kube: KubeClient, poddnats: PodDNATInformer, pods: PodInformer, installation: Installation = UNNAMED
+    ) -> None:
         self._kube = kube
         self._poddnats = poddnats
         self._pods = pods
+        self._installation = installation
 
     def check_pod(self, claimed: Manifest, observed: Manifest | None) -> None:
         """See that there is such a pod; it is asked for only where neither it nor its ``observed`` PodDNAT is stored.
@@ -45,12 +52,17 @@ class LiveReader:
         Raises:
             KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid.
+            AnothersError: there is, and it is another installation's.
         """
         namespace, name = claimed["metadata"]["namespace"], claimed["metadata"]["name"]
         live = self._poddnats.get(namespace, name)
         if live is None or _what_matters(live) != _what_matters(claimed):
             live = self._kube.poddnat(namespace, name)
-        return _verified("PodDNAT", claimed, live)
+        verified = _verified("PodDNAT", claimed, live)
+        if not self._installation.has(verified["metadata"]):
+            whose = installation.of_poddnat(verified["metadata"])
+            raise AnothersError(f"PodDNAT {key_of(verified)} is that of {whose}")
+        return verified
 
     def terminating_poddnat(self, claimed: Manifest) -> Manifest:
         """Give a PodDNAT that is being deleted as the API server has it.
@@ -58,6 +70,7 @@ class LiveReader:
         Raises:
             KubeError: the API server did not answer, or refused.
             NoSuchObjectError: there is none of that name and uid, or it is not being deleted.
+            AnothersError: there is, and it is another installation's.
         """
         live = self.poddnat(claimed)
         if not is_terminating(live):

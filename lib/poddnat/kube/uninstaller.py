@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from poddnat.api import RESYNC_TRIGGERED_AT, annotations
+from poddnat.api import RESYNC_TRIGGERED_AT, Installation, annotations
 from poddnat.kube.client import KubeClient
 
 _NOT_FOUND = 404
 _CONFLICT = 409
-_CONTROLLER = ("metacontroller.k8s.io", "v1alpha1", "decoratorcontrollers", "pod-dnat")
+_CONTROLLERS = ("metacontroller.k8s.io", "v1alpha1", "decoratorcontrollers")
 SHOWN = (annotations.STATUS, annotations.RESULT, RESYNC_TRIGGERED_AT)
 """The annotations of ours that pods carry."""
 
@@ -16,13 +16,14 @@ SHOWN = (annotations.STATUS, annotations.RESULT, RESYNC_TRIGGERED_AT)
 class Uninstaller(KubeClient):
     """Writes with the rights of the person who takes poddnat out."""
 
-    def stop_giving_ports(self) -> bool:
-        """Delete the DecoratorController by which pods are given ports; False: there was none.
+    def stop_giving_ports(self, installation: Installation) -> bool:
+        """Delete the DecoratorController by which an installation gives pods ports; False: there was none.
 
         Raises:
             KubeError: the API server did not do it, or it is not known whether.
         """
-        return self._call_unless((_NOT_FOUND,), self._custom.delete_cluster_custom_object, *_CONTROLLER)
+        _, name = installation.attached_by
+        return self._call_unless((_NOT_FOUND,), self._custom.delete_cluster_custom_object, *_CONTROLLERS, name)
 
     def clear_pod(self, pod: Mapping[str, Any]) -> None:
         """Take our annotations off a pod.

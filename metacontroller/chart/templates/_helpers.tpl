@@ -1,4 +1,4 @@
-{{/* Names are fixed: there is one poddnat in a cluster, and its controllers, policy and roles belong to the cluster. */}}
+{{/* Names are fixed: they say nothing of the release. What belongs to the cluster is named after the installation. */}}
 
 {{- define "poddnat.labels" -}}
 app.kubernetes.io/name: poddnat
@@ -9,7 +9,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "poddnat.ackKeys" -}}
-clusterID regionID vpcID enableControllers networkController credential endpoints
+clusterID regionID vpcID installation enableControllers networkController credential endpoints
 {{- end }}
 
 {{- define "poddnat.ownKeys" -}}
@@ -57,7 +57,7 @@ metacontroller metacontroller-helm networkPolicy podDisruptionBudget admissionPo
 poddnat.{{ .Release.Namespace }}.svc
 {{- end }}
 
-{{/* Manifests of metacontroller/, from (list $ FILE): in the release's namespace, with its labels. */}}
+{{/* Manifests of metacontroller/, from (list $ FILE): in the release's namespace, with its labels, as the installation's. */}}
 {{- define "poddnat.manifests" -}}
 {{- $ := index . 0 }}
 {{- $text := $.Files.Get (printf "files/%s" (index . 1)) | replace "poddnat-system" $.Release.Namespace }}
@@ -65,9 +65,39 @@ poddnat.{{ .Release.Namespace }}.svc
 {{- $manifest := fromYaml $one }}
 {{- $labels := include "poddnat.labels" $ | fromYaml }}
 {{- $_ := set $manifest.metadata "labels" (merge ($manifest.metadata.labels | default dict) $labels) }}
+{{- include "poddnat.ofInstallation" (list $ $manifest) }}
 {{- if $index }}
 ---
 {{ end }}
 {{- toYaml $manifest }}
+{{- end }}
+{{- end }}
+
+{{/* Changes a manifest, from (list $ MANIFEST), for an installation with a name; metacontroller/installation does the same. */}}
+{{- define "poddnat.ofInstallation" -}}
+{{- $manifest := index . 1 }}
+{{- $name := (index . 0).Values.installation }}
+{{- if $name }}
+{{- $labels := dict "poddnat.alibabacloud.com/installation" $name }}
+{{- if has $manifest.kind (list "ClusterRole" "ClusterRoleBinding" "ValidatingAdmissionPolicy" "ValidatingAdmissionPolicyBinding" "DecoratorController" "CompositeController") }}
+{{- $_ := set $manifest.metadata "name" (printf "%s-%s" $manifest.metadata.name $name) }}
+{{- end }}
+{{- if eq $manifest.kind "ClusterRoleBinding" }}
+{{- $_ := set $manifest.roleRef "name" $manifest.metadata.name }}
+{{- else if eq $manifest.kind "ValidatingAdmissionPolicyBinding" }}
+{{- $_ := set $manifest.spec "policyName" $manifest.metadata.name }}
+{{- else if eq $manifest.kind "ValidatingAdmissionPolicy" }}
+{{- range $manifest.spec.matchConditions }}
+{{- $_ := set . "expression" (.expression | replace "== ''" (printf "== '%s'" $name)) }}
+{{- end }}
+{{- else if eq $manifest.kind "DecoratorController" }}
+{{- $_ := set $manifest.metadata.labels "poddnat.alibabacloud.com/installation" $name }}
+{{- range $manifest.spec.resources }}
+{{- $_ := set . "labelSelector" (dict "matchLabels" $labels) }}
+{{- end }}
+{{- else if eq $manifest.kind "CompositeController" }}
+{{- $_ := set $manifest.metadata.labels "poddnat.alibabacloud.com/installation" $name }}
+{{- $_ := set $manifest.spec.parentResource "labelSelector" (dict "matchLabels" $labels) }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poddnat.api import (
-    FINALIZER,
+    UNNAMED,
     Condition,
     Owner,
     PodDNAT,
@@ -204,7 +204,7 @@ def test_manifest_is_of_the_pods_name() -> None:
     assert manifest("games", "web-0", parse_spec(spec())) == {
         "apiVersion": "alibabacloud.com/v1",
         "kind": "PodDNAT",
-        "metadata": {"namespace": "games", "name": "web-0", "finalizers": [FINALIZER]},
+        "metadata": {"namespace": "games", "name": "web-0", "finalizers": [UNNAMED.finalizer]},
         "spec": spec(),
     }
 

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from metacontroller_standin.kubeconfig import kubeconfig
-from poddnat.api import ATTACHED_BY
+from poddnat.api import UNNAMED, Installation
 from poddnat.cli.commands import app
 from poddnat.cli.draining import Drain, why_left
 from poddnat.cli.intervals import DRAIN_SURE_AFTER
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-OURS = {"annotations": dict([ATTACHED_BY])}
+OURS = {"annotations": dict([UNNAMED.attached_by])}
 
 
 def poddnat(name: str, **metadata: Any) -> Json:
@@ -47,7 +47,7 @@ class FakeCluster:
     def poddnats(self) -> tuple[list[Json], str]:
         return list(self.there), "1"
 
-    def stop_giving_ports(self) -> bool:
+    def stop_giving_ports(self, _installation: Any) -> bool:
         self.stopped += 1
         return True
 
@@ -62,10 +62,12 @@ class FakeCluster:
             self.there.append(self.comes_again.pop())
 
 
-def drained(fake: FakeCluster, timeout: float = 60) -> tuple[list[Json], list[int], float]:
+def drained(
+    fake: FakeCluster, timeout: float = 60, installation: Installation = UNNAMED
+) -> tuple[list[Json], list[int], float]:
     """Drain; return what is left, how many were shown at each look, and how long it took."""
     clock, shown = ManualClock(), list[int]()
-    draining = Drain(cast("Any", fake), clock=clock, sleep=clock.advance)
+    draining = Drain(cast("Any", fake), installation, clock=clock, sleep=clock.advance)
     left = draining.run(timeout, lambda left: shown.append(len(left)))
     return left, shown, clock()
 
@@ -84,6 +86,25 @@ def test_objects_of_acks_own_controller_are_left_alone() -> None:
     fake = FakeCluster(poddnat("ack", annotations={}))
     assert drained(fake)[0] == []
     assert fake.drained == []
+
+
+def test_one_installation_is_drained_and_what_is_of_others_stays() -> None:
+    eu = Installation("eu")
+    of_eu = {"annotations": dict([eu.attached_by]), "labels": eu.labels}
+    fake = FakeCluster(poddnat("web"), poddnat("web-eu", **of_eu))
+    assert drained(fake, installation=eu)[0] == []
+    assert fake.drained == ["web-eu"]
+    assert drained(fake)[0] == []
+    assert fake.drained == ["web-eu", "web"]
+
+
+def test_pods_of_others_go_on_showing_what_they_have(tmp_path: Path) -> None:
+    with draining(tmp_path) as (world, command):
+        done = CliRunner().invoke(app, [*command, "--yes", "--installation", "eu"])
+        assert done.exit_code == 0, done.output
+        assert "No PodDNAT of the installation eu is left, and 0 pods" in done.output.replace("\n", " ")
+        assert world.poddnat("arena-0") is not None
+        assert {STATUS, RESULT} <= set(pod_report(world, "arena-0"))
 
 
 def test_what_does_not_go_is_told_with_the_servers_reason() -> None:

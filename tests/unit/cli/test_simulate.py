@@ -273,3 +273,28 @@ def test_cluster_to_try_refuses_a_change_that_would_bring_down_a_controller(trie
     with pytest.raises(ApiError, match=r"whose spec\.replicas is 'many', not a whole number"):
         tried.api.patch(deployments, deployment["metadata"]["name"], {"spec": {"replicas": "many"}}, "default")
     tried.check()
+
+
+def test_only_pods_of_the_installation_are_simulated_and_others_named(tmp_path: Path) -> None:
+    example = yaml.safe_load((EXAMPLES / "values.yaml").read_text(encoding="utf-8"))
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump({**example, "installation": "eu"}))
+    annotations = {"k8s.aliyun.com/pod-dnat": "true", "k8s.aliyun.com/pod-dnat-expose-port": "80"}
+    label = {"poddnat.alibabacloud.com/installation": "eu"}
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "annotations": annotations, **more},
+            "spec": SPEC,
+        }
+        for name, more in (("mine", {"labels": label}), ("theirs", {}))
+    ]
+    path = tmp_path / "pods.yaml"
+    path.write_text(yaml.safe_dump_all(pods))
+    done = CliRunner().invoke(app, ["simulate", "-f", str(path), "--values", str(values), "-o", "json"])
+    told = json.loads(done.stdout)
+    assert [(pod["name"], pod["status"]) for pod in told["pods"]] == [("mine", "Ready")]
+    (text,) = told["passedOver"]
+    assert text.startswith("Pod theirs is left alone: it is for the installation without a name")
+    assert (told["clean"], done.exit_code) == (True, 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from poddnat.api import UNNAMED
 from poddnat.cli.intervals import THROTTLED_CALLS, THROTTLED_LONGEST
 from poddnat.cli.site import Site, Snapshot, retry_throttled, run_tasks
 from poddnat.cloud import ALL_ENTRIES, ENTRIES_PER_PAGE, CloudError, EntryFilter, EntryPage, Meaning
@@ -147,7 +148,11 @@ def snapshot(cloud: SlippingCloud, *claimed: str) -> Snapshot:
     ]
     poddnat = {"metadata": {"uid": "uid-1"}, "spec": {"tableId": GATEWAY}, "status": {"entries": entries}}
     kube = SimpleNamespace(poddnats=lambda: ([poddnat], "1"))
-    site = Site(cast("Any", SimpleNamespace(gateway_ids=(GATEWAY,))), cast("Any", cloud), cast("Any", kube))
+    site = Site(
+        cast("Any", SimpleNamespace(gateway_ids=(GATEWAY,), installation=UNNAMED)),
+        cast("Any", cloud),
+        cast("Any", kube),
+    )
     return site.snapshot()
 
 

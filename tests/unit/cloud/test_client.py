@@ -32,6 +32,9 @@ def read(emulator: Emulator) -> Iterator[Values]:
 class Nobody:
     has_synced = True
 
+    def is_of_another(self, _uid: str) -> bool:
+        return False
+
     def is_alive(self, _uid: str) -> bool:
         return False
 

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from poddnat.api import UNNAMED, Installation
 from poddnat.config import AccessKey, Endpoints, Limits, Policy, Values, ValuesError, load
 from poddnat.config.pool import PoolEntry
 from poddnat.config.values import parse
@@ -142,6 +143,19 @@ def test_without_eips_all_of_the_gateway_are_used(eips: object) -> None:
 )
 def test_ports_are_integers_or_digits(start: object, end: object) -> None:
     assert parse(pool({"portRangeStart": start, "portRangeEnd": end})).pool[0].ports == (512, 1024)
+
+
+def test_installation_may_have_a_name() -> None:
+    assert parse(content()).installation == UNNAMED
+    assert parse(changed((("installation",), "eu-2"))).installation == Installation("eu-2")
+
+
+@pytest.mark.parametrize("name", ["", "view", "opt-out", "opt-out-eu", "EU", "eu.1", "-eu", "eu-", "e" * 41, 7, None])
+def test_name_that_is_none_for_an_installation_is_refused(name: object) -> None:
+    with pytest.raises(ValuesError) as caught:
+        parse(changed((("installation",), name)))
+    (problem,) = caught.value.problems
+    assert problem.startswith("installation: ")
 
 
 def test_range_may_be_a_single_port() -> None:

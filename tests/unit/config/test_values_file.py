@@ -118,6 +118,7 @@ def test_corrected_file_is_valid_again(watched: Watched) -> None:
         ),
         ('cn-hangzhou"', 'cn-beijing"', "regionID: it was cn-hangzhou and is now cn-beijing"),
         ("vpc-bp1rkq0z7v3m9xw2ty4ha", "vpc-2", "vpcID: it was vpc-bp1rkq0z7v3m9xw2ty4ha and is now vpc-2"),
+        ("clusterID:", "installation: eu\nclusterID:", "installation: it was not set and is now eu"),
     ],
 )
 def test_change_that_needs_a_restart_is_refused(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.api import ATTACHED_BY
+from poddnat.api import UNNAMED
 from poddnat.controllers import Cluster, ControllersListener, DriftDetector
 from poddnat.kube import KubeError
 
@@ -28,7 +28,7 @@ def poddnat(name: str) -> Json:
             "namespace": "default",
             "name": name,
             "uid": f"uid-of-{name}",
-            "annotations": dict([ATTACHED_BY]),
+            "annotations": dict([UNNAMED.attached_by]),
         },
         "spec": {"tableId": "ngw-1"},
         "status": {"entries": [{**sides, "ipProtocol": "tcp", "forwardEntryId": f"fwd-of-{name}"}]},

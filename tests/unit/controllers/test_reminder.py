@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from kubernetes.client.exceptions import ApiException
 
-from poddnat.api import FINALIZER
+from poddnat.api import UNNAMED
 from poddnat.controllers import Cluster, Reminder
 from poddnat.controllers.intervals import (
     CALLED_AT_ONCE,
@@ -39,7 +39,9 @@ def pod(name: str, status: str | None = None, **annotations: str) -> Json:
     return {"metadata": {"namespace": "default", "name": name, "uid": f"pod-{name}", "annotations": asked | shown}}
 
 
-def poddnat(name: str, reason: str | None = "Ready", *, leaving: bool = False, finalizer: str = FINALIZER) -> Json:
+def poddnat(
+    name: str, reason: str | None = "Ready", *, leaving: bool = False, finalizer: str = UNNAMED.finalizer
+) -> Json:
     owner = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": f"pod-{name}", "controller": True}
     metadata: Json = {"namespace": "default", "name": name, "uid": f"dnat-{name}", "ownerReferences": [owner]}
     metadata |= {"generation": 1, "finalizers": [finalizer]} | (

@@ -143,8 +143,9 @@ def test_each_key_of_values_has_an_example_that_is_valid() -> None:
     acks = yaml.safe_load((ROOT / "metacontroller" / "examples" / "values.yaml").read_text(encoding="utf-8"))
     examples = [
         block
-        for block in map(yaml.safe_load, blocks(VALUES + page("operators/try"), "yaml"))
-        if {"networkController", "endpoints"} & set(block)
+        for text in (VALUES, page("operators/try"), section(page("operators/installations"), "Add one"))
+        for block in map(yaml.safe_load, blocks(text, "yaml"))
+        if {"networkController", "endpoints", "installation"} & set(block)
     ]
     for example in examples:
         parse_values({**acks, **example})
@@ -293,6 +294,10 @@ RUN = {
         "Without Helm": "tests/chart/test_render.py",
         "poddnat": "tests/chart/test_cluster.py",
     },
+    "docs/en/operators/installations.md": {
+        "Add one": "tests/chart/test_cluster.py",
+        "By namespace": "tests/e2e/test_installations.py",
+    },
     "docs/en/operators/migrate.md": {"Move from ACK's controller": "tests/e2e/test_adoption.py"},
     "docs/en/operators/security.md": {
         "Credentials of the cloud": "tests/chart/test_cluster.py",
@@ -308,6 +313,7 @@ RUN = {
     },
     "docs/en/operators/uninstall.md": {
         "First, in any case": "tests/e2e/test_uninstall.py",
+        "One of several": "tests/chart/test_cluster.py",
         "Without the program": "tests/chart/test_cluster.py",
         "With Helm": "tests/chart/test_cluster.py",
         "Without Helm": "tests/e2e/test_uninstall.py",

@@ -56,6 +56,9 @@ class Alive:
 
     has_synced = True
 
+    def is_of_another(self, _uid: str) -> bool:
+        return False
+
     def is_alive(self, _uid: str) -> bool:
         return True
 

@@ -43,6 +43,9 @@ class Cloud:
 class Nobody:
     has_synced = True
 
+    def is_of_another(self, _uid: str) -> bool:
+        return False
+
     def is_alive(self, _uid: str) -> bool:
         return False
 

@@ -27,7 +27,11 @@ class PodDNATs:
     def __init__(self) -> None:
         self.has_synced = False
         self.alive: set[str] = set()
+        self.of_another: set[str] = set()
         self.asked: list[set[str]] = []
+
+    def is_of_another(self, uid: str) -> bool:
+        return uid in self.of_another
 
     def is_alive(self, uid: str) -> bool:
         return self.has_synced and uid in self.alive
@@ -72,3 +76,13 @@ def test_only_those_that_seem_gone_are_asked_about_once_it_is_known_which_exist(
     assert [own.uid for own in collector.collect(left)] == ["gone"]
     assert poddnats.asked == [{"gone"}]
     assert math.isinf(collector.due_at)
+
+
+def test_what_another_installation_has_is_neither_ours_nor_gone(
+    collector: GarbageCollector, poddnats: PodDNATs
+) -> None:
+    poddnats.has_synced, poddnats.alive, poddnats.of_another = True, {"alive", "gone"}, {"gone"}
+    assert collector.listed(NOW) == []
+    assert poddnats.asked == []
+    assert collector.is_ours(entry("fwd-0", OWNERSHIP.name_of("alive")))
+    assert not collector.is_ours(entry("fwd-1", OWNERSHIP.name_of("gone")))

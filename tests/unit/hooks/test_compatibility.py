@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from poddnat.api import FINALIZER, entry_ids, observed_condition, parse_spec, ready_since
+from poddnat.api import UNNAMED, entry_ids, observed_condition, parse_spec, ready_since
 from poddnat.api import annotations as keys
 from poddnat.config.values import parse
 from poddnat.files import MANIFESTS
@@ -79,7 +79,7 @@ def test_controllers_keep_their_names_and_so_finalizers_and_marks_on_objects() -
     controllers = list(yaml.safe_load_all((MANIFESTS / "controllers.yaml").read_text(encoding="utf-8")))
     assert {f"{one['kind']} {one['metadata']['name']}" for one in controllers} >= set(FIRST["controllers"])
     (composite,) = (one["metadata"]["name"] for one in controllers if one["kind"] == "CompositeController")
-    assert f"metacontroller.io/compositecontroller-{composite}" == FINALIZER
+    assert f"metacontroller.io/compositecontroller-{composite}" == UNNAMED.finalizer
 
 
 @pytest.mark.parametrize("example", FIRST["entryNames"])

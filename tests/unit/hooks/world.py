@@ -397,6 +397,16 @@ def restarted(world: World, *, refresh_interval: float | None = None) -> Iterato
         yield replace(world, service=service, client=_client(service), connection=connection)
 
 
+@contextmanager
+def beside(world: World, name: str, *, cluster_id: str = "c-other") -> Iterator[World]:
+    """Run another installation in the same cluster, over the same pool."""
+    url = world.values.endpoints.vpc
+    assert url is not None
+    read = parse({**values(url), "installation": name, "clusterID": cluster_id})
+    with _serving(read, world.memory) as (service, connection):
+        yield replace(world, values=read, service=service, client=_client(service), connection=connection)
+
+
 def _client(service: Service) -> FlaskClient:
     app = create_app(service)
     app.after_request(_without_secrets)

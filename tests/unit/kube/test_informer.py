@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from metacontroller_standin.waiting import wait_until
-from poddnat.api import POD_DNAT
+from poddnat.api import POD_DNAT, Installation
 from poddnat.api.annotations import STATUS
 from poddnat.kube import KubeClient, KubeError, PodDNATInformer, PodInformer
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 Json = dict[str, Any]
+
+EU = Installation("eu")
 
 
 def poddnat(name: str, uid: str) -> Json:
@@ -213,3 +215,41 @@ def test_every_change_of_a_pod_after_which_a_hook_is_called_is_told() -> None:
     leaving = pod("web-0", **{POD_DNAT: "true"})
     leaving["metadata"]["deletionTimestamp"] = "2026-11-01T00:00:00Z"
     assert not tells("MODIFIED", leaving)
+
+
+def test_of_other_installations_poddnats_only_the_metadata_is_kept_and_nothing_is_told() -> None:
+    kube, told = FakeKube(), list[str]()
+    ours, others = poddnat("web", "u1"), poddnat("web-eu", "u2")
+    others = {"metadata": {**others["metadata"], "labels": EU.labels}, "status": {"ports": "512->80/tcp"}}
+    kube.items, kube.end_of_watch = [ours, others], kube.hang
+    informer = PodDNATInformer(
+        kube,
+        on_update=lambda _before, item: told.append(item["metadata"]["name"]),
+        on_delete=lambda item: told.append(f"{item['metadata']['name']} gone"),
+    )
+    with started(informer, kube):
+        assert (informer.all(), told) == ([ours], ["web"])
+        assert informer.get("default", "web-eu") is None
+        assert informer.of_another("default", "web-eu") == {"metadata": others["metadata"]}
+        assert [informer.is_alive(uid) for uid in ("u1", "u2")] == [True, True]
+        assert [informer.is_of_another(uid) for uid in ("u1", "u2")] == [False, True]
+        kube.items = [ours]
+        informer.start()
+        wait_until(lambda: not informer.is_alive("u2"), 5, "it to be gone")
+        assert informer.of_another("default", "web-eu") is None
+        assert told.count("web-eu gone") == 0
+
+
+def test_pod_of_another_installation_asks_for_nothing() -> None:
+    kube, told = FakeKube(), list[str]()
+    informer = PodInformer(kube, on_delete=lambda *_: None, on_opt_out=lambda _namespace, name, _uid: told.append(name))
+    kube.pods = [pod("mine", **{POD_DNAT: "true"}), pod("theirs", **{POD_DNAT: "true"})]
+    kube.pods[1]["metadata"]["labels"] = EU.labels
+    with started(informer, kube):
+        wait_until(lambda: informer.has_synced, 5, "the pods to be listed")
+        assert [one["metadata"]["name"] for one in informer.all()] == ["mine"]
+        kube.pods[0] = {"metadata": {**kube.pods[0]["metadata"], "labels": EU.labels}}
+        informer.start()
+        wait_until(lambda: informer.has_synced, 5, "the pods to be listed")
+        assert told == ["mine"]
+        assert informer.has_opted_out(kube.pods[0]["metadata"]["uid"])

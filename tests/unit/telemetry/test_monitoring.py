@@ -27,7 +27,7 @@ RULES_FILE = yaml.safe_load((FOLDER / "prometheusrule.yaml").read_text(encoding=
 RULES = [rule for group in RULES_FILE["groups"] for rule in group["rules"]]
 CASES = yaml.safe_load((Path(__file__).parent / "alerts.yaml").read_text(encoding="utf-8"))
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
-ADDED_BY_SCRAPE = {"job", "pod", "instance"}
+ADDED_BY_SCRAPE = {"job", "namespace", "pod", "instance"}
 
 TARGETS = {
     f"{panel['title']}-{target['refId']}": target for panel in DASHBOARD["panels"] for target in panel["targets"]

@@ -1,10 +1,12 @@
 """The links that lie in the cluster: the pod, what it asks for, who calls the hooks, and its PodDNAT."""
 
 from poddnat.api import (
+    INSTALLATION,
     AnnotationError,
     Problem,
     SpecError,
     annotations,
+    installation,
     is_terminating,
     made_by_another,
     observed_condition,
@@ -16,7 +18,14 @@ from poddnat.api import (
 from poddnat.cli.explain.facts import Facts, Server, Unread
 from poddnat.cli.explain.links import Finding, ok, unknown, warning, wrong
 from poddnat.cli.intervals import HOOKS_HEARD_WITHIN
-from poddnat.controllers import check_pod, not_adopted, on_node_network, on_virtual_node, without_ipv4
+from poddnat.controllers import (
+    check_pod,
+    name_taken_by_others,
+    not_adopted,
+    on_node_network,
+    on_virtual_node,
+    without_ipv4,
+)
 from poddnat.timestamps import parse, rfc3339
 
 
@@ -44,6 +53,12 @@ def pod(facts: Facts) -> Finding:
 
 def asked(facts: Facts) -> Finding:
     """Judge whether it asks for public ports, in a way that can be read."""
+    metadata = (facts.pod or {"metadata": {}})["metadata"]
+    if not facts.installation.serves(metadata):
+        text = f"By its labels the pod is for {installation.of_pod(metadata)}, and these values are of"
+        return wrong(
+            f"{text} {facts.installation}; the user has to give the values of the first, or label the pod anew."
+        )
     found = pod_facts.annotations_of(facts.pod or {"metadata": {}})
     try:
         exposure = annotations.parse(found)
@@ -100,6 +115,9 @@ def controllers(facts: Facts) -> Finding:
         return unknown(missing)
     if missing:
         text = f"Metacontroller has no controller {', '.join(missing)}, {act}"
+        if facts.installation.name:
+            label = f"the pod's label {INSTALLATION} has to name one that there is"
+            return blame(f"{text}; an operator has to install {facts.installation}, or {label}.")
         return blame(f"{text}; an operator has to apply metacontroller/controllers.yaml.")
     return ok("Metacontroller has those of poddnat")
 
@@ -158,6 +176,8 @@ def poddnat(facts: Facts) -> Finding:
         return wrong(_server_says(facts) or "There is none yet; nobody has to act, it is about to be made.")
     if made_by_another(found["metadata"]):
         return wrong(not_adopted(facts.name).message)
+    if not facts.installation.has(found["metadata"]):
+        return wrong(name_taken_by_others(found["metadata"]).message)
     if facts.own is None:
         text = f"PodDNAT {facts.name} is not this pod's"
         return wrong(_server_says(facts) or f"{text}, but of another one; nobody has to act while that is removed.")
@@ -167,7 +187,7 @@ def poddnat(facts: Facts) -> Finding:
         return wrong(f"{error}; the user has to correct or delete this PodDNAT.")
     if is_terminating(found):
         return wrong("It is being deleted; nobody has to act, the pod gets another one if it still asks for ports.")
-    verdict = check_pod(facts.pod or {}, desired)
+    verdict = check_pod(facts.pod or {}, desired, facts.installation)
     if isinstance(verdict, Problem):
         return wrong(verdict.message)
     return ok("it is this pod's, and asks for what the pod does")

@@ -10,10 +10,12 @@ from typing import Any
 from poddnat.api import (
     AnnotationError,
     Condition,
+    Installation,
     PodDNAT,
     Problem,
     annotations,
     desired_by,
+    installation,
     is_current,
     is_ready,
     is_terminating,
@@ -99,10 +101,19 @@ class Facts:
             return None
 
     @property
+    def installation(self) -> Installation:
+        """The one that is looked at: that of the values, or, where they are not known, the one whose the pod is."""
+        if isinstance(self.values, Values):
+            return self.values.installation
+        return installation.of_pod((self.pod or {}).get("metadata") or {})
+
+    @property
     def own(self) -> Manifest | None:
         """The PodDNAT, if it is this pod's."""
         found = self.poddnat
         if found is None or isinstance(found, Unread) or self.pod is None or made_by_another(found["metadata"]):
+            return None
+        if not self.installation.has(found["metadata"]):
             return None
         return found if pod_uid_of(found["metadata"]) == self.pod["metadata"]["uid"] else None
 

@@ -74,11 +74,15 @@ class _Cluster:
             return replace(facts, crd_installed=False)
         except KubeError as error:
             poddnat = _unread(error)
-        return replace(facts, poddnat=poddnat, poddnats=_of_cluster(lambda: tuple(self.kube.poddnats()[0])))
+        return replace(facts, poddnat=poddnat, poddnats=_of_cluster(self._poddnats))
+
+    def _poddnats(self) -> tuple[Manifest, ...]:
+        installation = self.facts.installation
+        return tuple(one for one in self.kube.poddnats()[0] if installation.has(one["metadata"]))
 
     def _with_server(self, facts: Facts) -> Facts:
         try:
-            controllers = self.kube.controllers()
+            controllers = self.kube.controllers(facts.installation)
         except NotServedError:
             return replace(facts, metacontroller_installed=False)
         except KubeError as error:
