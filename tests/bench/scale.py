@@ -6,6 +6,7 @@ machine at that time. All of it is done three times; the figures are the medians
 Metacontroller's stand-in calls the hooks; then, where it is on ``PATH``, Metacontroller itself. The cloud is emulated:
 four gateways that take 8 writes at a time, with a twentieth of a real gateway's delay (about 5 s), give or take 30 %.
 
+``python -m tests.bench.scale --pods 100 300 1000`` measures several sizes, and draws them.
 ``python -m tests.bench.scale --pods 300 --flags 100:5 300:20`` measures Metacontroller with other flags instead: so
 many requests a second (and twice as many at once), so many workers.
 """
@@ -38,9 +39,11 @@ from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.waiting import wait_until
 from poddnat.api import POD_DNAT
 from poddnat.api.annotations import EXPOSE_PORT, READY, STATUS
+from tests.bench import plots
 from tests.bench.emulated import EmulatedCloud, emulated_cloud, free_port
 from tests.bench.gateways import SETTLE
 from tests.bench.hook_calls import peak_mb
+from tests.bench.plots import BUILD
 from tests.e2e import world
 from tests.e2e.audit_log import SERVER, Request
 from tests.e2e.controlplane import ControlPlane
@@ -48,7 +51,6 @@ from tests.e2e.runners import FLAGS, Flags, MetacontrollerRunner, Runner, StandI
 
 Json = dict[str, Any]
 
-BUILD = Path("build")
 GATEWAYS, AT_ONCE = 4, 8
 _REST_SECONDS = 10.0
 LONGEST = 900.0
@@ -299,8 +301,8 @@ def write(name: str, content: Json) -> None:
 
 def _compare_hooks(
     controlplane: ControlPlane, runners: dict[str, str | None], pods: int, rounds: int, console: Console
-) -> None:
-    """Measure the floor and ours over each runner, several times."""
+) -> Json:
+    """Measure the floor and ours over each runner, several times, and give the medians."""
     found: dict[str, dict[str, list[dict[str, float]]]] = {name: {hooks: [] for hooks in HOOKS} for name in runners}
     for number, name, hooks in itertools.product(range(rounds), runners, HOOKS):
         title = f"{pods} pods, {name}, {hooks}, {number + 1} of {rounds} …"
@@ -309,13 +311,13 @@ def _compare_hooks(
     measured = {name: {hooks: _medians(done) for hooks, done in by_hooks.items()} for name, by_hooks in found.items()}
     for by_hooks in measured.values():
         by_hooks["ours to floor"] = _compared(by_hooks["floor"], by_hooks["ours"])
-    write("scale.json", {"pods": pods, "rounds": rounds} | measured)
     _show(console, pods, measured)
+    return {"pods": pods, "rounds": rounds} | measured
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description="Measure many pods.")
-    parser.add_argument("--pods", type=int, default=1000)
+    parser.add_argument("--pods", type=int, nargs="+", default=[1000])
     parser.add_argument("--rounds", type=int, default=3, help="how often all is measured; medians are told")
     parser.add_argument(
         "--flags",
@@ -337,10 +339,14 @@ def main() -> None:
         try:
             world.install(controlplane)
             if program is not None and asked.flags:
-                _compare_flags(controlplane, program, asked.pods, asked.flags, console)
-            else:
-                runners = {"stand-in": None} | ({"metacontroller": program} if program else {})
-                _compare_hooks(controlplane, runners, asked.pods, asked.rounds, console)
+                _compare_flags(controlplane, program, asked.pods[0], asked.flags, console)
+                return
+            runners = {"stand-in": None} | ({"metacontroller": program} if program else {})
+            sizes: list[Json] = []
+            for pods in asked.pods:
+                sizes.append(_compare_hooks(controlplane, runners, pods, asked.rounds, console))
+                write("scale.json", {"sizes": sizes})
+            plots.times(sizes, list(runners), BUILD / "scale.png")
         finally:
             controlplane.stop()
 

@@ -1,4 +1,4 @@
-"""How memory, the start and hook calls grow with the number of PodDNATs: ``make bench-sizes``.
+"""How memory, the start and hook calls grow with the number of PodDNATs: ``python -m tests.bench.sizes 5000 20000``.
 
 Twenty gateways, and 20 calls at a time: as many as Metacontroller makes with 20 workers.
 """
@@ -6,7 +6,7 @@ Twenty gateways, and 20 calls at a time: as many as Metacontroller makes with 20
 import json
 import sys
 
-from tests.bench import hook_calls
+from tests.bench import hook_calls, plots
 from tests.bench.plots import BUILD
 
 SIZES = (1000, 5000, 20_000, 50_000)
@@ -37,6 +37,7 @@ def main() -> None:
         print(json.dumps(measured[-1], indent=2))  # noqa: T201
     BUILD.mkdir(exist_ok=True)
     (BUILD / "sizes.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    plots.memory(measured, BUILD / "sizes.png")
 
 
 if __name__ == "__main__":
