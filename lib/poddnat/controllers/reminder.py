@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from poddnat.api import (
-    POD_DNAT,
     AnnotationError,
     annotations,
     annotations_of,
@@ -40,7 +39,7 @@ from poddnat.controllers.intervals import (
 )
 from poddnat.kube import KubeError
 from poddnat.logs import Attempts
-from poddnat.model import ExposedPort, PortMapping
+from poddnat.model import ExposedPort, Exposure, PortMapping
 from poddnat.timestamps import now, rfc3339
 
 log = logging.getLogger(__name__)
@@ -185,9 +184,8 @@ class Reminder:
         for poddnat in self._cluster.poddnats.all():
             condition = observed_condition(poddnat.get("status") or {})
             if is_terminating(poddnat):
-                if (
-                    self._cluster.installation.finalizer in poddnat["metadata"].get("finalizers") or ()
-                ):  # No hook is called for it otherwise.
+                # No hook is called for one without that finalizer.
+                if self._cluster.installation.finalizer in (poddnat["metadata"].get("finalizers") or ()):
                     yield poddnat["metadata"], REMIND_AFTER
             elif not is_ready(poddnat) and (condition is None or condition.reason not in _POD_AWAITED):
                 reported = condition is not None and is_current(poddnat)
@@ -196,25 +194,27 @@ class Reminder:
     def _waiting_pods(self) -> Iterator[tuple[Manifest, float]]:
         """Give the same of those that lack their ports, or show some though they have opted out."""
         for pod in self._cluster.pods.all():
-            status = annotations_of(pod).get(annotations.STATUS)
             if is_terminating(pod):
                 continue
-            if POD_DNAT not in annotations_of(pod):
+            status = annotations_of(pod).get(annotations.STATUS)
+            try:
+                exposure = annotations.parse(annotations_of(pod))
+                asks, has_ports = exposure is not None, exposure is not None and self._has(pod["metadata"], exposure)
+            except AnnotationError:
+                asks, has_ports = True, False
+            if not asks:
                 if status is not None:
                     yield pod["metadata"], REMIND_AFTER
-            elif status != annotations.READY or not self._has_ports(pod):
+            elif status != annotations.READY or not has_ports:
                 yield pod["metadata"], REMIND_AFTER if status in {None, annotations.READY} else REMIND_REPORTED_AFTER
 
-    def _has_ports(self, pod: Manifest) -> bool:
-        metadata = pod["metadata"]
+    def _has(self, metadata: Manifest, exposure: Exposure) -> bool:
+        """Whether a pod has ports for all that it asks for, and for nothing else."""
         poddnat = self._cluster.poddnats.get(metadata["namespace"], metadata["name"])
         if poddnat is None or pod_uid_of(poddnat["metadata"]) != metadata["uid"]:
             return False
-        try:
-            exposure, desired = annotations.parse(annotations_of(pod)), desired_by(poddnat)
-        except AnnotationError:
-            return False
-        return exposure is not None and desired is not None and _are_mapped(exposure.items, desired.mappings)
+        desired = desired_by(poddnat)
+        return desired is not None and _are_mapped(exposure.items, desired.mappings)
 
     def _remind(self, waiting: _Waiting) -> bool:
         """Write to it; False: the API server is away. What it refuses to write is left to Metacontroller's backoff."""

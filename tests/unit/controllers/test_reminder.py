@@ -123,6 +123,11 @@ def test_what_waits_without_a_reason_is_reminded_of_first_and_what_has_one_repor
     assert around.look_after(1000) == []
 
 
+def test_pod_that_asks_for_nothing_and_shows_nothing_is_never_reminded_of() -> None:
+    around = Around(pod("off", **{"k8s.aliyun.com/pod-dnat": "false"}))
+    assert around.look_after(1000) == []
+
+
 def test_what_is_asked_about_in_time_is_left_alone() -> None:
     around = Around(pod("web-1"), pod("web-2"))
     around.reminder.poll()
