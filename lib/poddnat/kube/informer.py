@@ -28,7 +28,7 @@ from poddnat.logs import Attempts
 
 log = logging.getLogger(__name__)
 
-_MOST_DELETED = 10_000
+_MOST_DELETED = 5000
 
 _KEPT = ("namespace", "name", "uid", "deletionTimestamp")
 _TELLING = frozenset(
