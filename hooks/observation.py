@@ -6,7 +6,7 @@ Each call has an id: what is logged on its way carries it, and so does the answe
 import itertools
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from flask import Flask, Response, g, request
 
@@ -17,11 +17,12 @@ from poddnat.telemetry import Metrics
 def observe(app: Flask, hooks: Mapping[str, str], metrics: Metrics) -> None:
     """Count and time the calls of these hooks, given by path; others, such as probes, are not counted."""
     metrics.expect_hooks(hooks.values())
-    ids = _ids()
+    # A number drawn for each call would cost more than all else here.
+    drawn, calls = uuid.uuid4().hex[:16], itertools.count(1)
 
     def begin() -> None:
         g.started_at = time.perf_counter()
-        g.request_id = next(ids)
+        g.request_id = f"{drawn}-{next(calls)}"
         g.log = about(requestId=g.request_id)
         g.log.__enter__()
 
@@ -38,9 +39,3 @@ def observe(app: Flask, hooks: Mapping[str, str], metrics: Metrics) -> None:
     app.before_request(begin)
     app.after_request(end)
     app.teardown_request(leave)
-
-
-def _ids() -> Iterator[str]:
-    """Give ids that nobody else gives, as far as chance goes; a number drawn for each costs more than all else here."""
-    drawn = uuid.uuid4().hex[:16]
-    return (f"{drawn}-{number}" for number in itertools.count(1))

@@ -168,9 +168,7 @@ class LifecycleController:
     def _label(self, poddnat: Manifest) -> None:
         metadata, installation = poddnat["metadata"], self._cluster.installation
         patch = {"metadata": {"uid": metadata["uid"], "labels": {INSTALLATION: installation.label}}}
-        if made_by_another(metadata) or not self._cluster.client.patch_poddnat(
-            metadata["namespace"], metadata["name"], patch
-        ):
+        if not self._cluster.client.patch_poddnat(metadata["namespace"], metadata["name"], patch):
             return
         problem = label_restored(installation)
         log.warning("PodDNAT %s: %s", key_of(poddnat), problem.message)

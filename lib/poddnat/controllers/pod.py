@@ -6,6 +6,7 @@ answer. Nothing here is exposed: that is the PodDNAT's own sync, which trusts no
 
 import datetime as dt
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -94,6 +95,7 @@ class PodReconciler:
         self._refusals = refusals
         self._wall_clock = wall_clock
         self._installation = cluster.installation
+        self._lock = threading.Lock()
         self._behind_others: LRUCache[str, dt.datetime] = LRUCache(_MOST_BEHIND_OTHERS)
         """By uid, pods in whose way another installation's PodDNAT is, and since when."""
 
@@ -259,10 +261,10 @@ class PodReconciler:
         if namesake is not None and not _belongs_to(namesake, metadata["uid"]):
             raise self._in_the_way(namesake)
         others = self._cluster.poddnats.of_another(metadata["namespace"], metadata["name"])
-        if others is None:
-            self._behind_others.pop(metadata["uid"], None)
-        else:
+        if others is not None:
             raise self._behind(others, metadata["uid"])
+        with self._lock:
+            self._behind_others.pop(metadata["uid"], None)
 
     def _behind(self, others: Manifest, pod_uid: str) -> Exception:
         """Say what becomes of a pod in whose way another installation's PodDNAT is: that one has to delete it.
@@ -272,7 +274,8 @@ class PodReconciler:
         if made_by_another(others["metadata"]):
             return ProblemError(not_adopted(others["metadata"]["name"]))
         present = self._wall_clock()
-        since = self._behind_others.setdefault(pod_uid, present)
+        with self._lock:
+            since = self._behind_others.setdefault(pod_uid, present)
         if (present - since).total_seconds() < OTHERS_NAME_GRACE:
             return RequeueError()
         return ProblemError(name_taken_by_others(others["metadata"]))

@@ -10,6 +10,7 @@ event, and nobody calls any hook. Then one object that waits is written to, now 
 
 import datetime as dt
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -88,8 +89,8 @@ class Reminder:
         self._waiting: dict[str, _Waiting] = {}
         """By uid."""
         self._last_call = clock()
-        self._unheard_since: float | None = None
-        """When an object changed, and no hook has been called since; None: none did."""
+        self._unheard_since = math.inf
+        """When an object changed, and no hook has been called since; infinite: none did."""
         self._try_at = 0.0
         self._tries = 0
 
@@ -107,20 +108,20 @@ class Reminder:
             called_at = self._clock()
             if called_at - self._last_call > SILENCE or self._is_cut_off(called_at):
                 self._began = None
-            self._last_call, self._unheard_since = called_at, None
+            self._last_call, self._unheard_since = called_at, math.inf
             self._waiting.pop(uid, None)
 
     def changed(self) -> None:
         """Note that an object has changed, so that Metacontroller calls a hook at once, unless it has just done so."""
         with self._lock:
             seen_at = self._clock()
-            if self._unheard_since is None and seen_at - self._last_call > CALLED_AT_ONCE:
-                self._unheard_since = seen_at
+            if seen_at - self._last_call > CALLED_AT_ONCE:
+                self._unheard_since = min(self._unheard_since, seen_at)
 
     def poll(self) -> None:
         """Remind of what is due, of so many at most."""
         if not (self._may_write() and self._cluster.poddnats.has_synced and self._cluster.pods.has_synced):
-            self._began = self._unheard_since = None
+            self._began, self._unheard_since = None, math.inf
             return
         if self._began is None:
             self._begin()
@@ -161,7 +162,7 @@ class Reminder:
         }
 
     def _is_cut_off(self, at: float) -> bool:
-        return self._unheard_since is not None and at - self._unheard_since >= CUT_OFF_AFTER
+        return at - self._unheard_since >= CUT_OFF_AFTER
 
     def _try_one(self) -> None:
         """Write to one object that waits, each time another: if its hook is called, the way is free again."""

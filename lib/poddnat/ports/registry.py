@@ -67,8 +67,8 @@ class PortRegistry:
         """The uids of PodDNATs that were found to be allowed what they name."""
         self._foreign: dict[str, dict[str, AddressKey]] = {}
         """By the gateway's id and the entry's."""
-        self._taken: dict[tuple[AddressKey, Slot], float] = {}
-        """What the cloud refused because somebody else has it, and until when that is believed."""
+        self._taken: dict[tuple[AddressKey, Slot], tuple[float, bool]] = {}
+        """What the cloud refused because somebody else has it: until when that is believed, and whether it was seen."""
 
     # Pods
 
@@ -316,8 +316,9 @@ class PortRegistry:
         """
         with self._lock:
             self._drop_expired()
-            if seen or sum(taken == key for taken, _ in self._taken) < MOST_CALLED_TAKEN:
-                self._taken[key, slot] = self._clock() + TAKEN_TTL
+            called = sum(taken == key and not was_seen for (taken, _), (_, was_seen) in self._taken.items())
+            if seen or called < MOST_CALLED_TAKEN:
+                self._taken[key, slot] = self._clock() + TAKEN_TTL, seen
                 self._addresses[key].claim(_taken(slot), [slot])
 
     def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
@@ -359,7 +360,7 @@ class PortRegistry:
         """Drop reservations whose time is over, and what was taken for taken."""
         now = self._clock()
         self._reservations.drop_expired(now)
-        for key, slot in [taken for taken, until in self._taken.items() if until <= now]:
+        for key, slot in [taken for taken, (until, _) in self._taken.items() if until <= now]:
             del self._taken[key, slot]
             self._addresses[key].release(_taken(slot))
 

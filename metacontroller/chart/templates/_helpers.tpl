@@ -86,10 +86,6 @@ poddnat.{{ .Release.Namespace }}.svc
 {{- $_ := set $manifest.roleRef "name" $manifest.metadata.name }}
 {{- else if eq $manifest.kind "ValidatingAdmissionPolicyBinding" }}
 {{- $_ := set $manifest.spec "policyName" $manifest.metadata.name }}
-{{- else if eq $manifest.kind "ValidatingAdmissionPolicy" }}
-{{- range $manifest.spec.matchConditions }}
-{{- $_ := set . "expression" (.expression | replace "== ''" (printf "== '%s'" $name)) }}
-{{- end }}
 {{- else if eq $manifest.kind "DecoratorController" }}
 {{- $_ := set $manifest.metadata.labels "poddnat.alibabacloud.com/installation" $name }}
 {{- range $manifest.spec.resources }}

@@ -150,7 +150,9 @@ def test_installation_may_have_a_name() -> None:
     assert parse(changed((("installation",), "eu-2"))).installation == Installation("eu-2")
 
 
-@pytest.mark.parametrize("name", ["", "view", "opt-out", "opt-out-eu", "EU", "eu.1", "-eu", "eu-", "e" * 41, 7, None])
+@pytest.mark.parametrize(
+    "name", ["", "view", "view-eu", "opt-out", "opt-out-eu", "EU", "eu.1", "-eu", "eu-", "e" * 41, 7, None]
+)
 def test_name_that_is_none_for_an_installation_is_refused(name: object) -> None:
     with pytest.raises(ValuesError) as caught:
         parse(changed((("installation",), name)))

@@ -195,6 +195,15 @@ def test_pod_keeps_its_port_where_the_cloud_calls_one_after_the_other_taken_and_
     assert reuses(registry, current, taken_away=True) == [None]
 
 
+def test_ports_whose_entries_are_seen_do_not_count_among_those_that_only_the_cloud_calls_taken(
+    registry: PortRegistry,
+) -> None:
+    for port in (512, 513):
+        registry.taken(AT_A_1, (Ports.of(port), Protocol.TCP), seen=True)
+    registry.taken(AT_A_1, (Ports.of(514), Protocol.TCP), seen=False)
+    assert left(registry) == []
+
+
 def test_foreign_entries_of_one_gateway_say_nothing_about_another(registry: PortRegistry) -> None:
     registry.foreign_seen(A, [foreign("513")])
     registry.foreign_seen(B, [])
