@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
+from darabonba.core import DaraCore
 
 from tests import hushed
+from vpc_emulator import EmulatorServer
 from vpc_emulator.calls import Call, CallLog
 from vpc_emulator.world import POD_DNAT_ACTIONS
 
@@ -27,6 +30,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = "\n".join(["A secret was written:", *leaked])
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hung_up() -> Iterator[None]:
+    """Have the SDK's connections to an emulator end with it: the SDK keeps them for as long as the process lives.
+
+    After a thousand emulators, a process could hold no more of them.
+    """
+    stop = EmulatorServer.stop
+
+    def stop_and_hang_up(server: EmulatorServer) -> None:
+        stop(server)
+        for name in [name for name in DaraCore._sessions if urlsplit(server.url).netloc in name]:
+            DaraCore._sessions.pop(name).close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmulatorServer, "stop", stop_and_hang_up)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
