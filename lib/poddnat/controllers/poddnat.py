@@ -322,8 +322,7 @@ class PodDNATReconciler:
     def _report(self, sync: _Sync, progress: Progress) -> Answer:
         self._entries.saw_working(sync.poddnat, progress.entries)
         if isinstance(progress, Blocked):
-            self._claims.taken(sync.desired.gateway_id, progress.taken, seen=True)
-            self._claims.taken(sync.desired.gateway_id, progress.called_taken, seen=False)
+            self._claims.taken(sync.desired.gateway_id, progress.taken)
         return self._reporter.progress_of(sync.poddnat, sync.desired.working(progress.entries), progress)
 
     # What else becomes of PodDNATs.

@@ -103,11 +103,11 @@ class PortClaims:
             pod_uid, namespace = pod_uid_of(metadata), metadata["namespace"]
             self._registry.entries_seen(metadata["uid"], pod_uid, desired, gateway_id, entries, namespace=namespace)
 
-    def taken(self, gateway_id: str, rules: Sequence[ForwardRule], *, seen: bool) -> None:
-        """Have no pod be given the external ports of these rules: somebody else has them, be it ``seen`` or not."""
+    def taken(self, gateway_id: str, rules: Sequence[ForwardRule]) -> None:
+        """Have no pod be given the external ports of these rules: entries of somebody else have them."""
         for rule in rules:
             slot = (rule.external_ports, rule.protocol)
-            self._registry.taken(AddressKey(gateway_id, rule.external_ip), slot, seen=seen)
+            self._registry.taken(AddressKey(gateway_id, rule.external_ip), slot)
 
     def exceeded_limit(self, poddnat: Manifest) -> Problem | None:
         """Tell which limit of the values a PodDNAT exceeds; None: none."""

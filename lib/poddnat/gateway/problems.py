@@ -61,10 +61,9 @@ def taken_by_unseen(rule: ForwardRule, error: CloudError) -> Problem:
     """Explain that the cloud calls a port taken but shows no entry that has it."""
     if "destination" in error.message.lower():
         side, reason = f"{rule.internal_ip}:{rule.internal_ports.shown}", INTERNAL_TAKEN
-        act = "it is tried again, and an operator has to see who has it"
     else:
         side, reason = f"{rule.external_ip}:{rule.external_ports.shown}", PORT_TAKEN
-        act = "another port is tried, and an operator has to see who has them if that is said of others, too"
+    act = "it is tried again, and an operator has to see who has it"
     return Problem(
         reason,
         f"The cloud says that {side} is taken, but shows no entry that has it: {error.quote}; {act}.",

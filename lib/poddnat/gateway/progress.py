@@ -29,8 +29,6 @@ class Blocked:
     entries: tuple[ForwardEntry, ...] = ()
     taken: tuple[ForwardRule, ...] = ()
     """The rules that can't be had, because an entry of somebody else has their external ports."""
-    called_taken: tuple[ForwardRule, ...] = ()
-    """The same, but only the cloud says so: it shows no such entry."""
 
 
 Progress = Done | Waiting | Blocked

@@ -4,10 +4,7 @@ RESERVATION_TTL = 600.0
 """How long ports are reserved for a pod whose PodDNAT does not show them: creating one, or mending an annotation."""
 
 TAKEN_TTL = 600.0
-"""How long a port is given to nobody that the cloud refused because somebody else has it."""
-
-MOST_CALLED_TAKEN = 2
-"""Of how many ports of an address that is believed where the cloud shows nobody who has them."""
+"""How long a port is given to nobody after an entry of others was seen there: the next listing shows it."""
 
 WAITING_TTL = 90.0
 """How long a pod in the queue may be silent: it asks at least every 30 s, so one that misses three times is gone."""

@@ -17,7 +17,7 @@ from poddnat.ports.addresses import Addresses
 from poddnat.ports.allocation import Allocation, Observed, PortRequest, reusable_mappings
 from poddnat.ports.allocator import Shape, Slot
 from poddnat.ports.claims import Claims
-from poddnat.ports.intervals import MOST_CALLED_TAKEN, RESERVATION_TTL, TAKEN_TTL, WAITING_TTL
+from poddnat.ports.intervals import RESERVATION_TTL, TAKEN_TTL, WAITING_TTL
 from poddnat.ports.limits import LimitError
 from poddnat.ports.queue import Tiers, WaitingQueue
 from poddnat.ports.reservations import Reservation, Reservations, claimant
@@ -43,7 +43,7 @@ class PortRegistry:
     PodDNAT       ``poddnat_allowed``  To claim again, once it may.
     PodDNAT       ``entries_seen``     To claim the ports where it has entries, and come before others there.
     PodDNAT       ``poddnat_gone``     To release its ports.
-    cloud         ``taken``            To have ports given to nobody for a while that it calls taken.
+    foreign entry ``taken``            To take its ports for a while, seen in the way of a PodDNAT's.
     foreign entry ``foreign_seen``     To take its ports while its gateway lists it. It can't reserve or wait for any.
     ============= ==================== ================================================================================
 
@@ -67,7 +67,7 @@ class PortRegistry:
         """The uids of PodDNATs that were found to be allowed what they name."""
         self._foreign: dict[str, dict[str, AddressKey]] = {}
         """By the gateway's id and the entry's."""
-        self._taken: dict[tuple[AddressKey, Slot], tuple[float, bool]] = {}
+        self._taken: dict[tuple[AddressKey, Slot], float] = {}
         """What the cloud refused because somebody else has it: until when that is believed, and whether it was seen."""
 
     # Pods
@@ -307,19 +307,14 @@ class PortRegistry:
 
     # Foreign entries, and the values file
 
-    def taken(self, key: AddressKey, slot: Slot, *, seen: bool) -> None:
-        """Note that somebody else has this, which ``foreign_seen`` tells minutes later, or never.
+    def taken(self, key: AddressKey, slot: Slot) -> None:
+        """Note that an entry of somebody else has this, before ``foreign_seen`` tells it, minutes later.
 
-        Without this, a pod that has to leave such a port would be given the same one again. ``seen``: there is an
-        entry. Where only the cloud says so, a few ports of an address are believed: if it says so of more, another
-        port is no help, and pods stay where they are.
+        Without this, a pod that has to leave such a port would be given the same one again.
         """
         with self._lock:
-            self._drop_expired()
-            called = sum(taken == key and not was_seen for (taken, _), (_, was_seen) in self._taken.items())
-            if seen or called < MOST_CALLED_TAKEN:
-                self._taken[key, slot] = self._clock() + TAKEN_TTL, seen
-                self._addresses[key].claim(_taken(slot), [slot])
+            self._taken[key, slot] = self._clock() + TAKEN_TTL
+            self._addresses[key].claim(_taken(slot), [slot])
 
     def foreign_seen(self, gateway_id: str, entries: Sequence[ForwardEntry]) -> None:
         """Note all entries on a gateway that are not ours: their ports are never allocated."""
@@ -360,7 +355,7 @@ class PortRegistry:
         """Drop reservations whose time is over, and what was taken for taken."""
         now = self._clock()
         self._reservations.drop_expired(now)
-        for key, slot in [taken for taken, (until, _) in self._taken.items() if until <= now]:
+        for key, slot in [taken for taken, until in self._taken.items() if until <= now]:
             del self._taken[key, slot]
             self._addresses[key].release(_taken(slot))
 

@@ -21,7 +21,6 @@ from tests.unit.hooks.world import (
     condition,
     running,
 )
-from vpc_emulator import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,13 +149,6 @@ def test_pod_gets_another_port_at_once_though_the_table_was_not_listed_since_som
     poddnat = exposed(world, pod)
     world.emulator.add_entry(GATEWAY, external_ip=EIP, external_port=512, internal_ip="172.16.1.10", internal_port=22)
     assert other_port(world, pod, poddnat) == "513"
-
-
-def test_pod_gets_another_port_where_the_cloud_shows_nobody_who_has_its_own(world: World) -> None:
-    taken = "InvalidParameter.ForwardEntry.Duplicated"
-    world.emulator.add_fault(Fault("error", action="CreateForwardEntry", code=taken, times=None))
-    pod = world.make_pod(EXPOSE_80)
-    assert other_port(world, pod, exposed(world, pod)) == "513"
 
 
 def test_poddnat_for_less_than_its_pod_asks_for_now_goes_on_working(world: World) -> None:

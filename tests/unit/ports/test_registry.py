@@ -164,44 +164,23 @@ def test_port_of_a_foreign_entry_that_has_gone_is_offered_again(registry: PortRe
     assert left(registry) == [512, 513, 514]
 
 
-def test_port_that_the_cloud_calls_taken_is_given_to_nobody_for_a_while(
+def test_port_where_an_entry_of_others_was_seen_is_given_to_nobody_for_a_while(
     registry: PortRegistry, clock: ManualClock
 ) -> None:
-    registry.taken(AT_A_1, (Ports.of(513), Protocol.TCP), seen=True)
+    registry.taken(AT_A_1, (Ports.of(513), Protocol.TCP))
     registry.foreign_seen(A, [])
     assert left(registry) == [512, 514]
     clock.now += RESERVED_FOR
     assert left(registry) == [512, 513, 514]
 
 
-def test_pod_leaves_a_port_that_the_cloud_calls_taken_though_no_entry_is_seen_there(registry: PortRegistry) -> None:
-    both = allocation(AT_A_1, "512->80", "513->443")
-    show(registry, "pod-1", both)
-    registry.taken(AT_A_1, (Ports.of(512), Protocol.TCP), seen=False)
-    assert reuses(registry, both, taken_away=True) == [None, "513->443/tcp"]
-
-
-def test_pod_keeps_its_port_where_the_cloud_calls_one_after_the_other_taken_and_shows_nobody(
-    clock: ManualClock,
-) -> None:
-    registry = PortRegistry(TWO_GATEWAYS, clock)
-    for port in (512, 513):
-        registry.taken(AT_A_1, (Ports.of(port), Protocol.TCP), seen=False)
-    current = allocation(AT_A_1, "514->80")
-    show(registry, "pod-1", current)
-    registry.taken(AT_A_1, (Ports.of(514), Protocol.TCP), seen=False)
-    assert reuses(registry, current, taken_away=True) == ["514->80/tcp"]
-    registry.taken(AT_A_1, (Ports.of(514), Protocol.TCP), seen=True)
-    assert reuses(registry, current, taken_away=True) == [None]
-
-
-def test_ports_whose_entries_are_seen_do_not_count_among_those_that_only_the_cloud_calls_taken(
+def test_pod_leaves_a_port_where_an_entry_of_others_was_seen_though_the_table_was_not_listed_since(
     registry: PortRegistry,
 ) -> None:
-    for port in (512, 513):
-        registry.taken(AT_A_1, (Ports.of(port), Protocol.TCP), seen=True)
-    registry.taken(AT_A_1, (Ports.of(514), Protocol.TCP), seen=False)
-    assert left(registry) == []
+    both = allocation(AT_A_1, "512->80", "513->443")
+    show(registry, "pod-1", both)
+    registry.taken(AT_A_1, (Ports.of(512), Protocol.TCP))
+    assert reuses(registry, both, taken_away=True) == [None, "513->443/tcp"]
 
 
 def test_foreign_entries_of_one_gateway_say_nothing_about_another(registry: PortRegistry) -> None:

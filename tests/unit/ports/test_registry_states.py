@@ -201,7 +201,7 @@ class Pods(RuleBasedStateMachine):
 
     @rule(port=st.integers(512, 514), protocol=st.sampled_from([Protocol.TCP, Protocol.UDP]))
     def refuse(self, port: int, protocol: Protocol) -> None:
-        self.registry.taken(AT_A_1, (Ports.of(port), protocol), seen=True)
+        self.registry.taken(AT_A_1, (Ports.of(port), protocol))
         self.refused[AT_A_1, port, protocol] = self.clock.now + RESERVED_FOR
 
 

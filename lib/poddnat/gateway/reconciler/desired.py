@@ -91,8 +91,6 @@ class DesiredState:
     """Entries that weren't there by the answer to a delete: one that is listed all the same is not tried at once."""
     polls: dict[Key, Poll] = field(default_factory=dict)
     problem: Problem | None = None
-    called_taken: tuple[ForwardRule, ...] = ()
-    """Rules whose external ports the cloud calls taken, though it shows nobody who has them."""
     retry_at: float = -math.inf
     backoff: Backoff = field(default_factory=lambda: Backoff(RETRY_FIRST, RETRY_LONGEST))
     refused: int = 0
@@ -161,7 +159,6 @@ class DesiredState:
     def reset_backoff(self) -> None:
         """Forget past failures: something has changed that may have caused them."""
         self.problem = self.last_error = None
-        self.called_taken = ()
         self.failing_since = math.inf
         self.refused = 0
         self.retry_at = -math.inf

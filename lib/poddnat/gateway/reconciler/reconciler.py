@@ -130,7 +130,7 @@ class Reconciler:
             if problem.reason != PORT_TAKEN:
                 return Blocked(problem, working)
             outside = tuple(conflict.rule for conflict in plan.conflicts if conflict.side is Side.EXTERNAL)
-            return Blocked(problem, working, outside, desired.called_taken)
+            return Blocked(problem, working, outside)
         # Half of the time that is left: who asks too late is told too late, when things go faster than thought.
         seconds = self._state.queue.ahead(desired.own.uid) * self._state.concurrency.seconds_per_write() / 2
         return Waiting(min(seconds, REQUEUE_LONGEST), working)

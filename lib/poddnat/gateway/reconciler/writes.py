@@ -178,7 +178,7 @@ class Writes:
             # The filters showed nobody: they find equal ports only, not a range that overlaps. Once, as it costs much.
             self._state.poller.invalidate()
         if error.meaning is Meaning.TAKEN and desired.backoff.failures >= FAILURES_TO_TELL:
-            desired.problem, desired.called_taken = taken_by_unseen(call.rule, error), (call.rule,)
+            desired.problem = taken_by_unseen(call.rule, error)
 
     def _put(self, entry: ForwardEntry, status: EntryStatus, now: float) -> None:
         self._state.table.put(replace(entry, status=status))
