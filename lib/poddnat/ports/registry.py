@@ -68,7 +68,7 @@ class PortRegistry:
         self._foreign: dict[str, dict[str, AddressKey]] = {}
         """By the gateway's id and the entry's."""
         self._taken: dict[tuple[AddressKey, Slot], float] = {}
-        """What the cloud refused because somebody else has it: until when that is believed, and whether it was seen."""
+        """Where an entry of others was seen, and until when that is believed."""
 
     # Pods
 
