@@ -3,7 +3,7 @@
 from hooks.validation import Json
 from poddnat import logs
 from poddnat.api import preserved_status, spec_of
-from poddnat.controllers import PodDNATReconciler, RequeueAfter
+from poddnat.controllers import PodDNATAnswer, PodDNATReconciler, RequeueAfter
 from poddnat.kube import AnothersError, LiveReader
 
 
@@ -12,10 +12,12 @@ def poddnat_finalize(reconciler: PodDNATReconciler, live: LiveReader, body: Json
     try:
         parent = live.terminating_poddnat(body["parent"])
     except AnothersError:
-        status = preserved_status(body["parent"].get("status") or {})
-        return {"status": status, "children": [], "finalized": True, "resyncAfterSeconds": 0}
-    logs.add(gateway=str(spec_of(parent).get("tableId", "")))
-    answer = reconciler.finalize(parent)
+        answer: PodDNATAnswer | RequeueAfter = PodDNATAnswer(
+            preserved_status(body["parent"].get("status") or {}), finalized=True
+        )
+    else:
+        logs.add(gateway=str(spec_of(parent).get("tableId", "")))
+        answer = reconciler.finalize(parent)
     if isinstance(answer, RequeueAfter):
         return answer
     return {

@@ -71,22 +71,23 @@ def wait_served(cluster: Cluster, name: str) -> None:
     cluster.wait_ready(name)
 
 
-def test_stale_poddnat_of_a_pod_that_is_gone_ends_and_exposes_nothing(cluster: Cluster) -> None:
+def restore_of_a_pod_that_is_gone(cluster: Cluster) -> None:
+    """Restore the PodDNAT of the pod web, which was deleted after the backup."""
     cluster.create_pod("web", EXPOSE_80)
     backup = [cluster.wait_ready("web")]
     cluster.kubectl("delete", "pod", "web", "--timeout=20s")
     cluster.wait_clear()
     restore(cluster, backup)
+
+
+def test_stale_poddnat_of_a_pod_that_is_gone_ends_and_exposes_nothing(cluster: Cluster) -> None:
+    restore_of_a_pod_that_is_gone(cluster)
     wait_until(lambda: cluster.poddnat("web") is None, 60, "the stale PodDNAT to go")
     assert cluster.entries() == []
 
 
 def test_pod_gets_its_ports_where_a_stale_poddnat_of_its_name_is_restored_before_it(cluster: Cluster) -> None:
-    cluster.create_pod("web", EXPOSE_80)
-    backup = [cluster.wait_ready("web")]
-    cluster.kubectl("delete", "pod", "web", "--timeout=20s")
-    cluster.wait_clear()
-    restore(cluster, backup)
+    restore_of_a_pod_that_is_gone(cluster)
     cluster.create_pod("web", EXPOSE_80)
     wait_served(cluster, "web")
     assert len(cluster.entries()) == 1
