@@ -352,7 +352,7 @@ class PortRegistry:
     # What they share
 
     def _drop_expired(self) -> None:
-        """Drop reservations whose time is over, and what was taken for taken."""
+        """Drop reservations, and entries of others that were seen, whose time is over."""
         now = self._clock()
         self._reservations.drop_expired(now)
         for key, slot in [taken for taken, until in self._taken.items() if until <= now]:
