@@ -42,7 +42,7 @@ def create_app(
     hooks = {
         "/pod/sync": ValidatedHook("pod-sync", partial(pod_sync, pods, live), called),
         "/pod/opt-out": ValidatedHook("pod-opt-out", partial(pod_opt_out, pods, live), called),
-        "/poddnat/sync": ValidatedHook("poddnat-sync", partial(poddnat_sync, poddnats, live), called),
+        "/poddnat/sync": ValidatedHook("poddnat-sync", partial(poddnat_sync, service.poddnat_queue, live), called),
         "/poddnat/finalize": ValidatedHook("poddnat-finalize", partial(poddnat_finalize, poddnats, live), called),
     }
     for path, hook in hooks.items():

@@ -5,7 +5,7 @@ Each part gets the parts that stand below it. What flows upward are events; ``_E
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from poddnat.controllers import (
     ExposureTimer,
     ForwardEntries,
     LifecycleController,
+    PodDNATQueue,
     PodDNATReconciler,
     PodReconciler,
     PortClaims,
@@ -50,6 +51,7 @@ class _Events(ControllersListener, GatewayListener):
 
     _claims: PortClaims
     _reconciler: PodDNATReconciler
+    _queue: PodDNATQueue
     _drift: DriftDetector
     _lifecycle: LifecycleController
     _locator: PodLocator
@@ -71,6 +73,7 @@ class _Events(ControllersListener, GatewayListener):
         self,
         claims: PortClaims,
         reconciler: PodDNATReconciler,
+        queue: PodDNATQueue,
         drift: DriftDetector,
         lifecycle: LifecycleController,
         locator: PodLocator,
@@ -79,6 +82,7 @@ class _Events(ControllersListener, GatewayListener):
         """Name the parts that handle events."""
         self._claims = claims
         self._reconciler = reconciler
+        self._queue = queue
         self._drift = drift
         self._lifecycle = lifecycle
         self._locator = locator
@@ -90,6 +94,7 @@ class _Events(ControllersListener, GatewayListener):
         """Take over a PodDNAT that is new, or differs from before."""
         self._drift.seen(before, poddnat)  # First: what a pod has lost is reserved for it before others may have it.
         self._reconciler.seen(poddnat)
+        self._queue.seen(before, poddnat)
         if is_terminating(poddnat):
             self._lifecycle.poddnat_leaving(poddnat)
         if before is None or _asks_for_something_else(before, poddnat):
@@ -133,6 +138,10 @@ class _Events(ControllersListener, GatewayListener):
         """Look for PodDNATs whose entries somebody has renamed, deleted or changed, in a table that was just listed."""
         self._reconciler.table_listed(gateway_id)
         self._drift.check(gateway_id)
+
+    def fulfilled(self, uids: Collection[str]) -> None:
+        """Have it told at once that all entries of these PodDNATs work."""
+        self._queue.add(uids)
 
     def garbage_collected(self, gateway_id: str) -> None:
         """Count a PodDNAT that no longer exists and whose entries are deleted."""
@@ -243,6 +252,8 @@ class Service:
             wall_clock=wall_clock,
         )
 
+        self.poddnat_queue = PodDNATQueue(cluster, self.poddnat_reconciler, may_write=may_write, clock=clock)
+
         # What is done without a hook's call
         self._lifecycle = LifecycleController(
             cluster,
@@ -256,7 +267,15 @@ class Service:
         )
         self.reminder = Reminder(cluster, may_write=may_write, clock=clock, wall_clock=wall_clock)
 
-        events.connect(self._claims, self.poddnat_reconciler, self.drift, self._lifecycle, self._locator, self.reminder)
+        events.connect(
+            self._claims,
+            self.poddnat_reconciler,
+            self.poddnat_queue,
+            self.drift,
+            self._lifecycle,
+            self._locator,
+            self.reminder,
+        )
         self.metrics.expect_gateways(values.gateway_ids)
         self.metrics.watch(
             StateGauges(self, self.poddnats, self.fleet, self._registry, refusals, wall_clock=wall_clock)
@@ -294,6 +313,7 @@ class Service:
         self.poddnats.start()
         self._pods.start()
         self._lifecycle.start()
+        self.poddnat_queue.start()
         self.reminder.start()
         self.fleet.start()
         self._locator.start()
@@ -312,6 +332,7 @@ class Service:
         if self._values_file is not None:
             self._values_file.stop()
         self.reminder.stop()
+        self.poddnat_queue.stop()
         self._lifecycle.stop()
         self._pods.stop()
         self.poddnats.stop()

@@ -104,7 +104,7 @@ class SmallCluster(KubeClient):
         dnat = self.dnats.get(name)
         if dnat is None or patch["metadata"]["resourceVersion"] != dnat["metadata"]["resourceVersion"]:
             return False
-        dnat["status"] = {**dnat.get("status", {}), **patch["status"]}
+        dnat["status"] = _merged(dnat.get("status", {}), patch["status"])
         self.put("MODIFIED", dnat)
         self._perhaps_lose_the_answer()
         return True
@@ -417,7 +417,7 @@ class Metacontroller:
             return 0.0
         finalizing = "deletionTimestamp" in dnat["metadata"]
         service.reminder.called(dnat["metadata"]["uid"])
-        ask = service.poddnat_reconciler.finalize if finalizing else service.poddnat_reconciler.sync
+        ask = service.poddnat_reconciler.finalize if finalizing else service.poddnat_queue.sync
         answer: PodDNATAnswer | RequeueAfter = ask(copied(dnat))
         if isinstance(answer, RequeueAfter):
             return answer.seconds

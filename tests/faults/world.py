@@ -62,6 +62,7 @@ _MODULES = (
     "poddnat.kube.client",
     "poddnat.kube.informer",
     "poddnat.controllers.lifecycle",
+    "poddnat.controllers.poddnat_queue",
     "poddnat.controllers.reminder",
 )
 

@@ -46,6 +46,7 @@ from poddnat.api.poddnat import (
     releasing_status,
     spec_of,
     status,
+    status_patch,
     working_ports,
 )
 from poddnat.api.reasons import (
@@ -133,6 +134,7 @@ __all__ = [
     "stable_owner_of",
     "status",
     "status_annotations",
+    "status_patch",
     "suspension_patch",
     "without_nulls",
     "working_ports",

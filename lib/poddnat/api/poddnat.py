@@ -236,6 +236,19 @@ def releasing_status(observed: Mapping[str, Any], condition: Condition, now: str
     return status(observed, (), condition, now, entry_ids(observed))
 
 
+def status_patch(poddnat: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Write the merge patch that makes this the whole ``status`` of a PodDNAT, as it was seen; None: it is already.
+
+    Metacontroller writes the same: what its hook answers, and the generation that it was asked about.
+    """
+    metadata, observed = poddnat["metadata"], poddnat.get("status") or {}
+    written = {**status, "observedGeneration": metadata["generation"]}
+    if written == observed:
+        return None
+    precondition = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+    return {"metadata": precondition, "status": {**dict.fromkeys(observed), **written}}
+
+
 def _entry(port: WorkingPort) -> dict[str, str]:
     return {
         "externalIP": port.external_ip,

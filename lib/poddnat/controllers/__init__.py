@@ -15,6 +15,7 @@ from poddnat.controllers.listener import ControllersListener
 from poddnat.controllers.pod import PodReconciler
 from poddnat.controllers.pod_answer import PodAnswer
 from poddnat.controllers.poddnat import PodDNATReconciler
+from poddnat.controllers.poddnat_queue import PodDNATQueue
 from poddnat.controllers.poddnat_status import PodDNATAnswer, StatusReporter
 from poddnat.controllers.port_claims import PortClaims
 from poddnat.controllers.problems import (
@@ -42,6 +43,7 @@ __all__ = [
     "LifecycleController",
     "PodAnswer",
     "PodDNATAnswer",
+    "PodDNATQueue",
     "PodDNATReconciler",
     "PodReconciler",
     "PortClaims",

@@ -6,6 +6,8 @@ REQUEUE_AFTER_ERROR = 2.0
 """Until a pod is asked about again after the API server has failed: a bit longer, as it may be busy."""
 LONGEST_REQUEUE = 20.0
 """A longer wait for the cloud is cut to this, so that an answer is never much older than what it tells of."""
+QUEUE_RETRY = (0.2, 30.0)
+"""First and longest pause before a PodDNAT on its way is synced again after that failed, or came too early."""
 RESYNC = 300.0
 """Until a PodDNAT at rest is synced again; drift is found sooner, by each listing of its gateway's table."""
 PROBATION = 2 * RESYNC

@@ -264,6 +264,8 @@ class GatewayDriver:
             else:
                 outcome(self._clock())
             self._wake.notify()
+            fulfilled = self._reconciler.take_fulfilled()
+        self._listener.fulfilled(fulfilled)
 
     def _create(self, call: Create) -> _Outcome:
         self._check_active(call)
@@ -319,6 +321,8 @@ class GatewayDriver:
                 outcome(self._clock())
                 listed = self._reconciler.reads.take_listed()
             self._wake.notify()
+            fulfilled = self._reconciler.take_fulfilled()
+        self._listener.fulfilled(fulfilled)
         if listed:
             try:
                 self._after_listing()

@@ -35,6 +35,9 @@ class GatewayListener:
     def table_listed(self, gateway_id: str) -> None:
         """Take notice that a gateway's whole table has been listed."""
 
+    def fulfilled(self, uids: Collection[str]) -> None:
+        """Take notice of PodDNATs whose entries all work since the last call to the cloud."""
+
     def garbage_collected(self, gateway_id: str) -> None:
         """Take notice of a PodDNAT that is found to be gone, and whose entries are deleted."""
 

@@ -223,6 +223,11 @@ class PodDNATInformer(Informer):
             uid = self._uids.get((namespace, name))
             return None if uid is None else self._store.get(uid)
 
+    def by_uid(self, uid: str) -> Manifest | None:
+        """Find a PodDNAT of this installation, as last seen."""
+        with self._lock:
+            return self._store.get(uid)
+
     def of_another(self, namespace: str, name: str) -> Manifest | None:
         """Find another installation's PodDNAT by its name, as last seen: its metadata, as a manifest."""
         with self._lock:

@@ -272,17 +272,16 @@ def test_poddnat_that_names_more_than_it_was_given_keeps_what_it_was_given_and_n
         poddnat = world.expose(world.make_pod(EXPOSE_80, name="attacker"))
         spec = {"portMapping": [{"externalPort": "512/514", "internalPort": "80/82"}]}
         edited = world.api.patch(world.poddnats, "attacker", {"spec": spec}, "default")
-        seen = edited["metadata"]["resourceVersion"]
-        wait_until(lambda: resource_version(world, "attacker") == seen, 5, "the edit to be seen")
+        wait_until(lambda: generation(world, "attacker") == edited["metadata"]["generation"], 5, "the edit to be seen")
         other = world.expose(world.make_pod(EXPOSE_80, ip=VICTIM_IP))
         assert other["spec"]["portMapping"][0]["externalPort"] == "513"
         assert works(world, poddnat)
 
 
-def resource_version(world: World, name: str) -> str:
-    """Tell which version of a PodDNAT the server has seen last."""
+def generation(world: World, name: str) -> int:
+    """Tell which generation of a PodDNAT the server has seen last."""
     found = world.service.poddnats.get("default", name)
-    return found["metadata"]["resourceVersion"] if found else ""
+    return int(found["metadata"]["generation"]) if found else 0
 
 
 @pytest.mark.parametrize("name", ["bastion", "", "poddnat_another-cluster_uid-1"])

@@ -58,12 +58,15 @@ def test_create_is_told_with_pod_gateway_and_the_request_id_of_the_cloud(world: 
     assert line["time"].endswith("+00:00")
 
 
-def test_working_entries_are_reported_with_gateway_and_the_id_of_the_hook_call(world: World, lines: Lines) -> None:
-    poddnat = world.expose(world.make_pod(EXPOSE_80))
+def test_working_entries_are_reported_with_pod_and_gateway(world: World, lines: Lines) -> None:
+    world.expose(world.make_pod(EXPOSE_80))
     line = lines.saying("1 forward entry works")
     assert (line["pod"], line["gateway"]) == ("default/web-1", GATEWAY)
-    assert line["requestId"]
-    assert line["requestId"] != world.sync_poddnat(poddnat).headers["X-Request-Id"]
+
+
+def test_what_a_hook_reports_has_the_id_of_its_call(world: World, lines: Lines) -> None:
+    response = world.sync_pod(world.make_pod({**EXPOSE_80, PORTS: "http"}))
+    assert lines.saying("InvalidAnnotation")["requestId"] == response.headers["X-Request-Id"]
 
 
 def test_refusal_is_reported_once_with_the_pod(world: World, lines: Lines) -> None:

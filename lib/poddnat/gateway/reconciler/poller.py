@@ -13,8 +13,8 @@ from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
 from poddnat.gateway.intervals import REFRESH
 from poddnat.gateway.reconciler.calls import Find, Key, Read, ReadPage
 from poddnat.gateway.reconciler.desired import Poll
-from poddnat.gateway.reconciler.ranking import Ranking
 from poddnat.gateway.reconciler.table import Table
+from poddnat.ranking import Ranking
 
 MOST_FILTERS = 8
 """How much is asked for in one go: what becomes due meanwhile should not wait for long."""

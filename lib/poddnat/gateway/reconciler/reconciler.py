@@ -99,6 +99,11 @@ class Reconciler:
         """Whether there is, or is about to be, anything of a PodDNAT here."""
         return own.uid in self._state.desired or bool(own.entries(self._state.table))
 
+    def take_fulfilled(self) -> set[str]:
+        """Name the PodDNATs that have come to have what they desire, once each time."""
+        fulfilled, self._state.fulfilled = self._state.fulfilled, set()
+        return fulfilled
+
     def is_busy_with(self, uid: str) -> bool:
         """Whether something of a PodDNAT is being changed here."""
         return uid in self._state.desired

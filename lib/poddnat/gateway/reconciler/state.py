@@ -31,6 +31,8 @@ class GatewayState:
         self.gate = WriteGate(gateway_id)
         self.poller = Poller()
         self.desired: dict[str, DesiredState] = {}
+        self.fulfilled: set[str] = set()
+        """PodDNATs that have come to have what they desire, and have not been told of."""
         self._known_alive = is_alive
         self._watching = Index[str]()
         # By an entry's id: the PodDNATs that wait for it to change.
@@ -59,8 +61,11 @@ class GatewayState:
         self._enqueue(desired, items, now, goes_on=goes_on)
         self._watch(desired, items)
         self._poll(desired, items, now)
-        if desired.orphaned and self.is_fulfilled(desired, plan):
-            self.forget(desired.own.uid)
+        if self.is_fulfilled(desired, plan):
+            if desired.orphaned:
+                self.forget(desired.own.uid)
+            elif not desired.release:
+                self.fulfilled.add(desired.own.uid)
         return plan
 
     def _enqueue(self, desired: DesiredState, items: Sequence[Item], now: float, *, goes_on: bool) -> None:
@@ -121,5 +126,6 @@ class GatewayState:
         """Drop what was desired for a PodDNAT: it has it."""
         for entry_id in self.desired.pop(uid).watched:
             self._watching.discard(entry_id, uid)
+        self.fulfilled.discard(uid)
         self.queue.forget(uid)
         self.poller.schedule(uid, math.inf)

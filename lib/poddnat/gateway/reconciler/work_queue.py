@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from poddnat.gateway.reconciler.calls import Kind
-from poddnat.gateway.reconciler.ranking import Ranking
+from poddnat.ranking import Ranking
 
 MOST_TURNS = 10
 """How many writes a PodDNAT may send in a row while others wait."""

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poddnat.gateway.reconciler.ranking import Ranking
+from poddnat.ranking import Ranking
 
 steps = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from([None, 1.0, 2.0, 3.0])))
 
