@@ -263,9 +263,17 @@ class Service:
             may_write=may_write,
         )
         self.drift = DriftDetector(
-            cluster, self.fleet, events, reserve=assignments.reserve, may_write=may_write, wall_clock=wall_clock
+            cluster,
+            self.fleet,
+            events,
+            resync=self.poddnat_queue.add,
+            reserve=assignments.reserve,
+            may_write=may_write,
+            wall_clock=wall_clock,
         )
-        self.reminder = Reminder(cluster, may_write=may_write, clock=clock, wall_clock=wall_clock)
+        self.reminder = Reminder(
+            cluster, resync=self.poddnat_queue.add, may_write=may_write, clock=clock, wall_clock=wall_clock
+        )
 
         events.connect(
             self._claims,

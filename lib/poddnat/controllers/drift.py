@@ -1,12 +1,12 @@
 """Drift detection: PodDNATs at rest are synced at once when somebody else changes their entries, owners or finalizers.
 
 Metacontroller would ask by itself, minutes later: it sees no entries, and ignores owners and finalizers together with
-the status. Nothing is written to the cloud here: only a PodDNAT's own sync may judge what it may have.
+the status. Nothing is written here: only a PodDNAT's own sync may judge what it may have.
 """
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from poddnat.api import CHECK_ASKED_AT, claimed_entries, controller_of, is_terminating, key_of, made_by_another, spec_of
@@ -33,14 +33,16 @@ class DriftDetector:
         fleet: Fleet,
         listener: ControllersListener,
         *,
+        resync: Callable[[Iterable[str]], None],
         reserve: Callable[[str, Manifest], object] = lambda _pod_uid, _poddnat: None,
         may_write: Callable[[], bool] = lambda: True,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
         """``may_write`` tells whether this process is the active one; the listener is called for drifted entries.
 
-        ``reserve`` has what a PodDNAT names reserved for a living pod.
+        ``resync`` has PodDNATs synced at once, by their uids; ``reserve`` has what one names reserved for a living pod.
         """
+        self._resync = resync
         self._reserve = reserve
         self._cluster = cluster
         self._fleet = fleet
@@ -57,16 +59,13 @@ class DriftDetector:
             return
         resynced = self._resynced.get(gateway_id, set())
         still_drifted = set[str]()
-        try:
-            for poddnat, drifted in self._drifted(gateway):
-                if resynced.issuperset(drifted) or self._resync_drifted(poddnat, gateway_id, drifted):
-                    still_drifted.update(drifted)
-        except KubeError as error:
-            # With the API server away, each of thousands would take as long as this one, and the gateway waits.
-            log.warning(
-                "what has drifted on %s is made anew as PodDNATs are synced, not at once: %s", gateway_id, error
-            )
-            still_drifted |= resynced
+        for poddnat, drifted in self._drifted(gateway):
+            still_drifted.update(drifted)
+            if not resynced.issuperset(drifted):
+                what = f"entry {', '.join(drifted)} on {gateway_id}"
+                log.warning("PodDNAT %s: somebody deleted or changed %s; it is made anew", key_of(poddnat), what)
+                self._listener.entries_drifted(gateway_id)
+                self._resync([poddnat["metadata"]["uid"]])
         self._resynced[gateway_id] = still_drifted
 
     def _drifted(self, gateway: GatewayDriver) -> Iterator[tuple[Manifest, list[str]]]:
@@ -92,12 +91,12 @@ class DriftDetector:
             if gateway is not None:
                 gateway.invalidate()
         if before is not None:
+            if _is_unheard(before, poddnat):
+                self._resync([poddnat["metadata"]["uid"]])
             try:
                 self._ask_former_pod(before, poddnat)
-                if _is_unheard(before, poddnat):
-                    self._trigger_resync(poddnat)
             except KubeError as error:
-                log.warning("PodDNAT %s: its owners are looked at minutes later: %s", key_of(poddnat), error)
+                log.warning("PodDNAT %s: its former pod asks minutes later: %s", key_of(poddnat), error)
 
     def _ask_former_pod(self, before: Manifest, poddnat: Manifest) -> None:
         """Have the living pod synced that a PodDNAT was taken from, as by a backup's: it gets another, alike.
@@ -116,34 +115,9 @@ class DriftDetector:
         try:
             for poddnat in self._cluster.poddnats.all() if self._may_write() else ():
                 if not is_terminating(poddnat) and is_misplaced(poddnat):
-                    self._trigger_resync(poddnat)
+                    self._resync([poddnat["metadata"]["uid"]])
         except KubeError as error:
             log.warning("other values take effect as PodDNATs are synced, not at once: %s", error)
-
-    def _resync_drifted(self, poddnat: Manifest, gateway_id: str, drifted: list[str]) -> bool:
-        if not self._trigger_resync(poddnat):
-            return False
-        what = f"entry {', '.join(drifted)} on {gateway_id}"
-        log.warning("PodDNAT %s: somebody deleted or changed %s; it is made anew", key_of(poddnat), what)
-        self._listener.entries_drifted(gateway_id)
-        return True
-
-    def _trigger_resync(self, poddnat: Manifest) -> bool:
-        """Have a PodDNAT synced at once; False: it has gone, can't be written to, or is another process' by now.
-
-        Raises:
-            KubeError: the API server is away.
-        """
-        metadata, time = poddnat["metadata"], rfc3339(self._wall_clock())
-        if not self._may_write():
-            return False
-        try:
-            return self._cluster.client.trigger_resync(metadata["namespace"], metadata["name"], time)
-        except KubeError as error:
-            if not error.refused:
-                raise
-            log.warning("PodDNAT %s can't be synced at once: %s", key_of(poddnat), error)
-            return False
 
 
 def _check_asked(poddnat: Manifest) -> str | None:

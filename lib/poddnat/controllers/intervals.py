@@ -52,7 +52,7 @@ REMIND_REPORTED_AFTER = 10.0
 """The same where the reason why it waits is reported already; most of these are asked about by themselves till then."""
 REMIND_EVERY = 0.5
 """Between two lots of such writes, of fifty each."""
-SILENCE = POD_REFUSED_RESYNC + 10.0
+SILENCE = RESYNC + 10.0
 """After so long without any call of a hook, the next one may be the first after an outage: what waits asks sooner."""
 CALLED_AT_ONCE = 2.0
 """A change that is seen so soon after a call of a hook may be what that was for."""

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
-_MOST_TRIES = 8
+_MOST_TRIES = 5
 """So often is a PodDNAT looked for that the watch doesn't show, or not as a hook was called for it."""
 
 
@@ -73,6 +73,11 @@ class PodDNATQueue:
             self._stopping = True
             self._wake.notify()
 
+    @property
+    def waiting(self) -> int:
+        """How many PodDNATs are in the queue."""
+        return len(self._items)
+
     def sync(self, poddnat: Manifest) -> Answer:
         """Sync a PodDNAT for Metacontroller; what is answered "later" goes into the queue.
 
@@ -83,7 +88,7 @@ class PodDNATQueue:
         before = self._items.get(metadata["uid"])
         answer = self._reconciler.sync(poddnat)
         if isinstance(answer, RequeueAfter):
-            self._put(metadata["uid"], _Item(metadata["generation"]), answer.seconds)
+            self._put(metadata["uid"], _Item(metadata.get("generation", 0)), answer.seconds)
             return RequeueAfter(RESYNC)
         with self._wake:
             if self._items.get(metadata["uid"]) is before:  # else its entries work since
@@ -142,7 +147,7 @@ class PodDNATQueue:
     def _sync(self, uid: str, item: _Item) -> float:
         """Sync a PodDNAT, write its status, and give the seconds until it has to be looked at again; 0: it hasn't."""
         poddnat = self._cluster.poddnats.by_uid(uid)
-        if poddnat is None or poddnat["metadata"]["generation"] < item.generation:
+        if poddnat is None or poddnat["metadata"].get("generation", 0) < item.generation:
             gone = self._cluster.poddnats.was_deleted(uid) or item.backoff.failures >= _MOST_TRIES
             return 0.0 if gone else item.backoff.failed()
         if is_terminating(poddnat):

@@ -1,8 +1,9 @@
-"""Reminders: after the hooks were away, Metacontroller is brought to ask about every object that waits.
+"""Reminders: after the hooks were away, every object that waits is seen to.
 
 Metacontroller backs off each object whose hook failed, up to a quarter of an hour, and goes on waiting when the hooks
-are back; only an event of the object itself has it ask at once. So what waits, and isn't asked about soon, gets one
-small write. At rest, and where hooks were never away, nothing is written.
+are back; only an event of the object itself has it ask at once. So pods that wait, and PodDNATs that are to go, get one
+small write each unless they are asked about soon; other PodDNATs are synced by this server itself. At rest, and where
+hooks were never away, nothing is written.
 
 That the way to the hooks is barred, shows in silence: an object has changed, of which Metacontroller sees the same
 event, and nobody calls any hook. Then one object that waits is written to, now and then, to find out when it is over.
@@ -13,7 +14,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,6 @@ from poddnat.api import (
     annotations,
     annotations_of,
     desired_by,
-    is_current,
     is_ready,
     is_terminating,
     observed_condition,
@@ -72,12 +72,14 @@ class Reminder:
         self,
         cluster: Cluster,
         *,
+        resync: Callable[[Iterable[str]], None],
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        """``may_write`` tells whether this process is the active one."""
+        """``resync`` syncs PodDNATs, by their uids; ``may_write`` tells whether this process is the active one."""
         self._cluster = cluster
+        self._resync = resync
         self._may_write = may_write
         self._clock = clock
         self._wall_clock = wall_clock
@@ -145,6 +147,7 @@ class Reminder:
 
     def _begin(self) -> None:
         began = self._clock()
+        self._resync(self._unready_poddnats())
         waiting = self._find(began)
         with self._lock:
             self._began, self._waiting = began, waiting
@@ -152,7 +155,7 @@ class Reminder:
     def _find(self, began: float) -> dict[str, _Waiting]:
         """Find what waits, by uid."""
         kinds = (
-            (self._cluster.client.trigger_resync, self._waiting_poddnats()),
+            (self._cluster.client.trigger_resync, self._leaving_poddnats()),
             (self._cluster.client.trigger_pod_resync, self._waiting_pods()),
         )
         return {
@@ -180,17 +183,21 @@ class Reminder:
             due = [(uid, waiting) for uid, waiting in self._waiting.items() if waiting.due_at <= present]
         return due[:_AT_ONCE]
 
-    def _waiting_poddnats(self) -> Iterator[tuple[Manifest, float]]:
-        """Give the metadata of those that are to change, and the seconds until they are reminded of."""
+    def _unready_poddnats(self) -> Iterator[str]:
+        """Give the uids of those that are to change: this server sees to them without Metacontroller."""
         for poddnat in self._cluster.poddnats.all():
             condition = observed_condition(poddnat.get("status") or {})
-            if is_terminating(poddnat):
-                # No hook is called for one without that finalizer.
-                if self._cluster.installation.finalizer in (poddnat["metadata"].get("finalizers") or ()):
-                    yield poddnat["metadata"], REMIND_AFTER
-            elif not is_ready(poddnat) and (condition is None or condition.reason not in _POD_AWAITED):
-                reported = condition is not None and is_current(poddnat)
-                yield poddnat["metadata"], REMIND_REPORTED_AFTER if reported else REMIND_AFTER
+            awaited = condition is not None and condition.reason in _POD_AWAITED
+            if not (is_terminating(poddnat) or is_ready(poddnat) or awaited):
+                yield poddnat["metadata"]["uid"]
+
+    def _leaving_poddnats(self) -> Iterator[tuple[Manifest, float]]:
+        """Give the metadata of those that are being deleted, and the seconds until they are reminded of."""
+        for poddnat in self._cluster.poddnats.all():
+            # No hook is called for one without that finalizer.
+            waits = self._cluster.installation.finalizer in (poddnat["metadata"].get("finalizers") or ())
+            if is_terminating(poddnat) and waits:
+                yield poddnat["metadata"], REMIND_AFTER
 
     def _waiting_pods(self) -> Iterator[tuple[Manifest, float]]:
         """Give the same of those that lack their ports, or show some though they have opted out."""

@@ -1,19 +1,15 @@
-"""Which PodDNATs the drift detector has synced at once, where the API server doesn't do all of it."""
+"""Which PodDNATs the drift detector has synced at once."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
-from kubernetes.client.exceptions import ApiException
 
 from poddnat.api import UNNAMED
 from poddnat.controllers import Cluster, ControllersListener, DriftDetector
 from poddnat.kube import KubeError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Json = dict[str, Any]
 
@@ -38,64 +34,44 @@ def poddnat(name: str) -> Json:
 class Around(ControllersListener):
     """A cluster and a gateway around the detector; the gateway's table is empty, so that everything has drifted."""
 
-    def __init__(self, on_write: Callable[[str], None]) -> None:
-        self.on_write = on_write
+    def __init__(self) -> None:
         self.active = True
-        self.asked: list[str] = []
         self.resynced: list[str] = []
         gateway = SimpleNamespace(gateway_id="ngw-1", entries=list, is_busy_with=lambda _uid: False)
         poddnats = SimpleNamespace(all=lambda: [poddnat(name) for name in NAMES])
+        pods = SimpleNamespace(is_alive=lambda _uid: True)
         self.drift = DriftDetector(
-            Cluster(*cast("tuple[Any, Any, Any]", (SimpleNamespace(trigger_resync=self.write), poddnats, None))),
+            Cluster(*cast("tuple[Any, Any, Any]", (SimpleNamespace(trigger_pod_resync=be_away), poddnats, pods))),
             cast("Any", SimpleNamespace(get=lambda _gateway_id: gateway)),
             self,
+            resync=lambda uids: self.resynced.extend(uid.removeprefix("uid-of-") for uid in uids),
             may_write=lambda: self.active,
         )
 
-    def write(self, _namespace: str, name: str, _now: str) -> bool:
-        self.asked.append(name)
-        self.on_write(name)
-        self.resynced.append(name)
-        return True
 
-
-def refuse_first(name: str) -> None:
-    if name == NAMES[0]:
-        raise KubeError("denied by a policy") from ApiException(status=403)
-
-
-def be_away(_name: str) -> None:
+def be_away(*_: str) -> bool:
     raise KubeError("no answer")
 
 
-def test_poddnat_that_may_not_be_written_keeps_no_other_from_being_synced() -> None:
-    around = Around(refuse_first)
-    around.drift.check("ngw-1")
-    assert around.resynced == NAMES[1:]
-    around.drift.resync_misplaced(lambda _poddnat: True)
-    assert around.resynced == NAMES[1:] * 2
-
-
-def test_api_server_that_is_away_is_asked_once_about_what_has_drifted() -> None:
-    around = Around(be_away)
-    around.drift.check("ngw-1")
-    assert around.asked == NAMES[:1]
-    around.on_write = lambda _name: None
+def test_poddnats_whose_entries_have_gone_are_synced_once() -> None:
+    around = Around()
     around.drift.check("ngw-1")
     around.drift.check("ngw-1")
     assert around.resynced == NAMES
 
 
-def test_process_that_is_no_longer_the_active_one_writes_no_more() -> None:
-    def resign(_name: str) -> None:
-        around.active = False
+def test_misplaced_poddnats_are_synced() -> None:
+    around = Around()
+    around.drift.resync_misplaced(lambda found: found["metadata"]["name"] != NAMES[1])
+    assert around.resynced == [NAMES[0], NAMES[2]]
 
-    around = Around(resign)
+
+def test_standby_has_nothing_synced() -> None:
+    around = Around()
+    around.active = False
     around.drift.check("ngw-1")
-    assert around.resynced == NAMES[:1]
-    around.active = True
     around.drift.resync_misplaced(lambda _poddnat: True)
-    assert around.resynced == NAMES[:1] * 2
+    assert around.resynced == []
 
 
 @pytest.mark.parametrize(
@@ -124,7 +100,7 @@ def test_process_that_is_no_longer_the_active_one_writes_no_more() -> None:
 def test_poddnat_is_synced_at_once_when_only_its_owners_or_finalizers_change(
     before: Json, after: Json, *, resynced: bool
 ) -> None:
-    around = Around(lambda _name: None)
+    around = Around()
     changed = poddnat(NAMES[0])
     around.drift.seen(
         {**changed, "metadata": changed["metadata"] | before}, changed | {"metadata": changed["metadata"] | after}
@@ -132,23 +108,24 @@ def test_poddnat_is_synced_at_once_when_only_its_owners_or_finalizers_change(
     assert around.resynced == (NAMES[:1] if resynced else [])
 
 
-def test_poddnat_seen_first_is_not_written_to() -> None:
-    around = Around(lambda _name: None)
+def test_poddnat_seen_first_is_left_to_its_hook() -> None:
+    around = Around()
     around.drift.seen(None, poddnat(NAMES[0]))
-    assert around.asked == []
+    assert around.resynced == []
 
 
 def test_api_server_that_is_away_when_owners_change_ends_nothing() -> None:
-    around = Around(be_away)
+    around = Around()
     changed = poddnat(NAMES[0])
-    owned = {**changed, "metadata": changed["metadata"] | {"ownerReferences": [{"kind": "Pod", "uid": "a"}]}}
+    owner = {"kind": "Pod", "uid": "a", "controller": True, "apiVersion": "v1", "name": "web-1"}
+    owned = {**changed, "metadata": changed["metadata"] | {"ownerReferences": [owner]}}
     around.drift.seen(owned, changed)
-    assert around.asked == NAMES[:1]
+    assert around.resynced == NAMES[:1]
 
 
-def test_poddnat_of_acks_controller_is_not_written_to_whoever_owns_it() -> None:
-    around = Around(lambda _name: None)
+def test_poddnat_of_acks_controller_is_left_alone_whoever_owns_it() -> None:
+    around = Around()
     owned = poddnat(NAMES[0])
     owned["metadata"] |= {"annotations": {}, "ownerReferences": [{"kind": "Pod", "uid": "a"}]}
     around.drift.seen(owned, {**owned, "metadata": {**owned["metadata"], "ownerReferences": []}})
-    assert around.asked == []
+    assert around.resynced == []

@@ -63,6 +63,7 @@ class Around:
         self.refused: set[str] = set()
         self.pods = list(pods)
         self.reminded: list[str] = []
+        self.resynced: list[str] = []
         self.reminder_is_new = True
         by_name = {item["metadata"]["name"]: item for item in poddnats}
         pods_there = SimpleNamespace(has_synced=True, all=lambda: self.pods)
@@ -70,6 +71,7 @@ class Around:
         dnats = SimpleNamespace(has_synced=True, all=lambda: poddnats, get=lambda _, name: by_name.get(name))
         self.reminder = Reminder(
             Cluster(*cast("tuple[Any, Any, Any]", (client, dnats, pods_there))),
+            resync=self.resynced.extend,
             may_write=lambda: self.active,
             clock=self.clock,
         )
@@ -96,7 +98,7 @@ class Around:
         return self.reminded[before:]
 
 
-def test_what_waits_without_a_reason_is_reminded_of_first_and_what_has_one_reported_later() -> None:
+def test_pods_without_a_reason_are_reminded_of_first_and_poddnats_are_synced_without_metacontroller() -> None:
     shown = pod("shown", "Ready")
     around = Around(
         pod("silent"),
@@ -118,9 +120,10 @@ def test_what_waits_without_a_reason_is_reminded_of_first_and_what_has_one_repor
     around.pods[5]["metadata"]["deletionTimestamp"] = "2026-11-01T00:00:00Z"
     assert around.look_after(REMIND_AFTER - 0.1) == []
     pods = {"pod-silent", "pod-shown", "pod-changed", "pod-opted-out"}
-    assert set(around.look_after(0.1)) == {*pods, "dnat-made", "dnat-leaving"}
-    assert set(around.look_after(REMIND_REPORTED_AFTER)) == {"pod-refused", "dnat-waits"}
+    assert set(around.look_after(0.1)) == {*pods, "dnat-leaving"}
+    assert set(around.look_after(REMIND_REPORTED_AFTER)) == {"pod-refused"}
     assert around.look_after(1000) == []
+    assert around.resynced == ["dnat-made", "dnat-waits"]
 
 
 def test_pod_that_asks_for_nothing_and_shows_nothing_is_never_reminded_of() -> None:
@@ -164,9 +167,10 @@ def test_first_call_after_a_silence_is_taken_for_the_end_of_an_outage() -> None:
     assert around.look_after(REMIND_AFTER) == ["pod-web-1"]
 
 
-def test_poddnat_without_a_spec_is_reminded_of_and_not_the_pod_of_its_name() -> None:
+def test_poddnat_without_a_spec_is_synced_and_not_the_pod_of_its_name() -> None:
     around = Around(poddnats=(_without_spec(poddnat("web-1", None)),))
-    assert around.look_after(REMIND_AFTER) == ["dnat-web-1"]
+    assert around.look_after(REMIND_AFTER) == []
+    assert around.resynced == ["dnat-web-1"]
 
 
 def _without_spec(item: Json) -> Json:

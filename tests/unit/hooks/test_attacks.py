@@ -232,7 +232,7 @@ def test_port_that_is_allocated_to_somebody_without_an_entry_is_not_taken(world:
         reason, message = verdict(again, poddnat)
         assert reason == "ExternalPortTaken"
         assert victim["metadata"]["uid"] in message
-        assert again.entries() == []
+        assert {entry.internal_ip for entry in again.entries()} <= {VICTIM_IP}
 
 
 def test_pod_has_the_ports_of_one_poddnat_only() -> None:
@@ -270,10 +270,11 @@ def test_poddnat_keeps_no_port_from_others_by_being_there(whose: str) -> None:
 def test_poddnat_that_names_more_than_it_was_given_keeps_what_it_was_given_and_no_more() -> None:
     with running(last_port=514) as world:
         poddnat = world.expose(world.make_pod(EXPOSE_80, name="attacker"))
+        world.service.poddnat_queue.stop()  # Nobody has judged the edit yet.
         spec = {"portMapping": [{"externalPort": "512/514", "internalPort": "80/82"}]}
         edited = world.api.patch(world.poddnats, "attacker", {"spec": spec}, "default")
         wait_until(lambda: generation(world, "attacker") == edited["metadata"]["generation"], 5, "the edit to be seen")
-        other = world.expose(world.make_pod(EXPOSE_80, ip=VICTIM_IP))
+        other = world.attachment(world.make_pod(EXPOSE_80, ip=VICTIM_IP))
         assert other["spec"]["portMapping"][0]["externalPort"] == "513"
         assert works(world, poddnat)
 
