@@ -129,7 +129,7 @@ def measure(stage: Stage, pods: int, rest_seconds: float = _REST_SECONDS) -> dic
     stats["entries_left"] = stage.emulated.entries()
     threading.Event().wait(1.0)
     stats["deletion_hook_calls_per_pod"] = (stage.runner.hook_answers() - before).total() / pods
-    stats["deletion_api_writes_per_pod"] = len(stage.writes(start)) / pods
+    stats |= {f"deletion_{name}": n for name, n in _writes(stage.writes(start), pods).items()}
     for program in ("poddnat", "metacontroller"):
         if program in stage.controlplane.programs:
             stats[f"{program}_memory_mb"] = stage.memory_mb(program)

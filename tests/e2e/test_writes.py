@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.controlplane
 
 PODS = 12
-FEWEST = {"create poddnats": 1, "update poddnats/status": 1, "update pods": 1}
+FEWEST = {"create poddnats": 1, "patch poddnats/status": 1, "update pods": 1}
 """For each pod: its PodDNAT, the status, and the result on the pod."""
 
 

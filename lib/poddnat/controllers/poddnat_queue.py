@@ -20,6 +20,7 @@ from poddnat.controllers.cluster import Cluster
 from poddnat.controllers.intervals import QUEUE_RETRY, RESYNC
 from poddnat.controllers.poddnat import Answer, PodDNATReconciler
 from poddnat.controllers.requeue import RequeueAfter
+from poddnat.kube import KubeError
 from poddnat.logs import Attempts
 from poddnat.ranking import Ranking
 
@@ -57,6 +58,7 @@ class PodDNATQueue:
         self._may_write = may_write
         self._clock = clock
         self._attempts = Attempts(log, "writing the statuses of PodDNATs")
+        self._failing: set[str] = set()
         self._wake = threading.Condition()
         self._stopping = False
         self._due = Ranking()
@@ -98,8 +100,7 @@ class PodDNATQueue:
     def add(self, uids: Iterable[str]) -> None:
         """Have PodDNATs synced at once."""
         for uid in uids:
-            known = self._items.get(uid)
-            self._put(uid, _Item(known.generation if known is not None else 0), 0.0)
+            self._put(uid, _Item(), 0.0)
 
     def seen(self, before: Manifest | None, poddnat: Manifest) -> None:
         """Take notice of a PodDNAT that has changed: an older answer may have overwritten that its entries work."""
@@ -126,6 +127,8 @@ class PodDNATQueue:
 
     def _put(self, uid: str, item: _Item, seconds: float) -> None:
         with self._wake:
+            if (known := self._items.get(uid)) is not None:
+                item.generation = max(item.generation, known.generation)
             self._items[uid] = item
             self._due.put(uid, min(self._due.rank(uid), self._clock() + seconds))
             self._wake.notify()
@@ -137,9 +140,12 @@ class PodDNATQueue:
     def _follow_up(self, uid: str, item: _Item) -> None:
         try:
             again = self._sync(uid, item)
-            self._attempts.worked()
+            self._failing.discard(uid)
+            if not self._failing:
+                self._attempts.worked()
         except Exception as error:  # noqa: BLE001  # one odd object must not end the thread
-            self._attempts.failed(error)
+            self._failing.add(uid)
+            self._attempts.failed(error, expected=isinstance(error, KubeError))
             again = item.backoff.failed()
         if again > 0:
             self._put(uid, item, again)
