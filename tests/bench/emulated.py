@@ -105,7 +105,7 @@ def account(
     return {
         "regions": [REGION],
         "credentials": [{"access_key_id": KEY.key_id, "access_key_secret": KEY.secret}],
-        "vpcs": [{"id": VPC, "cidr": "172.16.0.0/12"}],
+        "vpcs": [{"id": VPC, "cidr": "172.0.0.0/8"}],
         "route_tables": [
             {"id": f"vtb-{n}", "vpc": VPC, "default_route": {"type": "NatGateway", "id": ids[n]}}
             for n in range(gateways)

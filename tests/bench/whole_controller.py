@@ -28,6 +28,7 @@ LIMIT = RateLimit(200, MINUTE)
 GATEWAYS, ENTRIES, OURS = 10, 5000, 50
 CHURN = 3.0
 """Seconds after which others have replaced one of their entries on each gateway."""
+ROLLED, MANY, MANY_GATEWAYS = 1000, 50_000, 20
 NEW = 30
 """How many new pods are measured."""
 LEASE = 15.0
@@ -119,6 +120,38 @@ def ten_gateways() -> dict[str, float]:
         "ten_gateways_failover_ready_s": median(failover),
         "ten_gateways_failover_longest_s": max(failover),
     }
+
+
+def rolling_restart() -> dict[str, float]:
+    """Replace 1,000 pods that are all there are, and 1,000 of 50,000: how much longer that takes.
+
+    The account's limit of calls decides, so that anything that large tables cost besides would show.
+    """
+    alone, among_many = (_rolled(pods) for pods in (ROLLED, MANY))
+    return {
+        "rolling_restart_alone_s": alone,
+        "rolling_restart_among_many_s": among_many,
+        "rolling_restart_ratio": among_many / alone,
+    }
+
+
+def _rolled(pods: int) -> float:
+    with _playing(MANY_GATEWAYS, at_once=16, others=0, settle=0.0) as world:
+        emulator = world.emulator
+        world.start()
+        names = [(f"pod-{number}", _ip(number % MANY_GATEWAYS, number // MANY_GATEWAYS)) for number in range(pods)]
+        for some in range(0, pods, ROLLED):
+            _ready_after(world, dict(names[some : some + ROLLED]))
+        for gateway in gateway_ids(MANY_GATEWAYS):
+            emulator.set_settle(gateway, SETTLE, JITTER)
+            emulator.set_writes_at_once(gateway, 8)
+        emulator.set_rate_limit(LIMIT)
+        world.scheduler.run(lambda: False, MINUTE)
+        for name, _ in names[:ROLLED]:
+            world.delete_pod(name)
+        at = pods // MANY_GATEWAYS
+        new = {f"new-{n}": _ip(n % MANY_GATEWAYS, at + n // MANY_GATEWAYS) for n in range(ROLLED)}
+        return max(_ready_after(world, new))
 
 
 def burst() -> dict[str, float]:
@@ -251,6 +284,7 @@ def _resident(world: World) -> float:
 
 PARTS: list[tuple[str, str, Callable[[], dict[str, float]]]] = [
     ("ten gateways, two replicas", f"virtual, {ENTRIES:,} entries on each", ten_gateways),
+    (f"{ROLLED:,} pods replaced", f"virtual, {MANY:,} PodDNATs, {MANY_GATEWAYS} gateways", rolling_restart),
     ("another client's burst", "virtual, 200 calls a minute", burst),
     ("rows that listings miss", "virtual, 5 pages, six hours", slipped_rows),
     ("a day of refusals, silence, throttling", "virtual, whole controller", a_day),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from poddnat.api import UNNAMED, Fixed, controller_of, entry_ids
 from poddnat.controllers import RequeueAfter
 from poddnat.kube import KubeClient, KubeError
+from poddnat.ranking import Ranking
 from tests.faults.virtual import Condition, Scheduler
 
 if TYPE_CHECKING:
@@ -312,7 +313,8 @@ class Metacontroller:
         self._scheduler = scheduler
         self._cluster = cluster
         self._pick = pick
-        self._due: dict[tuple[str, str], float] = {}
+        self._due = Ranking()
+        # By kind and name.
         self._wake = Condition(scheduler)
         self.hooks: Counter[str] = Counter()
         self.barred = False
@@ -326,16 +328,17 @@ class Metacontroller:
 
     def _again(self, kind: str, name: str, seconds: float) -> None:
         at = self._scheduler.clock.now + seconds
-        self._due[kind, name] = min(at, self._due.get((kind, name), math.inf))
+        self._due.put(f"{kind} {name}", min(at, self._due.rank(f"{kind} {name}")))
         self._wake.notify()
 
     def run(self) -> None:
         while True:
-            (kind, name), at = min(self._due.items(), key=lambda item: item[1], default=(("", ""), math.inf))
+            at, who = self._due.first()
+            kind, _, name = who.partition(" ")
             if at > self._scheduler.clock.now:
                 self._wake.wait(None if math.isinf(at) else at - self._scheduler.clock.now)
                 continue
-            del self._due[kind, name]
+            self._due.discard(who)
             if self.barred:
                 self._failures[kind, name] += 1
                 self._again(kind, name, min(0.005 * 2 ** self._failures[kind, name], 1000.0))
