@@ -29,6 +29,7 @@ class EmulatedCloud:
 
     url: str
     gateway_ids: tuple[str, ...]
+    pid: int = 0
 
     @property
     def values(self) -> Values:
@@ -161,7 +162,7 @@ def emulated_cloud(
             stdout=subprocess.DEVNULL,
         )
         try:
-            cloud = EmulatedCloud(f"http://{listen}", gateway_ids(gateways))
+            cloud = EmulatedCloud(f"http://{listen}", gateway_ids(gateways), program.pid)
             _wait_for(cloud)
             yield cloud
         finally:

@@ -14,6 +14,7 @@ many requests a second (and twice as many at once), so many workers.
 import argparse
 import itertools
 import json
+import os
 import shutil
 import socket
 import statistics
@@ -42,7 +43,7 @@ from poddnat.api.annotations import EXPOSE_PORT, READY, STATUS
 from tests.bench import plots
 from tests.bench.emulated import EmulatedCloud, emulated_cloud, free_port
 from tests.bench.gateways import SETTLE
-from tests.bench.hook_calls import peak_mb
+from tests.bench.hook_calls import cpu_seconds, peak_mb
 from tests.bench.plots import BUILD
 from tests.e2e import world
 from tests.e2e.audit_log import SERVER, Request
@@ -84,6 +85,7 @@ class Stage:
     emulated: EmulatedCloud
     """The cloud; with the floor's hooks nobody calls it."""
     runner: Runner
+    hooks_pid: int
     namespace: str
     sight: Sight
 
@@ -94,6 +96,13 @@ class Stage:
     def writes(self, start: int) -> list[Request]:
         return self.controlplane.audit_log.ours(self.namespace, start)
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """Tell how much processor time each who takes part has used so far; the bench plays kubelet and stand-in."""
+        pids = {"hooks": self.hooks_pid, "cloud": self.emulated.pid, "bench": os.getpid()}
+        programs = {name: program.process.pid for name, program in self.controlplane.programs.items()}
+        pids |= {name: pid for name, pid in programs.items() if name != "poddnat"}
+        return {name.replace("-", "_"): cpu_seconds(pid) for name, pid in pids.items()}
+
     def memory_mb(self, program: str) -> float:
         """Tell the most memory that a program has held so far."""
         return peak_mb(self.controlplane.programs[program].process.pid)
@@ -101,9 +110,10 @@ class Stage:
 
 def measure(stage: Stage, pods: int, rest_seconds: float = _REST_SECONDS) -> dict[str, float]:
     """Create so many pods, leave them alone, delete them."""
-    start, started_at = stage.controlplane.audit_log.end(), time.monotonic()
+    start, started_at, used = stage.controlplane.audit_log.end(), time.monotonic(), stage.cpu_seconds()
     stage.controlplane.kubectl("create", f"--namespace={stage.namespace}", "-f", "-", stdin=deployment(pods))
     wait_until(lambda: len(stage.sight.ready) == pods, LONGEST, f"{pods} pods to be Ready", interval=0.1)
+    used = {name: stage.cpu_seconds()[name] - before for name, before in used.items()}
     seconds = sorted(stage.sight.seconds())
     stats: dict[str, float] = {
         "ready_seconds": time.monotonic() - started_at,
@@ -111,6 +121,7 @@ def measure(stage: Stage, pods: int, rest_seconds: float = _REST_SECONDS) -> dic
         "pod_ready_p50_seconds": statistics.median(seconds),
         "pod_ready_p99_seconds": seconds[int(0.99 * (len(seconds) - 1))],
     }
+    stats |= {f"cpu_ms_per_pod_{name}": spent * 1000 / pods for name, spent in used.items()}
     threading.Event().wait(1.0)  # the audit log is a moment behind
     stats |= _hooks(stage.runner.hook_answers(), pods) | _writes(stage.writes(start), pods)
     calls = stage.emulated.calls()
@@ -177,26 +188,26 @@ def addresses() -> Iterator[str]:
 
 
 @contextmanager
-def _ours(controlplane: ControlPlane, emulated: EmulatedCloud) -> Iterator[str]:
-    """Run our server; gives its URL."""
+def _ours(controlplane: ControlPlane, emulated: EmulatedCloud) -> Iterator[tuple[str, int]]:
+    """Run our server; gives its URL, and the process' id."""
     with tempfile.TemporaryDirectory() as folder:
         server = world.Server(controlplane, emulated.values_file, Path(folder))
         server.start()
         try:
             server.wait_ready()
-            yield server.url
+            yield server.url, controlplane.programs["poddnat"].process.pid
         finally:
             server.stop()
 
 
 @contextmanager
-def _floor(_controlplane: ControlPlane, _emulated: EmulatedCloud) -> Iterator[str]:
-    """Run hooks that answer at once; gives their URL."""
+def _floor(_controlplane: ControlPlane, _emulated: EmulatedCloud) -> Iterator[tuple[str, int]]:
+    """Run hooks that answer at once; gives their URL, and the process' id."""
     port = free_port()
     program = subprocess.Popen([sys.executable, "-m", "tests.bench.floor", str(port)])
     try:
         wait_until(lambda: _listens(port), 30, "the floor's hooks")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", program.pid
     finally:
         program.kill()
         program.wait()
@@ -233,13 +244,13 @@ def _stage(controlplane: ControlPlane, program: str | None, hooks: str, flags: F
         emulated_cloud(gateways=GATEWAYS, at_once=AT_ONCE, settle=SETTLE) as emulated,
         controlplane.client_of("kubelet") as kubelet_api,
         Kubelet(kubelet_api, addresses(), node="node-1"),
-        HOOKS[hooks](controlplane, emulated) as url,
+        HOOKS[hooks](controlplane, emulated) as (url, pid),
     ):
         runner = MetacontrollerRunner(controlplane, program, flags) if program else StandInRunner(controlplane)
         try:
             runner.apply(world.controllers(controlplane, url))
             emulated.reset_calls()
-            yield Stage(controlplane, emulated, runner, sight.namespace, sight)
+            yield Stage(controlplane, emulated, runner, pid, sight.namespace, sight)
         finally:
             runner.stop()
 

@@ -221,6 +221,11 @@ class DesiredState:
                 poll.again(now, not_before=expected_at)
                 return poll
 
+    @property
+    def kind(self) -> Kind:
+        """Whether it wants entries, or gives up all that it has."""
+        return Kind.DELETE if self.release else Kind.CREATE
+
     def next_poll(self) -> float:
         """Tell when the next read is due; infinite: none is."""
         return min((poll.at for poll in self.polls.values()), default=math.inf)

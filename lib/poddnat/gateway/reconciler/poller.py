@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from poddnat.cloud import ENTRIES_PER_PAGE, EntryFilter
 from poddnat.gateway.intervals import REFRESH
-from poddnat.gateway.reconciler.calls import Find, Key, Read, ReadPage
+from poddnat.gateway.reconciler.calls import Find, Key, Kind, Read, ReadPage
 from poddnat.gateway.reconciler.desired import Poll
 from poddnat.gateway.reconciler.table import Table
 from poddnat.ranking import Ranking
 
 MOST_FILTERS = 8
 """How much is asked for in one go: what becomes due meanwhile should not wait for long."""
+_MOST_AT_A_TURN = {Kind.CREATE: MOST_FILTERS, Kind.DELETE: 2}
 _WORTH = 1.2
 """How many of the entries asked for a page has to show, as expected, to be read instead of them."""
 _WORTH_BESIDE = 0.45
@@ -60,8 +61,9 @@ class Poller:
     def __init__(self) -> None:
         self.total = 0
         """How many entries the table has, as the cloud said last."""
-        self._scheduled = Ranking()
-        # By the time at which a PodDNAT is asked for.
+        self._scheduled = {Kind.CREATE: Ranking(), Kind.DELETE: Ranking()}
+        # By the time at which a PodDNAT is asked for: those that want entries, and those that are being released.
+        self._turn = Kind.DELETE
         self._refresh_at = -math.inf
         self._urgent = True
         # Whether somebody doubts what is known: the next listing is not held back by the read budget.
@@ -72,23 +74,33 @@ class Poller:
         # What share of new entries a page at one end of the table shows: the API promises no order, so it is measured.
         self._end = "last"
 
-    def schedule(self, uid: str, at: float) -> None:
+    def schedule(self, uid: str, at: float, kind: Kind) -> None:
         """Have a PodDNAT asked for at a time, instead of any earlier plan; infinite: not at all."""
-        if math.isinf(at):
-            self._scheduled.discard(uid)
-        else:
-            self._scheduled.put(uid, at)
+        for other, scheduled in self._scheduled.items():
+            if other is not kind or math.isinf(at):
+                scheduled.discard(uid)
+            else:
+                scheduled.put(uid, at)
 
     def take_due(self, now: float) -> list[str]:
-        """Take out the PodDNATs that are due, a few at a time, those first that have been due the longest."""
+        """Take out PodDNATs that are due, a few at a time, those first that have been due the longest.
+
+        Those that want entries, which one page may show, and those that are released, each of which takes a call, have
+        turns: where reads are scarce, pods don't wait for all that is deleted beside them.
+        """
         found: list[str] = []
-        while len(found) < MOST_FILTERS and self.next_due() <= now:
-            found.append(self._scheduled.pop()[1])
+        for _ in self._scheduled:
+            self._turn = Kind.DELETE if self._turn is Kind.CREATE else Kind.CREATE
+            scheduled = self._scheduled[self._turn]
+            while len(found) < _MOST_AT_A_TURN[self._turn] and scheduled.first()[0] <= now:
+                found.append(scheduled.pop()[1])
+            if found:
+                break
         return found
 
     def next_due(self) -> float:
         """Tell when the next PodDNAT is due."""
-        return self._scheduled.first()[0]
+        return min(scheduled.first()[0] for scheduled in self._scheduled.values())
 
     def choose(self, asked: Sequence[Asked], now: float, *, table: Table, unsettled: int) -> Read:
         """Choose the cheapest read that tells what is asked; ``unsettled``: how many writes are."""
@@ -128,7 +140,7 @@ class Poller:
     def listing_is_cheaper(self) -> bool:
         """Whether the rest of an urgent listing takes no more calls than asking for all that waits one by one."""
         done = self._listing.next_page - 1 if self._listing is not None else 0
-        return self._urgent and pages_of(self.total) - done <= len(self._scheduled)
+        return self._urgent and pages_of(self.total) - done <= sum(map(len, self._scheduled.values()))
 
     def next_page(self, now: float, *, refresh_wait: float, stamp: int) -> tuple[ReadPage | None, float]:
         """Choose the next page of a listing, or say in how many seconds to ask again.

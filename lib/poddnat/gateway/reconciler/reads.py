@@ -83,7 +83,7 @@ class Reads:
                     on_page = item.state in {EntryState.PENDING, EntryState.SURPLUS} and not poll.by_id
                     asked.append(Asked(uid, item.key, poll, desired.filters(item), on_page))
                     poll.at, poll.by_id = math.inf, False
-            self._state.poller.schedule(uid, desired.next_poll())
+            self._state.poller.schedule(uid, desired.next_poll(), desired.kind)
         self._asked = asked
         read: Read = Find(())
         if asked:
@@ -154,7 +154,7 @@ class Reads:
             desired = self._state.desired.get(one.uid)
             if desired is not None and desired.polls.get(one.key) is one.poll:
                 one.poll.again(now, not_before=self._state.expected_at(desired, one.key, one.poll.state))
-                self._state.poller.schedule(one.uid, desired.next_poll())
+                self._state.poller.schedule(one.uid, desired.next_poll(), desired.kind)
 
     def _prove(self, desired: DesiredState, asked: Asked, started_at: float) -> None:
         """Take over that a read told of an item for sure, where that is more than the table shows by now."""

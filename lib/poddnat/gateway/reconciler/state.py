@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 
-from poddnat.gateway.reconciler.calls import Key
+from poddnat.gateway.reconciler.calls import Key, Kind
 from poddnat.gateway.reconciler.concurrency import ConcurrencyLimiter
 from poddnat.gateway.reconciler.desired import DesiredState, Item
 from poddnat.gateway.reconciler.ownership import Ownership
@@ -107,7 +107,7 @@ class GatewayState:
                 poll.at = expected_at
             polls[item.key] = poll
         desired.polls = polls
-        self.poller.schedule(desired.own.uid, desired.next_poll())
+        self.poller.schedule(desired.own.uid, desired.next_poll(), desired.kind)
 
     def expected_at(self, desired: DesiredState, key: Key, state: EntryState) -> float:
         """Give the time at which asking for an entry is worth a read; -inf: nobody knows."""
@@ -128,4 +128,4 @@ class GatewayState:
             self._watching.discard(entry_id, uid)
         self.fulfilled.discard(uid)
         self.queue.forget(uid)
-        self.poller.schedule(uid, math.inf)
+        self.poller.schedule(uid, math.inf, Kind.CREATE)
