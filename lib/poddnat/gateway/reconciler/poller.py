@@ -18,7 +18,9 @@ from poddnat.ranking import Ranking
 
 MOST_FILTERS = 8
 """How much is asked for in one go: what becomes due meanwhile should not wait for long."""
-_MOST_AT_A_TURN = {Kind.CREATE: MOST_FILTERS, Kind.DELETE: 2}
+_MOST_AT_A_TURN = {Kind.CREATE: MOST_FILTERS, Kind.DELETE: 1}
+_TURNS_IN_A_ROW = 4
+"""How often PodDNATs that want entries are asked for before one that is released: pods wait for these."""
 _WORTH = 1.2
 """How many of the entries asked for a page has to show, as expected, to be read instead of them."""
 _WORTH_BESIDE = 0.45
@@ -63,7 +65,8 @@ class Poller:
         """How many entries the table has, as the cloud said last."""
         self._scheduled = {Kind.CREATE: Ranking(), Kind.DELETE: Ranking()}
         # By the time at which a PodDNAT is asked for: those that want entries, and those that are being released.
-        self._turn = Kind.DELETE
+        self._in_a_row = 0
+        # How often those that want entries had their turn before the others.
         self._refresh_at = -math.inf
         self._urgent = True
         # Whether somebody doubts what is known: the next listing is not held back by the read budget.
@@ -85,17 +88,17 @@ class Poller:
     def take_due(self, now: float) -> list[str]:
         """Take out PodDNATs that are due, a few at a time, those first that have been due the longest.
 
-        Those that want entries, which one page may show, and those that are released, each of which takes a call, have
-        turns: where reads are scarce, pods don't wait for all that is deleted beside them.
+        Those that want entries have most of the turns: where reads are scarce, pods don't wait for all that is deleted
+        beside them, each of which takes a call.
         """
-        found: list[str] = []
-        for _ in self._scheduled:
-            self._turn = Kind.DELETE if self._turn is Kind.CREATE else Kind.CREATE
-            scheduled = self._scheduled[self._turn]
-            while len(found) < _MOST_AT_A_TURN[self._turn] and scheduled.first()[0] <= now:
-                found.append(scheduled.pop()[1])
-            if found:
-                break
+        due = [kind for kind, scheduled in self._scheduled.items() if scheduled.first()[0] <= now]
+        if not due:
+            return []
+        kind = due[-1] if self._in_a_row >= _TURNS_IN_A_ROW else due[0]
+        self._in_a_row = self._in_a_row + 1 if kind is Kind.CREATE else 0
+        found, scheduled = list[str](), self._scheduled[kind]
+        while len(found) < _MOST_AT_A_TURN[kind] and scheduled.first()[0] <= now:
+            found.append(scheduled.pop()[1])
         return found
 
     def next_due(self) -> float:
