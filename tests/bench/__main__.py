@@ -77,6 +77,8 @@ def _hooks() -> Figures:
         "hook_p99_ms": hook_calls.percentile(hooks.slow_cloud_ms, 99),
         "pod_sync_p50_ms": hook_calls.percentile(hooks.pod_ms, 50),
         "pod_sync_p99_ms": hook_calls.percentile(hooks.pod_ms, 99),
+        "poddnat_first_sync_p50_ms": hook_calls.percentile(hooks.poddnat_first_ms, 50),
+        "poddnat_first_sync_p99_ms": hook_calls.percentile(hooks.poddnat_first_ms, 99),
         "poddnat_sync_p50_ms": hook_calls.percentile(hooks.poddnat_ms, 50),
         "poddnat_sync_p99_ms": hook_calls.percentile(hooks.poddnat_ms, 99),
         "start_seconds": hooks.start_seconds,

@@ -23,6 +23,8 @@ def measure(poddnats: int) -> dict[str, float]:
         "start_seconds": hooks.start_seconds,
         "pod_sync_p50_ms": hook_calls.percentile(hooks.pod_ms, 50),
         "pod_sync_p99_ms": hook_calls.percentile(hooks.pod_ms, 99),
+        "poddnat_first_sync_p50_ms": hook_calls.percentile(hooks.poddnat_first_ms, 50),
+        "poddnat_first_sync_p99_ms": hook_calls.percentile(hooks.poddnat_first_ms, 99),
         "poddnat_sync_p50_ms": hook_calls.percentile(hooks.poddnat_ms, 50),
         "poddnat_sync_p99_ms": hook_calls.percentile(hooks.poddnat_ms, 99),
         "cpu_ms_per_call": hooks.cpu_ms,
