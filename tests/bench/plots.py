@@ -57,7 +57,7 @@ def times(sizes: Sequence[dict[str, Any]], runners: Sequence[str], path: Path) -
         axes.set_title(runner)
         axes.set_xlabel("pods")
     row[0].set_ylabel("seconds")
-    row[0].legend()
+    row[-1].legend(loc="upper left", fontsize="small")
     figure.tight_layout()
     figure.savefig(path)
 
