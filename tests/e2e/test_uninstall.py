@@ -8,10 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from metacontroller_standin.api import ApiError, name_of, namespace_of
 from metacontroller_standin.kubelet import Kubelet
 from metacontroller_standin.standin import StandIn
 from metacontroller_standin.waiting import wait_until
@@ -128,17 +131,15 @@ def exposed(plane: ControlPlane, server: Server, emulator: Any) -> Cluster:
     return cluster
 
 
-@pytest.mark.parametrize("caller", ["stand-in", "metacontroller"])
-@pytest.mark.parametrize("by_hand", [False, True], ids=["with-the-program", "by-hand"])
-def test_uninstalling_in_the_documented_order_leaves_nothing(
-    plane: ControlPlane, tmp_path: Path, caller: str, *, by_hand: bool
-) -> None:
+@contextmanager
+def exposing(plane: ControlPlane, folder: Path, caller: str) -> Iterator[Cluster]:
+    """Run everything that exposes pods, with pods of every kind; nobody's entry is left in the cloud at the end."""
     program = shutil.which("metacontroller")
     if caller == "metacontroller" and program is None:
         pytest.skip("metacontroller is not on PATH")
     addresses = (f"172.16.1.{number}" for number in range(1, 15))
     with EmulatorServer(cloud(settle_seconds=0.2)) as sky, Kubelet(plane.api, addresses, node="node-1"):
-        server = Server(plane, values(sky.url), tmp_path)
+        server = Server(plane, values(sky.url), folder)
         server.start()
         server.wait_ready()
         manifests = world.controllers(plane, server.url)
@@ -150,24 +151,75 @@ def test_uninstalling_in_the_documented_order_leaves_nothing(
         try:
             cluster = exposed(plane, server, sky.emulator)
             assert len(cluster.entries()) == 5
-            for command in documented(by_hand=by_hand):
-                told = carry_out(plane, command)
-                if "drain" in command:
-                    assert "it is safe to uninstall" in told
-                    assert sky.emulator.forward_entries("ngw-1") == []
-                time.sleep(THINKING)
-                if "drain" in command:
-                    assert json.loads(plane.kubectl("get", "poddnats", "-A", "--output=json"))["items"] == []
+            yield cluster
         finally:
             following.stop()
             server.stop()
-        assert sky.emulator.forward_entries("ngw-1") == []
+        assert cluster.entries() == []
+
+
+def drain(cluster: Cluster) -> None:
+    """Take all public ports away, by the documented command."""
+    (command,) = commands(section(UNINSTALL, "First, in any case"))[:1]
+    assert "it is safe to uninstall" in carry_out(cluster.controlplane, command)
+    assert cluster.entries() == []
+
+
+def prune(cluster: Cluster, *, backwards: bool) -> None:
+    """Delete all that was applied, as GitOps does: all at once; the server ends with its Deployment."""
+    plane = cluster.controlplane
+    applied: list[Json] = list(yaml.safe_load_all(plane.kubectl("kustomize", str(MANIFESTS))))
+    for manifest in reversed(applied) if backwards else applied:
+        if manifest["kind"] == "Deployment":
+            cluster.server.terminate()
+        try:
+            plane.api.delete(plane.api.resource_of(manifest), name_of(manifest), namespace_of(manifest))
+        except ApiError as error:
+            if not error.not_found:  # as what the drain has deleted is, or what went with the namespace
+                raise
+
+
+def installed(plane: ControlPlane) -> list[str]:
+    """Name what is installed of the project, of the kinds that are outside of namespaces."""
+    kinds = "namespaces,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+    controllers = "decoratorcontrollers,compositecontrollers"
+    named = plane.kubectl("get", f"{kinds},{controllers},customresourcedefinitions", "--output=name").split()
+    return [name for name in named if "poddnat" in name or "pod-dnat" in name]
+
+
+def assert_nothing_is_left(plane: ControlPlane) -> None:
     left = json.loads(plane.kubectl("get", "pods", "--all-namespaces", "--output=json"))["items"]
     assert len(left) == 4
     marks = [key for pod in left for key in pod["metadata"].get("annotations", {})]
     assert not [key for key in marks if key.endswith(("pod-dnat-status", "pod-dnat-result"))]
     assert not [pod for pod in left if pod["metadata"].get("finalizers")]
-    crds = plane.kubectl("get", "customresourcedefinitions", "--output=name")
-    assert "poddnats" not in crds
-    kinds = "namespaces,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
-    assert "poddnat" not in plane.kubectl("get", kinds, "--output=name")
+    assert installed(plane) == []
+
+
+@pytest.mark.parametrize("caller", ["stand-in", "metacontroller"])
+@pytest.mark.parametrize("by_hand", [False, True], ids=["with-the-program", "by-hand"])
+def test_uninstalling_in_the_documented_order_leaves_nothing(
+    plane: ControlPlane, tmp_path: Path, caller: str, *, by_hand: bool
+) -> None:
+    with exposing(plane, tmp_path, caller) as cluster:
+        for command in documented(by_hand=by_hand):
+            told = carry_out(plane, command)
+            if "drain" in command:
+                assert "it is safe to uninstall" in told
+                assert cluster.entries() == []
+            time.sleep(THINKING)
+            if "drain" in command:
+                assert json.loads(plane.kubectl("get", "poddnats", "-A", "--output=json"))["items"] == []
+    assert_nothing_is_left(plane)
+
+
+@pytest.mark.parametrize("caller", ["stand-in", "metacontroller"])
+@pytest.mark.parametrize("backwards", [False, True], ids=["as-applied", "backwards"])
+def test_pruning_everything_at_once_after_the_drain_leaves_nothing(
+    plane: ControlPlane, tmp_path: Path, caller: str, *, backwards: bool
+) -> None:
+    with exposing(plane, tmp_path, caller) as cluster:
+        drain(cluster)
+        prune(cluster, backwards=backwards)
+        wait_until(lambda: not installed(plane), 60, "all that was installed to go", interval=0.5)
+    assert_nothing_is_left(plane)
