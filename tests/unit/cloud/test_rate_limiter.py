@@ -228,7 +228,7 @@ def test_fifty_calls_after_anothers_burst_take_little_more_than_the_minute(
     for _ in range(50):
         account.call()
     assert clock.now - started_at <= 70.0
-    assert account.refusals <= (2 if tells else 16)
+    assert account.refusals <= (2 if tells else 18)  # Pauses are up to a fifth shorter, by chance.
 
 
 def test_limit_is_used_up_beside_anothers_bursts(rate_limiter: RateLimiter, clock: ManualClock) -> None:
