@@ -28,7 +28,7 @@ LIMIT = RateLimit(200, MINUTE)
 GATEWAYS, ENTRIES, OURS = 10, 5000, 50
 CHURN = 3.0
 """Seconds after which others have replaced one of their entries on each gateway."""
-ROLLED, MANY, MANY_GATEWAYS = 1000, 50_000, 20
+ROLLED, MANY, MANY_GATEWAYS = 1000, 3000, 20
 NEW = 30
 """How many new pods are measured."""
 LEASE = 15.0
@@ -123,7 +123,7 @@ def ten_gateways() -> dict[str, float]:
 
 
 def rolling_restart() -> dict[str, float]:
-    """Replace 1,000 pods that are all there are, and 1,000 of 50,000: how much longer that takes.
+    """Replace 1,000 pods that are all there are, and 1,000 of 3,000: how much longer that takes.
 
     The account's limit of calls decides, so that anything that large tables cost besides would show.
     """
