@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from poddnat.api.annotations import parse
+from poddnat.api.annotations import RESULT, parse
 from tests.unit.docs.pages import blocks, page, section
 from tests.unit.hooks.world import EIP, EXPOSE_80, World, running
 
@@ -46,3 +46,5 @@ def test_pods_of_the_fleet_ask_for_the_port_that_the_game_server_has() -> None:
     assert exposure.prefer_own
     (port,) = game_server["ports"]
     assert [str(item) for item in exposure.items] == [f"{port['containerPort']}/{port['protocol'].lower()}"]
+    (volume,) = game_server["template"]["spec"]["volumes"]
+    assert volume["downwardAPI"]["items"][0]["fieldRef"]["fieldPath"] == f"metadata.annotations['{RESULT}']"
